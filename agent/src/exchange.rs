@@ -1,0 +1,140 @@
+//! An exchange: one request and its answer, as the bytes of one connection's one end told it.
+//!
+//! This is what protocols hand on to `trace`. It says what was seen and when, in the protocol's own words; it knows
+//! nothing of spans, services or parents.
+
+use std::sync::Arc;
+
+use crate::conn::Connection;
+use crate::input::{ConnId, Nanos, Task};
+
+/// Names a request: its connection's end and the position of its first byte there. The span id is a pure function
+/// of it ([`abi::id::span`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ExchangeId {
+    /// The connection's end it was seen at.
+    pub conn: ConnId,
+    /// Position of the request's first byte (sent by a client, received by a server).
+    pub position: u64,
+}
+
+/// Which part a process plays: decided by who sends the request, never by ports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// It sent the request.
+    Client,
+    /// It received the request.
+    Server,
+}
+
+/// What a protocol reports while it reads a connection.
+#[derive(Clone, Debug)]
+pub enum Report {
+    /// A request's head is complete: contexts can be resolved from here on.
+    Started(Started),
+    /// The exchange is over: answered and complete, or known never to be.
+    Finished(Finished),
+}
+
+/// A request whose head has been read.
+#[derive(Clone, Debug)]
+pub struct Started {
+    /// Its name.
+    pub id: ExchangeId,
+    /// Our part in it.
+    pub role: Role,
+    /// The connection's end.
+    pub conn: Arc<Connection>,
+    /// When its first byte moved.
+    pub at: Nanos,
+    /// Who moved it.
+    pub task: Task,
+    /// Clients: span id of the request this task was serving when it sent, as the kernel saw it. A candidate.
+    pub serving: Option<u64>,
+    /// Servers: the socket was blocking and in no epoll set when the request was read.
+    pub thread_waits: bool,
+    /// Context headers of the request, as they came.
+    pub propagation: Propagation,
+}
+
+/// The context headers of a request, unparsed; several of a kind are kept apart because that decides their validity.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Propagation {
+    /// Values of `traceparent`.
+    pub traceparent: Vec<Vec<u8>>,
+    /// Values of `tracestate`, in order.
+    pub tracestate: Vec<Vec<u8>>,
+}
+
+/// An exchange at its end.
+#[derive(Clone, Debug)]
+pub struct Finished {
+    /// Its name, as in its [`Started`].
+    pub id: ExchangeId,
+    /// When its last byte moved (or when it was given up: the last byte that did move).
+    pub end: Nanos,
+    /// When the answer's first byte moved, if one did.
+    pub first_answer: Option<Nanos>,
+    /// Servers: who wrote the answer's first byte.
+    pub answered_by: Option<Task>,
+    /// Bytes of request and answer on the wire, heads and framing included.
+    pub bytes: Sizes,
+    /// Why there is no complete answer.
+    pub failure: Option<Failure>,
+    /// What was said.
+    pub call: Call,
+}
+
+/// Sizes in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sizes {
+    /// The request's.
+    pub request: u64,
+    /// The answer's.
+    pub response: u64,
+}
+
+/// Why an exchange has no complete answer. The text form is the span's `error.type`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Failure {
+    /// The peer reset the connection.
+    ConnectionReset,
+    /// The connection ended before the answer was complete.
+    ConnectionClosed,
+    /// The kernel gave up waiting for the peer.
+    Timeout,
+    /// Our own process closed the connection, or ended, before the answer came.
+    Cancelled,
+    /// Bytes needed to see the end were lost by us: the exchange may well have succeeded.
+    Unseen,
+}
+
+/// What was said, by protocol.
+#[derive(Clone, Debug)]
+pub enum Call {
+    /// HTTP/1.x.
+    Http(Http),
+}
+
+/// An HTTP exchange. Header values are bytes as they came; only headers that spans need are kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Http {
+    /// As sent, case kept.
+    pub method: String,
+    /// Request target as sent (RFC 9112 §3.2), lossily decoded.
+    pub target: String,
+    /// Minor version of HTTP/1 of the request.
+    pub request_minor: u8,
+    /// Minor version of HTTP/1 of the answer.
+    pub response_minor: Option<u8>,
+    /// The final status code.
+    pub status: Option<u16>,
+    /// Kept request headers, names in lower case, in order.
+    pub request_headers: Vec<(String, Vec<u8>)>,
+    /// Kept response headers, likewise.
+    pub response_headers: Vec<(String, Vec<u8>)>,
+    /// Body bytes as sent, framing not counted; `None` when not known.
+    pub request_body: Option<u64>,
+    /// Likewise of the answer.
+    pub response_body: Option<u64>,
+}

@@ -1,0 +1,85 @@
+//! Everything that enters the pipeline, as one type: what a recording holds and a replay feeds.
+//!
+//! Kernel events come as decoded ABI structs; the few facts that user space adds (a clock, what a process is) come
+//! the same way, so that the pipeline itself never reads a clock, a file or a socket and is the same function of its
+//! input live and in replay.
+
+use std::fmt;
+
+use abi::{Closed, DataHeader, Opened, ProcessEvent, Revoked, TcpState};
+
+use crate::service::ProcessFacts;
+
+/// A moment of `CLOCK_MONOTONIC`, in nanoseconds. All durations are differences of these.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Nanos(pub u64);
+
+impl Nanos {
+    /// Nanoseconds from `earlier` to this; 0 when `earlier` is later.
+    #[must_use]
+    pub const fn since(self, earlier: Self) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+
+    /// This moment and `nanos` more.
+    #[must_use]
+    pub const fn plus(self, nanos: u64) -> Self {
+        Self(self.0.saturating_add(nanos))
+    }
+}
+
+/// Generation number of a connection's one end: made in the kernel, never used twice while the machine is up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConnId(pub u64);
+
+impl fmt::Display for ConnId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:x}", self.0)
+    }
+}
+
+/// Who made a call: process and thread, as the initial pid namespace numbers them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Task {
+    /// Thread group: what users call a pid.
+    pub pid: u32,
+    /// Thread.
+    pub tid: u32,
+}
+
+/// One thing that happened, in the order the pipeline must see it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Input {
+    /// A connection is seen for the first time.
+    Opened(Opened),
+    /// The kernel destroyed a connection.
+    Closed(Closed),
+    /// A TCP connection changed state.
+    TcpState(TcpState),
+    /// A process began another program.
+    Exec(ProcessEvent),
+    /// A process ended.
+    Exit(ProcessEvent),
+    /// Threads say nothing about requests in this process any more.
+    Revoked(Revoked),
+    /// Bytes moved: the header, then exactly `head + tail` payload bytes.
+    Data(DataHeader, Box<[u8]>),
+    /// What user space found out about a process, before the first event that needs it.
+    Process(Box<ProcessFacts>),
+    /// Unix sockets that are no longer there, found by the sweep.
+    UnixGone(Vec<ConnId>),
+    /// Events of a ring were lost since the last input.
+    Lost {
+        /// Data events.
+        data: u64,
+        /// Control events.
+        control: u64,
+    },
+    /// Time went on.
+    Tick {
+        /// Now.
+        now: Nanos,
+        /// Wall-clock time minus monotonic time, ns.
+        wall_offset: i64,
+    },
+}

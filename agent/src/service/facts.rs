@@ -1,0 +1,26 @@
+//! What is known about a process: gathered once from /proc, recorded, and never read again.
+
+use serde::{Deserialize, Serialize};
+
+/// A process as it was when it was looked at.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProcessFacts {
+    /// Its pid in the initial pid namespace.
+    pub pid: u32,
+    /// Its parent.
+    pub parent: u32,
+    /// Start time in clock ticks after boot: with the pid, its identity.
+    pub start_ticks: u64,
+    /// The task's name.
+    pub comm: String,
+    /// Path of the executable; empty when not readable.
+    pub exe: String,
+    /// Its arguments.
+    pub arguments: Vec<String>,
+    /// Its working directory; empty when not readable.
+    pub directory: String,
+    /// The `OTEL_*` variables of its environment, and no others.
+    pub otel: Vec<(String, String)>,
+    /// Lines of its cgroup file.
+    pub cgroup: Vec<String>,
+}

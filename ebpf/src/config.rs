@@ -1,0 +1,135 @@
+//! What user space tells the probes before they are loaded: one frozen block of words.
+
+/// The frozen global `CONFIG`. Zero everywhere is valid and traces everything in the oldest way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct Config {
+    /// See [`crate::id::Seed`].
+    pub seed: [u64; 2],
+    /// Bits of [`flag`].
+    pub flags: u32,
+    /// Thread group of the agent, as the initial pid namespace numbers it: its own calls are not events.
+    pub own_tgid: u32,
+    /// Bytes waiting in the data ring at which the reader is woken before its timer.
+    pub wake_at: u32,
+    /// Zero.
+    pub reserved: u32,
+    /// Byte offsets into kernel structs, by [`Offset`].
+    pub offsets: [u32; OFFSETS],
+}
+
+impl Config {
+    /// Nothing known, nothing switched on.
+    pub const EMPTY: Self = Self {
+        seed: [0; 2],
+        flags: 0,
+        own_tgid: 0,
+        wake_at: 0,
+        reserved: 0,
+        offsets: [0; OFFSETS],
+    };
+}
+
+/// Bits of [`Config::flags`].
+pub mod flag {
+    /// `bpf_task_pt_regs` exists (5.15).
+    pub const TASK_PT_REGS: u32 = 1;
+    /// `tcp:tcp_sendmsg_locked` is attached: sends have their position and buffers from there.
+    pub const SEND_LOCKED: u32 = 2;
+}
+
+/// How many offsets there are.
+pub const OFFSETS: usize = 48;
+
+/// Which member an entry of [`Config::offsets`] is for. The agent reads them from the kernel's BTF by these names;
+/// a member this kernel does not have is `u32::MAX` when the probes can do without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+#[allow(
+    missing_docs,
+    reason = "each variant is explained by its row in ALL: the kernel's own names"
+)]
+pub enum Offset {
+    TaskFiles,
+    TaskStack,
+    TaskIoUring,
+    FilesFdt,
+    FdtFd,
+    FdtMaxFds,
+    FileInode,
+    FilePrivateData,
+    FileFlags,
+    FileEp,
+    InodeMode,
+    InodeNumber,
+    SocketSk,
+    SocketFile,
+    SocketType,
+    SkSocket,
+    SkFamily,
+    SkProtocol,
+    SkType,
+    SkErr,
+    SkDport,
+    SkNum,
+    SkDaddr,
+    SkRcvSaddr,
+    SkV6Daddr,
+    SkV6RcvSaddr,
+    SkNet,
+    NetInum,
+    TcpWriteSeq,
+    TcpCopiedSeq,
+    UnixPeer,
+    MsgIter,
+    IterType,
+    IterUbuf,
+    IterIov,
+    IterOffset,
+    IterSegments,
+    IterCount,
+}
+
+impl Offset {
+    /// Every offset with the struct and the (possibly nested) member it is read from.
+    pub const ALL: [(Self, &'static str, &'static str); 38] = [
+        (Self::TaskFiles, "task_struct", "files"),
+        (Self::TaskStack, "task_struct", "stack"),
+        (Self::TaskIoUring, "task_struct", "io_uring"),
+        (Self::FilesFdt, "files_struct", "fdt"),
+        (Self::FdtFd, "fdtable", "fd"),
+        (Self::FdtMaxFds, "fdtable", "max_fds"),
+        (Self::FileInode, "file", "f_inode"),
+        (Self::FilePrivateData, "file", "private_data"),
+        (Self::FileFlags, "file", "f_flags"),
+        (Self::FileEp, "file", "f_ep"),
+        (Self::InodeMode, "inode", "i_mode"),
+        (Self::InodeNumber, "inode", "i_ino"),
+        (Self::SocketSk, "socket", "sk"),
+        (Self::SocketFile, "socket", "file"),
+        (Self::SocketType, "socket", "type"),
+        (Self::SkSocket, "sock", "sk_socket"),
+        (Self::SkFamily, "sock", "__sk_common.skc_family"),
+        (Self::SkProtocol, "sock", "sk_protocol"),
+        (Self::SkType, "sock", "sk_type"),
+        (Self::SkErr, "sock", "sk_err"),
+        (Self::SkDport, "sock", "__sk_common.skc_dport"),
+        (Self::SkNum, "sock", "__sk_common.skc_num"),
+        (Self::SkDaddr, "sock", "__sk_common.skc_daddr"),
+        (Self::SkRcvSaddr, "sock", "__sk_common.skc_rcv_saddr"),
+        (Self::SkV6Daddr, "sock", "__sk_common.skc_v6_daddr"),
+        (Self::SkV6RcvSaddr, "sock", "__sk_common.skc_v6_rcv_saddr"),
+        (Self::SkNet, "sock", "__sk_common.skc_net.net"),
+        (Self::NetInum, "net", "ns.inum"),
+        (Self::TcpWriteSeq, "tcp_sock", "write_seq"),
+        (Self::TcpCopiedSeq, "tcp_sock", "copied_seq"),
+        (Self::UnixPeer, "unix_sock", "peer"),
+        (Self::MsgIter, "msghdr", "msg_iter"),
+        (Self::IterType, "iov_iter", "iter_type"),
+        (Self::IterUbuf, "iov_iter", "ubuf"),
+        (Self::IterIov, "iov_iter", "__iov"),
+        (Self::IterOffset, "iov_iter", "iov_offset"),
+        (Self::IterSegments, "iov_iter", "nr_segs"),
+        (Self::IterCount, "iov_iter", "count"),
+    ];
+}

@@ -1,0 +1,186 @@
+//! The control ring: the life of connections and processes. Small, rare, and never pushed out by data.
+
+#[cfg(feature = "user")]
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// What every control event begins with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "user", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
+#[repr(C)]
+pub struct ControlHeader {
+    /// When, ns of `CLOCK_MONOTONIC`.
+    pub time: u64,
+    /// A [`ControlKind`].
+    pub kind: u32,
+    /// Zero.
+    pub reserved: u32,
+}
+
+/// Which struct a control event is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum ControlKind {
+    /// [`Opened`]
+    Opened = 1,
+    /// [`Closed`]
+    Closed = 2,
+    /// [`TcpState`]
+    TcpState = 3,
+    /// [`ProcessEvent`]: a process began to run another program.
+    Exec = 4,
+    /// [`ProcessEvent`]: a process ended (its last thread).
+    Exit = 5,
+    /// [`Revoked`]
+    Revoked = 6,
+}
+
+impl ControlKind {
+    /// The kind of an ABI word; `None` for a word no probe writes.
+    #[must_use]
+    pub const fn from_abi(word: u32) -> Option<Self> {
+        Some(match word {
+            1 => Self::Opened,
+            2 => Self::Closed,
+            3 => Self::TcpState,
+            4 => Self::Exec,
+            5 => Self::Exit,
+            6 => Self::Revoked,
+            _ => return None,
+        })
+    }
+}
+
+/// A connection is seen for the first time: new, or older than the agent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "user", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
+#[repr(C)]
+pub struct Opened {
+    /// Time and kind.
+    pub header: ControlHeader,
+    /// Generation number, see [`crate::DataHeader::connection`].
+    pub connection: u64,
+    /// Address of the kernel's socket; says nothing after the connection has closed.
+    pub socket: u64,
+    /// Unix sockets: address of the peer's socket, 0 if not known. TCP: 0.
+    pub peer_socket: u64,
+    /// Inode number of the socket file, 0 if it has none yet.
+    pub inode: u64,
+    /// Position of the next byte to be sent.
+    pub sent: u64,
+    /// Position of the next byte to be received.
+    pub received: u64,
+    /// Own address; IPv4 in the first four bytes, network order.
+    pub local_address: [u8; 16],
+    /// Peer's address, likewise.
+    pub remote_address: [u8; 16],
+    /// Own port.
+    pub local_port: u16,
+    /// Peer's port.
+    pub remote_port: u16,
+    /// A [`Family`] (the kernel's `AF_*`).
+    pub family: u16,
+    /// Zero.
+    pub reserved: u16,
+    /// Thread group that used it first in our sight.
+    pub tgid: u32,
+    /// Network namespace, its inode number; 0 if not known.
+    pub netns: u32,
+}
+
+/// Address families whose stream sockets are captured, as the kernel numbers them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u16)]
+pub enum Family {
+    /// `AF_UNIX`
+    Unix = 1,
+    /// `AF_INET`
+    Inet = 2,
+    /// `AF_INET6`
+    Inet6 = 10,
+}
+
+impl Family {
+    /// The family of an ABI word; `None` for one that is not captured.
+    #[must_use]
+    pub const fn from_abi(word: u16) -> Option<Self> {
+        match word {
+            1 => Some(Self::Unix),
+            2 => Some(Self::Inet),
+            10 => Some(Self::Inet6),
+            _ => None,
+        }
+    }
+}
+
+/// The kernel has destroyed the socket. Its last data may still be in the other ring.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "user", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
+#[repr(C)]
+pub struct Closed {
+    /// Time and kind.
+    pub header: ControlHeader,
+    /// Which.
+    pub connection: u64,
+}
+
+/// A known TCP connection changed its state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "user", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
+#[repr(C)]
+pub struct TcpState {
+    /// Time and kind.
+    pub header: ControlHeader,
+    /// Which.
+    pub connection: u64,
+    /// State before, see [`tcp_state`].
+    pub old: u32,
+    /// State after.
+    pub new: u32,
+    /// `sk_err` at that moment: an errno such as `ECONNRESET` (104), 0 if none.
+    pub error: u32,
+    /// Zero.
+    pub reserved: u32,
+}
+
+/// The kernel's TCP states (`include/net/tcp_states.h`) that the agent looks at.
+pub mod tcp_state {
+    /// Both directions open.
+    pub const ESTABLISHED: u32 = 1;
+    /// We closed first.
+    pub const FIN_WAIT1: u32 = 4;
+    /// Gone.
+    pub const CLOSE: u32 = 7;
+    /// The peer has ended its direction.
+    pub const CLOSE_WAIT: u32 = 8;
+    /// The peer closed first, now we have.
+    pub const LAST_ACK: u32 = 9;
+}
+
+/// A process began another program, or ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "user", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
+#[repr(C)]
+pub struct ProcessEvent {
+    /// Time and kind.
+    pub header: ControlHeader,
+    /// Thread group.
+    pub tgid: u32,
+    /// Zero.
+    pub reserved: u32,
+    /// The task's name, NUL-padded.
+    pub comm: [u8; 16],
+}
+
+/// A thread read a second request before it had answered the first: threads say nothing about requests in this
+/// process any more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "user", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
+#[repr(C)]
+pub struct Revoked {
+    /// Time and kind.
+    pub header: ControlHeader,
+    /// The process.
+    pub tgid: u32,
+    /// The thread that was seen.
+    pub tid: u32,
+}

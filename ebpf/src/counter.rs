@@ -1,0 +1,49 @@
+//! What the kernel half counts: losses and limits, one slot each in a per-CPU array.
+
+/// Slots of the counter array. A slot's number is ABI: new ones are added at the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Counter {
+    /// Data events written.
+    DataEvents = 0,
+    /// Data events lost because the data ring was full.
+    DataRingFull = 1,
+    /// Bytes moved by those lost calls.
+    DataRingFullBytes = 2,
+    /// Control events lost because the control ring was full.
+    ControlRingFull = 3,
+    /// Calls whose bytes could not be read ([`crate::NoData::Fault`]).
+    Faults = 4,
+    /// Calls that were not calls on the socket ([`crate::NoData::ForeignCall`]).
+    ForeignCalls = 5,
+    /// Calls of a form without readable buffers ([`crate::NoData::Form`]).
+    UnreadableForms = 6,
+    /// Calls whose bytes were in kernel pages ([`crate::NoData::KernelPages`]).
+    KernelPages = 7,
+    /// Calls that raced with another writer ([`crate::NoData::Raced`]).
+    Raced = 8,
+    /// Connections that could not be tracked: no memory for their state.
+    ConnectionsUntracked = 9,
+    /// Connections set to ignored because nothing known was spoken on them.
+    ConnectionsIgnored = 10,
+    /// Processes in which the thread rule was revoked.
+    ThreadRuleRevoked = 11,
+}
+
+impl Counter {
+    /// All slots in ABI order, each with the name a user sees.
+    pub const ALL: [(Self, &'static str); 12] = [
+        (Self::DataEvents, "data_events"),
+        (Self::DataRingFull, "data_ring_full"),
+        (Self::DataRingFullBytes, "data_ring_full_bytes"),
+        (Self::ControlRingFull, "control_ring_full"),
+        (Self::Faults, "user_memory_faults"),
+        (Self::ForeignCalls, "foreign_calls"),
+        (Self::UnreadableForms, "unreadable_forms"),
+        (Self::KernelPages, "kernel_pages"),
+        (Self::Raced, "raced_writers"),
+        (Self::ConnectionsUntracked, "connections_untracked"),
+        (Self::ConnectionsIgnored, "connections_ignored"),
+        (Self::ThreadRuleRevoked, "thread_rule_revoked"),
+    ];
+}

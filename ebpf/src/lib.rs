@@ -1,0 +1,26 @@
+//! What the probes and the agent agree on: event layouts, the kernel's tuning words, and the pure functions both
+//! sides must compute alike.
+//!
+//! Plain fixed-width structs without padding, in which an all-zero slot means something harmless. Nothing here may
+//! depend on `aya-ebpf`, allocate, or know what an event is used for. Everything in `scan` and `id` runs in the
+//! kernel and is tested on the host.
+
+#![cfg_attr(not(test), no_std)]
+#![forbid(unsafe_code)]
+
+mod config;
+mod control;
+mod counter;
+mod data;
+pub mod id;
+pub mod scan;
+
+pub use config::{Config, OFFSETS, Offset, flag as config_flag};
+pub use control::{
+    Closed, ControlHeader, ControlKind, Family, Opened, ProcessEvent, Revoked, TcpState, tcp_state,
+};
+pub use counter::Counter;
+pub use data::{DataHeader, Direction, MAX_PAYLOAD, NoData, data_flag};
+
+/// Version of every layout in this crate. Recordings carry it; a change of any pinned layout raises it.
+pub const ABI_VERSION: u32 = 1;
