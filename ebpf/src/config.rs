@@ -34,8 +34,8 @@ impl Config {
 pub mod flag {
     /// `bpf_task_pt_regs` exists (5.15).
     pub const TASK_PT_REGS: u32 = 1;
-    /// `tcp:tcp_sendmsg_locked` is attached: sends have their position and buffers from there.
-    pub const SEND_LOCKED: u32 = 2;
+    /// State of connections is kept by socket address, not in socket storage.
+    pub const BY_ADDRESS: u32 = 2;
 }
 
 /// How many offsets there are.
@@ -88,11 +88,13 @@ pub enum Offset {
     IterOffset,
     IterSegments,
     IterCount,
+    FileEpLinks,
+    SkShutdown,
 }
 
 impl Offset {
     /// Every offset with the struct and the (possibly nested) member it is read from.
-    pub const ALL: [(Self, &'static str, &'static str); 38] = [
+    pub const ALL: [(Self, &'static str, &'static str); 40] = [
         (Self::TaskFiles, "task_struct", "files"),
         (Self::TaskStack, "task_struct", "stack"),
         (Self::TaskIoUring, "task_struct", "io_uring"),
@@ -131,5 +133,7 @@ impl Offset {
         (Self::IterOffset, "iov_iter", "iov_offset"),
         (Self::IterSegments, "iov_iter", "nr_segs"),
         (Self::IterCount, "iov_iter", "count"),
+        (Self::FileEpLinks, "file", "f_ep_links"),
+        (Self::SkShutdown, "sock", "sk_shutdown"),
     ];
 }

@@ -28,11 +28,15 @@ pub enum Counter {
     ConnectionsIgnored = 10,
     /// Processes in which the thread rule was revoked.
     ThreadRuleRevoked = 11,
+    /// Calls lost because another was being put together on the same CPU.
+    ScratchBusy = 12,
+    /// Connections met: no loss, but what shows at start-up that the hooks fire.
+    ConnectionsMet = 13,
 }
 
 impl Counter {
     /// All slots in ABI order, each with the name a user sees.
-    pub const ALL: [(Self, &'static str); 12] = [
+    pub const ALL: [(Self, &'static str); 14] = [
         (Self::DataEvents, "data_events"),
         (Self::DataRingFull, "data_ring_full"),
         (Self::DataRingFullBytes, "data_ring_full_bytes"),
@@ -45,5 +49,7 @@ impl Counter {
         (Self::ConnectionsUntracked, "connections_untracked"),
         (Self::ConnectionsIgnored, "connections_ignored"),
         (Self::ThreadRuleRevoked, "thread_rule_revoked"),
+        (Self::ScratchBusy, "scratch_busy"),
+        (Self::ConnectionsMet, "connections_met"),
     ];
 }

@@ -1,0 +1,74 @@
+//! Telling user space of connections.
+
+use core::ffi::c_void;
+
+use aya_ebpf::helpers::generated::bpf_get_current_pid_tgid;
+use spanwire_ebpf::{Closed, ControlKind, Family, Offset, Opened};
+
+use crate::{
+    emit,
+    memory::{Probed, Reach},
+    state::State,
+};
+
+/// Announces a connection that is seen for the first time. Rare, so it reads by address whatever the hook.
+#[inline(never)]
+pub(crate) fn opened(sock: u64, state: *mut State) {
+    unsafe {
+        let base = sock as *const c_void;
+        let family: u16 = Probed::member(base, Offset::SkFamily);
+        let mut event = Opened {
+            header: emit::header(ControlKind::Opened),
+            connection: (*state).generation,
+            socket: sock,
+            sent: (*state).next[0],
+            received: (*state).next[1],
+            family,
+            tgid: (bpf_get_current_pid_tgid() >> 32) as u32,
+            ..Opened::default()
+        };
+        if family == Family::Unix as u16 {
+            event.peer_socket = Probed::member(base, Offset::UnixPeer);
+        } else {
+            event.local_port = Probed::member(base, Offset::SkNum);
+            event.remote_port = u16::from_be(Probed::member(base, Offset::SkDport));
+            if family == Family::Inet as u16 {
+                let local: [u8; 4] = Probed::member(base, Offset::SkRcvSaddr);
+                let remote: [u8; 4] = Probed::member(base, Offset::SkDaddr);
+                event.local_address = widen(local);
+                event.remote_address = widen(remote);
+            } else {
+                event.local_address = Probed::member(base, Offset::SkV6RcvSaddr);
+                event.remote_address = Probed::member(base, Offset::SkV6Daddr);
+            }
+        }
+        let net: *const c_void = Probed::member(base, Offset::SkNet);
+        event.netns = Probed::member(net, Offset::NetInum);
+        let socket: *const c_void = Probed::member(base, Offset::SkSocket);
+        let file: *const c_void = Probed::member(socket, Offset::SocketFile);
+        let inode: *const c_void = Probed::member(file, Offset::FileInode);
+        event.inode = Probed::member(inode, Offset::InodeNumber);
+        if emit::control(&event, false) {
+            (*state).announced = 1;
+        }
+    }
+}
+
+#[inline(always)]
+fn widen(v4: [u8; 4]) -> [u8; 16] {
+    [v4[0], v4[1], v4[2], v4[3], 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
+}
+
+/// Tells that the kernel has destroyed a connection that user space knows.
+#[inline(always)]
+pub(crate) fn closed(state: *const State) {
+    unsafe {
+        if (*state).announced != 0 {
+            let event = Closed {
+                header: emit::header(ControlKind::Closed),
+                connection: (*state).generation,
+            };
+            emit::control(&event, false);
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! Hooks at the ends of things: connections and processes.
+//!
+//! Socket hooks here can fire in softirq, so they are BTF tracepoints: a perf tracepoint would be skipped in silence
+//! while another program runs on the CPU.
+
+use core::{ffi::c_void, ptr};
+
+use aya_ebpf::{
+    EbpfContext,
+    helpers::generated::{bpf_get_current_comm, bpf_get_current_pid_tgid},
+    macros::btf_tracepoint,
+    programs::BtfTracePointContext,
+};
+use spanwire_ebpf::{ControlKind, Offset, ProcessEvent, TcpState, config_flag, tcp_state};
+
+use super::sock;
+use crate::{
+    config, control, emit,
+    maps::STATES_BY_ADDRESS,
+    memory::{Reach, Typed},
+    serving,
+    state::State,
+};
+
+/// The state of a socket, where this hook set keeps it; null for a connection never seen.
+#[inline(always)]
+unsafe fn known(sock: *const c_void) -> *mut State {
+    unsafe {
+        if config::has(config_flag::BY_ADDRESS) {
+            STATES_BY_ADDRESS.get_ptr_mut(sock as u64).unwrap_or(ptr::null_mut())
+        } else {
+            sock::state(sock, 0)
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn word(context: &BtfTracePointContext, i: usize) -> u64 {
+    unsafe { ptr::read_volatile(context.as_ptr().cast::<u64>().add(i)) }
+}
+
+/// `sock:inet_sock_set_state`: a TCP connection changes its state.
+#[btf_tracepoint(function = "inet_sock_set_state")]
+pub(crate) fn tcp_state_changed(context: BtfTracePointContext) -> i32 {
+    unsafe {
+        let sock = word(&context, 0) as *const c_void;
+        let state = known(sock);
+        if state.is_null() || (*state).announced == 0 {
+            return 0;
+        }
+        let new = word(&context, 2) as u32;
+        let error: i32 = Typed::member(sock, Offset::SkErr);
+        if new == tcp_state::FIN_WAIT1 || new == tcp_state::LAST_ACK || new == tcp_state::CLOSE {
+            serving::abandoned(state);
+        }
+        let event = TcpState {
+            header: emit::header(ControlKind::TcpState),
+            connection: (*state).generation,
+            old: word(&context, 1) as u32,
+            new,
+            error: error as u32,
+            reserved: 0,
+        };
+        emit::control(&event, false);
+        0
+    }
+}
+
+/// `tcp:tcp_destroy_sock`: a TCP socket is gone.
+#[btf_tracepoint(function = "tcp_destroy_sock")]
+pub(crate) fn tcp_destroyed(context: BtfTracePointContext) -> i32 {
+    unsafe {
+        let sock = word(&context, 0) as *const c_void;
+        let state = known(sock);
+        if state.is_null() {
+            return 0;
+        }
+        control::closed(state);
+        if config::has(config_flag::BY_ADDRESS) {
+            let _ = STATES_BY_ADDRESS.remove(sock as u64);
+        }
+        0
+    }
+}
+
+/// `sched:sched_process_exec`: a process runs another program now.
+#[btf_tracepoint(function = "sched_process_exec")]
+pub(crate) fn process_exec(_context: BtfTracePointContext) -> i32 {
+    // Woken at once: a short-lived process must be looked at before it is gone.
+    process(ControlKind::Exec, true);
+    0
+}
+
+/// `sched:sched_process_exit`: a thread ends; a process with its first one.
+#[btf_tracepoint(function = "sched_process_exit")]
+pub(crate) fn process_exit(_context: BtfTracePointContext) -> i32 {
+    let task = unsafe { bpf_get_current_pid_tgid() };
+    if task as u32 == (task >> 32) as u32 {
+        process(ControlKind::Exit, false);
+    }
+    0
+}
+
+#[inline(always)]
+fn process(kind: ControlKind, urgent: bool) {
+    let task = unsafe { bpf_get_current_pid_tgid() };
+    let mut event = ProcessEvent {
+        header: emit::header(kind),
+        tgid: (task >> 32) as u32,
+        reserved: 0,
+        comm: [0; 16],
+    };
+    unsafe { bpf_get_current_comm((&raw mut event.comm).cast(), 16) };
+    emit::control(&event, urgent);
+}

@@ -1,0 +1,6 @@
+//! The hooks: where the kernel calls us. Each finds out which connection, position and buffers it is about, and hands
+//! on to [`crate::observe`].
+
+mod lifecycle;
+mod sock;
+mod syscall;

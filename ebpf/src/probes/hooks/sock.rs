@@ -1,0 +1,274 @@
+//! Hooks at the socket layer (sets `locked` and `length`): no other call of the host pays for them.
+//!
+//! `tcp_sendmsg_locked` runs before the bytes of a send are queued and knows position and buffers exactly; where it
+//! exists, `sock_send_length` only confirms how many bytes were taken. Where it does not, the buffers come from the
+//! registers of the running call, once it is sure that the call is one on this socket.
+
+use core::{ffi::c_void, ptr};
+
+use aya_ebpf::{
+    EbpfContext,
+    bindings::BPF_SK_STORAGE_GET_F_CREATE,
+    helpers::generated::{bpf_get_current_pid_tgid, bpf_sk_storage_get},
+    macros::btf_tracepoint,
+    programs::BtfTracePointContext,
+};
+use spanwire_ebpf::{Counter, Direction, NoData, Offset};
+
+use crate::{
+    bytes::Source,
+    config, emit,
+    maps::{STATES, count},
+    memory::{Reach, Typed},
+    observe::{self, Moved},
+    registers::Call,
+    socket::{self, Stream},
+    state::{Mode, SendInFlight, State},
+};
+
+const MSG_PEEK: u64 = 0x2;
+const MSG_TRUNC: u64 = 0x20;
+const MSG_ERRQUEUE: u64 = 0x2000;
+/// `enum iter_type` since 6.0.
+const ITER_UBUF: u8 = 0;
+const ITER_IOVEC: u8 = 1;
+
+/// The state of a socket, found or made.
+#[inline(always)]
+pub(crate) unsafe fn state(sock: *const c_void, flags: u32) -> *mut State {
+    unsafe {
+        bpf_sk_storage_get(
+            (&raw const STATES).cast_mut().cast(),
+            sock.cast_mut(),
+            ptr::null_mut(),
+            u64::from(flags),
+        )
+        .cast()
+    }
+}
+
+#[inline(always)]
+unsafe fn word(context: &BtfTracePointContext, i: usize) -> u64 {
+    unsafe { ptr::read_volatile(context.as_ptr().cast::<u64>().add(i)) }
+}
+
+/// `tcp:tcp_sendmsg_locked` (6.16): before each piece of a send is queued, with the socket locked.
+#[btf_tracepoint(function = "tcp_sendmsg_locked")]
+pub(crate) fn send_locked(context: BtfTracePointContext) -> i32 {
+    unsafe {
+        let sock = word(&context, 0) as *const c_void;
+        let message = ptr::read_volatile(context.as_ptr().cast::<*const u8>().add(1));
+        if !matches!(socket::stream::<Typed>(sock), Some(Stream::Tcp)) {
+            return 0;
+        }
+        let state = state(sock, BPF_SK_STORAGE_GET_F_CREATE);
+        if state.is_null() {
+            return 0;
+        }
+        if (*state).is(Mode::Ignored) && (*state).second_looks == 0 {
+            return 0;
+        }
+        let task = bpf_get_current_pid_tgid();
+        if (*state).send.task == task {
+            if (*state).send.began == 0 {
+                (*state).send.began = emit::now();
+            }
+            return 0;
+        }
+        let Some(sequence) = socket::sequence_typed(sock, Direction::Sent) else { return 0 };
+        let iter = message.add(config::offset(Offset::MsgIter)).cast::<c_void>();
+        let kind: u8 = Typed::member(iter, Offset::IterType);
+        let base: u64 = if kind == ITER_UBUF {
+            Typed::member(iter, Offset::IterUbuf)
+        } else {
+            Typed::member(iter, Offset::IterIov)
+        };
+        let segments: u64 = Typed::member(iter, Offset::IterSegments);
+        (*state).send = SendInFlight {
+            task,
+            sequence,
+            segments: segments as u32,
+            base,
+            skip: Typed::member(iter, Offset::IterOffset),
+            began: 0,
+            kind: u32::from(kind),
+            reserved: 0,
+        };
+        0
+    }
+}
+
+/// `sock:sock_send_length` (6.3): a send has returned.
+#[btf_tracepoint(function = "sock_send_length")]
+pub(crate) fn send_length(context: BtfTracePointContext) -> i32 {
+    unsafe {
+        let sock = word(&context, 0) as *const c_void;
+        sent(sock, word(&context, 1) as i32);
+        0
+    }
+}
+
+#[inline(always)]
+unsafe fn sent(sock: *const c_void, returned: i32) {
+    unsafe {
+        let Some(stream) = socket::stream::<Typed>(sock) else { return };
+        let state = state(sock, BPF_SK_STORAGE_GET_F_CREATE);
+        if state.is_null() {
+            count(Counter::ConnectionsUntracked, 1);
+            return;
+        }
+        let in_flight = (*state).send;
+        let ours = in_flight.task != 0 && in_flight.task == bpf_get_current_pid_tgid();
+        if ours {
+            (*state).send.task = 0;
+        }
+        if returned <= 0 {
+            return;
+        }
+        let len = returned as u32;
+        let after = match stream {
+            Stream::Tcp => match socket::sequence_typed(sock, Direction::Sent) {
+                Some(after) => after,
+                None => return,
+            },
+            Stream::Unix => 0,
+        };
+        if (*state).generation == 0 {
+            meet_typed(sock, state, stream, Direction::Sent, len);
+        }
+        let expected = (*state).next[0];
+        let (position, source) = match stream {
+            Stream::Unix => (expected, Source::none(NoData::Nothing)),
+            Stream::Tcp if ours => {
+                ((*state).extend(Direction::Sent, in_flight.sequence), taken_from(&in_flight))
+            }
+            Stream::Tcp => (
+                (*state).extend(Direction::Sent, after.wrapping_sub(len)),
+                Source::none(NoData::Nothing),
+            ),
+        };
+        (*state).next[0] = position + u64::from(len);
+        if observe::passes(state, Direction::Sent) {
+            return;
+        }
+        let mut source = source;
+        if !ours {
+            let call = Call::typed();
+            source = if position != expected {
+                Source::none(NoData::Raced)
+            } else if socket::called_on(sock, &call) {
+                Source::of(&call)
+            } else {
+                uncalled(&call)
+            };
+        }
+        let what = Moved {
+            direction: Direction::Sent,
+            position,
+            len,
+            began: in_flight_began(ours, &in_flight),
+            source,
+        };
+        observe::moved(sock as u64, state, &what);
+    }
+}
+
+#[inline(always)]
+const fn in_flight_began(ours: bool, send: &SendInFlight) -> u64 {
+    if ours { send.began } else { 0 }
+}
+
+#[inline(always)]
+fn taken_from(send: &SendInFlight) -> Source {
+    if send.kind == u32::from(ITER_UBUF) {
+        Source::plain(send.base, send.skip)
+    } else if send.kind == u32::from(ITER_IOVEC) {
+        Source::vector(send.base, u64::from(send.segments), send.skip, true)
+    } else {
+        Source::none(NoData::KernelPages)
+    }
+}
+
+/// Why a call that is none on the socket moved its bytes: `sendfile` and `splice` name it by another argument.
+#[inline(always)]
+fn uncalled(call: &Call) -> Source {
+    match Source::of(call).no_data {
+        NoData::KernelPages => Source::none(NoData::KernelPages),
+        _ => Source::none(NoData::ForeignCall),
+    }
+}
+
+/// `sock:sock_recv_length` (6.3): a receive has returned.
+#[btf_tracepoint(function = "sock_recv_length")]
+pub(crate) fn recv_length(context: BtfTracePointContext) -> i32 {
+    unsafe {
+        let sock = word(&context, 0) as *const c_void;
+        received(sock, word(&context, 1) as i32, word(&context, 2));
+        0
+    }
+}
+
+#[inline(always)]
+unsafe fn received(sock: *const c_void, returned: i32, flags: u64) {
+    unsafe {
+        if returned < 0 || flags & (MSG_PEEK | MSG_ERRQUEUE) != 0 {
+            return;
+        }
+        let Some(stream) = socket::stream::<Typed>(sock) else { return };
+        let len = returned as u32;
+        if len == 0 && !socket::peer_ended::<Typed>(sock) {
+            return;
+        }
+        // An end of stream on a connection never seen says nothing.
+        let state = state(sock, if len == 0 { 0 } else { BPF_SK_STORAGE_GET_F_CREATE });
+        if state.is_null() {
+            if len > 0 {
+                count(Counter::ConnectionsUntracked, 1);
+            }
+            return;
+        }
+        if (*state).generation == 0 {
+            meet_typed(sock, state, stream, Direction::Received, len);
+        }
+        let position = match stream {
+            Stream::Unix => (*state).next[1],
+            Stream::Tcp => match socket::sequence_typed(sock, Direction::Received) {
+                Some(after) => (*state).extend(Direction::Received, after.wrapping_sub(len)),
+                None => return,
+            },
+        };
+        (*state).next[1] = position + u64::from(len);
+        if observe::passes(state, Direction::Received) {
+            return;
+        }
+        let mut source = Source::none(NoData::Form);
+        if len > 0 && flags & MSG_TRUNC == 0 {
+            let call = Call::typed();
+            source =
+                if socket::called_on(sock, &call) { Source::of(&call) } else { uncalled(&call) };
+        }
+        let what = Moved { direction: Direction::Received, position, len, began: 0, source };
+        observe::moved(sock as u64, state, &what);
+    }
+}
+
+/// Meets a connection at a call that has moved `len` bytes already.
+#[inline(always)]
+unsafe fn meet_typed(
+    sock: *const c_void,
+    state: *mut State,
+    stream: Stream,
+    direction: Direction,
+    len: u32,
+) {
+    unsafe {
+        let mut next = [0, 0];
+        if stream == Stream::Tcp {
+            let sent = socket::sequence_typed(sock, Direction::Sent).unwrap_or(0);
+            let received = socket::sequence_typed(sock, Direction::Received).unwrap_or(0);
+            next = [observe::FIRST_LAP + u64::from(sent), observe::FIRST_LAP + u64::from(received)];
+            next[direction as usize & 1] -= u64::from(len);
+        }
+        observe::meet(sock as u64, state, next[0], next[1]);
+    }
+}

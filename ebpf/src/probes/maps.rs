@@ -1,0 +1,74 @@
+//! Every map of the probes.
+
+use aya_ebpf::{
+    btf_maps::{Array, LruHashMap, PerCpuArray, RingBuf, SkStorage},
+    macros::btf_map,
+};
+use spanwire_ebpf::{Counter, DataHeader};
+
+use crate::state::State;
+
+/// Bytes moved. Its size is set by the agent.
+#[btf_map(name = "DATA")]
+pub(crate) static DATA: RingBuf<u8, { 8 << 20 }, 0> = RingBuf::new();
+
+/// Lifecycle: small, and never pushed out by data.
+#[btf_map(name = "CONTROL")]
+pub(crate) static CONTROL: RingBuf<u8, { 1 << 20 }, 0> = RingBuf::new();
+
+/// State of connections, where tracing programs may have socket storage (5.11): dies with the socket.
+#[btf_map(name = "STATES")]
+pub(crate) static STATES: SkStorage<State> = SkStorage::new();
+
+/// State of connections by the address of their socket, for the hooks that only have an address.
+#[btf_map(name = "STATES_BY_ADDRESS")]
+pub(crate) static STATES_BY_ADDRESS: LruHashMap<u64, State, 65536> = LruHashMap::new();
+
+/// Which request each task serves.
+#[btf_map(name = "SERVING")]
+pub(crate) static SERVING: LruHashMap<u64, Served, 32768> = LruHashMap::new();
+
+/// Processes whose threads say nothing about requests.
+#[btf_map(name = "REVOKED")]
+pub(crate) static REVOKED: LruHashMap<u32, u8, 4096> = LruHashMap::new();
+
+/// Next generation number, each CPU its own.
+#[btf_map(name = "GENERATIONS")]
+pub(crate) static GENERATIONS: PerCpuArray<u64, 1> = PerCpuArray::new();
+
+/// Losses by reason.
+#[btf_map(name = "COUNTERS")]
+pub(crate) static COUNTERS: PerCpuArray<u64, { Counter::ALL.len() }> = PerCpuArray::new();
+
+/// One event being put together on each CPU; entries are as many as CPUs, set by the agent.
+#[btf_map(name = "SCRATCH")]
+pub(crate) static SCRATCH: Array<Scratch, 1> = Array::new();
+
+/// The request a task serves.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct Served {
+    pub(crate) span: u64,
+    pub(crate) connection: u64,
+    /// Its answer has begun.
+    pub(crate) answered: u64,
+}
+
+/// Room for the largest event. Twice the payload, because the verifier adds the bounds of an offset and a length
+/// without seeing that together they stay below one.
+#[repr(C)]
+pub(crate) struct Scratch {
+    pub(crate) header: DataHeader,
+    pub(crate) payload: [u64; 2 * PAYLOAD_WORDS],
+    /// Not zero while an event is being put together.
+    pub(crate) busy: u64,
+}
+
+pub(crate) const PAYLOAD_WORDS: usize = spanwire_ebpf::MAX_PAYLOAD / 8;
+
+#[inline(always)]
+pub(crate) fn count(counter: Counter, by: u64) {
+    if let Some(slot) = COUNTERS.get_ptr_mut(counter as u32) {
+        unsafe { *slot += by }
+    }
+}

@@ -1,0 +1,67 @@
+//! Reading kernel memory: directly, through pointers whose type the verifier knows (1–2 ns), or by the probe-read
+//! helper, through any address (30 ns).
+
+use core::{ffi::c_void, mem::MaybeUninit, ptr};
+
+use aya_ebpf::helpers::generated::{bpf_probe_read_kernel, bpf_probe_read_user};
+use spanwire_ebpf::Offset;
+
+use crate::config::offset;
+
+/// A way to read members of kernel structs. The hooks differ in it; what they do with it does not.
+pub(crate) trait Reach {
+    /// Reads a member.
+    ///
+    /// # Safety
+    ///
+    /// `base` must be what `of` is an offset into; for [`Typed`] the verifier must know it as such.
+    unsafe fn member<T: Copy>(base: *const c_void, of: Offset) -> T;
+}
+
+/// Pointers that come from a BTF-typed context.
+pub(crate) struct Typed;
+
+/// Addresses of unknown type. A failed read is all zero.
+pub(crate) struct Probed;
+
+impl Reach for Typed {
+    #[inline(always)]
+    unsafe fn member<T: Copy>(base: *const c_void, of: Offset) -> T {
+        unsafe { ptr::read_volatile(base.cast::<u8>().add(offset(of)).cast::<T>()) }
+    }
+}
+
+impl Reach for Probed {
+    #[inline(always)]
+    unsafe fn member<T: Copy>(base: *const c_void, of: Offset) -> T {
+        unsafe { kernel(base as u64 + offset(of) as u64) }
+    }
+}
+
+/// Reads kernel memory at any address; zero where there is none.
+#[inline(always)]
+pub(crate) unsafe fn kernel<T: Copy>(address: u64) -> T {
+    let mut value = MaybeUninit::<T>::zeroed();
+    unsafe {
+        bpf_probe_read_kernel(
+            value.as_mut_ptr().cast(),
+            size_of::<T>() as u32,
+            address as *const c_void,
+        );
+        value.assume_init()
+    }
+}
+
+/// Reads the current process's memory; `None` where it cannot be read now (probes do not fault pages in).
+#[inline(always)]
+pub(crate) unsafe fn user<T: Copy>(address: u64) -> Option<T> {
+    let mut value = MaybeUninit::<T>::zeroed();
+    unsafe {
+        let failed = bpf_probe_read_user(
+            value.as_mut_ptr().cast(),
+            size_of::<T>() as u32,
+            address as *const c_void,
+        );
+        if failed == 0 { Some(value.assume_init()) } else { None }
+    }
+}

@@ -1,0 +1,282 @@
+//! The one function behind every hook: bytes moved on a connection, one way, at a position.
+
+use aya_ebpf::helpers::generated::{bpf_get_current_pid_tgid, bpf_get_smp_processor_id};
+use spanwire_ebpf::{
+    Counter, DataHeader, Direction, NoData, data_flag,
+    scan::{BlankLine, Start, start},
+};
+
+use crate::{
+    bytes::{Source, payload},
+    config, control, emit,
+    maps::{GENERATIONS, Scratch, count},
+    serving, socket,
+    state::{HEAD_CAP, Mode, SECOND_LOOKS, STRIKES, State},
+};
+
+/// Positions of TCP connections begin one lap of the sequence numbers up, so that none met at the end of a lap is
+/// ever below zero.
+pub(crate) const FIRST_LAP: u64 = 1 << 32;
+/// First read where a message is expected: most heads are shorter.
+const FIRST: u32 = 1024;
+/// Second read where the head was longer than the first.
+const SECOND: u32 = 4096;
+/// Read where a body goes on: enough to see a message start and a chunk's size line.
+const INSIDE: u32 = 64;
+/// Bytes kept behind the head of a message with a body: small bodies, and answers that were sent together.
+const AFTER_HEAD: u32 = 512;
+/// A body call up to this long is copied whole instead of its head and tail.
+const SMALL: u32 = 128;
+
+/// A completed call.
+pub(crate) struct Moved {
+    pub(crate) direction: Direction,
+    pub(crate) position: u64,
+    /// Bytes, at least 1; 0 at the end of the peer's direction.
+    pub(crate) len: u32,
+    /// When the first byte moved, if that is known to be earlier than now.
+    pub(crate) began: u64,
+    pub(crate) source: Source,
+}
+
+/// Gives a connection that was never seen its generation number and its positions.
+#[inline(always)]
+pub(crate) fn meet(sock: u64, state: *mut State, sent: u64, received: u64) {
+    unsafe {
+        count(Counter::ConnectionsMet, 1);
+        let Some(last) = GENERATIONS.get_ptr_mut(0) else { return };
+        *last += 1;
+        (*state).generation = *last << 12 | u64::from(bpf_get_smp_processor_id() as u32 & 0xfff);
+        (*state).next = [sent, received];
+        if (bpf_get_current_pid_tgid() >> 32) as u32 == config::own_tgid() {
+            // Our own calls are no events; that the connection is ours is one, because its peer is left alone too.
+            (*state).mode = Mode::Ignored as u8;
+            control::opened(sock, state);
+        }
+    }
+}
+
+/// Whether the next bytes can be left unread: the connection is ignored and this is no turn of its direction at which
+/// it gets a second look.
+#[inline(always)]
+pub(crate) fn passes(state: *mut State, direction: Direction) -> bool {
+    unsafe {
+        if !(*state).is(Mode::Ignored) {
+            return false;
+        }
+        let same_way = (*state).last == direction as u8 + 1;
+        (*state).last = direction as u8 + 1;
+        if same_way || (*state).second_looks == 0 {
+            return true;
+        }
+        (*state).second_looks -= 1;
+        false
+    }
+}
+
+/// Reports bytes that moved. The state's next position is already past them.
+#[inline(always)]
+pub(crate) fn moved(sock: u64, state: *mut State, what: &Moved) {
+    let Some(scratch) = emit::scratch() else { return };
+    report(sock, state, what, scratch);
+    emit::release(scratch);
+}
+
+#[inline(always)]
+fn report(sock: u64, state: *mut State, what: &Moved, scratch: *mut Scratch) {
+    unsafe {
+        let way = what.direction as usize & 1;
+        let turns = (*state).last != what.direction as u8 + 1;
+        (*state).last = what.direction as u8 + 1;
+        let in_head = (*state).head_left[way] > 0;
+
+        let mut no_data = what.source.no_data;
+        let mut have = 0;
+        if what.len > 0 && no_data == NoData::Nothing {
+            let want = if in_head || turns { FIRST } else { INSIDE };
+            have = what.source.head(scratch, at_most(what.len, want));
+            if have == 0 {
+                no_data = NoData::Fault;
+            }
+        }
+        let begins =
+            if in_head || have == 0 { Start::No } else { start(word(scratch, 0), have as usize) };
+
+        if begins != Start::No {
+            (*state).mode = Mode::Http1 as u8;
+        } else if !(*state).is(Mode::Http1) {
+            strike(state, what.len);
+            return;
+        }
+        if (*state).announced == 0 {
+            control::opened(sock, state);
+        }
+
+        let mut keep = have;
+        if begins != Start::No {
+            (*state).blank[way] = 0;
+            (*state).head_left[way] = HEAD_CAP;
+        }
+        if (*state).head_left[way] > 0 && have > 0 {
+            let bodyless = begins == Start::Request { bodyless: true };
+            keep = head(state, way, what, scratch, &mut have, bodyless);
+        } else if have > 0 && what.len > have && what.len <= SMALL {
+            have = what.source.head(scratch, what.len);
+            keep = have;
+        }
+        let mut tail = 0;
+        if no_data == NoData::Nothing && what.len > keep && what.len - keep > 64 {
+            tail = what.source.tail(scratch, keep, u64::from(what.len));
+        }
+
+        let task = bpf_get_current_pid_tgid();
+        let mut flags = 0;
+        let mut serving_span = 0;
+        match (begins, what.direction) {
+            (Start::Request { .. }, Direction::Received) => {
+                let waits = socket::thread_waits(sock);
+                if waits {
+                    flags |= data_flag::THREAD_WAITS;
+                }
+                serving::request_read(state, task, what.position, waits);
+            }
+            (Start::Request { .. }, Direction::Sent) => serving_span = serving::of(task),
+            (Start::Response, Direction::Sent) => serving::answered(state),
+            _ => {}
+        }
+        if begins != Start::No {
+            flags |= data_flag::STARTS;
+        }
+        if (*state).silent != 0 {
+            (*state).silent = 0;
+            flags |= data_flag::AFTER_SILENCE;
+        }
+        if what.len == 0 {
+            flags |= data_flag::END;
+        }
+        tally(no_data);
+
+        let time = emit::now();
+        (*scratch).header = DataHeader {
+            time,
+            connection: (*state).generation,
+            position: what.position,
+            serving: serving_span,
+            len: what.len,
+            began_before: if what.began == 0 { 0 } else { at_most_u32(time - what.began) },
+            tgid: (task >> 32) as u32,
+            tid: task as u32,
+            head: keep,
+            tail,
+            direction: what.direction as u8,
+            no_data: no_data as u8,
+            flags,
+            reserved: 0,
+        };
+        emit::data(scratch, keep + tail);
+    }
+}
+
+/// Looks for the end of the head in what was copied, copying on while it is not found; how many bytes to keep.
+#[inline(always)]
+fn head(
+    state: *mut State,
+    way: usize,
+    what: &Moved,
+    scratch: *mut Scratch,
+    have: &mut u32,
+    bodyless: bool,
+) -> u32 {
+    unsafe {
+        let mut blank = BlankLine::from_byte((*state).blank[way]);
+        let mut end = scan::<0, { FIRST / 8 }>(scratch, *have, &mut blank);
+        if end == 0 && *have == FIRST && what.len > FIRST {
+            *have = what.source.head(scratch, at_most(what.len, SECOND));
+            end = scan::<{ FIRST / 8 }, { SECOND / 8 }>(scratch, *have, &mut blank);
+        }
+        if end > 0 {
+            (*state).head_left[way] = 0;
+            let keep = at_most(what.len, if bodyless { HEAD_CAP } else { end + AFTER_HEAD });
+            if keep > *have {
+                *have = what.source.head(scratch, keep);
+            }
+            return if keep < *have { keep } else { *have };
+        }
+        let left = (*state).head_left[way];
+        if what.len > *have {
+            // Longer than is searched here: all of it goes, and so does what follows until the allowance is used up.
+            *have = what.source.head(scratch, at_most(what.len, left));
+            blank = BlankLine::from_byte(0);
+        }
+        (*state).blank[way] = blank.byte();
+        (*state).head_left[way] = left.saturating_sub(what.len);
+        *have
+    }
+}
+
+/// Where in the words `FROM..TO` of the payload, of which `len` bytes are valid, the head ends; 0 if it goes on.
+#[inline(always)]
+fn scan<const FROM: u32, const TO: u32>(
+    scratch: *mut Scratch,
+    len: u32,
+    blank: &mut BlankLine,
+) -> u32 {
+    let mut i = FROM;
+    while i < TO {
+        let at = i * 8;
+        if at >= len {
+            break;
+        }
+        let valid = if len - at < 8 { len - at } else { 8 };
+        let end = blank.word(word(scratch, i as usize), valid as usize) as u32;
+        if end > 0 {
+            return at + end;
+        }
+        i += 1;
+    }
+    0
+}
+
+#[inline(always)]
+fn word(scratch: *mut Scratch, i: usize) -> u64 {
+    unsafe { payload(scratch).cast::<u64>().add(i).read_volatile() }
+}
+
+/// Nothing known began here. After enough of these the connection is left alone.
+#[inline(always)]
+fn strike(state: *mut State, len: u32) {
+    unsafe {
+        (*state).silent = 1;
+        if (*state).is(Mode::Ignored) || len == 0 {
+            return;
+        }
+        (*state).strikes += 1;
+        if (*state).strikes >= STRIKES {
+            (*state).mode = Mode::Ignored as u8;
+            (*state).second_looks = SECOND_LOOKS;
+            count(Counter::ConnectionsIgnored, 1);
+        }
+    }
+}
+
+#[inline(always)]
+fn tally(no_data: NoData) {
+    match no_data {
+        NoData::Nothing => {}
+        NoData::Fault => count(Counter::Faults, 1),
+        NoData::ForeignCall => count(Counter::ForeignCalls, 1),
+        NoData::Form => count(Counter::UnreadableForms, 1),
+        NoData::KernelPages => count(Counter::KernelPages, 1),
+        NoData::Raced => count(Counter::Raced, 1),
+    }
+}
+
+#[inline(always)]
+const fn at_most(len: u32, limit: u32) -> u32 {
+    if len < limit { len } else { limit }
+}
+
+#[inline(always)]
+const fn at_most_u32(nanos: u64) -> u32 {
+    if nanos > u32::MAX as u64 { u32::MAX } else { nanos as u32 }
+}

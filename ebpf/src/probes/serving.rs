@@ -1,0 +1,79 @@
+//! Whom a task serves: the one owner of that question in the kernel.
+//!
+//! The task key is the thread, and only where a thread that reads a request waits for nothing else. Everything here
+//! is a candidate; user space confirms it with what it sees of the answer.
+
+use spanwire_ebpf::{ControlKind, Counter, Revoked, id};
+
+use crate::{
+    config, emit,
+    maps::{REVOKED, SERVING, Served, count},
+    state::State,
+};
+
+/// A request of `state`'s connection begins at `position`, read by `task`.
+#[inline(always)]
+pub(crate) fn request_read(state: *mut State, task: u64, position: u64, thread_waits: bool) {
+    unsafe {
+        let connection = (*state).generation;
+        let span = id::span(config::seed(), connection, position);
+        (*state).span = span;
+        (*state).reader = task;
+        if let Some(before) = SERVING.get_ptr(task) {
+            let overlaps = (*before).answered == 0 && (*before).connection != connection;
+            if !thread_waits {
+                let _ = SERVING.remove(task);
+            }
+            if overlaps {
+                revoke(task);
+            }
+        }
+        if thread_waits {
+            let _ = SERVING.insert(task, Served { span, connection, answered: 0 }, 0);
+        }
+    }
+}
+
+/// The answer to the request that `state`'s connection read last begins.
+#[inline(always)]
+pub(crate) fn answered(state: *const State) {
+    unsafe {
+        if (*state).span != 0
+            && let Some(served) = SERVING.get_ptr_mut((*state).reader)
+            && (*served).span == (*state).span
+        {
+            (*served).answered = 1;
+        }
+    }
+}
+
+/// The connection whose request a task may be serving is closed by us: it will never be answered.
+#[inline(always)]
+pub(crate) fn abandoned(state: *const State) {
+    answered(state);
+}
+
+/// The span that a task serves, 0 if none is known.
+#[inline(always)]
+pub(crate) fn of(task: u64) -> u64 {
+    unsafe {
+        let Some(served) = SERVING.get_ptr(task) else { return 0 };
+        let span = (*served).span;
+        if REVOKED.get_ptr((task >> 32) as u32).is_some() { 0 } else { span }
+    }
+}
+
+#[inline(never)]
+fn revoke(task: u64) {
+    let tgid = (task >> 32) as u32;
+    if REVOKED.get_ptr(tgid).is_some() {
+        return;
+    }
+    if REVOKED.insert(tgid, 1, 0).is_ok() {
+        count(Counter::ThreadRuleRevoked, 1);
+        emit::control(
+            &Revoked { header: emit::header(ControlKind::Revoked), tgid, tid: task as u32 },
+            false,
+        );
+    }
+}

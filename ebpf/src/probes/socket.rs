@@ -1,0 +1,171 @@
+//! Facts about a `struct sock`.
+
+use core::ffi::c_void;
+
+use aya_ebpf::helpers::generated::{
+    bpf_get_current_task, bpf_get_current_task_btf, bpf_skc_to_tcp_sock,
+};
+use spanwire_ebpf::{Direction, Family, Offset};
+
+use crate::{
+    config::{exists, offset},
+    memory::{Probed, Reach, Typed, kernel},
+    registers::Call,
+};
+
+/// What sort of stream a socket is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stream {
+    Tcp,
+    Unix,
+}
+
+const SOCK_STREAM: u16 = 1;
+const IPPROTO_TCP: u16 = 6;
+/// `S_IFMT`, `S_IFSOCK`.
+const FILE_TYPE: u16 = 0xf000;
+const SOCKET_FILE: u16 = 0xc000;
+/// `O_NONBLOCK`, the same on x86-64 and arm64.
+const NON_BLOCKING: u32 = 0x800;
+
+/// The stream a socket is, if it is one that is captured.
+#[inline(always)]
+pub(crate) unsafe fn stream<R: Reach>(sock: *const c_void) -> Option<Stream> {
+    unsafe {
+        let family: u16 = R::member(sock, Offset::SkFamily);
+        if family == Family::Inet as u16 || family == Family::Inet6 as u16 {
+            let protocol: u16 = R::member(sock, Offset::SkProtocol);
+            if protocol == IPPROTO_TCP { Some(Stream::Tcp) } else { None }
+        } else if family == Family::Unix as u16 {
+            let kind: u16 = R::member(sock, Offset::SkType);
+            if kind == SOCK_STREAM { Some(Stream::Unix) } else { None }
+        } else {
+            None
+        }
+    }
+}
+
+/// Whether nothing more can be received: what tells an end of stream from a read of no bytes.
+#[inline(always)]
+pub(crate) unsafe fn peer_ended<R: Reach>(sock: *const c_void) -> bool {
+    /// `RCV_SHUTDOWN`
+    const RECEIVE: u8 = 1;
+    let shutdown: u8 = unsafe { R::member(sock, Offset::SkShutdown) };
+    shutdown & RECEIVE != 0
+}
+
+/// The TCP sequence number after the last byte that was sent or read, through typed pointers.
+#[inline(always)]
+pub(crate) unsafe fn sequence_typed(sock: *const c_void, direction: Direction) -> Option<u32> {
+    unsafe {
+        let tcp = bpf_skc_to_tcp_sock(sock.cast_mut()) as *const c_void;
+        if tcp.is_null() {
+            return None;
+        }
+        Some(match direction {
+            Direction::Sent => Typed::member(tcp, Offset::TcpWriteSeq),
+            Direction::Received => Typed::member(tcp, Offset::TcpCopiedSeq),
+        })
+    }
+}
+
+/// The same by address.
+#[inline(always)]
+pub(crate) unsafe fn sequence_probed(sock: u64, direction: Direction) -> u32 {
+    let sock = sock as *const c_void;
+    unsafe {
+        match direction {
+            Direction::Sent => Probed::member(sock, Offset::TcpWriteSeq),
+            Direction::Received => Probed::member(sock, Offset::TcpCopiedSeq),
+        }
+    }
+}
+
+/// Whether the running system call was made on this socket: its descriptor names the socket's file. Kernel threads,
+/// `io_uring` completions and the like run inside calls that have nothing to do with the socket.
+#[inline(always)]
+pub(crate) unsafe fn called_on(sock: *const c_void, call: &Call) -> bool {
+    unsafe {
+        let socket: *const c_void = Typed::member(sock, Offset::SkSocket);
+        if socket.is_null() {
+            return false;
+        }
+        let file: u64 = Typed::member(socket, Offset::SocketFile);
+        let task = bpf_get_current_task_btf() as *const c_void;
+        if exists(Offset::TaskIoUring) {
+            // io_uring could complete on the very descriptor that the call names.
+            let ring: u64 = Typed::member(task, Offset::TaskIoUring);
+            if ring != 0 {
+                return false;
+            }
+        }
+        let files: *const c_void = Typed::member(task, Offset::TaskFiles);
+        if files.is_null() {
+            return false;
+        }
+        let table: *const c_void = Typed::member(files, Offset::FilesFdt);
+        if table.is_null() {
+            return false;
+        }
+        let limit: u32 = Typed::member(table, Offset::FdtMaxFds);
+        if call.first >= u64::from(limit) {
+            return false;
+        }
+        let array: u64 = Typed::member(table, Offset::FdtFd);
+        file != 0 && kernel::<u64>(array + 8 * call.first) == file
+    }
+}
+
+/// The socket behind a descriptor of the current task, and its file's inode number; `None` if it is no socket.
+#[inline(always)]
+pub(crate) unsafe fn behind(descriptor: u64) -> Option<(u64, u64)> {
+    unsafe {
+        let task = bpf_get_current_task() as *const c_void;
+        let files: *const c_void = Probed::member(task, Offset::TaskFiles);
+        let table: *const c_void = Probed::member(files, Offset::FilesFdt);
+        let limit: u32 = Probed::member(table, Offset::FdtMaxFds);
+        if descriptor >= u64::from(limit) {
+            return None;
+        }
+        let array: u64 = Probed::member(table, Offset::FdtFd);
+        let file = kernel::<u64>(array + 8 * descriptor) as *const c_void;
+        if file.is_null() {
+            return None;
+        }
+        let inode: *const c_void = Probed::member(file, Offset::FileInode);
+        let mode: u16 = Probed::member(inode, Offset::InodeMode);
+        if mode & FILE_TYPE != SOCKET_FILE {
+            return None;
+        }
+        let socket: *const c_void = Probed::member(file, Offset::FilePrivateData);
+        let sock: u64 = Probed::member(socket, Offset::SocketSk);
+        if sock == 0 { None } else { Some((sock, Probed::member(inode, Offset::InodeNumber))) }
+    }
+}
+
+/// Whether a thread that reads this socket waits for it alone: it is in blocking mode and in no epoll set, as it is
+/// where one thread serves one request.
+#[inline(always)]
+pub(crate) unsafe fn thread_waits(sock: u64) -> bool {
+    unsafe {
+        let socket: *const c_void = Probed::member(sock as *const c_void, Offset::SkSocket);
+        let file: *const c_void = Probed::member(socket, Offset::SocketFile);
+        if file.is_null() {
+            return false;
+        }
+        let flags: u32 = Probed::member(file, Offset::FileFlags);
+        if flags & NON_BLOCKING != 0 {
+            return false;
+        }
+        if exists(Offset::FileEp) {
+            let set: u64 = Probed::member(file, Offset::FileEp);
+            return set == 0;
+        }
+        if exists(Offset::FileEpLinks) {
+            // Before 5.11 a list head: empty when it points to itself.
+            let next: u64 = Probed::member(file, Offset::FileEpLinks);
+            return next == file as u64 + offset(Offset::FileEpLinks) as u64;
+        }
+        false
+    }
+}

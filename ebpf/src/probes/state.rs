@@ -1,0 +1,118 @@
+//! What the kernel remembers of one end of a connection.
+
+use spanwire_ebpf::Direction;
+
+/// The state of one end. All zero is a connection never seen.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct State {
+    /// Generation number; 0 until the connection has been seen.
+    pub(crate) generation: u64,
+    /// Next position of each direction, by [`Direction`].
+    pub(crate) next: [u64; 2],
+    /// Span id of the request that was read last.
+    pub(crate) span: u64,
+    /// The task (`pid_tgid`) that read it.
+    pub(crate) reader: u64,
+    /// Inode of the socket file, where state is found by address: another inode is another connection.
+    pub(crate) inode: u64,
+    /// A send in flight, between its two tracepoints.
+    pub(crate) send: SendInFlight,
+    /// Bytes of the current head that may still be copied, by direction; 0 outside heads.
+    pub(crate) head_left: [u32; 2],
+    /// How much of the head's blank line was seen, by direction.
+    pub(crate) blank: [u8; 2],
+    /// A [`Mode`].
+    pub(crate) mode: u8,
+    /// The direction of the last bytes, plus one; 0 when there were none.
+    pub(crate) last: u8,
+    /// Calls that began nothing known, while the mode is unknown.
+    pub(crate) strikes: u8,
+    /// Turns of direction at which an ignored connection is still looked at.
+    pub(crate) second_looks: u8,
+    /// User space has been told of this connection.
+    pub(crate) announced: u8,
+    /// Calls were not reported since the last event.
+    pub(crate) silent: u8,
+}
+
+/// What is known of a send before its bytes are queued.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct SendInFlight {
+    /// The task that sends; 0 when none does.
+    pub(crate) task: u64,
+    /// Position of its first byte, low 32 bits.
+    pub(crate) sequence: u32,
+    /// Segments of the message; 1 for a plain buffer.
+    pub(crate) segments: u32,
+    /// Address of the buffer or of the segments' array.
+    pub(crate) base: u64,
+    /// Bytes of the first segment that were sent before.
+    pub(crate) skip: u64,
+    /// When its first piece had been queued; 0 while it is in its first piece.
+    pub(crate) began: u64,
+    /// The kernel's `iov_iter` type.
+    pub(crate) kind: u32,
+    pub(crate) reserved: u32,
+}
+
+/// What is spoken on a connection, as far as copying cares.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Mode {
+    /// Nothing known yet.
+    Unknown = 0,
+    /// HTTP/1.
+    Http1 = 1,
+    /// Nothing we know: left alone.
+    Ignored = 2,
+}
+
+/// Calls on a new connection that may begin nothing known before it is ignored.
+pub(crate) const STRIKES: u8 = 8;
+/// Turns of direction at which an ignored connection is looked at again: it may have been met inside a long body.
+pub(crate) const SECOND_LOOKS: u8 = 16;
+/// Longest head that is copied, in bytes (design: larger heads are cut and counted).
+pub(crate) const HEAD_CAP: u32 = 16 * 1024;
+
+impl State {
+    /// As a connection is before it has been seen.
+    pub(crate) const NEVER_SEEN: Self = Self {
+        generation: 0,
+        next: [0; 2],
+        span: 0,
+        reader: 0,
+        inode: 0,
+        send: SendInFlight {
+            task: 0,
+            sequence: 0,
+            segments: 0,
+            base: 0,
+            skip: 0,
+            began: 0,
+            kind: 0,
+            reserved: 0,
+        },
+        head_left: [0; 2],
+        blank: [0; 2],
+        mode: Mode::Unknown as u8,
+        last: 0,
+        strikes: 0,
+        second_looks: 0,
+        announced: 0,
+        silent: 0,
+    };
+
+    #[inline(always)]
+    pub(crate) fn is(&self, mode: Mode) -> bool {
+        self.mode == mode as u8
+    }
+
+    /// The 64-bit position of a 32-bit sequence number: the one nearest to where the direction stands.
+    #[inline(always)]
+    pub(crate) fn extend(&self, direction: Direction, sequence: u32) -> u64 {
+        let next = self.next[direction as usize];
+        next.wrapping_add(i64::from(sequence.wrapping_sub(next as u32) as i32) as u64)
+    }
+}
