@@ -6,5 +6,6 @@
 pub mod conn;
 pub mod exchange;
 pub mod input;
+pub mod kernel;
 pub mod protocols;
 pub mod service;

@@ -1,0 +1,32 @@
+//! `cargo xtask build`: the probes, then the agent with the probes inside.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use anyhow::Result;
+
+use crate::{cargo, places, probes, say};
+
+/// The task.
+pub(crate) fn task(release: bool, probes_only: bool) -> Result<ExitCode> {
+    let made = if probes_only { probes::build()? } else { agent(release)? };
+    say::note(format!("{} is ready", made.display()));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Builds everything and gives the path of the one file.
+pub(crate) fn agent(release: bool) -> Result<PathBuf> {
+    probes::build()?;
+    let profile = if release { "release" } else { "debug" };
+    let file = places::target()?.join(profile).join("spanwire");
+    let hint = if file.exists() { "" } else { ", about 2 minutes the first time" };
+    say::step(format!("building the agent ({profile}{hint})"), || {
+        let mut cargo = cargo::command();
+        cargo.args(["build", "--package", "spanwire"]);
+        if release {
+            cargo.arg("--release");
+        }
+        cargo.env_remove("SPANWIRE_NO_PROBES").env_remove("CARGO_BUILD_TARGET");
+        cargo::run(&mut cargo, "see the compiler's message")
+    })?;
+    Ok(file)
+}
