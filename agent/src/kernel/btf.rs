@@ -78,7 +78,8 @@ impl KernelTypes {
         this.types.push(Type { members: 0, info: 0, target: 0 });
         let mut at = start;
         while at < end {
-            let (name, info, target) = (word(&this.bytes, at)?, word(&this.bytes, at + 4)?, word(&this.bytes, at + 8)?);
+            let (name, info, target) =
+                (word(&this.bytes, at)?, word(&this.bytes, at + 4)?, word(&this.bytes, at + 8)?);
             let this_type = Type { members: at + 12, info, target };
             let id = u32::try_from(this.types.len()).map_err(|_| Damaged(at))?;
             if name != 0 {
@@ -86,13 +87,16 @@ impl KernelTypes {
                 this.by_name.entry((this_type.kind(), name)).or_insert(id);
             }
             this.types.push(this_type);
-            at += 12 + match this_type.kind() {
-                kind::INT | kind::VAR | kind::DECL_TAG => 4,
-                kind::ARRAY => 12,
-                kind::STRUCT | kind::UNION | kind::DATASEC | kind::ENUM64 => 12 * this_type.len(),
-                kind::ENUM | kind::FUNC_PROTO => 8 * this_type.len(),
-                _ => 0,
-            };
+            at += 12
+                + match this_type.kind() {
+                    kind::INT | kind::VAR | kind::DECL_TAG => 4,
+                    kind::ARRAY => 12,
+                    kind::STRUCT | kind::UNION | kind::DATASEC | kind::ENUM64 => {
+                        12 * this_type.len()
+                    }
+                    kind::ENUM | kind::FUNC_PROTO => 8 * this_type.len(),
+                    _ => 0,
+                };
         }
         Ok(this)
     }
@@ -129,8 +133,11 @@ impl KernelTypes {
         let bit_fields = of.info >> 31 != 0;
         for i in 0..of.len() {
             let at = of.members + 12 * i;
-            let (member, inner, bits) =
-                (word(&self.bytes, at).ok()?, word(&self.bytes, at + 4).ok()?, word(&self.bytes, at + 8).ok()?);
+            let (member, inner, bits) = (
+                word(&self.bytes, at).ok()?,
+                word(&self.bytes, at + 4).ok()?,
+                word(&self.bytes, at + 8).ok()?,
+            );
             let offset = if bit_fields { bits & 0x00ff_ffff } else { bits } / 8;
             if member == 0 {
                 if let Some((deeper, found)) = self.find(self.plain(inner)?, name, depth + 1) {
@@ -148,7 +155,9 @@ impl KernelTypes {
         for _ in 0..64 {
             let this = self.types.get(id as usize)?;
             match this.kind() {
-                kind::TYPEDEF | kind::VOLATILE | kind::CONST | kind::RESTRICT | kind::TYPE_TAG => id = this.target,
+                kind::TYPEDEF | kind::VOLATILE | kind::CONST | kind::RESTRICT | kind::TYPE_TAG => {
+                    id = this.target
+                }
                 _ => return Some(id),
             }
         }
@@ -189,7 +198,10 @@ mod tests {
         ];
         let len = u32::try_from(types.len() * 4).unwrap();
         let mut bytes = Vec::new();
-        for word in [0x0001_eb9f, 24, 0, len, len, u32::try_from(strings.len()).unwrap()].iter().chain(&types) {
+        for word in [0x0001_eb9f, 24, 0, len, len, u32::try_from(strings.len()).unwrap()]
+            .iter()
+            .chain(&types)
+        {
             bytes.extend(word.to_ne_bytes());
         }
         bytes.extend(strings);

@@ -1,3 +1,12 @@
-//! The kernel's side of the agent: what is loaded into it and what comes out of it.
+//! The kernel's side of the agent: what this kernel allows, what is loaded into it, and what comes out of it.
 
+pub mod btf;
+pub mod capture;
+pub mod counters;
+pub mod decode;
+pub mod features;
+pub mod hooks;
+pub mod load;
+pub mod mounts;
 pub mod object;
+pub mod own_calls;

@@ -6,6 +6,7 @@ use aya_ebpf::helpers::generated::bpf_probe_read_user;
 use spanwire_ebpf::NoData;
 
 use crate::{
+    emit::this_scratch,
     maps::Scratch,
     memory::{kernel, user},
     registers::{Call, number},
@@ -17,6 +18,7 @@ const SEGMENTS: u64 = 8;
 
 /// Where the bytes of a call are.
 #[derive(Clone, Copy)]
+#[repr(C)]
 pub(crate) struct Source {
     /// Not [`NoData::Nothing`] when there is nothing to read.
     pub(crate) no_data: NoData,
@@ -84,75 +86,84 @@ impl Source {
         }
     }
 
-    /// Copies up to `want` bytes from the start into the scratch payload; how many came.
-    #[inline(never)]
-    pub(crate) fn head(&self, scratch: *mut Scratch, want: u32) -> u32 {
-        let payload = payload(scratch);
-        if self.segments == 0 {
-            return read(payload, 0, self.base + self.skip, u64::from(want));
-        }
-        let mut filled = 0;
-        let mut skip = self.skip;
-        let mut i = 0;
-        while i < SEGMENTS {
-            if i >= self.segments || filled >= want {
-                break;
-            }
-            let Some(segment) = self.segment(i) else { break };
-            let len = segment.len.saturating_sub(skip);
-            let take = if len < u64::from(want - filled) { len } else { u64::from(want - filled) };
-            if take > 0 {
-                let got = read(payload, filled, segment.base + skip, take);
-                if got == 0 {
-                    break;
-                }
-                filled += got;
-            }
-            skip = 0;
-            i += 1;
-        }
-        filled
-    }
-
-    /// Copies the last bytes of a call that moved `len` bytes, at most 64, behind `at` bytes of payload; how many
-    /// came. A vectored call gives the end of its last segment, and only when it was taken whole.
-    #[inline(never)]
-    pub(crate) fn tail(&self, scratch: *mut Scratch, at: u32, len: u64) -> u32 {
-        const TAIL: u64 = 64;
-        let payload = payload(scratch);
-        if self.segments == 0 {
-            return read(payload, at, self.base + self.skip + len - TAIL, TAIL);
-        }
-        if self.segments > SEGMENTS {
-            return 0;
-        }
-        let mut total = 0;
-        let mut last = Segment { base: 0, len: 0 };
-        let mut i = 0;
-        while i < SEGMENTS {
-            if i >= self.segments {
-                break;
-            }
-            let Some(segment) = self.segment(i) else { return 0 };
-            total += segment.len;
-            if segment.len > 0 {
-                last = segment;
-            }
-            i += 1;
-        }
-        if total.wrapping_sub(self.skip) != len || self.segments == 1 && last.len < TAIL + self.skip
-        {
-            return 0;
-        }
-        let take = if last.len < TAIL { last.len } else { TAIL };
-        read(payload, at, last.base + last.len - take, take)
-    }
-
     #[inline(always)]
     fn segment(&self, i: u64) -> Option<Segment> {
         let address = self.base + i * size_of::<Segment>() as u64;
         if self.kernel_array { Some(unsafe { kernel(address) }) } else { unsafe { user(address) } }
     }
+}
+
+/// Copies up to `want` bytes from the start of the scratch event's source into its payload; how many came.
+///
+/// Global, as [`copy_tail`] is, and so verified by itself; it finds everything in the scratch event, because global
+/// functions of older kernels take no pointers.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn copy_head(want: u32) -> u32 {
+    let Some(scratch) = this_scratch() else { return 0 };
+    let source = unsafe { &(*scratch).source };
+    if source.segments == 0 {
+        return read(scratch, 0, source.base + source.skip, u64::from(want));
+    }
+    let mut filled = 0;
+    let mut skip = source.skip;
+    let mut i = 0;
+    while i < SEGMENTS {
+        if i >= source.segments || filled >= want {
+            break;
+        }
+        let Some(segment) = source.segment(i) else { break };
+        let len = segment.len.saturating_sub(skip);
+        let take = if len < u64::from(want - filled) { len } else { u64::from(want - filled) };
+        if take > 0 {
+            let got = read(scratch, filled, segment.base + skip, take);
+            if got == 0 {
+                break;
+            }
+            filled += got;
+        }
+        skip = 0;
+        i += 1;
+    }
+    filled
+}
+
+/// Copies the last bytes of a call that moved `len` bytes, at most 64, behind `at` bytes of payload; how many came. A
+/// vectored call gives the end of its last segment, and only when it was taken whole.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn copy_tail(at: u32, len: u32) -> u32 {
+    const TAIL: u64 = 64;
+    let Some(scratch) = this_scratch() else { return 0 };
+    let source = unsafe { &(*scratch).source };
+    let len = u64::from(len);
+    if source.segments == 0 {
+        return read(scratch, at, source.base + source.skip + len - TAIL, TAIL);
+    }
+    if source.segments > SEGMENTS {
+        return 0;
+    }
+    let mut total = 0;
+    let mut last = Segment { base: 0, len: 0 };
+    let mut i = 0;
+    while i < SEGMENTS {
+        if i >= source.segments {
+            break;
+        }
+        let Some(segment) = source.segment(i) else { return 0 };
+        total += segment.len;
+        if segment.len > 0 {
+            last = segment;
+        }
+        i += 1;
+    }
+    if total.wrapping_sub(source.skip) != len
+        || source.segments == 1 && last.len < TAIL + source.skip
+    {
+        return 0;
+    }
+    let take = if last.len < TAIL { last.len } else { TAIL };
+    read(scratch, at, last.base + last.len - take, take)
 }
 
 #[inline(always)]
@@ -162,7 +173,8 @@ pub(crate) fn payload(scratch: *mut Scratch) -> *mut u8 {
 
 /// Reads `len` bytes of user memory to `at`; `len`, or 0 when they cannot be read. Both are at most [`HEAD_CAP`].
 #[inline(always)]
-fn read(payload: *mut u8, at: u32, address: u64, len: u64) -> u32 {
+fn read(scratch: *mut Scratch, at: u32, address: u64, len: u64) -> u32 {
+    let payload = payload(scratch);
     // The bounds are spelt out where the verifier can see them, and hidden from the compiler, which knows them and
     // would leave them out.
     let mut at = core::hint::black_box(u64::from(at));

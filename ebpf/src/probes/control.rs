@@ -11,9 +11,9 @@ use crate::{
     state::State,
 };
 
-/// Announces a connection that is seen for the first time. Rare, so it reads by address whatever the hook.
+/// Announces a connection whose directions stand at `next`. Rare, so it reads by address whatever the hook.
 #[inline(never)]
-pub(crate) fn opened(sock: u64, state: *mut State) {
+pub(crate) fn opened(sock: u64, state: *mut State, sent: u64, received: u64) {
     unsafe {
         let base = sock as *const c_void;
         let family: u16 = Probed::member(base, Offset::SkFamily);
@@ -21,8 +21,8 @@ pub(crate) fn opened(sock: u64, state: *mut State) {
             header: emit::header(ControlKind::Opened),
             connection: (*state).generation,
             socket: sock,
-            sent: (*state).next[0],
-            received: (*state).next[1],
+            sent,
+            received,
             family,
             tgid: (bpf_get_current_pid_tgid() >> 32) as u32,
             ..Opened::default()

@@ -20,10 +20,16 @@ pub(crate) fn now() -> u64 {
     unsafe { bpf_ktime_get_ns() }
 }
 
-/// This CPU's scratch event, unless one is being put together on this CPU already.
+/// This CPU's scratch event.
+#[inline(always)]
+pub(crate) fn this_scratch() -> Option<*mut Scratch> {
+    SCRATCH.get_ptr_mut(unsafe { bpf_get_smp_processor_id() } as u32)
+}
+
+/// This CPU's scratch event to put one together, unless that is being done on this CPU already.
 #[inline(always)]
 pub(crate) fn scratch() -> Option<*mut Scratch> {
-    let scratch = SCRATCH.get_ptr_mut(unsafe { bpf_get_smp_processor_id() } as u32)?;
+    let scratch = this_scratch()?;
     if unsafe { (*scratch).busy } != 0 {
         count(Counter::ScratchBusy, 1);
         return None;

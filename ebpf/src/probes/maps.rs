@@ -6,7 +6,7 @@ use aya_ebpf::{
 };
 use spanwire_ebpf::{Counter, DataHeader};
 
-use crate::state::State;
+use crate::{bytes::Source, state::State};
 
 /// Bytes moved. Its size is set by the agent.
 #[btf_map(name = "DATA")]
@@ -60,6 +60,8 @@ pub(crate) struct Served {
 pub(crate) struct Scratch {
     pub(crate) header: DataHeader,
     pub(crate) payload: [u64; 2 * PAYLOAD_WORDS],
+    /// Where the bytes of the call are.
+    pub(crate) source: Source,
     /// Not zero while an event is being put together.
     pub(crate) busy: u64,
 }

@@ -3,11 +3,11 @@
 use aya_ebpf::helpers::generated::{bpf_get_current_pid_tgid, bpf_get_smp_processor_id};
 use spanwire_ebpf::{
     Counter, DataHeader, Direction, NoData, data_flag,
-    scan::{BlankLine, Start, start},
+    scan::{BlankLine, Ending, Start, start},
 };
 
 use crate::{
-    bytes::{Source, payload},
+    bytes::{Source, copy_head, copy_tail, payload},
     config, control, emit,
     maps::{GENERATIONS, Scratch, count},
     serving, socket,
@@ -51,7 +51,7 @@ pub(crate) fn meet(sock: u64, state: *mut State, sent: u64, received: u64) {
         if (bpf_get_current_pid_tgid() >> 32) as u32 == config::own_tgid() {
             // Our own calls are no events; that the connection is ours is one, because its peer is left alone too.
             (*state).mode = Mode::Ignored as u8;
-            control::opened(sock, state);
+            control::opened(sock, state, sent, received);
         }
     }
 }
@@ -78,6 +78,7 @@ pub(crate) fn passes(state: *mut State, direction: Direction) -> bool {
 #[inline(always)]
 pub(crate) fn moved(sock: u64, state: *mut State, what: &Moved) {
     let Some(scratch) = emit::scratch() else { return };
+    unsafe { (*scratch).source = what.source };
     report(sock, state, what, scratch);
     emit::release(scratch);
 }
@@ -94,11 +95,14 @@ fn report(sock: u64, state: *mut State, what: &Moved, scratch: *mut Scratch) {
         let mut have = 0;
         if what.len > 0 && no_data == NoData::Nothing {
             let want = if in_head || turns { FIRST } else { INSIDE };
-            have = what.source.head(scratch, at_most(what.len, want));
+            have = copy_head(at_most(what.len, want));
             if have == 0 {
                 no_data = NoData::Fault;
             }
         }
+        // Searched before anything is decided, so that the verifier follows the search once and not once per case.
+        let after = if in_head { (*state).ending[way] } else { 0 };
+        let end = head_len(u64::from(have), u64::from(after)) as u32;
         let begins =
             if in_head || have == 0 { Start::No } else { start(word(scratch, 0), have as usize) };
 
@@ -109,24 +113,27 @@ fn report(sock: u64, state: *mut State, what: &Moved, scratch: *mut Scratch) {
             return;
         }
         if (*state).announced == 0 {
-            control::opened(sock, state);
+            // As the directions stood before this call.
+            let mut next = (*state).next;
+            next[way] = what.position;
+            control::opened(sock, state, next[0], next[1]);
         }
 
         let mut keep = have;
         if begins != Start::No {
-            (*state).blank[way] = 0;
+            (*state).ending[way] = 0;
             (*state).head_left[way] = HEAD_CAP;
         }
         if (*state).head_left[way] > 0 && have > 0 {
             let bodyless = begins == Start::Request { bodyless: true };
-            keep = head(state, way, what, scratch, &mut have, bodyless);
+            keep = head(state, way, what, scratch, &mut have, end, bodyless);
         } else if have > 0 && what.len > have && what.len <= SMALL {
-            have = what.source.head(scratch, what.len);
+            have = copy_head(what.len);
             keep = have;
         }
         let mut tail = 0;
         if no_data == NoData::Nothing && what.len > keep && what.len - keep > 64 {
-            tail = what.source.tail(scratch, keep, u64::from(what.len));
+            tail = copy_tail(keep, what.len);
         }
 
         let task = bpf_get_current_pid_tgid();
@@ -177,7 +184,8 @@ fn report(sock: u64, state: *mut State, what: &Moved, scratch: *mut Scratch) {
     }
 }
 
-/// Looks for the end of the head in what was copied, copying on while it is not found; how many bytes to keep.
+/// The message's head goes on or begins here: copies on while its end, if not at `end`, is not found. How many bytes to
+/// keep.
 #[inline(always)]
 fn head(
     state: *mut State,
@@ -185,56 +193,69 @@ fn head(
     what: &Moved,
     scratch: *mut Scratch,
     have: &mut u32,
+    mut end: u32,
     bodyless: bool,
 ) -> u32 {
     unsafe {
-        let mut blank = BlankLine::from_byte((*state).blank[way]);
-        let mut end = scan::<0, { FIRST / 8 }>(scratch, *have, &mut blank);
         if end == 0 && *have == FIRST && what.len > FIRST {
-            *have = what.source.head(scratch, at_most(what.len, SECOND));
-            end = scan::<{ FIRST / 8 }, { SECOND / 8 }>(scratch, *have, &mut blank);
+            *have = copy_head(at_most(what.len, SECOND));
+            end = head_len(u64::from(*have), u64::from((*state).ending[way])) as u32;
         }
         if end > 0 {
             (*state).head_left[way] = 0;
             let keep = at_most(what.len, if bodyless { HEAD_CAP } else { end + AFTER_HEAD });
             if keep > *have {
-                *have = what.source.head(scratch, keep);
+                *have = copy_head(keep);
             }
-            return if keep < *have { keep } else { *have };
+            return at_most(keep, *have);
         }
         let left = (*state).head_left[way];
+        let mut ending = Ending::default();
         if what.len > *have {
             // Longer than is searched here: all of it goes, and so does what follows until the allowance is used up.
-            *have = what.source.head(scratch, at_most(what.len, left));
-            blank = BlankLine::from_byte(0);
+            *have = copy_head(at_most(what.len, left));
+        } else if *have > 0 {
+            let last = byte(scratch, *have - 1);
+            let before = if *have > 1 { Some(byte(scratch, *have - 2)) } else { None };
+            ending = Ending::from_byte((*state).ending[way]).then(before, last);
         }
-        (*state).blank[way] = blank.byte();
+        (*state).ending[way] = ending.byte();
         (*state).head_left[way] = left.saturating_sub(what.len);
         *have
     }
 }
 
-/// Where in the words `FROM..TO` of the payload, of which `len` bytes are valid, the head ends; 0 if it goes on.
-#[inline(always)]
-fn scan<const FROM: u32, const TO: u32>(
-    scratch: *mut Scratch,
-    len: u32,
-    blank: &mut BlankLine,
-) -> u32 {
-    let mut i = FROM;
-    while i < TO {
-        let at = i * 8;
-        if at >= len {
+/// How many of the first `len` bytes of the scratch payload belong to the head, 0 if it goes on behind them; at most
+/// [`SECOND`] bytes are searched. The call before ended like `after`.
+///
+/// Global, and so verified by itself: inlined, its loop would be followed once for each way that leads here.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn head_len(len: u64, after: u64) -> u64 {
+    let Some(scratch) = emit::this_scratch() else { return 0 };
+    let mut blank = BlankLine::after(Ending::from_byte(after as u8));
+    let mut i = 0;
+    while i < u64::from(SECOND / 8) {
+        if i * 8 >= len {
             break;
         }
-        let valid = if len - at < 8 { len - at } else { 8 };
-        let end = blank.word(word(scratch, i as usize), valid as usize) as u32;
-        if end > 0 {
-            return at + end;
+        let ends = blank.word(word(scratch, i as usize));
+        if ends != 0 {
+            let end = i * 8 + BlankLine::len(ends) as u64;
+            return if end <= len { end } else { 0 };
         }
         i += 1;
     }
     0
+}
+
+#[inline(always)]
+fn byte(scratch: *mut Scratch, at: u32) -> u8 {
+    let mut at = core::hint::black_box(u64::from(at));
+    if at > u64::from(HEAD_CAP) {
+        at = u64::from(HEAD_CAP);
+    }
+    unsafe { payload(scratch).add(at as usize).read_volatile() }
 }
 
 #[inline(always)]

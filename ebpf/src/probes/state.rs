@@ -20,8 +20,8 @@ pub(crate) struct State {
     pub(crate) send: SendInFlight,
     /// Bytes of the current head that may still be copied, by direction; 0 outside heads.
     pub(crate) head_left: [u32; 2],
-    /// How much of the head's blank line was seen, by direction.
-    pub(crate) blank: [u8; 2],
+    /// How the last call of an unfinished head ended, by direction: a [`spanwire_ebpf::scan::Ending`].
+    pub(crate) ending: [u8; 2],
     /// A [`Mode`].
     pub(crate) mode: u8,
     /// The direction of the last bytes, plus one; 0 when there were none.
@@ -95,7 +95,7 @@ impl State {
             reserved: 0,
         },
         head_left: [0; 2],
-        blank: [0; 2],
+        ending: [0; 2],
         mode: Mode::Unknown as u8,
         last: 0,
         strikes: 0,

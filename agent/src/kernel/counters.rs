@@ -1,0 +1,11 @@
+//! The kernel half's counters under the names a user sees.
+
+use abi::Counter;
+
+use super::load::Probes;
+
+/// All kernel counters now.
+#[must_use]
+pub fn snapshot(probes: &Probes) -> Vec<(&'static str, u64)> {
+    Counter::ALL.iter().map(|(counter, name)| (*name, probes.counter(*counter))).collect()
+}

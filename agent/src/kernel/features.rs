@@ -1,0 +1,137 @@
+//! What this kernel lets the agent do, found out before anything is loaded; each refusal is one sentence.
+#![forbid(unsafe_code)]
+
+use std::{fs, io};
+
+use abi::{Config, OFFSETS, Offset, config_flag};
+use thiserror::Error;
+
+use super::{btf::KernelTypes, hooks::HookSet, mounts};
+
+/// Where the kernel keeps its type information.
+const BTF: &str = "/sys/kernel/btf/vmlinux";
+/// Oldest kernel the probes are made for: the ring buffer came with 5.8, and 5.10 is the oldest that is tested.
+const OLDEST: (u32, u32) = (5, 10);
+
+/// Why this host cannot be traced.
+#[derive(Debug, Error)]
+pub enum Refusal {
+    /// Not enough privileges.
+    #[error(
+        "spanwire must run as root (or with CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN, CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH): try again with sudo"
+    )]
+    NotRoot,
+    /// Too old.
+    #[error("this kernel is {0}.{1}; spanwire needs {major}.{minor} or newer", major = OLDEST.0, minor = OLDEST.1)]
+    TooOld(u32, u32),
+    /// No BTF.
+    #[error(
+        "this kernel offers no type information ({BTF} is missing): it must be built with CONFIG_DEBUG_INFO_BTF=y"
+    )]
+    NoTypes,
+    /// Damaged BTF.
+    #[error("{0}")]
+    DamagedTypes(#[from] super::btf::Damaged),
+    /// Lockdown.
+    #[error(
+        "kernel lockdown is in confidentiality mode, which forbids reading what applications send; spanwire can run in integrity mode (boot with lockdown=integrity)"
+    )]
+    Confidentiality,
+    /// A member that every set of hooks needs is missing.
+    #[error(
+        "this kernel's `struct {0}` has no `{1}`, which spanwire must read; please report it with the kernel's version"
+    )]
+    Unlike(&'static str, &'static str),
+    /// Something else.
+    #[error("cannot find out what this kernel allows: {0}")]
+    Io(#[from] io::Error),
+}
+
+/// What the kernel offers.
+pub struct Kernel {
+    /// Its type information.
+    pub types: KernelTypes,
+    /// Version, first two numbers.
+    pub version: (u32, u32),
+    /// Lockdown mode, if known.
+    pub lockdown: Option<String>,
+}
+
+impl Kernel {
+    /// Looks at the running kernel.
+    ///
+    /// # Errors
+    ///
+    /// The [`Refusal`] that a user must be told.
+    pub fn examine() -> Result<Self, Refusal> {
+        if !rustix::process::geteuid().is_root() {
+            return Err(Refusal::NotRoot);
+        }
+        let version = version()?;
+        if version < OLDEST {
+            return Err(Refusal::TooOld(version.0, version.1));
+        }
+        let lockdown = mounts::lockdown();
+        if lockdown.as_deref() == Some("confidentiality") {
+            return Err(Refusal::Confidentiality);
+        }
+        let bytes = match fs::read(BTF) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(Refusal::NoTypes),
+            Err(error) => return Err(error.into()),
+        };
+        Ok(Self { types: KernelTypes::parse(bytes)?, version, lockdown })
+    }
+
+    /// The sets of hooks this kernel has the tracepoints for, best first.
+    #[must_use]
+    pub fn hook_sets(&self) -> Vec<HookSet> {
+        HookSet::ALL.into_iter().filter(|set| set.exists(&self.types)).collect()
+    }
+
+    /// The probes' configuration for a set of hooks.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Unlike`] when a member is missing that the set cannot do without.
+    pub fn config(&self, set: HookSet) -> Result<Config, Refusal> {
+        let mut offsets = [u32::MAX; OFFSETS];
+        for (offset, of, member) in Offset::ALL {
+            match self.types.member(of, member) {
+                Some(at) => offsets[offset as usize] = at,
+                None if needed(offset, set) => return Err(Refusal::Unlike(of, member)),
+                None => {}
+            }
+        }
+        let mut flags = 0;
+        if self.version >= (5, 15) {
+            flags |= config_flag::TASK_PT_REGS;
+        }
+        if set.by_address() {
+            flags |= config_flag::BY_ADDRESS;
+        }
+        Ok(Config { flags, offsets, ..Config::EMPTY })
+    }
+}
+
+/// Whether a set of hooks cannot do without a member.
+fn needed(offset: Offset, set: HookSet) -> bool {
+    match offset {
+        Offset::TaskIoUring | Offset::FileEp | Offset::FileEpLinks => false,
+        Offset::MsgIter
+        | Offset::IterType
+        | Offset::IterUbuf
+        | Offset::IterIov
+        | Offset::IterOffset
+        | Offset::IterSegments
+        | Offset::IterCount => set == HookSet::Locked,
+        _ => true,
+    }
+}
+
+fn version() -> io::Result<(u32, u32)> {
+    let release = rustix::system::uname();
+    let release = release.release().to_string_lossy();
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|n| n.parse().unwrap_or(0));
+    Ok((numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)))
+}

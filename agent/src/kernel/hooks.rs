@@ -1,0 +1,96 @@
+//! The three sets of hooks, and which of them a kernel can have.
+#![forbid(unsafe_code)]
+
+use std::fmt;
+
+use clap::ValueEnum;
+
+use super::btf::KernelTypes;
+
+/// Where socket calls are seen. From the cheapest and most exact to the oldest; one set is attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, ValueEnum)]
+pub enum HookSet {
+    /// `tcp_sendmsg_locked` (6.16) before bytes are queued, with `sock_send_length` and `sock_recv_length`.
+    Locked,
+    /// `sock_send_length` and `sock_recv_length` (6.3).
+    Length,
+    /// The return of each system call that moves socket bytes: any kernel.
+    Syscall,
+}
+
+impl HookSet {
+    /// All, best first.
+    pub const ALL: [Self; 3] = [Self::Locked, Self::Length, Self::Syscall];
+
+    /// Whether the kernel has the tracepoints of this set.
+    #[must_use]
+    pub fn exists(self, types: &KernelTypes) -> bool {
+        self.socket_programs().iter().all(|program| types.has_tracepoint(program.tracepoint))
+    }
+
+    /// The BTF tracepoint programs that see socket calls in this set.
+    #[must_use]
+    pub const fn socket_programs(self) -> &'static [Program] {
+        const LOCKED: &[Program] = &[
+            Program { name: "send_locked", tracepoint: "tcp_sendmsg_locked" },
+            Program { name: "send_length", tracepoint: "sock_send_length" },
+            Program { name: "recv_length", tracepoint: "sock_recv_length" },
+        ];
+        match self {
+            Self::Locked => LOCKED,
+            Self::Length => LOCKED.split_at(1).1,
+            Self::Syscall => &[],
+        }
+    }
+
+    /// The system-call programs of this set, each with the calls at whose return it runs.
+    #[must_use]
+    pub const fn syscall_programs(self) -> &'static [(&'static str, &'static [&'static str])] {
+        match self {
+            Self::Locked | Self::Length => &[],
+            Self::Syscall => &[
+                ("exit_send", &["write", "sendto", "writev", "pwritev2", "sendmsg"]),
+                ("exit_send_many", &["sendmmsg"]),
+                ("exit_sendfile", &["sendfile64"]),
+                ("exit_splice", &["splice"]),
+                ("exit_receive", &["read", "readv", "preadv2"]),
+                ("exit_receive_from", &["recvfrom"]),
+                ("exit_receive_message", &["recvmsg"]),
+                ("exit_receive_many", &["recvmmsg"]),
+            ],
+        }
+    }
+
+    /// Whether the state of connections is found by socket address rather than kept in the socket.
+    #[must_use]
+    pub const fn by_address(self) -> bool {
+        matches!(self, Self::Syscall)
+    }
+}
+
+impl fmt::Display for HookSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Locked => "tcp_sendmsg_locked",
+            Self::Length => "sock_*_length",
+            Self::Syscall => "system calls",
+        })
+    }
+}
+
+/// A program and the BTF tracepoint it is for.
+#[derive(Clone, Copy, Debug)]
+pub struct Program {
+    /// Its name in the object.
+    pub name: &'static str,
+    /// The tracepoint.
+    pub tracepoint: &'static str,
+}
+
+/// Programs that every set has: the life of connections and processes.
+pub const LIFECYCLE: [Program; 4] = [
+    Program { name: "tcp_state_changed", tracepoint: "inet_sock_set_state" },
+    Program { name: "tcp_destroyed", tracepoint: "tcp_destroy_sock" },
+    Program { name: "process_exec", tracepoint: "sched_process_exec" },
+    Program { name: "process_exit", tracepoint: "sched_process_exit" },
+];

@@ -1,0 +1,264 @@
+//! Puts the probes into the kernel: the best set of hooks that not only loads but is seen to fire.
+//!
+//! Each program is loaded alone. One that the set cannot do without makes the next set be tried; nothing is left
+//! behind, because nothing is pinned: when this process ends, however it ends, the kernel takes everything back.
+
+use std::{fmt, io};
+
+use abi::{Config, Counter, id::Seed};
+use aya::{
+    Btf, Ebpf, EbpfError, EbpfLoader,
+    maps::{Map, MapData, PerCpuArray, RingBuf},
+    programs::{BtfTracePoint, ProgramError, TracePoint},
+};
+use thiserror::Error;
+
+use super::{
+    features::{Kernel, Refusal},
+    hooks::{HookSet, LIFECYCLE},
+    mounts, object, own_calls,
+};
+
+/// How to load.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Only this set of hooks; the best that works if `None`.
+    pub hooks: Option<HookSet>,
+    /// Size of the data ring in bytes: a power of two, at least a page.
+    pub data_ring: u32,
+    /// Secret of this run, see [`abi::id`].
+    pub seed: Seed,
+}
+
+/// Default size of the data ring: 20,000 exchanges a second fill a quarter of it in about a tenth of a second.
+pub const DATA_RING: u32 = 8 << 20;
+
+/// Why the probes could not be put into the kernel.
+#[derive(Debug, Error)]
+pub enum LoadError {
+    /// The kernel cannot have them.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// This binary has none.
+    #[error(
+        "this spanwire was compiled without its kernel probes: build it with `cargo xtask build`"
+    )]
+    NoProbes,
+    /// No set of hooks works.
+    #[error("no set of hooks works on this kernel: {}", Tried(.0))]
+    NoHooks(Vec<(HookSet, String)>),
+}
+
+struct Tried<'a>(&'a [(HookSet, String)]);
+
+impl fmt::Display for Tried<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, (set, why)) in self.0.iter().enumerate() {
+            write!(f, "{}{set}: {why}", if i == 0 { "" } else { "; " })?;
+        }
+        Ok(())
+    }
+}
+
+/// The loaded and attached probes. Dropping it detaches them.
+pub struct Probes {
+    /// The set of hooks that is attached.
+    pub hooks: HookSet,
+    /// Sets that were tried before and did not work, with the reason.
+    pub refused: Vec<(HookSet, String)>,
+    /// Bytes moved.
+    pub data: RingBuf<MapData>,
+    /// Lifecycle.
+    pub control: RingBuf<MapData>,
+    /// The kernel's counters, by [`Counter`].
+    pub counters: PerCpuArray<MapData, u64>,
+    _attached: Ebpf,
+}
+
+/// Loads and attaches the probes.
+///
+/// # Errors
+///
+/// See [`LoadError`]; each is one sentence for the user.
+pub fn load(kernel: &Kernel, options: &Options) -> Result<Probes, LoadError> {
+    if object::probes().is_empty() {
+        return Err(LoadError::NoProbes);
+    }
+    lift_memory_limit();
+    let sets = match options.hooks {
+        Some(set) => vec![set],
+        None => kernel.hook_sets(),
+    };
+    let mut refused = Vec::new();
+    for set in sets {
+        match load_set(kernel, options, set) {
+            Ok(mut probes) => {
+                probes.refused = refused;
+                return Ok(probes);
+            }
+            Err(SetError::Refused(refusal)) => return Err(refusal.into()),
+            Err(error) => {
+                log::debug!("{set}: {error:#?}");
+                refused.push((set, one_line(&error)));
+            }
+        }
+    }
+    Err(LoadError::NoHooks(refused))
+}
+
+#[derive(Debug, Error)]
+enum SetError {
+    #[error(transparent)]
+    Refused(Refusal),
+    #[error("this kernel does not have its tracepoints")]
+    Missing,
+    #[error("the object cannot be loaded: {0}")]
+    Object(#[from] EbpfError),
+    #[error("{0} is refused: {1}")]
+    Program(&'static str, ProgramError),
+    #[error("{0} is not in the object or of another kind")]
+    Absent(&'static str),
+    #[error("tracefs cannot be mounted: {0}")]
+    Tracefs(io::Error),
+    #[error("it loads and attaches but does not fire")]
+    Silent,
+    #[error("{0}")]
+    Io(#[from] io::Error),
+}
+
+fn load_set(kernel: &Kernel, options: &Options, set: HookSet) -> Result<Probes, SetError> {
+    if !set.exists(&kernel.types) {
+        return Err(SetError::Missing);
+    }
+    let config = Config {
+        seed: options.seed,
+        own_tgid: std::process::id(),
+        wake_at: options.data_ring / 4,
+        ..kernel.config(set).map_err(SetError::Refused)?
+    };
+    let words = words(&config);
+    let btf = Btf::from_sys_fs().map_err(EbpfError::from)?;
+    let cpus = u32::try_from(aya::util::nr_cpus().map_err(|(_, error)| error)?).unwrap_or(u32::MAX);
+    let mut ebpf = EbpfLoader::new()
+        .btf(Some(&btf))
+        .override_global("CONFIG", words.as_slice(), true)
+        .map_max_entries("DATA", options.data_ring)
+        .map_max_entries("SCRATCH", cpus)
+        .load(object::probes())?;
+
+    for program in LIFECYCLE.iter().chain(set.socket_programs()) {
+        let loaded: &mut BtfTracePoint = find(&mut ebpf, program.name)?;
+        loaded
+            .load(program.tracepoint, &btf)
+            .map_err(|error| SetError::Program(program.name, error))?;
+    }
+    for (name, _) in set.syscall_programs() {
+        let loaded: &mut TracePoint = find(&mut ebpf, name)?;
+        loaded.load().map_err(|error| SetError::Program(name, error))?;
+    }
+    let data = RingBuf::try_from(take(&mut ebpf, "DATA")?).map_err(EbpfError::from)?;
+    let control = RingBuf::try_from(take(&mut ebpf, "CONTROL")?).map_err(EbpfError::from)?;
+    let counters = PerCpuArray::try_from(take(&mut ebpf, "COUNTERS")?).map_err(EbpfError::from)?;
+
+    // Lifecycle first: a connection that is met is then also seen to end.
+    for program in LIFECYCLE.iter().chain(set.socket_programs()) {
+        let loaded: &mut BtfTracePoint = find(&mut ebpf, program.name)?;
+        loaded.attach().map_err(|error| SetError::Program(program.name, error))?;
+    }
+    if !set.syscall_programs().is_empty() {
+        mounts::tracefs().map_err(SetError::Tracefs)?;
+    }
+    for (name, calls) in set.syscall_programs() {
+        let loaded: &mut TracePoint = find(&mut ebpf, name)?;
+        for call in *calls {
+            loaded
+                .attach("syscalls", &format!("sys_exit_{call}"))
+                .map_err(|error| SetError::Program(name, error))?;
+        }
+    }
+    let probes =
+        Probes { hooks: set, refused: Vec::new(), data, control, counters, _attached: ebpf };
+    probes.fire()?;
+    Ok(probes)
+}
+
+impl Probes {
+    /// A kernel counter, summed over the CPUs.
+    #[must_use]
+    pub fn counter(&self, counter: Counter) -> u64 {
+        self.counters.get(&(counter as u32), 0).map_or(0, |by_cpu| by_cpu.iter().sum())
+    }
+
+    /// Makes a connection to ourselves and looks whether both of its ends are met: one by its send, one by its
+    /// receive. A program that loads and attaches may still never run.
+    fn fire(&self) -> Result<(), SetError> {
+        let before = self.counter(Counter::ConnectionsMet);
+        own_calls::one_exchange()?;
+        if self.counter(Counter::ConnectionsMet) >= before + 2 {
+            Ok(())
+        } else {
+            Err(SetError::Silent)
+        }
+    }
+}
+
+fn find<'a, P>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut P, SetError>
+where
+    &'a mut P: TryFrom<&'a mut aya::programs::Program>,
+{
+    ebpf.program_mut(name).and_then(|program| program.try_into().ok()).ok_or(SetError::Absent(name))
+}
+
+fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<Map, SetError> {
+    ebpf.take_map(name).ok_or(SetError::Absent(name))
+}
+
+/// The configuration as the words it lies in memory as.
+fn words(config: &Config) -> Vec<u32> {
+    let mut words = Vec::with_capacity(8 + OFFSET_WORDS);
+    for half in config.seed {
+        let bytes = half.to_ne_bytes();
+        words.extend(
+            bytes
+                .chunks_exact(4)
+                .map(|four| u32::from_ne_bytes([four[0], four[1], four[2], four[3]])),
+        );
+    }
+    words.extend([config.flags, config.own_tgid, config.wake_at, config.reserved]);
+    words.extend(config.offsets);
+    words
+}
+
+const OFFSET_WORDS: usize = abi::OFFSETS;
+const _: () = assert!(
+    size_of::<Config>() == 4 * (8 + OFFSET_WORDS),
+    "words() writes every field once, without padding"
+);
+
+/// Before 5.11 maps count against the limit of locked memory. Where it cannot be lifted, loading says so.
+fn lift_memory_limit() {
+    use rustix::process::{Resource, Rlimit, setrlimit};
+    let unlimited = Rlimit { current: None, maximum: None };
+    if let Err(error) = setrlimit(Resource::Memlock, unlimited) {
+        log::debug!("the limit of locked memory stays as it is: {error}");
+    }
+}
+
+/// An error with its causes on one line; a verifier's log, pages long, only as its last line.
+fn one_line(error: &dyn std::error::Error) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let text = inner.to_string();
+        if !line.contains(&text) {
+            line = format!("{line}: {text}");
+        }
+        cause = inner.source();
+    }
+    let mut lines = line.lines().filter(|line| !line.trim().is_empty());
+    match (lines.next(), lines.next_back()) {
+        (Some(first), Some(last)) => format!("{} … {}", first.trim(), last.trim()),
+        (Some(only), None) => only.trim().to_owned(),
+        _ => line,
+    }
+}
