@@ -52,6 +52,7 @@ impl Toolchain {
                 .context("PATH cannot be extended: look for a colon in XDG_CACHE_HOME")?,
         );
         command.env("RUSTC_BOOTSTRAP", "1"); // build-std on a stable toolchain
+        // RUSTFLAGS is the caller's; all else that changes a compilation goes.
         for inherited in [
             "RUSTC",
             "RUSTC_WRAPPER",
