@@ -62,10 +62,14 @@ impl fmt::Display for Tally {
 ///
 /// A command that fails without having counted a failure (it did not compile, it crashed) counts as one.
 pub(crate) fn run(command: &mut Command) -> io::Result<Tally> {
+    count(command, io::stdout())
+}
+
+fn count(command: &mut Command, shown: impl Write) -> io::Result<Tally> {
     let mut child = command.stdout(Stdio::piped()).spawn()?;
     let mut tally = Tally::default();
     if let Some(output) = child.stdout.take() {
-        read(output, &mut tally)?;
+        read(output, shown, &mut tally)?;
     }
     if !child.wait()?.success() && tally.failed == 0 {
         tally += Tally::FAILED;
@@ -74,7 +78,7 @@ pub(crate) fn run(command: &mut Command) -> io::Result<Tally> {
 }
 
 /// Copies the output piece by piece (libtest names a test before it runs it), and reads it line by line.
-fn read(mut output: impl Read, tally: &mut Tally) -> io::Result<()> {
+fn read(mut output: impl Read, mut shown: impl Write, tally: &mut Tally) -> io::Result<()> {
     let mut piece = [0; 4096];
     let mut line = Vec::new();
     loop {
@@ -83,8 +87,8 @@ fn read(mut output: impl Read, tally: &mut Tally) -> io::Result<()> {
             tally.read_line(&String::from_utf8_lossy(&line));
             return Ok(());
         }
-        io::stdout().write_all(&piece[..length])?;
-        io::stdout().flush()?;
+        shown.write_all(&piece[..length])?;
+        shown.flush()?;
         for byte in &piece[..length] {
             if *byte == b'\n' {
                 tally.read_line(&String::from_utf8_lossy(&line));
@@ -108,17 +112,19 @@ test says::7_passed ... ok
 7 passed
 test result: FAILED. 40 passed; 2 failed; 3 ignored; 0 measured; 0 filtered out; finished in 9.00s";
         let mut tally = Tally::default();
-        read(output.as_bytes(), &mut tally).unwrap();
+        let mut shown = Vec::new();
+        read(output.as_bytes(), &mut shown, &mut tally).unwrap();
+        assert_eq!(shown, output.as_bytes());
         assert_eq!(tally, Tally { passed: 45, failed: 2, skipped: 4 });
         assert_eq!(tally.to_string(), "45 passed, 2 failed, 4 skipped");
     }
 
     #[test]
     fn a_crash_is_a_failure() {
-        let crash = run(Command::new("sh").args(["-c", "exit 3"])).unwrap();
+        let crash = count(Command::new("sh").args(["-c", "exit 3"]), io::sink()).unwrap();
         assert_eq!(crash, Tally::FAILED);
         let counted = "echo 'test result: FAILED. 1 passed; 2 failed; 0 ignored'; exit 101";
-        let counted = run(Command::new("sh").args(["-c", counted])).unwrap();
+        let counted = count(Command::new("sh").args(["-c", counted]), io::sink()).unwrap();
         assert_eq!(counted, Tally { passed: 1, failed: 2, skipped: 0 });
     }
 }

@@ -87,3 +87,14 @@ fn installed_sysroot() -> Result<PathBuf> {
     fs::canonicalize(Path::new(&sysroot))
         .with_context(|| format!("{sysroot} cannot be read: {install}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pinned_release_is_the_same_everywhere() {
+        let pinned = fs::read_to_string(places::workspace().join("rust-toolchain.toml")).unwrap();
+        assert!(pinned.contains(&format!("\nchannel = \"{RUST_VERSION}\"\n")));
+    }
+}
