@@ -16,6 +16,11 @@ pub(crate) fn task(release: bool, probes_only: bool) -> Result<ExitCode> {
 /// Builds everything and gives the path of the one file.
 pub(crate) fn agent(release: bool) -> Result<PathBuf> {
     probes::build()?;
+    agent_only(release)
+}
+
+/// Builds the agent with the probes that are there.
+pub(crate) fn agent_only(release: bool) -> Result<PathBuf> {
     let profile = if release { "release" } else { "debug" };
     let file = places::target()?.join(profile).join("spanwire");
     let hint = if file.exists() { "" } else { ", about 2 minutes the first time" };

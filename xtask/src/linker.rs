@@ -11,8 +11,7 @@ use anyhow::{Context, Result};
 
 use crate::{cargo, say, sysroot::link};
 
-/// 0.13 is the first that links against LLVM 22, rustc 1.95's. Cargo checks the checksums: of the crate by the
-/// registry's index, of everything below it by the crate's own lock file (`--locked`).
+/// 0.13 links against LLVM 22, which rustc 1.95 ships.
 const VERSION: &str = "0.13.0";
 const LLVM_FEATURE: &str = "llvm-22";
 
@@ -33,25 +32,8 @@ pub(crate) fn prepare(sysroot: &Path, cache: &Path) -> Result<PathBuf> {
     say::step(
         format!("building bpf-linker {VERSION} against rustc's own LLVM (about 60 s, once)"),
         || {
-            cargo::run(
-                cargo::command()
-                    .current_dir(cache)
-                    .args([
-                        "install",
-                        "bpf-linker",
-                        "--version",
-                        VERSION,
-                        "--locked",
-                        "--quiet",
-                        "--force",
-                    ])
-                    .args(["--no-default-features", "--features", LLVM_FEATURE, "--root"])
-                    .arg(&root)
-                    .env("LLVM_PREFIX", &llvm)
-                    .env_remove("CARGO_TARGET_DIR") // else it would be built among the workspace's own crates
-                    .env_remove("RUSTFLAGS"),
-                "see its message; it needs crates.io and a C compiler (on Debian: apt-get install gcc libc6-dev)",
-            )
+            let options = ["--no-default-features", "--features", LLVM_FEATURE];
+            cargo::install("bpf-linker", VERSION, &root, cache, &options, &[("LLVM_PREFIX", &llvm)])
         },
     )?;
     Ok(bin)

@@ -7,13 +7,20 @@
 
 mod build;
 mod cargo;
+mod checks;
+mod demo;
 mod download;
+mod fuzz;
 mod linker;
 mod places;
 mod probes;
+mod run;
 mod rust_src;
 mod say;
 mod sysroot;
+mod system_packages;
+mod tally;
+mod test;
 mod toolchain;
 
 use std::process::ExitCode;
@@ -39,11 +46,36 @@ enum Task {
         #[arg(long)]
         probes_only: bool,
     },
+    /// Build, then trace this host as root
+    Run {
+        /// Start a small shop of plain Python services to look at
+        #[arg(long)]
+        demo: bool,
+        /// Arguments of `spanwire run`, or a whole other command of it
+        #[arg(last = true)]
+        arguments: Vec<String>,
+    },
+    /// Check, build and test everything; what tests need is installed when root with apt
+    Test {
+        /// Run only the tests whose names contain this
+        filter: Option<String>,
+    },
+    /// Fuzz the parsers
+    Fuzz {
+        /// Run only the targets whose names contain this
+        filter: Option<String>,
+        /// How long each of them runs
+        #[arg(long, default_value_t = 60)]
+        seconds: u32,
+    },
 }
 
 fn main() -> ExitCode {
     let done = match Cli::parse().task {
         Task::Build { release, probes_only } => build::task(release, probes_only),
+        Task::Run { demo, arguments } => run::task(demo, &arguments),
+        Task::Test { filter } => test::task(filter.as_deref()),
+        Task::Fuzz { filter, seconds } => fuzz::task(filter.as_deref(), seconds),
     };
     match done {
         Ok(code) => code,

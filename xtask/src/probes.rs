@@ -27,14 +27,14 @@ const PROFILE: [&str; 6] = [
 
 /// Builds the object and puts it where `agent/build.rs` looks; gives that place.
 pub(crate) fn build() -> Result<PathBuf> {
-    let toolchain = toolchain::prepare()?;
-    let target = places::target()?.join("probes");
-    let built = target.join(TARGET).join("release/probes");
-    let hint = if built.exists() { "" } else { " (about 25 s the first time)" };
+    let mut cargo = command("build")?;
+    let built = target_dir()?.join(TARGET).join("release/probes");
+    let hint = if built.exists() { "" } else { " (about 40 s the first time)" };
     say::step(format!("building the kernel probes{hint}"), || {
-        let mut cargo = command("build")?;
-        toolchain.apply(&mut cargo)?;
-        cargo::run(&mut cargo, "see the compiler's message; the probes' source is ebpf/src/probes")
+        cargo::run(
+            cargo.arg("--quiet"),
+            "see the compiler's message; the probes' source is ebpf/src/probes",
+        )
     })?;
 
     let object = places::probes_object();
@@ -49,25 +49,22 @@ pub(crate) fn build() -> Result<PathBuf> {
     Ok(object)
 }
 
-/// A cargo command for the probes alone.
-fn command(task: &str) -> Result<Command> {
+/// A cargo command (`build`, `clippy`) for the probes alone, with the toolchain prepared.
+pub(crate) fn command(task: &str) -> Result<Command> {
+    let toolchain = toolchain::prepare()?;
     let mut cargo = cargo::command();
-    cargo.args([
-        task,
-        "--release",
-        "--package",
-        "spanwire-ebpf",
-        "--bin",
-        "probes",
-        "--features",
-        "probes",
-    ]);
-    cargo
-        .args(["--target", TARGET, "-Z", "build-std=core", "--target-dir"])
-        .arg(places::target()?.join("probes"));
+    cargo.args([task, "--release", "--package", "spanwire-ebpf", "--bin", "probes"]);
+    cargo.args(["--features", "probes", "--target", TARGET, "-Z", "build-std=core"]);
+    cargo.arg("--target-dir").arg(target_dir()?);
     for setting in PROFILE {
         cargo.args(["--config", setting]);
     }
     cargo.env("RUSTFLAGS", RUSTFLAGS);
+    toolchain.apply(&mut cargo)?;
     Ok(cargo)
+}
+
+/// Beside the host's build, not in it: nothing of the two can be shared.
+fn target_dir() -> Result<PathBuf> {
+    Ok(places::target()?.join("probes"))
 }

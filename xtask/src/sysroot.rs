@@ -6,13 +6,13 @@
 use std::{
     fs,
     os::unix::fs::{PermissionsExt, symlink},
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use anyhow::{Context, Result};
 
-/// Makes the sysroot below `folder` and gives the path of its rustc.
-pub(crate) fn prepare(installed: &Path, source: &Path, folder: &Path) -> Result<PathBuf> {
+/// Makes the sysroot below `folder`, with `bin/rustc` in it.
+pub(crate) fn prepare(installed: &Path, source: &Path, folder: &Path) -> Result<()> {
     let rustlib = Path::new("lib/rustlib");
     link_all_but(&installed.join("lib"), "rustlib", &folder.join("lib"))?;
     link_all_but(&installed.join(rustlib), "src", &folder.join(rustlib))?;
@@ -30,7 +30,7 @@ pub(crate) fn prepare(installed: &Path, source: &Path, folder: &Path) -> Result<
         fs::write(&rustc, script)?;
         fs::set_permissions(&rustc, fs::Permissions::from_mode(0o755))?;
     }
-    Ok(rustc)
+    Ok(())
 }
 
 /// Links every entry of a folder into another one, the named entry excepted.

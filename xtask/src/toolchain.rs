@@ -16,8 +16,8 @@ pub(crate) const RUST_VERSION: &str = "1.95.0";
 
 /// What an eBPF build is started with.
 pub(crate) struct Toolchain {
-    /// The rustc to use; none when the installed one has the source of `core` by itself.
-    rustc: Option<PathBuf>,
+    /// The sysroot of links to use; none when the installed one has the source of `core` by itself.
+    sysroot: Option<PathBuf>,
     /// The folder that holds `bpf-linker`.
     linker: PathBuf,
 }
@@ -33,12 +33,14 @@ pub(crate) fn prepare() -> Result<Toolchain> {
     )?;
 
     let source = rust_src::prepare(&installed, &cache)?;
-    let rustc = if source.starts_with(&installed) {
+    let sysroot = if source.starts_with(&installed) {
         None
     } else {
-        Some(sysroot::prepare(&installed, &source, &cache.join(format!("sysroot-{RUST_VERSION}")))?)
+        let folder = cache.join(format!("sysroot-{RUST_VERSION}"));
+        sysroot::prepare(&installed, &source, &folder)?;
+        Some(folder)
     };
-    Ok(Toolchain { rustc, linker: linker::prepare(&installed, &cache)? })
+    Ok(Toolchain { sysroot, linker: linker::prepare(&installed, &cache)? })
 }
 
 impl Toolchain {
@@ -52,6 +54,7 @@ impl Toolchain {
                 .context("PATH cannot be extended: look for a colon in XDG_CACHE_HOME")?,
         );
         command.env("RUSTC_BOOTSTRAP", "1"); // build-std on a stable toolchain
+        // RUSTFLAGS is the caller's; all else that changes a compilation goes.
         for inherited in [
             "RUSTC",
             "RUSTC_WRAPPER",
@@ -61,8 +64,9 @@ impl Toolchain {
         ] {
             command.env_remove(inherited);
         }
-        if let Some(rustc) = &self.rustc {
-            command.env("RUSTC", rustc);
+        if let Some(sysroot) = &self.sysroot {
+            command.env("RUSTC", sysroot.join("bin/rustc"));
+            command.env("SYSROOT", sysroot); // clippy never starts that rustc: this is its way of being told
         }
         Ok(())
     }
@@ -85,4 +89,15 @@ fn installed_sysroot() -> Result<PathBuf> {
     let sysroot = cargo::output(rustc().args(["--print", "sysroot"]), install)?;
     fs::canonicalize(Path::new(&sysroot))
         .with_context(|| format!("{sysroot} cannot be read: {install}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pinned_release_is_the_same_everywhere() {
+        let pinned = fs::read_to_string(places::workspace().join("rust-toolchain.toml")).unwrap();
+        assert!(pinned.contains(&format!("\nchannel = \"{RUST_VERSION}\"\n")));
+    }
 }

@@ -1,0 +1,127 @@
+//! Fuzzing: each target below `tests/fuzz` for a few seconds, with a cargo-fuzz of our own.
+//!
+//! The seeds in the checkout are read, never written: what the fuzzer finds interesting is kept in the cache, so that
+//! short runs add up from one to the next.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, ExitCode},
+};
+
+use anyhow::{Context, Result, bail};
+
+use crate::{cargo, places, say, tally::Tally};
+
+const CARGO_FUZZ: &str = "0.13.2";
+
+/// Where the targets are: a cargo-fuzz folder of its own workspace, with `seeds/TARGET/*` in it.
+fn folder() -> PathBuf {
+    places::workspace().join("tests/fuzz")
+}
+
+/// `cargo xtask fuzz`.
+pub(crate) fn task(filter: Option<&str>, seconds: u32) -> Result<ExitCode> {
+    let tally = run(filter, seconds)?;
+    if tally.is_empty() {
+        bail!(
+            "no fuzz target's name contains {:?}: they are in tests/fuzz/fuzz_targets",
+            filter.unwrap_or("")
+        );
+    }
+    println!("{tally}");
+    Ok(if tally.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Runs every target whose name contains the filter; a target that finds something is a failure.
+pub(crate) fn run(filter: Option<&str>, seconds: u32) -> Result<Tally> {
+    let mut tally = Tally::default();
+    if !folder().is_dir() {
+        return Ok(tally);
+    }
+    let tool = tool()?;
+    let targets = cargo::output(&mut tool.command("list"), "see tests/fuzz/Cargo.toml")?;
+    say::step("building the fuzz targets (about a minute the first time)", || {
+        cargo::run(
+            &mut tool.build("build"),
+            "see the compiler's message; libFuzzer needs a C++ compiler",
+        )
+    })?;
+    for target in targets.lines().map(str::trim).filter(|name| name.contains(filter.unwrap_or("")))
+    {
+        let ended =
+            say::step(format!("fuzzing {target} for {seconds} s"), || tool.fuzz(target, seconds));
+        tally += match ended {
+            Ok(()) => Tally::PASSED,
+            Err(error) => {
+                say::error(&error);
+                Tally::FAILED
+            }
+        };
+    }
+    Ok(tally)
+}
+
+/// cargo-fuzz, and the folders it writes to.
+struct Tool {
+    program: PathBuf,
+    /// Cargo's folder for the fuzz targets.
+    target: PathBuf,
+    cache: PathBuf,
+}
+
+/// Installs cargo-fuzz below the cache, once.
+fn tool() -> Result<Tool> {
+    let cache = places::cache()?;
+    let root = cache.join(format!("cargo-fuzz-{CARGO_FUZZ}"));
+    let program = root.join("bin/cargo-fuzz");
+    if !program.is_file() {
+        say::step(format!("building cargo-fuzz {CARGO_FUZZ} (about 20 s, once)"), || {
+            cargo::install("cargo-fuzz", CARGO_FUZZ, &root, &cache, &[], &[])
+        })?;
+    }
+    Ok(Tool { program, target: places::target()?.join("fuzz"), cache })
+}
+
+impl Tool {
+    fn command(&self, task: &str) -> Command {
+        let mut command = Command::new(&self.program);
+        command.current_dir(places::workspace()).args(["fuzz", task]);
+        command.arg("--fuzz-dir").arg(folder());
+        command.env("RUSTC_BOOTSTRAP", "1"); // it builds with -Z options, on a stable toolchain
+        command.env("SPANWIRE_NO_PROBES", "1"); // what is fuzzed runs in user space
+        command
+    }
+
+    /// A task that compiles: not into the folder of sources.
+    fn build(&self, task: &str) -> Command {
+        let mut command = self.command(task);
+        command.arg("--target-dir").arg(&self.target);
+        command
+    }
+
+    fn fuzz(&self, target: &str, seconds: u32) -> Result<()> {
+        let learnt = self.cache.join("fuzz-corpus").join(target);
+        fs::create_dir_all(&learnt)
+            .with_context(|| format!("cannot make {}: set XDG_CACHE_HOME", learnt.display()))?;
+        let mut run = self.build("run");
+        run.arg(target).arg(&learnt).args(seeds(target));
+        run.args([
+            "--",
+            "-print_final_stats=0",
+            "-verbosity=0",
+            "-timeout=10",
+            "-rss_limit_mb=2048",
+        ]);
+        run.arg(format!("-max_total_time={seconds}"));
+        cargo::run(
+            &mut run,
+            "the input that did it is named above; keep it in tests/fuzz/seeds under the bug's name",
+        )
+    }
+}
+
+/// The seeds of a target, when it has any.
+fn seeds(target: &str) -> Option<PathBuf> {
+    Some(folder().join("seeds").join(target)).filter(|seeds: &PathBuf| Path::is_dir(seeds))
+}

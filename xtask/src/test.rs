@@ -1,0 +1,121 @@
+//! `cargo xtask test`: everything that has to be green, with one sum at the end.
+//!
+//! A step that fails does not hide the next one, except where nothing could follow: without probes there is no agent.
+
+use std::process::{Command, ExitCode};
+
+use anyhow::Result;
+
+use crate::{
+    build, cargo, checks, fuzz, probes, say, system_packages,
+    tally::{self, Tally},
+};
+
+/// How long each fuzz target runs here: enough to see that the seeds still pass and the target still finds its way.
+const FUZZ_SECONDS: u32 = 10;
+
+/// The task. With a filter only tests run, those whose names contain it.
+pub(crate) fn task(filter: Option<&str>) -> Result<ExitCode> {
+    let began = say::now();
+    let mut sum = Sum::default();
+    if filter.is_none() {
+        sum.check("the format", checks::format);
+    }
+    probes::build()?;
+    if filter.is_none() {
+        sum.check("clippy", checks::clippy);
+        sum.check("clippy on the probes", checks::clippy_probes);
+    }
+    sum.tests("unit tests", || unit_tests(filter))?;
+
+    let agent = build::agent_only(true)?;
+    system_packages::prepare()?;
+    sum.tests("end-to-end tests", || {
+        let mut tests = cargo::command();
+        tests.args(["test", "--quiet", "--package", "tests", "--"]).args(filter);
+        tests.env("SPANWIRE_BIN", &agent);
+        as_root(&mut tests);
+        Ok(tally::run(&mut tests)?)
+    })?;
+    if filter.is_none() {
+        sum.tests("fuzzing", || fuzz::run(None, FUZZ_SECONDS))?;
+    }
+
+    say::note(format!("everything took {}", say::seconds(began.elapsed())));
+    Ok(sum.report(filter))
+}
+
+/// The tests inside the host's crates.
+fn unit_tests(filter: Option<&str>) -> Result<Tally> {
+    let mut tests = cargo::command();
+    tests.args(["test", "--quiet", "--workspace", "--exclude", "tests", "--no-fail-fast", "--"]);
+    Ok(tally::run(tests.args(filter))?)
+}
+
+/// Lets cargo build the tests as the user and start them as root, where sudo does so without asking. Else tests that
+/// need root skip themselves and say so.
+fn as_root(tests: &mut Command) {
+    let asks = || {
+        Command::new("sudo").args(["-n", "true"]).output().is_ok_and(|sudo| sudo.status.success())
+    };
+    if !cargo::is_root() && cargo::find("sudo").is_some() && asks() {
+        let host = format!(
+            "CARGO_TARGET_{}_UNKNOWN_LINUX_GNU_RUNNER",
+            std::env::consts::ARCH.to_uppercase()
+        );
+        tests.env(host, "sudo -E");
+    }
+}
+
+/// What ran so far.
+#[derive(Default)]
+struct Sum {
+    tally: Tally,
+    /// The steps with a failure, for the end of the output.
+    failed: Vec<&'static str>,
+}
+
+impl Sum {
+    /// A step that passes or fails as one.
+    fn check(&mut self, what: &'static str, run: impl FnOnce() -> Result<()>) {
+        let ended = say::step(format!("checking {what}"), run);
+        if let Err(error) = &ended {
+            say::error(error);
+        }
+        self.add(what, if ended.is_ok() { Tally::PASSED } else { Tally::FAILED });
+    }
+
+    /// A step that counts.
+    fn tests(&mut self, what: &'static str, run: impl FnOnce() -> Result<Tally>) -> Result<()> {
+        let tally = say::step(what, run)?;
+        say::note(tally);
+        self.add(what, tally);
+        Ok(())
+    }
+
+    fn add(&mut self, what: &'static str, tally: Tally) {
+        self.tally += tally;
+        if tally.failed > 0 {
+            self.failed.push(what);
+        }
+    }
+
+    /// The last line, and the exit code. A filter that no test answers to is a mistake, not a success.
+    fn report(&self, filter: Option<&str>) -> ExitCode {
+        if self.tally.is_empty() {
+            eprintln!(
+                "error: no test's name contains {:?}: see `cargo xtask test` for all of them",
+                filter.unwrap_or("")
+            );
+        }
+        if !self.failed.is_empty() {
+            eprintln!("  failed: {}", self.failed.join(", "));
+        }
+        println!("{}", self.tally);
+        if self.failed.is_empty() && !self.tally.is_empty() {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        }
+    }
+}
