@@ -14,7 +14,7 @@ const PROTOCOLS: [Detect; 1] = [http1::detect];
 
 /// Most bytes [`detect`] is worth asking with: a longer first line than this is nobody's (RFC 9112 §3 recommends to
 /// support at least 8000 octets).
-pub const DETECT_MAX: usize = 16 * 1024;
+const DETECT_MAX: usize = 16 * 1024;
 
 /// Asks every protocol whether a direction that begins with `bytes` is its own. The first that says yes has it.
 #[must_use]
