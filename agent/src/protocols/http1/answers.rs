@@ -1,0 +1,203 @@
+//! The answers' direction.
+#![forbid(unsafe_code)]
+
+use super::head::Collected;
+use super::line::{Line, status_line};
+use super::requests::lose;
+use super::stitch::Next;
+use super::{Http1, State, body};
+use crate::conn::Loss;
+use crate::exchange::Failure;
+use crate::protocols::{Body, Outlet, Piece};
+
+impl Http1 {
+    /// Reads a piece of it.
+    pub(super) fn answer_piece(&mut self, mut piece: Piece<'_>, out: &mut Outlet<'_>) {
+        let mut whole = true;
+        while !piece.is_empty() && !self.over {
+            if !self.early.is_empty() {
+                self.early.push(piece);
+                if self.early.is_overdue(piece.ended) {
+                    self.early_is_late(out);
+                }
+                return;
+            }
+            let used = match std::mem::replace(&mut self.answers, State::Lost) {
+                State::Boundary => self.before_answer(&piece, out),
+                State::Head(head) => self.in_answer_head(head, &piece, out),
+                State::Body(body) => self.in_answer_body(body, &piece, whole, out),
+                State::Lost if whole && self.answer_resumes(&piece) => {
+                    self.answers = State::Boundary;
+                    0
+                }
+                State::Lost => piece.len(),
+            };
+            whole &= used == 0;
+            piece = piece.after(used);
+        }
+    }
+
+    /// Reads the answers that waited for what the stitch knows now.
+    pub(super) fn read_early(&mut self, out: &mut Outlet<'_>) {
+        for kept in self.early.take() {
+            self.answer_piece(kept.piece(), out);
+        }
+    }
+
+    /// The request of the answer that waits will not come.
+    pub(super) fn early_is_late(&mut self, out: &mut Outlet<'_>) {
+        self.stitch.lose_requests(0);
+        self.read_early(out);
+    }
+
+    /// At a boundary: how many bytes were used.
+    fn before_answer(&mut self, piece: &Piece<'_>, out: &mut Outlet<'_>) -> u64 {
+        let Some(bytes) = piece.bytes() else {
+            lose(piece, out);
+            self.lose_answers(out);
+            return piece.len();
+        };
+        if status_line(bytes) == Line::No {
+            out.lose(Loss::Unframed, 1);
+            self.lose_answers(out);
+            return piece.len();
+        }
+        if self.stitch.front().is_some_and(|open| open.answered.is_some()) {
+            // Its request never was completed, but the next answer is here.
+            self.stitch.finish_front(out);
+        }
+        if self.stitch.next() == Next::Nothing {
+            self.answers = State::Boundary;
+            self.early.push(*piece);
+            return piece.len();
+        }
+        self.stitch.answer_begins(out);
+        self.answers = State::Head(Box::new(Collected::begin(piece)));
+        0
+    }
+
+    fn in_answer_head(
+        &mut self,
+        mut head: Box<Collected>,
+        piece: &Piece<'_>,
+        out: &mut Outlet<'_>,
+    ) -> u64 {
+        let (used, ended) = match piece.body {
+            Body::Bytes(bytes) => {
+                let (used, ended) = head.read(bytes);
+                (used as u64, ended)
+            }
+            Body::Skip(n) | Body::Gap(n) => {
+                lose(piece, out);
+                head.cut();
+                (n, true)
+            }
+        };
+        if let Some(open) = self.stitch.front() {
+            open.answer_moved(used, piece.ended);
+        }
+        if ended {
+            self.answer_head(&head, piece, out);
+        } else {
+            self.answers = State::Head(head);
+        }
+        used
+    }
+
+    /// A head is complete, or all of it that there is.
+    fn answer_head(&mut self, head: &Collected, piece: &Piece<'_>, out: &mut Outlet<'_>) {
+        let Some(answer) = head.answer() else {
+            out.lose(Loss::Unframed, 1);
+            return self.lose_answers(out);
+        };
+        let status = answer.line.status;
+        let method = match self.stitch.next() {
+            Next::Exchange(method) => Some(method),
+            Next::Lost | Next::Nothing => None,
+        };
+        let kind = body::of_answer(method, status, answer.framing);
+        if status < 200 && status != 101 {
+            // An interim answer (RFC 9110 §15.2): the final one is still to come.
+            if let Some(open) = self.stitch.front() {
+                open.waits_for_continue = false;
+            }
+            self.answers = if answer.framing.ended { State::Boundary } else { State::Lost };
+            return;
+        }
+        match self.stitch.front() {
+            Some(open) => open.final_answer(head, answer),
+            None => out.lose(Loss::Unpaired, 1),
+        }
+        match body::Reader::new(kind) {
+            Some(body) => self.answers = State::Body(Box::new(body)),
+            None => {
+                self.answers = State::Boundary;
+                self.stitch.answer_complete(Some(0), piece.ended, out);
+                if kind == body::Kind::Tunnel {
+                    self.finish(Failure::Unseen, piece.ended, out);
+                }
+            }
+        }
+    }
+
+    fn in_answer_body(
+        &mut self,
+        mut body: Box<body::Reader>,
+        piece: &Piece<'_>,
+        whole: bool,
+        out: &mut Outlet<'_>,
+    ) -> u64 {
+        if whole && self.answer_is_cut_short(&body, piece) {
+            self.answers = State::Boundary;
+            if body.is_lost() {
+                self.stitch.lose_answers(out);
+            } else {
+                self.stitch.answer_complete(None, piece.began, out);
+            }
+            return 0;
+        }
+        let was_lost = body.is_lost();
+        out.lose(Loss::BeyondCap, body.needs(piece));
+        let (used, done) = body.read(piece);
+        if let Some(open) = self.stitch.front() {
+            open.answer_moved(used, piece.ended);
+        }
+        if body.is_lost() && !was_lost {
+            out.lose(Loss::Unframed, 1);
+        }
+        if done {
+            self.answers = State::Boundary;
+            self.stitch.answer_complete(body.counted(), piece.ended, out);
+        } else {
+            self.answers = State::Body(body);
+        }
+        used
+    }
+
+    /// Whether the answer that is being read ended before this piece although nothing said so, because another
+    /// begins: its framing was lost and another request waits, or nobody knows whether it was the answer to a HEAD.
+    fn answer_is_cut_short(&self, body: &body::Reader, piece: &Piece<'_>) -> bool {
+        let possible = if body.is_lost() {
+            self.stitch.more_wait()
+        } else {
+            body.is_untouched() && self.stitch.next() == Next::Lost
+        };
+        possible && starts(piece)
+    }
+
+    /// Whether an answer begins with this piece although the framing was lost.
+    fn answer_resumes(&self, piece: &Piece<'_>) -> bool {
+        self.stitch.next() != Next::Nothing && starts(piece)
+    }
+
+    /// The start of an answer is lost here.
+    fn lose_answers(&mut self, out: &mut Outlet<'_>) {
+        self.answers = State::Lost;
+        self.stitch.lose_answers(out);
+    }
+}
+
+/// Whether a piece begins with a status line.
+fn starts(piece: &Piece<'_>) -> bool {
+    piece.bytes().is_some_and(|bytes| matches!(status_line(bytes), Line::Yes(_)))
+}

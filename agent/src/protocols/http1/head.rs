@@ -1,0 +1,282 @@
+//! Message heads: collecting one up to its blank line, and what is taken from it.
+//!
+//! A head is kept up to [`HEAD_MAX`]; what lies beyond is followed to its end and is absent. Only the headers of the
+//! two lists are kept (privacy, memory).
+#![forbid(unsafe_code)]
+
+use httparse::{EMPTY_HEADER, Header, ParserConfig};
+
+use super::line::{Line, StatusLine, request_line, status_line};
+use crate::exchange::Propagation;
+use crate::input::{Nanos, Task};
+use crate::protocols::Piece;
+
+/// Most bytes of a head that are kept: what the kernel copies of one.
+pub(super) const HEAD_MAX: usize = 16 * 1024;
+/// Headers for which there is room without asking for more: servers' limits are about 100.
+const HEADERS: usize = 128;
+/// Most headers that fit [`HEAD_MAX`]: the shortest is `a:` and a line feed.
+const HEADERS_MAX: usize = HEAD_MAX / 3;
+
+/// Request headers that spans need.
+const REQUEST_KEPT: [&str; 8] = [
+    "host",
+    "user-agent",
+    "forwarded",
+    "x-forwarded-for",
+    "x-forwarded-proto",
+    "x-forwarded-host",
+    "content-type",
+    "upgrade",
+];
+/// Response headers that spans need.
+const RESPONSE_KEPT: [&str; 2] = ["content-type", "upgrade"];
+
+/// A head that is being collected, and where and when it began.
+#[derive(Debug)]
+pub(super) struct Collected {
+    /// Position of its first byte.
+    pub(super) position: u64,
+    /// When that moved.
+    pub(super) began: Nanos,
+    /// Who moved it.
+    pub(super) task: Task,
+    /// Sent: the span id that task served.
+    pub(super) serving: Option<u64>,
+    /// Received: blocking, in no epoll set.
+    pub(super) thread_waits: bool,
+    bytes: Vec<u8>,
+    /// Bytes have been left out.
+    truncated: bool,
+    /// The blank line has been seen.
+    ended: bool,
+    /// The line that is being read is empty so far, a CR aside.
+    blank: bool,
+    /// And that CR has been seen.
+    returned: bool,
+}
+
+impl Collected {
+    /// A head that begins with `piece`.
+    pub(super) const fn begin(piece: &Piece<'_>) -> Self {
+        Self {
+            position: piece.position,
+            began: piece.began,
+            task: piece.task,
+            serving: piece.serving,
+            thread_waits: piece.thread_waits,
+            bytes: Vec::new(),
+            truncated: false,
+            ended: false,
+            blank: false,
+            returned: false,
+        }
+    }
+
+    /// Takes bytes up to the blank line: how many, and whether it came. A line may end with a bare LF (RFC 9112 §2.2).
+    pub(super) fn read(&mut self, bytes: &[u8]) -> (usize, bool) {
+        let mut used = 0;
+        let mut ended = false;
+        while let Some(end) = bytes[used..].iter().position(|b| *b == b'\n') {
+            ended = self.blank && matches!(&bytes[used..used + end], [] | [b'\r']);
+            used += end + 1;
+            self.blank = true;
+            self.returned = false;
+            if ended {
+                break;
+            }
+        }
+        if !ended {
+            match &bytes[used..] {
+                [] => {}
+                [b'\r'] if self.blank && !self.returned => self.returned = true,
+                _ => self.blank = false,
+            }
+            used = bytes.len();
+        }
+        self.ended = ended;
+        let room = HEAD_MAX - self.bytes.len();
+        self.truncated |= used > room;
+        self.bytes.extend_from_slice(&bytes[..used.min(room)]);
+        (used, ended)
+    }
+
+    /// The rest of the head is not to be had.
+    pub(super) const fn cut(&mut self) {
+        self.truncated = true;
+    }
+
+    /// Memory held, bytes.
+    pub(super) const fn held(&self) -> usize {
+        self.bytes.capacity()
+    }
+
+    /// The request; `None` if it is none.
+    pub(super) fn request(&self) -> Option<RequestHead> {
+        let Line::Yes(line) = request_line(&self.bytes) else { return None };
+        let mut head = RequestHead {
+            method: String::from_utf8_lossy(line.method).into_owned(),
+            target: String::from_utf8_lossy(line.target).into_owned(),
+            minor: line.minor,
+            kept: Vec::new(),
+            propagation: Propagation::default(),
+            framing: self.framing(),
+            expects: false,
+        };
+        self.each_header(|name, value| {
+            head.framing.header(name, value);
+            match name {
+                "traceparent" => head.propagation.traceparent.push(value.to_vec()),
+                "tracestate" => head.propagation.tracestate.push(value.to_vec()),
+                "expect" => head.expects = value.eq_ignore_ascii_case(b"100-continue"),
+                _ if REQUEST_KEPT.contains(&name) => head.kept.push((name.into(), value.to_vec())),
+                _ => {}
+            }
+        });
+        Some(head)
+    }
+
+    /// The answer; `None` if it is none.
+    pub(super) fn answer(&self) -> Option<AnswerHead> {
+        let Line::Yes(line) = status_line(&self.bytes) else { return None };
+        let mut head = AnswerHead { line, kept: Vec::new(), framing: self.framing() };
+        self.each_header(|name, value| {
+            head.framing.header(name, value);
+            if RESPONSE_KEPT.contains(&name) {
+                head.kept.push((name.into(), value.to_vec()));
+            }
+        });
+        Some(head)
+    }
+
+    fn framing(&self) -> Framing {
+        Framing { ended: self.ended, whole: self.ended && !self.truncated, ..Framing::default() }
+    }
+
+    /// Calls for each header with its name in lower case. Lines that are no header are left out.
+    fn each_header(&self, mut each: impl FnMut(&str, &[u8])) {
+        let after_line = |bytes: &[u8]| bytes.iter().position(|b| *b == b'\n').map(|end| end + 1);
+        let Some(start) = after_line(&self.bytes) else { return };
+        // The first line is understood already; the parser gets one that it cannot refuse.
+        let mut head = b"HTTP/1.1 200 OK\r\n".to_vec();
+        head.extend_from_slice(&self.bytes[start..]);
+        if self.truncated {
+            let whole = head.iter().rposition(|b| *b == b'\n').map_or(0, |end| end + 1);
+            head.truncate(whole);
+            head.extend_from_slice(b"\r\n");
+        }
+        let mut few = [EMPTY_HEADER; HEADERS];
+        let mut many = Vec::new();
+        let headers = match parse(&head, &mut few) {
+            Ok(headers) => headers,
+            Err(httparse::Error::TooManyHeaders) => {
+                many.resize(HEADERS_MAX, EMPTY_HEADER);
+                parse(&head, &mut many).unwrap_or(&[])
+            }
+            Err(_) => &[],
+        };
+        for header in headers {
+            each(&header.name.to_ascii_lowercase(), header.value);
+        }
+    }
+}
+
+/// Reads headers with as much patience as any server or client has.
+fn parse<'h, 'b>(
+    head: &'b [u8],
+    headers: &'h mut [Header<'b>],
+) -> Result<&'h [Header<'b>], httparse::Error> {
+    let mut response = httparse::Response::new(headers);
+    ParserConfig::default()
+        .allow_obsolete_multiline_headers_in_responses(true)
+        .allow_spaces_after_header_name_in_responses(true)
+        .ignore_invalid_headers_in_responses(true)
+        .parse_response(&mut response, head)?;
+    Ok(response.headers)
+}
+
+/// What is taken from a request's head.
+#[derive(Debug)]
+pub(super) struct RequestHead {
+    pub(super) method: String,
+    pub(super) target: String,
+    pub(super) minor: u8,
+    pub(super) kept: Vec<(String, Vec<u8>)>,
+    pub(super) propagation: Propagation,
+    pub(super) framing: Framing,
+    /// It asks for `100 (Continue)` before it sends its body (RFC 9110 §10.1.1).
+    pub(super) expects: bool,
+}
+
+/// What is taken from an answer's head.
+#[derive(Debug)]
+pub(super) struct AnswerHead {
+    pub(super) line: StatusLine,
+    pub(super) kept: Vec<(String, Vec<u8>)>,
+    pub(super) framing: Framing,
+}
+
+/// What a head says about the length of its body.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Framing {
+    /// Where the head ended was seen.
+    pub(super) ended: bool,
+    /// All of the head was read: what it does not say, it does not say.
+    pub(super) whole: bool,
+    pub(super) length: Length,
+    pub(super) coding: Coding,
+}
+
+/// `Content-Length`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Length {
+    #[default]
+    Absent,
+    Of(u64),
+    /// Not a number, or several that differ.
+    Invalid,
+}
+
+/// `Transfer-Encoding`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Coding {
+    #[default]
+    Absent,
+    /// The final coding is chunked.
+    Chunked,
+    /// Some other is.
+    Other,
+}
+
+impl Framing {
+    fn header(&mut self, name: &str, value: &[u8]) {
+        match name {
+            "content-length" => {
+                // The same number several times is that number (RFC 9110 §8.6).
+                for part in value.split(|b| *b == b',') {
+                    self.length = match (self.length, number(part.trim_ascii())) {
+                        (Length::Absent, Some(n)) => Length::Of(n),
+                        (Length::Of(before), Some(n)) if before == n => Length::Of(n),
+                        _ => Length::Invalid,
+                    };
+                }
+            }
+            "transfer-encoding" => {
+                let last = value.rsplit(|b| *b == b',').next().unwrap_or_default().trim_ascii();
+                let chunked = last.eq_ignore_ascii_case(b"chunked");
+                self.coding = if chunked { Coding::Chunked } else { Coding::Other };
+            }
+            _ => {}
+        }
+    }
+}
+
+/// 1*DIGIT that fits 63 bits.
+fn number(digits: &[u8]) -> Option<u64> {
+    if digits.is_empty() || digits.len() > 18 {
+        return None;
+    }
+    digits
+        .iter()
+        .try_fold(0, |sum: u64, b| b.is_ascii_digit().then(|| sum * 10 + u64::from(b - b'0')))
+}

@@ -1,0 +1,160 @@
+//! HTTP/1.x (RFC 9112): a connection's two streams as exchanges.
+//!
+//! Each direction is read by itself (`requests`, `answers`): message boundaries, heads, bodies followed by position.
+//! `stitch` pairs them. An answer that is seen before its request (two threads of a client) waits, unread, because
+//! only the request's method says how long the answer is; see [`Early`].
+//!
+//! | state of a direction | bytes | skip | gap |
+//! |---|---|---|---|
+//! | at a boundary | a first line: in a head. Else: lost | lost | lost |
+//! | in a head | to its blank line, then: in a body, or at a boundary | the head so far counts, lost | the same for an answer; a request is dropped |
+//! | in a body | to its end: at a boundary | followed by position if that is possible, else lost | likewise |
+//! | lost | a first line at a piece's beginning, when `stitch` allows it, or the last chunk: at a boundary | lost | lost |
+#![forbid(unsafe_code)]
+
+mod answers;
+mod body;
+mod chunked;
+mod early;
+mod head;
+mod last_chunk;
+mod line;
+mod open;
+mod requests;
+mod stitch;
+#[cfg(test)]
+mod tests;
+
+use abi::Direction;
+
+use super::contract::{Detection, Ending, Outlet, Protocol};
+use super::piece::Piece;
+use crate::exchange::{ExchangeId, Failure, Role};
+use crate::input::Nanos;
+use early::Early;
+use head::Collected;
+use line::Line;
+use stitch::Stitch;
+
+/// Whether a direction that begins with `bytes` speaks HTTP/1: by a whole request or status line. Who sends requests
+/// is the client.
+pub(super) fn detect(bytes: &[u8], direction: Direction, from_birth: bool) -> Detection {
+    let requests = match (line::request_line(bytes), line::status_line(bytes)) {
+        (Line::Yes(_), _) => direction,
+        (_, Line::Yes(_)) => direction.opposite(),
+        (Line::More, _) | (_, Line::More) => return Detection::More,
+        (Line::No, Line::No) => return Detection::No,
+    };
+    Detection::Found(Box::new(Http1::new(requests, from_birth)))
+}
+
+/// The reader of one connection.
+#[derive(Debug)]
+pub(super) struct Http1 {
+    /// The direction requests go.
+    requests_go: Direction,
+    role: Role,
+    requests: State,
+    answers: State,
+    /// The exchange whose request is read.
+    current: Option<ExchangeId>,
+    stitch: Stitch,
+    early: Early,
+    /// HTTP has ended on this connection (101, CONNECT), or the connection has.
+    over: bool,
+}
+
+/// Where one direction is.
+#[derive(Debug)]
+enum State {
+    /// Between messages.
+    Boundary,
+    /// In a message's head.
+    Head(Box<Collected>),
+    /// In a message's body.
+    Body(Box<body::Reader>),
+    /// Somewhere.
+    Lost,
+}
+
+impl State {
+    /// Whether no message is half read.
+    const fn is_idle(&self) -> bool {
+        matches!(self, Self::Boundary | Self::Lost)
+    }
+
+    fn held(&self) -> usize {
+        match self {
+            Self::Head(head) => size_of::<Collected>() + head.held(),
+            Self::Body(_) => size_of::<body::Reader>() + last_chunk::WINDOW,
+            Self::Boundary | Self::Lost => 0,
+        }
+    }
+}
+
+impl Http1 {
+    fn new(requests_go: Direction, from_birth: bool) -> Self {
+        let role = match requests_go {
+            Direction::Sent => Role::Client,
+            Direction::Received => Role::Server,
+        };
+        let stitch = if from_birth { Stitch::default() } else { Stitch::in_the_middle() };
+        Self {
+            requests_go,
+            role,
+            requests: State::Boundary,
+            answers: State::Boundary,
+            current: None,
+            stitch,
+            early: Early::default(),
+            over: false,
+        }
+    }
+
+    /// HTTP ends here: what is open is told, the rest is not ours.
+    fn finish(&mut self, failure: Failure, at: Nanos, out: &mut Outlet<'_>) {
+        if let State::Body(body) = &self.answers {
+            if body.until_close() {
+                let counted = body.counted();
+                let last = self.stitch.front().map(|open| open.last());
+                self.stitch.answer_complete(counted, last.unwrap_or(at), out);
+            } else if body.is_lost() {
+                self.stitch.finish_front(out);
+            }
+        }
+        self.stitch.end(failure, at, out);
+        self.early = Early::default();
+        self.requests = State::Lost;
+        self.answers = State::Lost;
+        self.over = true;
+    }
+}
+
+impl Protocol for Http1 {
+    fn piece(&mut self, piece: Piece<'_>, out: &mut Outlet<'_>) {
+        if self.over {
+        } else if piece.direction == self.requests_go {
+            self.request_piece(piece, out);
+        } else {
+            self.answer_piece(piece, out);
+        }
+    }
+
+    fn end(&mut self, how: Ending, at: Nanos, out: &mut Outlet<'_>) {
+        match how {
+            _ if self.over => {}
+            Ending::Gone(failure) => self.finish(failure, at, out),
+            // A client that will send no more still waits for its answers.
+            Ending::Finished(direction) if direction == self.requests_go => {}
+            Ending::Finished(_) => self.finish(Failure::ConnectionClosed, at, out),
+        }
+    }
+
+    fn held(&self) -> usize {
+        size_of::<Self>()
+            + self.requests.held()
+            + self.answers.held()
+            + self.stitch.held()
+            + self.early.held()
+    }
+}

@@ -1,0 +1,168 @@
+//! An exchange that is open: what has been seen of it, until it is told.
+#![forbid(unsafe_code)]
+
+use super::head::{AnswerHead, Collected, RequestHead};
+use crate::exchange::{Call, ExchangeId, Failure, Finished, Http, Report, Role, Sizes, Started};
+use crate::input::{Nanos, Task};
+use crate::protocols::Outlet;
+
+/// One request and what has come back for it.
+#[derive(Debug)]
+pub(super) struct Open {
+    /// Its name.
+    pub(super) id: ExchangeId,
+    role: Role,
+    http: Http,
+    bytes: Sizes,
+    /// What its request holds, bytes.
+    pub(super) held: usize,
+    /// When its first byte moved.
+    pub(super) began: Nanos,
+    /// When the last byte of either direction moved.
+    last: Nanos,
+    /// The request is complete, or cannot be followed any more.
+    pub(super) request_done: bool,
+    /// It asked for `100 (Continue)` and has got none.
+    pub(super) waits_for_continue: bool,
+    /// When the last byte of the final answer moved.
+    pub(super) answered: Option<Nanos>,
+    first_answer: Option<Nanos>,
+    answered_by: Option<Task>,
+    /// An answer was seen before it that may have been its own, or it was kept over a hole in the answers: its
+    /// pairing holds only if it is answered before the next request begins.
+    pub(super) unproven: bool,
+}
+
+impl Open {
+    /// A request whose head is complete: reports it.
+    pub(super) fn start(
+        head: &Collected,
+        request: RequestHead,
+        bytes: u64,
+        at: Nanos,
+        role: Role,
+        out: &mut Outlet<'_>,
+    ) -> Self {
+        let id = ExchangeId { conn: out.conn.id, position: head.position };
+        out.reports.push(Report::Started(Started {
+            id,
+            role,
+            conn: out.conn.clone(),
+            at: head.began,
+            task: head.task,
+            serving: head.serving,
+            thread_waits: head.thread_waits,
+            propagation: request.propagation,
+        }));
+        let http = Http {
+            method: request.method,
+            target: request.target,
+            request_minor: request.minor,
+            request_headers: request.kept,
+            ..Http::default()
+        };
+        let kept = http.request_headers.iter();
+        let headers: usize = kept.map(|(name, value)| name.len() + value.len() + 48).sum();
+        Self {
+            id,
+            role,
+            held: size_of::<Self>() + http.method.len() + http.target.len() + headers,
+            http,
+            bytes: Sizes { request: bytes, response: 0 },
+            began: head.began,
+            last: at,
+            request_done: false,
+            waits_for_continue: request.expects,
+            answered: None,
+            first_answer: None,
+            answered_by: None,
+            unproven: false,
+        }
+    }
+
+    /// Its method.
+    pub(super) fn method(&self) -> &str {
+        &self.http.method
+    }
+
+    /// When its last byte moved so far.
+    pub(super) const fn last(&self) -> Nanos {
+        self.last
+    }
+
+    /// Whether the head of its final answer has been seen.
+    pub(super) const fn has_status(&self) -> bool {
+        self.http.status.is_some()
+    }
+
+    /// Bytes of the request moved.
+    pub(super) fn request_moved(&mut self, bytes: u64, at: Nanos) {
+        self.bytes.request = self.bytes.request.saturating_add(bytes);
+        self.last = self.last.max(at);
+    }
+
+    /// Bytes of an answer moved.
+    pub(super) fn answer_moved(&mut self, bytes: u64, at: Nanos) {
+        self.bytes.response = self.bytes.response.saturating_add(bytes);
+        self.last = self.last.max(at);
+    }
+
+    /// The request is complete; `body` is its length if known.
+    pub(super) const fn request_complete(&mut self, body: Option<u64>) {
+        self.request_done = true;
+        self.http.request_body = body;
+    }
+
+    /// The head of the final answer.
+    pub(super) fn final_answer(&mut self, head: &Collected, answer: AnswerHead) {
+        self.http.response_minor = Some(answer.line.minor);
+        self.http.status = Some(answer.line.status);
+        self.http.response_headers = answer.kept;
+        self.first_answer = Some(head.began);
+        self.answered_by = (self.role == Role::Server).then_some(head.task);
+    }
+
+    /// The final answer is complete; `body` is its length if known.
+    pub(super) const fn answer_complete(&mut self, body: Option<u64>, at: Nanos) {
+        self.answered = Some(at);
+        self.http.response_body = body;
+    }
+
+    /// Told as far as it is known: complete, or with its end unseen when not even a status is known.
+    pub(super) fn unseen(self, out: &mut Outlet<'_>) {
+        let failure = if self.has_status() { None } else { Some(Failure::Unseen) };
+        self.finish(failure, Nanos(0), out);
+    }
+
+    /// Told as it ended at `at`: answered, or failed for that reason.
+    pub(super) fn ended(self, failure: Failure, at: Nanos, out: &mut Outlet<'_>) {
+        if self.answered.is_some() {
+            return self.finish(None, at, out);
+        }
+        let failure = match failure {
+            _ if self.unproven => Failure::Unseen,
+            // A server's caller does not care who closed: there was no answer.
+            Failure::Cancelled if self.role == Role::Server => Failure::ConnectionClosed,
+            other => other,
+        };
+        self.finish(Some(failure), at, out);
+    }
+
+    /// Reports it. The end is the last byte of the answer; without one, when it failed; unseen, the last byte seen.
+    fn finish(self, failure: Option<Failure>, at: Nanos, out: &mut Outlet<'_>) {
+        let end = match (self.answered, failure) {
+            (Some(answered), _) => answered,
+            (None, None | Some(Failure::Unseen)) => self.last,
+            (None, Some(_)) => self.last.max(at),
+        };
+        out.reports.push(Report::Finished(Finished {
+            id: self.id,
+            end,
+            first_answer: self.first_answer,
+            answered_by: self.answered_by,
+            bytes: self.bytes,
+            failure,
+            call: Call::Http(self.http),
+        }));
+    }
+}

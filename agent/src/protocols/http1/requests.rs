@@ -1,0 +1,196 @@
+//! The requests' direction.
+#![forbid(unsafe_code)]
+
+use super::head::Collected;
+use super::line::{Line, request_line};
+use super::open::Open;
+use super::{Http1, State, body};
+use crate::conn::Loss;
+use crate::input::Nanos;
+use crate::protocols::{Body, Outlet, Piece};
+
+impl Http1 {
+    /// Reads a piece of it.
+    pub(super) fn request_piece(&mut self, mut piece: Piece<'_>, out: &mut Outlet<'_>) {
+        let mut whole = true;
+        while !piece.is_empty() && !self.over {
+            let used = match std::mem::replace(&mut self.requests, State::Lost) {
+                State::Boundary => self.before_request(&piece, out),
+                State::Head(head) => self.in_request_head(head, &piece, out),
+                State::Body(body) => self.in_request_body(body, &piece, whole, out),
+                State::Lost if whole && self.request_resumes(&piece) => {
+                    self.requests = State::Boundary;
+                    0
+                }
+                State::Lost => piece.len(),
+            };
+            whole &= used == 0;
+            piece = piece.after(used);
+        }
+    }
+
+    /// At a boundary: how many bytes were used.
+    fn before_request(&mut self, piece: &Piece<'_>, out: &mut Outlet<'_>) -> u64 {
+        let Some(bytes) = piece.bytes() else {
+            lose(piece, out);
+            self.lose_requests(1, out);
+            return piece.len();
+        };
+        // Empty lines before a request are to be ignored (RFC 9112 §2.2).
+        let empty = bytes.iter().take_while(|b| matches!(b, b'\r' | b'\n')).count();
+        let start = piece.after(empty as u64);
+        if start.is_empty() {
+            self.requests = State::Boundary;
+        } else if request_line(&bytes[empty..]) == Line::No {
+            out.lose(Loss::Unframed, 1);
+            self.lose_requests(0, out);
+            return piece.len();
+        } else {
+            self.requests = State::Head(Box::new(Collected::begin(&start)));
+        }
+        empty as u64
+    }
+
+    fn in_request_head(
+        &mut self,
+        mut head: Box<Collected>,
+        piece: &Piece<'_>,
+        out: &mut Outlet<'_>,
+    ) -> u64 {
+        match piece.body {
+            Body::Bytes(bytes) => {
+                let (used, ended) = head.read(bytes);
+                if ended {
+                    self.start(&head, used as u64, piece, out);
+                } else {
+                    self.requests = State::Head(head);
+                }
+                used as u64
+            }
+            Body::Skip(n) => {
+                out.lose(Loss::BeyondCap, n);
+                head.cut();
+                self.start(&head, n, piece, out);
+                n
+            }
+            Body::Gap(n) => {
+                self.lose_requests(1, out);
+                n
+            }
+        }
+    }
+
+    /// A head is complete, or all of it that there is, with the first `used` bytes of `piece`.
+    fn start(&mut self, head: &Collected, used: u64, piece: &Piece<'_>, out: &mut Outlet<'_>) {
+        let Some(request) = head.request() else {
+            out.lose(Loss::Unframed, 1);
+            return self.lose_requests(0, out);
+        };
+        self.answers_before(piece.ended, out);
+        let body = body::Reader::new(body::of_request(&request.method, request.framing));
+        let bytes = piece.position.saturating_add(used).saturating_sub(head.position);
+        let mut open = Open::start(head, request, bytes, piece.ended, self.role, out);
+        self.current = Some(open.id);
+        if body.as_ref().is_none_or(body::Reader::is_lost) {
+            open.request_complete(body.is_none().then_some(0));
+        }
+        self.requests = body.map_or(State::Boundary, |body| State::Body(Box::new(body)));
+        self.stitch.push(open, self.answers.is_idle(), out);
+        self.read_early(out);
+    }
+
+    fn in_request_body(
+        &mut self,
+        mut body: Box<body::Reader>,
+        piece: &Piece<'_>,
+        whole: bool,
+        out: &mut Outlet<'_>,
+    ) -> u64 {
+        if whole && body.is_untouched() && self.was_refused(piece) {
+            self.request_complete(Some(0), out);
+            self.requests = State::Boundary;
+            return 0;
+        }
+        let was_lost = body.is_lost();
+        if was_lost && whole && self.request_resumes(piece) {
+            self.requests = State::Boundary;
+            return 0;
+        }
+        out.lose(Loss::BeyondCap, body.needs(piece));
+        let (used, done) = body.read(piece);
+        if let Some(open) = self.current.and_then(|id| self.stitch.exchange(id)) {
+            open.request_moved(used, piece.ended);
+        }
+        if body.is_lost() && !was_lost {
+            out.lose(Loss::Unframed, 1);
+            self.request_complete(None, out);
+        }
+        if body.is_lost() && matches!(piece.body, Body::Gap(_)) {
+            // The next request may have begun in there.
+            self.lose_requests(0, out);
+        } else if done {
+            self.request_complete(body.counted(), out);
+            self.requests = State::Boundary;
+        } else {
+            self.requests = State::Body(body);
+        }
+        used
+    }
+
+    /// The request's end has been seen, or never will be.
+    fn request_complete(&mut self, body: Option<u64>, out: &mut Outlet<'_>) {
+        let Some(open) = self.current.and_then(|id| self.stitch.exchange(id)) else { return };
+        if open.request_done {
+            return;
+        }
+        open.request_complete(body);
+        if open.answered.is_some() {
+            self.stitch.finish_front(out);
+        }
+    }
+
+    /// The client asked before sending its body and was told no: then the next request may come in its place
+    /// (RFC 9110 §10.1.1).
+    fn was_refused(&mut self, piece: &Piece<'_>) -> bool {
+        let starts = |bytes| matches!(request_line(bytes), Line::Yes(_));
+        let refused = |open: &mut Open| open.waits_for_continue && open.answered.is_some();
+        let open = self.current.and_then(|id| self.stitch.exchange(id));
+        open.is_some_and(refused) && piece.bytes().is_some_and(starts)
+    }
+
+    /// Whether a request begins with this piece although the framing was lost.
+    fn request_resumes(&self, piece: &Piece<'_>) -> bool {
+        self.stitch.may_resume(self.answers.is_idle())
+            && piece.bytes().is_some_and(|bytes| matches!(request_line(bytes), Line::Yes(_)))
+    }
+
+    /// Requests are lost here: the current one cannot be followed, at least `need` more were not seen.
+    fn lose_requests(&mut self, need: usize, out: &mut Outlet<'_>) {
+        self.requests = State::Lost;
+        self.request_complete(None, out);
+        self.stitch.lose_requests(need);
+        self.read_early(out);
+    }
+
+    /// A request begins at `now`: answers that waited too long for one are not its own; one that was being read with
+    /// its framing lost has ended, because the client asks again.
+    fn answers_before(&mut self, now: Nanos, out: &mut Outlet<'_>) {
+        if self.early.is_overdue(now) {
+            self.early_is_late(out);
+        }
+        if let State::Body(body) = &self.answers
+            && body.is_lost()
+            && !self.stitch.more_wait()
+        {
+            self.stitch.lose_answers(out);
+            self.answers = State::Lost;
+        }
+    }
+}
+
+/// Counts bytes that were needed and left out on purpose.
+pub(super) fn lose(piece: &Piece<'_>, out: &mut Outlet<'_>) {
+    if let Body::Skip(n) = piece.body {
+        out.lose(Loss::BeyondCap, n);
+    }
+}
