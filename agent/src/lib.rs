@@ -5,6 +5,7 @@
 
 pub mod conn;
 pub mod exchange;
+pub mod export;
 pub mod input;
 pub mod protocols;
 pub mod service;
