@@ -31,14 +31,11 @@ impl Endpoint {
     }
 
     fn parse(text: &str) -> Result<Self, EndpointError> {
-        if !text.contains("://") {
+        let scheme = text.split_once("://").map_or("", |(scheme, _)| scheme);
+        if !["http", "https"].iter().any(|s| scheme.eq_ignore_ascii_case(s)) {
             return Err(EndpointError::Scheme);
         }
         let uri: Uri = text.parse().map_err(|_| EndpointError::NotUrl)?;
-        match uri.scheme_str() {
-            Some("http" | "https") => {}
-            _ => return Err(EndpointError::Scheme),
-        }
         let authority = uri.authority().ok_or(EndpointError::NotUrl)?;
         if authority.as_str().contains('@') {
             return Err(EndpointError::Credentials);

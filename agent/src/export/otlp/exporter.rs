@@ -46,7 +46,7 @@ pub struct Exporter {
 }
 
 #[derive(Debug)]
-struct Shared {
+pub(super) struct Shared {
     queue: Queue,
     counts: Counts,
 }
@@ -110,6 +110,13 @@ impl Exporter {
         // The grace is for the thread to count; a thread stuck in the kernel is left behind.
         let _ = self.ended.recv_timeout(within + Duration::from_millis(250));
         self.totals()
+    }
+}
+
+#[cfg(test)]
+impl Exporter {
+    pub(super) const fn shared_for_test(&self) -> &Arc<Shared> {
+        &self.shared
     }
 }
 

@@ -14,6 +14,9 @@ mod queue;
 mod retry;
 mod tls;
 
+#[cfg(test)]
+mod tests;
+
 pub use config::{Choice, Config, Limits, Protocol, choose};
 pub use counts::Totals;
 pub use exporter::{Exporter, StartError};
