@@ -8,4 +8,5 @@ pub mod exchange;
 pub mod export;
 pub mod input;
 pub mod protocols;
+pub mod record;
 pub mod service;

@@ -56,7 +56,7 @@ impl Exporter {
     ///
     /// # Errors
     /// TLS files that cannot be used; no thread to be had.
-    pub fn start(config: Config) -> Result<Self, StartError> {
+    pub fn start(config: &Config) -> Result<Self, StartError> {
         let shared =
             Arc::new(Shared { queue: Queue::new(config.limits), counts: Counts::default() });
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -64,8 +64,8 @@ impl Exporter {
             // hyper's client wants to be born inside the runtime it will live in.
             let _inside = runtime.enter();
             match config.protocol {
-                Protocol::Grpc => Transport::Grpc(Box::new(Grpc::new(&config)?)),
-                Protocol::HttpProtobuf | Protocol::HttpJson => Transport::Http(Http::new(&config)?),
+                Protocol::Grpc => Transport::Grpc(Box::new(Grpc::new(config)?)),
+                Protocol::HttpProtobuf | Protocol::HttpJson => Transport::Http(Http::new(config)?),
             }
         };
         let (stop, stopped) = watch::channel(None);

@@ -85,11 +85,8 @@ impl Http {
                 let now = SystemTime::now();
                 retry_after(v, now)
             });
-        let answer = match read(&mut response).await {
-            Ok(answer) => answer,
-            // The head is the verdict: a success whose body was lost is not sent again.
-            Err(_) => Vec::new(),
-        };
+        // The head is the verdict: a success whose body was lost is not sent again.
+        let answer = read(&mut response).await.unwrap_or_default();
         match status {
             200..=299 => self.accepted(&answer),
             429 | 502 | 503 | 504 => {

@@ -22,7 +22,7 @@ fn server(protocol: Protocol, script: Vec<Reply>) -> Server {
 
 /// An exporter that sends to `address`, quickly and with short waits.
 fn exporter(protocol: Protocol, address: std::net::SocketAddr, extra: &[(&str, &str)]) -> Exporter {
-    Exporter::start(config(protocol, address, extra)).unwrap()
+    Exporter::start(&config(protocol, address, extra)).unwrap()
 }
 
 fn config(protocol: Protocol, address: std::net::SocketAddr, extra: &[(&str, &str)]) -> Config {
@@ -310,7 +310,7 @@ fn a_shutdown_during_a_long_wait_tries_once_more_at_once() {
     let mut config = config(Protocol::HttpProtobuf, server.address, &[]);
     config.backoff =
         BackoffTimes { first: Duration::from_secs(3_600), cap: Duration::from_secs(3_600) };
-    let exporter = Exporter::start(config).unwrap();
+    let exporter = Exporter::start(&config).unwrap();
     exporter.offer(spans(1..=2));
     until(&exporter, |t| t.failed_attempts == 1);
     server.then(Reply::Http(503, vec![]));
