@@ -226,9 +226,11 @@ fn is_start(bytes: &[u8]) -> bool {
     let word = line.iter().take_while(|&&b| is_token(b)).count();
     let (word, rest) = line.split_at(word);
     if whole {
-        let line = line.trim_ascii_end();
-        let version = line.rsplit(|&b| b == b' ').next().unwrap_or_default();
-        return !word.is_empty() && rest.starts_with(b" ") && version.starts_with(VERSION);
+        // Three parts: method, target, version.
+        let mut parts = rest.trim_ascii_end().split(|&b| b == b' ').skip(1);
+        return !word.is_empty()
+            && parts.next().is_some_and(|target| !target.is_empty())
+            && parts.next_back().is_some_and(|version| version.starts_with(VERSION));
     }
     match rest {
         [] => METHODS.iter().any(|m| m.starts_with(word)),

@@ -8,8 +8,8 @@
 //!
 //! Limits, known: a secret in a path or in a header of an innocent name stays; so does user information of a URL that
 //! two calls cut in the middle. A start line with an unknown method that two calls cut is hidden, and a replay
-//! lacks its span. A body of which the kernel lost framing may begin a call with the text of a message head, which is then kept
-//! as the reader of the live stream would have taken it.
+//! lacks its span. A body whose framing the kernel lost may begin a call with the text of a message head, which is
+//! then kept, as the reader of the live stream would have taken it for one.
 
 mod chunks;
 mod direction;
