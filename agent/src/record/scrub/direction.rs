@@ -230,7 +230,7 @@ fn is_start(bytes: &[u8]) -> bool {
         let mut parts = rest.trim_ascii_end().split(|&b| b == b' ').skip(1);
         return !word.is_empty()
             && parts.next().is_some_and(|target| !target.is_empty())
-            && parts.next_back().is_some_and(|version| version.starts_with(VERSION));
+            && parts.last().is_some_and(|version| version.starts_with(VERSION));
     }
     match rest {
         [] => METHODS.iter().any(|m| m.starts_with(word)),
