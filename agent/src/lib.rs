@@ -5,7 +5,9 @@
 
 pub mod conn;
 pub mod exchange;
+pub mod export;
 pub mod input;
 pub mod kernel;
 pub mod protocols;
+pub mod record;
 pub mod service;
