@@ -8,3 +8,4 @@ pub mod exchange;
 pub mod input;
 pub mod protocols;
 pub mod service;
+pub mod trace;
