@@ -4,25 +4,15 @@
 //! never changes while a process lives, except by exec.
 #![forbid(unsafe_code)]
 
+pub(crate) mod attribute;
+mod environment;
 mod facts;
-
-use opentelemetry_proto::tonic::resource::v1::Resource;
+mod instance;
+mod naming;
+mod read;
+mod registry;
 
 pub use facts::ProcessFacts;
-
-/// A service's instance, as spans are put on it: compare by [`Service::instance_id`].
-#[derive(Clone, Debug, PartialEq)]
-pub struct Service {
-    /// `service.name`; `unknown_service` when nothing is known.
-    pub name: String,
-    /// `service.version`, if the process says.
-    pub version: Option<String>,
-    /// `deployment.environment.name`, if the process says.
-    pub environment: Option<String>,
-    /// `service.instance.id`: the same for all processes of an instance (a master and its workers).
-    pub instance_id: String,
-    /// Pid of the instance's leader.
-    pub pid: u32,
-    /// All of it as OTLP has it.
-    pub resource: Resource,
-}
+pub use instance::Service;
+pub use read::read;
+pub(crate) use registry::Services;

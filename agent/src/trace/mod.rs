@@ -16,16 +16,27 @@
 //! is no parent: absent is honest, wrong is not.
 #![forbid(unsafe_code)]
 
+mod context;
 mod counts;
+mod forwarded;
 mod http;
+mod join;
+mod own;
 mod redact;
+mod release;
+mod resolve;
+mod sampler;
 mod settings;
+mod thread_rule;
+mod traceparent;
+mod tracer;
+mod tracestate;
+mod unix;
+mod url;
 
 pub use counts::{Count, Counts};
 pub use settings::Settings;
 pub use tracer::{FinishedSpan, Tracer};
-
-mod tracer;
 
 /// Schema that attribute names follow: semantic conventions 1.44.0.
 pub const SCHEMA_URL: &str = "https://opentelemetry.io/schemas/1.44.0";
