@@ -11,3 +11,4 @@ pub mod kernel;
 pub mod protocols;
 pub mod record;
 pub mod service;
+pub mod trace;

@@ -1,5 +1,18 @@
 //! Services: which service a process is, from what can be known about the process.
+//!
+//! Naming is a pure function of [`ProcessFacts`]; only `read` touches /proc, for whoever gathers those facts. A name
+//! never changes while a process lives, except by exec.
+#![forbid(unsafe_code)]
 
+pub(crate) mod attribute;
+mod environment;
 mod facts;
+mod instance;
+mod naming;
+mod read;
+mod registry;
 
 pub use facts::ProcessFacts;
+pub use instance::Service;
+pub use read::read;
+pub(crate) use registry::Services;

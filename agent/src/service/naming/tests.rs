@@ -1,0 +1,219 @@
+//! The table of names.
+
+use super::*;
+
+/// Executable, working directory, command line, name.
+const NAMES: &[(&str, &str, &str, &str)] = &[
+    // Python: scripts and modules.
+    ("/usr/bin/python3.11", "/srv", "python3 shop/app.py", "shop"),
+    ("/usr/bin/python3.11", "/srv/shop", "python3 app.py", "shop"),
+    ("/usr/bin/python3.11", "/srv/shop", "python3 ./app.py", "shop"),
+    ("/usr/bin/python3.11", "/", "python3 /srv/shop/src/main.py", "shop"),
+    ("/usr/bin/python3.11", "/srv/shop", "python3 src/main.py", "shop"),
+    ("/usr/bin/python3.11", "/app", "python3 app.py", "app"),
+    (
+        "/usr/bin/python3.11",
+        "/srv",
+        "python3 -u -O billing_worker.py --queue app",
+        "billing_worker",
+    ),
+    ("/usr/bin/python3.11", "/srv", "python3 -X dev -W ignore -Wonce till.py", "till"),
+    ("/usr/bin/python3.11", "/srv", "python3 -m orders.server 8080", "orders"),
+    ("/usr/bin/python3.11", "/srv", "python3 -um orders", "orders"),
+    ("/usr/bin/python3.11", "/srv", "python3 -morders.api", "orders"),
+    ("/usr/bin/python3.11", "/srv/till", "python3 -m app.main", "till"),
+    ("/usr/bin/python3.11", "/srv/till", "python3 -c pass", "till"),
+    ("/usr/bin/python3.11", "/", "python3", "python"),
+    ("/usr/bin/python3.11", "/srv/shop", "python manage.py runserver 0:8000", "shop"),
+    ("/opt/venv/bin/python", "/srv/shop", "python -m http.server", "http"),
+    ("/usr/bin/python3.11 (deleted)", "/srv", "python3 shop/app.py", "shop"),
+    // Python: servers.
+    ("/usr/bin/python3.11", "/srv", "python3 /usr/bin/gunicorn shop.wsgi", "shop"),
+    ("/usr/bin/python3.11", "/srv", "python3 /usr/bin/gunicorn shop:app", "shop"),
+    (
+        "/usr/bin/python3.11",
+        "/srv",
+        "python3 /usr/bin/gunicorn -w 4 -b unix:/run/x.sock shop.wsgi:application",
+        "shop",
+    ),
+    (
+        "/usr/bin/python3.11",
+        "/srv",
+        "python3 /usr/bin/gunicorn -b localhost:8000 -k gevent shop.wsgi",
+        "shop",
+    ),
+    ("/usr/bin/python3.11", "/srv", "python3 /usr/bin/gunicorn shop.wsgi -k gevent -w 4", "shop"),
+    (
+        "/usr/bin/python3.11",
+        "/srv",
+        "python3 /usr/bin/gunicorn --workers=4 shop:create_app()",
+        "shop",
+    ),
+    ("/usr/bin/python3.11", "/srv/till", "python3 /usr/bin/gunicorn app:app", "till"),
+    ("/usr/bin/python3.11", "/srv/till", "python3 /usr/bin/gunicorn wsgi", "till"),
+    ("/usr/bin/python3.11", "/app", "python3 /usr/bin/gunicorn app:app", "app"),
+    (
+        "/usr/bin/python3.11",
+        "/srv",
+        "python3 /usr/bin/uvicorn shop.main:app --host 0.0.0.0 --port 80",
+        "shop",
+    ),
+    ("/usr/bin/python3.11", "/srv", "python3 -m uvicorn --port 80 src.shop.main:app", "shop"),
+    ("/usr/bin/python3.11", "/srv/till", "python3 -m flask run", "till"),
+    ("/usr/bin/python3.11", "/srv", "python3 /usr/bin/flask --app shop run --port 5000", "shop"),
+    (
+        "/usr/bin/python3.11",
+        "/srv",
+        "python3 /usr/bin/celery -A billing.tasks worker -l info",
+        "billing",
+    ),
+    ("/usr/bin/uwsgi-core", "/srv", "uwsgi --http :80 --module shop.wsgi:app", "shop"),
+    ("/usr/bin/uwsgi-core", "/srv", "uwsgi --http :80 --wsgi-file shop/app.py", "shop"),
+    ("/usr/bin/uwsgi-core", "/srv", "uwsgi --ini /etc/uwsgi/a.ini", "uwsgi"),
+    // Java.
+    ("/usr/lib/jvm/bin/java", "/", "java -jar billing-1.2.jar", "billing"),
+    (
+        "/usr/lib/jvm/bin/java",
+        "/",
+        "java -Xmx1g -cp lib/* -jar /opt/x/order-service-1.2.3-SNAPSHOT.jar --x",
+        "order-service",
+    ),
+    ("/usr/lib/jvm/bin/java", "/", "java -jar till-v2-all.jar", "till"),
+    ("/usr/lib/jvm/bin/java", "/", "java -jar h2-console.jar", "h2-console"),
+    ("/usr/lib/jvm/bin/java", "/", "java -jar /opt/till/app.jar", "till"),
+    ("/usr/lib/jvm/bin/java", "/srv/till", "java -jar app.jar", "till"),
+    ("/usr/lib/jvm/bin/java", "/", "java com.acme.Billing", "Billing"),
+    (
+        "/usr/lib/jvm/bin/java",
+        "/",
+        "java -cp a:b --add-opens java.base/java.lang=ALL-UNNAMED -Dx=y com.acme.Billing 8",
+        "Billing",
+    ),
+    ("/usr/lib/jvm/bin/java", "/", "java -cp a com.acme.billing.Main", "billing"),
+    ("/usr/lib/jvm/bin/java", "/srv/till", "java -cp a Main", "till"),
+    (
+        "/usr/lib/jvm/bin/java",
+        "/srv/till",
+        "java -cp a org.springframework.boot.loader.launch.JarLauncher",
+        "till",
+    ),
+    ("/usr/lib/jvm/bin/java", "/", "java -p mods -m shop.core/com.acme.Till", "Till"),
+    (
+        "/usr/lib/jvm/bin/java",
+        "/",
+        "java -cp a org.apache.catalina.startup.Bootstrap start",
+        "tomcat",
+    ),
+    ("/usr/lib/jvm/bin/java", "/", "java Billing.java", "Billing"),
+    // Node.
+    ("/usr/bin/node", "/srv/till", "node server.js", "till"),
+    ("/usr/bin/node", "/srv", "node till/dist/index.js", "till"),
+    ("/usr/bin/node", "/srv", "node -r dotenv/config --inspect=0 till.mjs", "till"),
+    ("/usr/bin/node", "/srv/till", "node /srv/till/node_modules/.bin/next start", "till"),
+    ("/usr/bin/node", "/srv/till", "node -e 1", "till"),
+    ("/usr/bin/bun", "/srv/till", "bun run server.ts", "till"),
+    ("/usr/bin/node", "/", "node", "node"),
+    // Others that run programs.
+    ("/usr/bin/ruby3.1", "/srv/till", "ruby /usr/bin/rails server", "till"),
+    ("/usr/bin/ruby3.1", "/srv", "ruby billing.rb", "billing"),
+    ("/usr/bin/php8.2", "/srv/till", "php -S 0:80 -t public", "till"),
+    ("/usr/bin/php8.2", "/srv", "php worker.php", "worker"),
+    ("/usr/bin/php8.2", "/srv/till", "php artisan queue:work", "till"),
+    ("/usr/bin/dotnet", "/srv", "dotnet /opt/x/Billing.dll --urls http://*:80", "Billing"),
+    ("/usr/bin/dotnet", "/srv/till", "dotnet run", "till"),
+    ("/usr/bin/perl", "/srv", "perl -I lib stock.pl", "stock"),
+    ("/usr/bin/bash", "/srv", "bash -e ./poll.sh", "poll"),
+    // Native.
+    ("/usr/sbin/nginx", "/", "nginx: worker process", "nginx"),
+    ("/usr/sbin/apache2", "/", "/usr/sbin/apache2 -k start", "apache2"),
+    ("/usr/sbin/php-fpm8.2", "/", "php-fpm: pool www", "php-fpm"),
+    ("/usr/local/bin/billing", "/", "billing --port 80", "billing"),
+    ("/srv/till/bin/server", "/", "./bin/server", "till"),
+    ("/app/server", "/", "./server", "server"),
+    ("/usr/bin/curl", "/root", "curl http://x/", "curl"),
+    ("/opt/billing2/billing2", "/", "billing2", "billing2"),
+    ("", "/", "billing", "billing"),
+];
+
+fn facts(exe: &str, directory: &str, line: &str) -> ProcessFacts {
+    // A title is one argument, blanks and all.
+    let title = line.contains(": ");
+    ProcessFacts {
+        exe: exe.into(),
+        directory: directory.into(),
+        arguments: if title {
+            vec![line.to_owned()]
+        } else {
+            line.split(' ').map(str::to_owned).collect()
+        },
+        ..ProcessFacts::default()
+    }
+}
+
+#[test]
+fn the_table_of_names() {
+    let mut wrong = Vec::new();
+    for (exe, directory, line, expected) in NAMES {
+        let name = name(&facts(exe, directory, line), &Environment::default());
+        if name != *expected {
+            wrong.push(format!("{exe} in {directory}: {line}: {name}, not {expected}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn titles_name_what_is_in_their_brackets() {
+    for (exe, title, expected) in [
+        ("/usr/bin/python3", "gunicorn: worker [shop.wsgi:app]", "shop"),
+        ("/usr/bin/python3", "gunicorn: master [till]", "till"),
+        ("/usr/bin/ruby", "puma: cluster worker 0: 17 [till]", "till"),
+    ] {
+        assert_eq!(name(&facts(exe, "/", title), &Environment::default()), expected, "{title}");
+    }
+}
+
+#[test]
+fn the_environment_wins() {
+    let environment = Environment { attributes: vec![("service.name".into(), "cash".into())] };
+    assert_eq!(
+        name(&facts("/usr/bin/python3", "/srv", "python3 shop/app.py"), &environment),
+        "cash"
+    );
+}
+
+#[test]
+fn the_least_known_is_the_task_name() {
+    let facts = ProcessFacts { comm: "till".into(), ..ProcessFacts::default() };
+    assert_eq!(name(&facts, &Environment::default()), "till");
+    assert_eq!(name(&ProcessFacts::default(), &Environment::default()), "");
+}
+
+#[test]
+fn languages() {
+    for (exe, expected) in [
+        ("/usr/bin/python3.11", "python"),
+        ("/usr/bin/node", "nodejs"),
+        ("/usr/sbin/nginx", "unknown"),
+    ] {
+        assert_eq!(language(&facts(exe, "/", "x")), expected);
+    }
+}
+
+proptest::proptest! {
+    #[test]
+    fn any_command_line_has_a_name(
+        runtime in 0..RUNTIMES.len(),
+        arguments in proptest::collection::vec("[-a-z.:/=\\[\\]()éW]{0,12}", 0..6),
+        directory in "[a-z/.]{0,12}",
+    ) {
+        let facts = ProcessFacts {
+            exe: format!("/usr/bin/{}", RUNTIMES[runtime].0),
+            arguments,
+            directory,
+            ..ProcessFacts::default()
+        };
+        let name = name(&facts, &Environment::default());
+        proptest::prop_assert!(!name.is_empty());
+    }
+}

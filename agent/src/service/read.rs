@@ -1,0 +1,143 @@
+//! Reads what a live process is from /proc: the only file here that does so. Its answer is recorded and never asked
+//! for again.
+//!
+//! A process may end or begin another program while it is read: whatever cannot be read is empty, and a process that
+//! is not the same at the end is none. Reads no more than it must: of the environment only `OTEL_*`.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use crate::service::ProcessFacts;
+
+/// Most bytes of a command line (the kernel has 128 KiB for one argument, and more for all).
+const COMMAND_LINE: u64 = 256 * 1024;
+/// Most bytes of an environment.
+const ENVIRONMENT: u64 = 1024 * 1024;
+/// Most bytes of the small files.
+const SMALL: u64 = 64 * 1024;
+
+/// The facts of a live process; `None` when there is none of that pid (any more).
+#[must_use]
+pub fn read(pid: u32) -> Option<ProcessFacts> {
+    let root = Path::new("/proc").join(pid.to_string());
+    let (comm, parent, start_ticks) = stat(&root)?;
+    let link = |name: &str| {
+        std::fs::read_link(root.join(name))
+            .map(|path| path.to_string_lossy().into_owned())
+            .unwrap_or_default()
+    };
+    let facts = ProcessFacts {
+        pid,
+        parent,
+        start_ticks,
+        comm,
+        exe: link("exe"),
+        arguments: split(&bytes(&root.join("cmdline"), COMMAND_LINE).unwrap_or_default()),
+        directory: link("cwd"),
+        otel: variables(&bytes(&root.join("environ"), ENVIRONMENT).unwrap_or_default()),
+        cgroup: String::from_utf8_lossy(&bytes(&root.join("cgroup"), SMALL).unwrap_or_default())
+            .lines()
+            .map(str::to_owned)
+            .collect(),
+    };
+    // The same pid may be another process by now.
+    (stat(&root)?.2 == start_ticks).then_some(facts)
+}
+
+/// Name, parent and start time (`proc_pid_stat(5)`, fields 2, 4 and 22).
+fn stat(root: &Path) -> Option<(String, u32, u64)> {
+    let bytes = bytes(&root.join("stat"), SMALL)?;
+    parse_stat(&String::from_utf8_lossy(&bytes))
+}
+
+fn parse_stat(text: &str) -> Option<(String, u32, u64)> {
+    // The name may hold blanks and parentheses; nothing after it does.
+    let (before, after) = text.rsplit_once(')')?;
+    let (_, comm) = before.split_once('(')?;
+    let mut fields = after.split_ascii_whitespace();
+    let parent = fields.nth(1)?.parse().ok()?;
+    let start_ticks = fields.nth(17)?.parse().ok()?;
+    Some((comm.to_owned(), parent, start_ticks))
+}
+
+/// The `OTEL_*` variables of an environment, and no others.
+fn variables(environment: &[u8]) -> Vec<(String, String)> {
+    environment
+        .split(|byte| *byte == 0)
+        .filter(|entry| entry.starts_with(b"OTEL_"))
+        .filter_map(|entry| {
+            let text = String::from_utf8_lossy(entry);
+            let (key, value) = text.split_once('=')?;
+            Some((key.to_owned(), value.to_owned()))
+        })
+        .collect()
+}
+
+/// Arguments, each ended by a zero byte. A process that has written a title over them leaves a tail of zeros.
+fn split(line: &[u8]) -> Vec<String> {
+    let end = line.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    if end == 0 {
+        return Vec::new();
+    }
+    line[..end]
+        .split(|byte| *byte == 0)
+        .map(|argument| String::from_utf8_lossy(argument).into_owned())
+        .collect()
+}
+
+fn bytes(path: &(impl AsRef<OsStr> + ?Sized), most: u64) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(Path::new(path.as_ref())).ok()?.take(most).read_to_end(&mut bytes).ok()?;
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_may_look_like_anything() {
+        let tail = "S 17 1 1 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 4711 100 200";
+        assert_eq!(
+            parse_stat(&format!("9 (a) b (c)) {tail}")),
+            Some(("a) b (c)".into(), 17, 4711))
+        );
+        assert_eq!(parse_stat("9 (a S 1"), None);
+        assert_eq!(parse_stat("9 (a) S"), None);
+    }
+
+    #[test]
+    fn only_our_variables_are_taken() {
+        let environment =
+            b"PATH=/bin\0OTEL_SERVICE_NAME=shop\0PASSWORD=OTEL_X=1\0OTEL_BROKEN\0OTEL_A=b=c\0";
+        let expected = [("OTEL_SERVICE_NAME", "shop"), ("OTEL_A", "b=c")]
+            .map(|(k, v)| (k.to_owned(), v.to_owned()));
+        assert_eq!(variables(environment), expected);
+    }
+
+    #[test]
+    fn arguments_keep_their_blanks() {
+        assert_eq!(split(b"a\0\0b c\0"), ["a", "", "b c"]);
+        assert_eq!(split(b"nginx: worker process\0\0\0\0"), ["nginx: worker process"]);
+        assert_eq!(split(b""), Vec::<String>::new());
+        assert_eq!(split(b"\0\0"), Vec::<String>::new());
+    }
+
+    #[test]
+    fn this_process_is_read() {
+        let facts = read(std::process::id()).unwrap();
+        assert_eq!(facts.pid, std::process::id());
+        assert_eq!(Path::new(&facts.exe), std::env::current_exe().unwrap());
+        assert_eq!(Path::new(&facts.directory), std::env::current_dir().unwrap());
+        assert_eq!(facts.arguments, std::env::args().collect::<Vec<_>>());
+        assert!(facts.parent > 0 && facts.start_ticks > 0);
+        assert!(facts.otel.iter().all(|(key, _)| key.starts_with("OTEL_")));
+    }
+
+    #[test]
+    fn nobody_is_not_read() {
+        assert_eq!(read(u32::MAX), None);
+    }
+}

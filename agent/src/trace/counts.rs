@@ -1,0 +1,232 @@
+//! What the trace stage counts: every span, parent or context that was given up, by reason.
+
+/// Reasons and totals. The order is that of [`Count::ALL`]; new ones go to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
+#[allow(missing_docs, reason = "each variant is explained by its row in ALL")]
+pub enum Count {
+    Released,
+    NotSampled,
+    OwnTraffic,
+    DuplicateStart,
+    EndWithoutStart,
+    ContextsEvicted,
+    UnfinishedEvicted,
+    HeldOverflow,
+    UnfinishedAtFlush,
+    JoinedTcp,
+    JoinedUnix,
+    JoinLate,
+    JoinContradicted,
+    UnixOffsetsDoubted,
+    TraceparentUsed,
+    TraceparentInvalid,
+    TracestateInvalid,
+    TracestateCut,
+    ThreadParents,
+    ThreadLinks,
+    ThreadUnknownServer,
+    ThreadOtherProcess,
+    ThreadNotWaiting,
+    ThreadRevoked,
+    ThreadOtherThread,
+    ThreadNotAnswered,
+    ThreadBeforeServer,
+    ThreadOverlapped,
+    ThreadControlLost,
+    ThreadTimedOut,
+    ThreadCycle,
+    ServiceUnknown,
+}
+
+impl Count {
+    /// Every count with the name a user sees and what it means.
+    pub const ALL: [(Self, &'static str, &'static str); 32] = [
+        (Self::Released, "spans_released", "spans handed on"),
+        (
+            Self::NotSampled,
+            "spans_not_sampled",
+            "spans dropped because their parent was not sampled",
+        ),
+        (Self::OwnTraffic, "spans_own_traffic", "requests from or to ourselves"),
+        (Self::DuplicateStart, "requests_started_twice", "starts of a request already known"),
+        (Self::EndWithoutStart, "ends_without_start", "ends of requests not known (any more)"),
+        (
+            Self::ContextsEvicted,
+            "contexts_evicted",
+            "contexts forgotten before their age because there were too many",
+        ),
+        (
+            Self::UnfinishedEvicted,
+            "spans_evicted_unfinished",
+            "requests forgotten before their end because there were too many",
+        ),
+        (
+            Self::HeldOverflow,
+            "spans_released_early",
+            "spans released without waiting because too many were held",
+        ),
+        (
+            Self::UnfinishedAtFlush,
+            "spans_unfinished_at_flush",
+            "requests without an end when we stopped",
+        ),
+        (Self::JoinedTcp, "joins_tcp", "requests whose both ends were seen here, over TCP"),
+        (
+            Self::JoinedUnix,
+            "joins_unix",
+            "requests whose both ends were seen here, over unix sockets",
+        ),
+        (
+            Self::JoinLate,
+            "joins_too_late",
+            "joins found after the server's span had gone out without it",
+        ),
+        (
+            Self::JoinContradicted,
+            "joins_contradicted",
+            "joins left alone because the server read another trace's traceparent",
+        ),
+        (
+            Self::UnixOffsetsDoubted,
+            "unix_pairs_doubted",
+            "unix socket pairs whose positions turned out not to fit: joined no more",
+        ),
+        (Self::TraceparentUsed, "traceparents_used", "requests continued by their traceparent"),
+        (
+            Self::TraceparentInvalid,
+            "traceparents_invalid",
+            "requests whose traceparent broke the W3C rules",
+        ),
+        (
+            Self::TracestateInvalid,
+            "tracestates_invalid",
+            "tracestates dropped because they broke the W3C rules",
+        ),
+        (Self::TracestateCut, "tracestates_cut", "tracestates cut to 512 characters"),
+        (
+            Self::ThreadParents,
+            "thread_parents",
+            "calls whose parent is the request their thread served",
+        ),
+        (
+            Self::ThreadLinks,
+            "thread_links",
+            "calls linked to the request their thread had answered before",
+        ),
+        (
+            Self::ThreadUnknownServer,
+            "thread_rejected_unknown",
+            "no parent: the served request is not known (any more)",
+        ),
+        (
+            Self::ThreadOtherProcess,
+            "thread_rejected_process",
+            "no parent: the served request is another process's",
+        ),
+        (
+            Self::ThreadNotWaiting,
+            "thread_rejected_event_loop",
+            "no parent: the served socket is non-blocking or in an epoll set",
+        ),
+        (
+            Self::ThreadRevoked,
+            "thread_rejected_revoked",
+            "no parent: a thread of the process was seen to mix requests",
+        ),
+        (
+            Self::ThreadOtherThread,
+            "thread_rejected_thread",
+            "no parent: request, call and answer are not one thread's",
+        ),
+        (
+            Self::ThreadNotAnswered,
+            "thread_rejected_unanswered",
+            "no parent: the served request was never answered",
+        ),
+        (
+            Self::ThreadBeforeServer,
+            "thread_rejected_before",
+            "no parent: the call is older than the served request",
+        ),
+        (
+            Self::ThreadOverlapped,
+            "thread_rejected_overlap",
+            "no parent: the thread had another request open at the same time",
+        ),
+        (
+            Self::ThreadControlLost,
+            "thread_rejected_control_lost",
+            "no parent: control events were lost meanwhile, a revocation may be among them",
+        ),
+        (
+            Self::ThreadTimedOut,
+            "thread_rejected_timeout",
+            "no parent: the served request did not end in time to confirm it",
+        ),
+        (Self::ThreadCycle, "thread_rejected_cycle", "no parent: it would be its own ancestor"),
+        (
+            Self::ServiceUnknown,
+            "spans_of_unknown_service",
+            "spans of processes of which nothing is known",
+        ),
+    ];
+
+    /// The name a user sees.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        Self::ALL[self as usize].1
+    }
+}
+
+/// One number for each [`Count`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Counts([u64; Count::ALL.len()]);
+
+impl Default for Counts {
+    fn default() -> Self {
+        Self([0; Count::ALL.len()])
+    }
+}
+
+impl Counts {
+    /// One more.
+    pub(in crate::trace) fn add(&mut self, count: Count) {
+        let slot = &mut self.0[count as usize];
+        *slot = slot.saturating_add(1);
+    }
+
+    /// How many.
+    #[must_use]
+    pub const fn of(&self, count: Count) -> u64 {
+        self.0[count as usize]
+    }
+
+    /// Name and number of each, in the order of [`Count::ALL`].
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        Count::ALL.iter().map(|(count, name, _)| (*name, self.of(*count)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_in_order_and_its_names_differ() {
+        let mut names = std::collections::HashSet::new();
+        for (index, (count, name, _)) in Count::ALL.iter().enumerate() {
+            assert_eq!(*count as usize, index, "{name}");
+            assert!(names.insert(*name));
+        }
+    }
+
+    #[test]
+    fn counts_are_kept_apart() {
+        let mut counts = Counts::default();
+        counts.add(Count::JoinLate);
+        counts.add(Count::JoinLate);
+        assert_eq!(counts.of(Count::JoinLate), 2);
+        assert_eq!(counts.iter().map(|(_, n)| n).sum::<u64>(), 2);
+    }
+}

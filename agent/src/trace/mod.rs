@@ -1,0 +1,42 @@
+//! Traces: exchanges become OpenTelemetry spans on services, linked into traces.
+//!
+//! A pure function of its input: no clock, no randomness, no files, so that a replay gives byte-identical spans.
+//! Memory is bounded whatever arrives, and everything that is given up is counted ([`Counts`]).
+//!
+//! Who is whose parent, in the order of how much is known:
+//!
+//! | rule          | child            | parent                                  | decided by                              |
+//! |---------------|------------------|-----------------------------------------|-----------------------------------------|
+//! | `same-host`   | server's request | the client's span at the other end      | reversed address pair, equal position   |
+//! | `traceparent` | server's request | the span named in the header            | W3C Trace Context Level 2               |
+//! | `traceparent` | client's request | the span named in the header it carries | only where no span of its own trace is served |
+//! | `thread`      | client's request | the request its thread was serving      | every condition of `thread_rule.rs`     |
+//!
+//! A span that has a parent by a rule says so in its attribute `spanwire.link.rule`. A parent that cannot be confirmed
+//! is no parent: absent is honest, wrong is not.
+#![forbid(unsafe_code)]
+
+mod context;
+mod counts;
+mod forwarded;
+mod http;
+mod join;
+mod own;
+mod redact;
+mod release;
+mod resolve;
+mod sampler;
+mod settings;
+mod thread_rule;
+mod traceparent;
+mod tracer;
+mod tracestate;
+mod unix;
+mod url;
+
+pub use counts::{Count, Counts};
+pub use settings::Settings;
+pub use tracer::{FinishedSpan, Tracer};
+
+/// Schema that attribute names follow: semantic conventions 1.44.0.
+pub const SCHEMA_URL: &str = "https://opentelemetry.io/schemas/1.44.0";

@@ -1,0 +1,279 @@
+//! Holding spans back until their place is known, and letting go of what is old or too much.
+//!
+//! A finished span waits a moment for late news, and where its parent may be a request that is still being served, for
+//! the end of that, but not for ever. Every wait has an end in event time, every store has a size.
+
+use std::sync::Arc;
+
+use opentelemetry_proto::tonic::trace::v1::span::{Link, SpanKind};
+use opentelemetry_proto::tonic::trace::v1::{Span, Status};
+
+use crate::exchange::{Call, Finished, Role};
+use crate::input::Nanos;
+use crate::service::Service;
+use crate::service::attribute::{number, text};
+use crate::trace::context::{Context, Fixed, Rule, SpanId};
+use crate::trace::resolve::Blocked;
+use crate::trace::{Count, FinishedSpan, Tracer, http, sampler};
+
+/// OTLP `Span.flags`, bit 8: whether the parent (or link target) is remote is known.
+const REMOTE_KNOWN: u32 = 0x100;
+/// Bit 9: it is.
+const REMOTE: u32 = 0x200;
+/// Attribute that says by which rule a span has its parent.
+const LINK_RULE: &str = "spanwire.link.rule";
+
+impl Tracer {
+    /// A span has ended: it waits for late news.
+    pub(in crate::trace) fn hold(&mut self, span: SpanId, end: Nanos) {
+        self.wake_at(span, end.plus(self.settings.settle));
+        if self.held.len() > self.settings.max_held
+            && let Some((_, oldest)) = self.held.first().copied()
+        {
+            self.counts.add(Count::HeldOverflow);
+            self.force(oldest);
+        }
+    }
+
+    /// Looks at every held span whose time has come.
+    pub(in crate::trace) fn release_due(&mut self) {
+        while let Some((_, _, span)) =
+            self.queue.first().copied().filter(|(at, _, _)| *at <= self.now)
+        {
+            let waited = self.contexts.of(span).and_then(|context| context.blocked_on).is_some();
+            if waited {
+                self.force(span);
+            } else {
+                self.try_release(span);
+                self.unblock(span);
+            }
+        }
+    }
+
+    /// Releases a span, whatever is not known by now.
+    pub(in crate::trace) fn force(&mut self, span: SpanId) {
+        // Forced, it cannot be blocked.
+        let _ = self.resolve(span, true);
+        self.release(span);
+        self.unblock(span);
+    }
+
+    /// Forgets released contexts that are too old for children to come.
+    pub(in crate::trace) fn forget_old(&mut self) {
+        let before = Nanos(self.now.0.saturating_sub(self.settings.context_age));
+        while before.0 > 0
+            && let Some(span) = self.contexts.oldest_released(before)
+        {
+            self.forget(span);
+        }
+    }
+
+    /// Makes room for one more context: first what only waits for children, then what arrived first.
+    pub(in crate::trace) fn make_room(&mut self) {
+        while self.contexts.len() >= self.settings.max_contexts {
+            if let Some(span) = self.contexts.oldest_released(Nanos(u64::MAX)) {
+                self.counts.add(Count::ContextsEvicted);
+                self.forget(span);
+            } else if let Some(span) = self.contexts.oldest_live() {
+                let finished =
+                    self.contexts.of(span).is_some_and(|context| context.finished.is_some());
+                self.counts.add(if finished {
+                    Count::HeldOverflow
+                } else {
+                    Count::UnfinishedEvicted
+                });
+                self.force(span);
+                self.forget(span);
+            } else {
+                return;
+            }
+        }
+    }
+
+    /// Takes a context out, after deciding what hangs on it.
+    fn forget(&mut self, span: SpanId) {
+        if let Some(Context { role: Role::Client, other_end: Some(server), .. }) =
+            self.contexts.of(span)
+        {
+            // One request, one trace: its server's end must have the same as this one.
+            let server = *server;
+            let _ = self.resolve(server, true);
+        }
+        let Some(context) = self.contexts.remove(span) else { return };
+        self.sleep(span, &context);
+        self.joins.forget(span, &context);
+        self.unix.forget(span, context.id.conn);
+        self.threads.forget(span, context.task);
+        self.unblock(span);
+    }
+
+    /// Releases a span if its place is known; else it waits, for a limited time.
+    fn try_release(&mut self, span: SpanId) {
+        match self.resolve(span, false) {
+            Ok(()) => self.release(span),
+            Err(Blocked(server)) => {
+                let Some(context) = self.contexts.of_mut(span) else { return };
+                let Some(end) = context.end else { return };
+                let sequence = context.sequence;
+                if let Some(before) = context.blocked_on.replace(server) {
+                    self.blocked.remove(&(before, sequence, span));
+                }
+                self.blocked.insert((server, sequence, span));
+                self.wake_at(span, end.plus(self.settings.parent_wait));
+            }
+        }
+    }
+
+    /// A request has ended, settled or gone: whoever waited for it looks again.
+    fn unblock(&mut self, server: SpanId) {
+        let waiting: Vec<_> =
+            self.blocked.range((server, 0, 0)..=(server, u64::MAX, u64::MAX)).copied().collect();
+        for entry in waiting {
+            self.blocked.remove(&entry);
+            let (_, _, span) = entry;
+            if let Some(context) = self.contexts.of_mut(span) {
+                context.blocked_on = None;
+            }
+            self.try_release(span);
+        }
+    }
+
+    fn wake_at(&mut self, span: SpanId, at: Nanos) {
+        let Some(context) = self.contexts.of_mut(span) else { return };
+        let sequence = context.sequence;
+        if let Some(before) = context.wake.replace(at) {
+            self.queue.remove(&(before, sequence, span));
+        }
+        self.queue.insert((at, sequence, span));
+        self.held.insert((sequence, span));
+    }
+
+    /// Takes a span out of all waiting.
+    fn sleep(&mut self, span: SpanId, context: &Context) {
+        if let Some(at) = context.wake {
+            self.queue.remove(&(at, context.sequence, span));
+        }
+        if let Some(server) = context.blocked_on {
+            self.blocked.remove(&(server, context.sequence, span));
+        }
+        self.held.remove(&(context.sequence, span));
+    }
+
+    /// Hands a resolved, finished span on; the context stays for its children.
+    fn release(&mut self, span: SpanId) {
+        let Some(context) = self.contexts.of_mut(span) else { return };
+        let (Some(finished), Some(fixed)) = (context.finished.take(), context.fixed.clone()) else {
+            return;
+        };
+        let (wake, blocked_on) = (context.wake.take(), context.blocked_on.take());
+        let sequence = context.sequence;
+        if let Some(at) = wake {
+            self.queue.remove(&(at, sequence, span));
+        }
+        if let Some(server) = blocked_on {
+            self.blocked.remove(&(server, sequence, span));
+        }
+        self.held.remove(&(sequence, span));
+        if sampler::exports(fixed.flags) {
+            let service = self.service(span);
+            if let Some(context) = self.contexts.of(span) {
+                let finished = self.span(span, context, &finished, &fixed, service);
+                self.ready.push(finished);
+                self.counts.add(Count::Released);
+            }
+        } else {
+            self.counts.add(Count::NotSampled);
+        }
+        self.contexts.release(span, self.now);
+    }
+
+    /// The service of a span's process: as it was when the request began, if it was known by then.
+    fn service(&mut self, span: SpanId) -> Arc<Service> {
+        let context = self.contexts.of(span);
+        if let Some(service) = context.and_then(|context| context.service.clone()) {
+            return service;
+        }
+        let pid = context.map_or(0, |context| context.task.pid);
+        let service = self.services.of(pid);
+        if !service.is_known() {
+            self.counts.add(Count::ServiceUnknown);
+        }
+        service
+    }
+
+    fn span(
+        &self,
+        span: SpanId,
+        context: &Context,
+        finished: &Finished,
+        fixed: &Fixed,
+        service: Arc<Service>,
+    ) -> FinishedSpan {
+        let Call::Http(call) = &finished.call;
+        let began = self.began(context);
+        let mut described =
+            http::describe(call, finished, context.role, &context.conn, began, &self.settings);
+        described.attributes.push(number("spanwire.process.pid", context.task.pid));
+        if let Some((_, rule)) = fixed.parent {
+            described.attributes.push(text(LINK_RULE, rule.name()));
+        }
+        let offset = context.wall_offset.or(self.wall_offset).unwrap_or(0);
+        let start = began.0.saturating_add_signed(offset);
+        let end = context.end.map_or(0, |end| end.since(began));
+        let span = Span {
+            trace_id: fixed.trace.to_vec(),
+            span_id: span.to_be_bytes().to_vec(),
+            trace_state: fixed.state.as_deref().unwrap_or_default().to_owned(),
+            parent_span_id: fixed
+                .parent
+                .map(|(parent, _)| parent.to_be_bytes().to_vec())
+                .unwrap_or_default(),
+            flags: flags(context.role, fixed),
+            name: described.name,
+            kind: match context.role {
+                Role::Client => SpanKind::Client,
+                Role::Server => SpanKind::Server,
+            }
+            .into(),
+            start_time_unix_nano: start,
+            end_time_unix_nano: start.saturating_add(end),
+            attributes: described.attributes,
+            links: fixed.link.iter().map(link).collect(),
+            status: described.status.or_else(|| Some(Status::default())),
+            ..Span::default()
+        };
+        FinishedSpan { service, scope: http::SCOPE, span }
+    }
+
+    /// When a span began. A client's send is stamped when the call returns where nothing better is to be had; the
+    /// other end cannot have read it before it was written.
+    fn began(&self, context: &Context) -> Nanos {
+        let read = || Some(self.contexts.of(context.other_end?)?.at);
+        match context.role {
+            Role::Client => read().map_or(context.at, |read| read.min(context.at)),
+            Role::Server => context.at,
+        }
+    }
+}
+
+/// W3C flags, and whether the parent is in another process. A header that a client carries may name a span of its own
+/// process or one far away: that is not known.
+fn flags(role: Role, fixed: &Fixed) -> u32 {
+    u32::from(fixed.flags)
+        | match (role, fixed.parent) {
+            (Role::Client, Some((_, Rule::TraceParent))) => 0,
+            (_, None | Some((_, Rule::Thread))) => REMOTE_KNOWN,
+            (_, Some(_)) => REMOTE_KNOWN | REMOTE,
+        }
+}
+
+/// The request that caused this one and was over before.
+fn link((trace, span, flags): &([u8; 16], SpanId, u8)) -> Link {
+    Link {
+        trace_id: trace.to_vec(),
+        span_id: span.to_be_bytes().to_vec(),
+        attributes: vec![text(LINK_RULE, Rule::Thread.name())],
+        flags: u32::from(*flags) | REMOTE_KNOWN,
+        ..Link::default()
+    }
+}

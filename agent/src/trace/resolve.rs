@@ -1,0 +1,214 @@
+//! Deciding trace and parent of a span: once, through all its ancestors on this host, and never again.
+//!
+//! A server's request gets its trace from its client's end, a client's from the request its thread serves, and so on
+//! up to a root or a header. Whatever is not decided on that way is decided from the top down; when something on it
+//! has to be waited for, nothing is decided at all. So both ends of a request always have one trace id.
+
+use crate::exchange::Role;
+use crate::input::Nanos;
+use crate::trace::context::{Context, Fixed, Rule, SpanId};
+use crate::trace::thread_rule::Verdict;
+use crate::trace::{Count, Counts, Tracer, sampler};
+
+/// Longest way up that is followed at once. A chain of calls as deep as this within one moment is a loop.
+const DEPTH: usize = 256;
+
+/// A server's request that has to end first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::trace) struct Blocked(pub SpanId);
+
+/// What a span's trace comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Origin {
+    /// A header, or nothing.
+    Itself,
+    /// The other end of the same request.
+    OtherEnd(SpanId),
+    /// The request its thread was serving.
+    Served(SpanId),
+    /// The request its thread had answered.
+    Answered(SpanId),
+}
+
+impl Origin {
+    const fn span(self) -> Option<SpanId> {
+        match self {
+            Self::Itself => None,
+            Self::OtherEnd(span) | Self::Served(span) | Self::Answered(span) => Some(span),
+        }
+    }
+}
+
+impl Tracer {
+    /// Decides a span's trace and parent; with `force` now, whatever is missing. `Err`: what to wait for.
+    pub(in crate::trace) fn resolve(&mut self, span: SpanId, force: bool) -> Result<(), Blocked> {
+        let mut way: Vec<(SpanId, Origin)> = Vec::new();
+        let mut next = Some(span);
+        while let Some(here) = next {
+            let Some(context) = self.contexts.of(here).filter(|context| context.fixed.is_none())
+            else {
+                break;
+            };
+            let origin = match context.role {
+                Role::Server => self.server_origin(here, context, force)?,
+                Role::Client => self.client_origin(here, force)?,
+            };
+            next = origin.span();
+            way.push((here, origin));
+            let loops = next.is_some_and(|up| way.iter().any(|(known, _)| *known == up));
+            if loops || way.len() >= DEPTH {
+                self.cut(&way);
+                way.clear();
+                next = Some(span);
+            }
+        }
+        while let Some((span, origin)) = way.pop() {
+            self.fix(span, origin);
+        }
+        Ok(())
+    }
+
+    /// Whether a request that ended at `end` has had its time for late news.
+    fn is_settled(&self, end: Nanos) -> bool {
+        end.plus(self.settings.settle) <= self.now
+    }
+
+    fn server_origin(
+        &self,
+        span: SpanId,
+        server: &Context,
+        force: bool,
+    ) -> Result<Origin, Blocked> {
+        if let Some(client) = server.other_end.filter(|client| self.contexts.contains(*client)) {
+            return Ok(Origin::OtherEnd(client));
+        }
+        let settled = server.end.is_some_and(|end| self.is_settled(end));
+        if settled || force { Ok(Origin::Itself) } else { Err(Blocked(span)) }
+    }
+
+    fn client_origin(&mut self, span: SpanId, force: bool) -> Result<Origin, Blocked> {
+        let Some(client) = self.contexts.of(span) else { return Ok(Origin::Itself) };
+        let Some(candidate) = client.candidate else { return Ok(Origin::Itself) };
+        let settled = |end| self.is_settled(end);
+        match self.threads.judge(client, candidate, &self.contexts, settled, force) {
+            Verdict::Wait => Err(Blocked(candidate)),
+            Verdict::Parent => Ok(Origin::Served(candidate)),
+            Verdict::Link => Ok(Origin::Answered(candidate)),
+            Verdict::No(reason) => {
+                self.reject(span, reason);
+                Ok(Origin::Itself)
+            }
+        }
+    }
+
+    /// The thread rule says no, for good.
+    fn reject(&mut self, client: SpanId, reason: Count) {
+        if let Some(context) = self.contexts.of_mut(client)
+            && context.candidate.take().is_some()
+        {
+            self.counts.add(reason);
+        }
+    }
+
+    /// Takes away the last thread parent of a way that leads nowhere. There always is one: a server's request comes
+    /// from a client's, and that from nothing but the thread rule.
+    fn cut(&mut self, way: &[(SpanId, Origin)]) {
+        let thread = |origin: &Origin| matches!(origin, Origin::Served(_) | Origin::Answered(_));
+        if let Some((client, _)) = way.iter().rev().find(|(_, origin)| thread(origin)) {
+            self.reject(*client, Count::ThreadCycle);
+        }
+    }
+
+    /// Decides one span whose origin is decided.
+    fn fix(&mut self, span: SpanId, origin: Origin) {
+        let Some(context) = self.contexts.of(span) else { return };
+        let up = origin.span().and_then(|up| Some((up, self.contexts.of(up)?.fixed.clone()?)));
+        let fixed = match context.role {
+            Role::Server => server(context, up.as_ref(), &mut self.counts),
+            Role::Client => client(context, origin, up.as_ref(), &mut self.counts),
+        };
+        let mut fixed = fixed.unwrap_or_else(|| self.root(span));
+        if let (Origin::Answered(_), Some((server, cause))) = (origin, up) {
+            self.counts.add(Count::ThreadLinks);
+            fixed.link = Some((cause.trace, server, cause.flags));
+        }
+        if let Some(context) = self.contexts.of_mut(span) {
+            context.fixed = Some(fixed);
+        }
+    }
+
+    /// A trace that begins with this span.
+    fn root(&self, span: SpanId) -> Fixed {
+        let [high, low] = abi::id::trace(self.seed, span);
+        let trace = (u128::from(high) << 64 | u128::from(low)).to_be_bytes();
+        Fixed { trace, flags: sampler::root(), state: None, parent: None, link: None }
+    }
+}
+
+/// A server's request: the other end's child, unless it read another trace's header; else the header's.
+fn server(context: &Context, up: Option<&(SpanId, Fixed)>, counts: &mut Counts) -> Option<Fixed> {
+    let header = by_header(context);
+    if let Some((client, fixed)) = up {
+        if header.as_ref().is_none_or(|header| header.trace == fixed.trace) {
+            return Some(below(*client, Rule::SameHost, fixed));
+        }
+        counts.add(Count::JoinContradicted);
+    }
+    if header.is_some() {
+        counts.add(Count::TraceparentUsed);
+    }
+    header
+}
+
+/// A client's request: in the trace of the header it carries, if it does. Its parent is the request that its thread
+/// serves where that is of the same trace, else whom the header names (a header that was only passed on names the
+/// caller of the passing process: the trace is right, and a level may be missing).
+fn client(
+    context: &Context,
+    origin: Origin,
+    up: Option<&(SpanId, Fixed)>,
+    counts: &mut Counts,
+) -> Option<Fixed> {
+    let header = by_header(context);
+    match (origin, up) {
+        (Origin::Served(_), Some((server, fixed)))
+            if header.as_ref().is_none_or(|header| header.trace == fixed.trace) =>
+        {
+            counts.add(Count::ThreadParents);
+            let inherited = below(*server, Rule::Thread, fixed);
+            // What is on the wire decides for the other end: its flags and its state.
+            Some(match header {
+                Some(header) => Fixed { parent: inherited.parent, ..header },
+                None => inherited,
+            })
+        }
+        _ => {
+            if header.is_some() {
+                counts.add(Count::TraceparentUsed);
+            }
+            header
+        }
+    }
+}
+
+/// Where the `traceparent` that a request carries puts it.
+fn by_header(context: &Context) -> Option<Fixed> {
+    context.traceparent.map(|header| Fixed {
+        trace: header.trace,
+        flags: sampler::child(header.flags),
+        state: context.tracestate.clone(),
+        parent: Some((header.parent, Rule::TraceParent)),
+        link: None,
+    })
+}
+
+/// A child of a span of this host.
+fn below(parent: SpanId, rule: Rule, above: &Fixed) -> Fixed {
+    Fixed {
+        trace: above.trace,
+        flags: sampler::child(above.flags),
+        state: above.state.clone(),
+        parent: Some((parent, rule)),
+        link: None,
+    }
+}

@@ -1,0 +1,50 @@
+//! What the trace stage is told before it starts: who we are, what to redact, and how much to remember.
+//!
+//! Everything has a default that is safe to run with; nothing here changes while the agent runs.
+
+use crate::trace::{http, redact};
+
+/// Nanoseconds in a second.
+const SECOND: u64 = 1_000_000_000;
+
+/// Settings of a [`Tracer`](crate::trace::Tracer).
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Processes that are ourselves (agent, viewer): what they say, and what is said to them, is never a span.
+    pub own_pids: Vec<u32>,
+    /// This host's name, for `host.name`; empty when not known.
+    pub host_name: String,
+    /// Methods that keep their name; all others become `_OTHER` (semconv 1.44, HTTP spans). Case-sensitive.
+    pub known_methods: Vec<String>,
+    /// Query keys whose values are replaced (D13). Case-sensitive, compared after percent-decoding.
+    pub redacted_query_keys: Vec<String>,
+    /// How long after its end a span waits for late news of its other end, ns of event time.
+    pub settle: u64,
+    /// How long after its end a span waits for the end of the request that may be its parent, ns of event time.
+    pub parent_wait: u64,
+    /// How long a released context is kept for children to come, ns of event time.
+    pub context_age: u64,
+    /// Most contexts kept, released or not. One is about half a KiB without its exchange.
+    pub max_contexts: usize,
+    /// Most finished spans held back at once.
+    pub max_held: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            own_pids: Vec::new(),
+            host_name: String::new(),
+            known_methods: http::KNOWN_METHODS.iter().map(ToString::to_string).collect(),
+            redacted_query_keys: redact::QUERY_KEYS.iter().map(ToString::to_string).collect(),
+            // Both ends of a request are read from the same rings; they differ by a drain (10 ms) and by what is
+            // reordered in between.
+            settle: SECOND / 5,
+            // Longer requests are streams: their calls should not stay invisible for as long.
+            parent_wait: 60 * SECOND,
+            context_age: 300 * SECOND,
+            max_contexts: 65_536,
+            max_held: 16_384,
+        }
+    }
+}

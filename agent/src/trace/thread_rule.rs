@@ -1,0 +1,199 @@
+//! The thread rule (D5): a call's parent is the request that its thread was serving, only where that is proven.
+//!
+//! The kernel proposes ("this task read that request last"); here every condition is checked, with the end of the
+//! served request in hand. A thread that reads a second request before it has answered the first proves that threads
+//! say nothing in its process. Any doubt is a no: a wrong parent is worse than none.
+
+use std::collections::{HashMap, VecDeque};
+
+use crate::exchange::Role;
+use crate::input::{Nanos, Task};
+use crate::trace::Count;
+use crate::trace::context::{Context, Contexts, SpanId};
+
+/// Requests of one thread looked at together. A thread with more of them open at once serves no single one.
+const RECENT: usize = 32;
+/// Processes remembered as revoked. A host has at most 4 Mi pids; beyond this number nothing is believed any more.
+const REVOKED: usize = 65_536;
+/// How long a revocation outlives its process: longer than any span of it is held back.
+const REVOKED_AFTERLIFE: u64 = 120_000_000_000;
+
+/// What the rule says about a candidate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::trace) enum Verdict {
+    /// The served request has not ended, or only just: ask again then.
+    Wait,
+    /// It is the parent.
+    Parent,
+    /// It was over before the call began: a cause, but no parent.
+    Link,
+    /// Not proven, and never will be.
+    No(Count),
+}
+
+/// What is known about threads.
+#[derive(Debug, Default)]
+pub(in crate::trace) struct Threads {
+    /// Processes whose threads say nothing, with the time at which that may be forgotten (their end, and some).
+    revoked: HashMap<u32, Option<Nanos>>,
+    /// There were too many to remember.
+    revoked_all: bool,
+    /// The last served requests of each thread, in order of arrival.
+    served: HashMap<Task, VecDeque<SpanId>>,
+    /// Requests that arrived before this number were there when control events were lost.
+    doubted_below: u64,
+}
+
+impl Threads {
+    /// The process's threads say nothing any more.
+    pub(in crate::trace) fn revoke(&mut self, pid: u32) {
+        if self.revoked.len() >= REVOKED && !self.revoked.contains_key(&pid) {
+            self.revoked_all = true;
+        } else {
+            self.revoked.insert(pid, None);
+        }
+    }
+
+    /// The process has ended.
+    pub(in crate::trace) fn gone(&mut self, pid: u32, now: Nanos) {
+        if let Some(forget) = self.revoked.get_mut(&pid) {
+            *forget = Some(now.plus(REVOKED_AFTERLIFE));
+        }
+    }
+
+    /// Forgets the revocations of processes that ended long ago.
+    pub(in crate::trace) fn tick(&mut self, now: Nanos) {
+        self.revoked.retain(|_, forget| forget.is_none_or(|at| now < at));
+        if self.revoked.len() < REVOKED / 2 {
+            self.revoked_all = false;
+        }
+    }
+
+    /// Control events were lost: one of them may have revoked any of the requests known so far.
+    pub(in crate::trace) const fn control_lost(&mut self, next_sequence: u64) {
+        self.doubted_below = next_sequence;
+    }
+
+    /// A request began to be served.
+    pub(in crate::trace) fn started(&mut self, span: SpanId, task: Task, contexts: &Contexts) {
+        let served = self.served.entry(task).or_default();
+        if served.len() >= RECENT {
+            // Those still open are what doubts hang on: they go last.
+            let ended =
+                |span: &SpanId| contexts.of(*span).is_none_or(|context| context.end.is_some());
+            let first = served.iter().position(ended).unwrap_or(0);
+            served.remove(first);
+        }
+        served.push_back(span);
+    }
+
+    /// A served request ended: finds those that the same thread had open at the same time.
+    pub(in crate::trace) fn finished(&mut self, span: SpanId, contexts: &mut Contexts) {
+        let Some(context) = contexts.of(span) else { return };
+        let (task, at, conn) = (context.task, context.at, context.id.conn);
+        let Some(end) = context.end else { return };
+        let proves = is_whole(context);
+        let mut revoke = false;
+        let mut overlapped = Vec::new();
+        for other in self.served.get(&task).into_iter().flatten().filter(|other| **other != span) {
+            let Some(context) = contexts.of(*other) else { continue };
+            // Without an end yet it will find us when it ends.
+            if let Some(other_end) = context.end
+                && at < other_end
+                && context.at < end
+            {
+                overlapped.push(*other);
+                // On one connection it is pipelining, which says nothing about the thread.
+                revoke |= proves && is_whole(context) && context.id.conn != conn;
+            }
+        }
+        if !overlapped.is_empty() {
+            overlapped.push(span);
+        }
+        for span in overlapped {
+            if let Some(context) = contexts.of_mut(span) {
+                context.overlapped = true;
+            }
+        }
+        if revoke {
+            self.revoke(task.pid);
+        }
+    }
+
+    /// A context is forgotten.
+    pub(in crate::trace) fn forget(&mut self, span: SpanId, task: Task) {
+        if let Some(served) = self.served.get_mut(&task) {
+            served.retain(|known| *known != span);
+            if served.is_empty() {
+                self.served.remove(&task);
+            }
+        }
+    }
+
+    /// Judges a client's candidate. `settled`: how long after its end all news of a request has come; `force`: there
+    /// is no more time to wait.
+    pub(in crate::trace) fn judge(
+        &self,
+        client: &Context,
+        candidate: SpanId,
+        contexts: &Contexts,
+        settled: impl Fn(Nanos) -> bool,
+        force: bool,
+    ) -> Verdict {
+        let Some(server) = contexts.of(candidate).filter(|server| server.role == Role::Server)
+        else {
+            return Verdict::No(Count::ThreadUnknownServer);
+        };
+        if server.task.pid != client.task.pid {
+            return Verdict::No(Count::ThreadOtherProcess);
+        }
+        if !server.thread_waits {
+            return Verdict::No(Count::ThreadNotWaiting);
+        }
+        if self.revoked_all || self.revoked.contains_key(&client.task.pid) {
+            return Verdict::No(Count::ThreadRevoked);
+        }
+        if server.task != client.task {
+            return Verdict::No(Count::ThreadOtherThread);
+        }
+        if client.at < server.at {
+            return Verdict::No(Count::ThreadBeforeServer);
+        }
+        if server.sequence < self.doubted_below {
+            return Verdict::No(Count::ThreadControlLost);
+        }
+        let end = match server.end {
+            Some(end) if force || settled(end) => end,
+            None if force => return Verdict::No(Count::ThreadTimedOut),
+            _ => return Verdict::Wait,
+        };
+        match server.answered_by {
+            None => return Verdict::No(Count::ThreadNotAnswered),
+            Some(task) if task != server.task => return Verdict::No(Count::ThreadOtherThread),
+            Some(_) => {}
+        }
+        if server.overlapped || self.has_older_open(server, end, contexts) {
+            return Verdict::No(Count::ThreadOverlapped);
+        }
+        if client.at <= end { Verdict::Parent } else { Verdict::Link }
+    }
+
+    /// Whether the thread still has a request open that it read before this one ended.
+    fn has_older_open(&self, server: &Context, end: Nanos, contexts: &Contexts) -> bool {
+        self.served.get(&server.task).into_iter().flatten().any(|span| {
+            contexts
+                .of(*span)
+                .is_some_and(|other| other.id != server.id && other.end.is_none() && other.at < end)
+        })
+    }
+
+    #[cfg(test)]
+    pub(in crate::trace) fn tasks(&self) -> usize {
+        self.served.len()
+    }
+}
+
+/// Seen from end to end and answered by the thread that read it: what it says about its thread can be relied on.
+fn is_whole(context: &Context) -> bool {
+    context.answered_by == Some(context.task) && !context.unseen
+}

@@ -1,0 +1,278 @@
+//! The tracer: takes what happened, in order, and keeps every part of this stage in step.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use abi::id::Seed;
+use abi::{Family, Opened};
+use opentelemetry_proto::tonic::trace::v1::Span;
+
+use crate::exchange::{Finished, Report, Role, Started};
+use crate::input::{ConnId, Nanos};
+use crate::service::{ProcessFacts, Service, Services};
+use crate::trace::context::{Context, Contexts, SpanId};
+use crate::trace::join::Joins;
+use crate::trace::own::Own;
+use crate::trace::thread_rule::Threads;
+use crate::trace::traceparent::Incoming;
+use crate::trace::tracestate::TraceState;
+use crate::trace::unix::{Found, UnixPairs};
+use crate::trace::{Count, Counts, Settings};
+
+/// A span that is complete, resolved and sampled.
+#[derive(Clone, Debug)]
+pub struct FinishedSpan {
+    /// Whose it is.
+    pub service: Arc<Service>,
+    /// Instrumentation scope: one for each protocol.
+    pub scope: &'static str,
+    /// As OTLP has it.
+    pub span: Span,
+}
+
+/// Exchanges in, spans out. Time comes with [`Tracer::tick`] only.
+pub struct Tracer {
+    pub(in crate::trace) seed: Seed,
+    pub(in crate::trace) settings: Settings,
+    /// The last tick's.
+    pub(in crate::trace) now: Nanos,
+    /// The last tick's.
+    pub(in crate::trace) wall_offset: Option<i64>,
+    pub(in crate::trace) services: Services,
+    pub(in crate::trace) contexts: Contexts,
+    pub(in crate::trace) joins: Joins,
+    pub(in crate::trace) unix: UnixPairs,
+    pub(in crate::trace) threads: Threads,
+    pub(in crate::trace) own: Own,
+    /// Held spans by when they are looked at next, then by arrival.
+    pub(in crate::trace) queue: BTreeSet<(Nanos, u64, SpanId)>,
+    /// Held spans by arrival.
+    pub(in crate::trace) held: BTreeSet<(u64, SpanId)>,
+    /// Held spans that wait for the end of a server's request: that one, arrival, span.
+    pub(in crate::trace) blocked: BTreeSet<(SpanId, u64, SpanId)>,
+    /// Spans that are ready to be handed on.
+    pub(in crate::trace) ready: Vec<FinishedSpan>,
+    pub(in crate::trace) counts: Counts,
+}
+
+impl Tracer {
+    /// A tracer that has seen nothing. `seed` is the one the kernel half was given: ids are made alike on both sides.
+    #[must_use]
+    pub fn new(seed: Seed, settings: Settings) -> Self {
+        Self {
+            seed,
+            now: Nanos(0),
+            wall_offset: None,
+            services: Services::new(settings.host_name.clone()),
+            contexts: Contexts::default(),
+            joins: Joins::default(),
+            unix: UnixPairs::default(),
+            threads: Threads::default(),
+            own: Own::new(settings.own_pids.clone()),
+            queue: BTreeSet::new(),
+            held: BTreeSet::new(),
+            blocked: BTreeSet::new(),
+            ready: Vec::new(),
+            counts: Counts::default(),
+            settings,
+        }
+    }
+
+    /// A protocol reports.
+    pub fn report(&mut self, report: Report) {
+        match report {
+            Report::Started(started) => self.started(started),
+            Report::Finished(finished) => self.finished(finished),
+        }
+    }
+
+    /// A connection is seen for the first time.
+    pub fn opened(&mut self, opened: &Opened) {
+        self.own.opened(opened);
+        if Family::from_abi(opened.family) == Some(Family::Unix) {
+            self.unix.opened(ConnId(opened.connection), opened.socket, opened.peer_socket);
+        }
+    }
+
+    /// A connection is gone: destroyed, or found missing by the sweep.
+    pub fn closed(&mut self, connection: ConnId) {
+        self.unix.closed(connection, self.now);
+    }
+
+    /// Threads say nothing about requests in process `pid` any more.
+    pub fn revoked(&mut self, pid: u32) {
+        self.threads.revoke(pid);
+    }
+
+    /// What a process is: when it is first seen, and again after it began another program.
+    pub fn process(&mut self, facts: ProcessFacts) {
+        self.services.process(facts);
+    }
+
+    /// A process ended.
+    pub fn process_gone(&mut self, pid: u32) {
+        self.services.gone(pid, self.now);
+        self.threads.gone(pid, self.now);
+    }
+
+    /// Control events were lost: a revocation may be among them.
+    pub fn control_lost(&mut self) {
+        self.threads.control_lost(self.contexts.next_sequence());
+    }
+
+    /// Time went on: `now` on the monotonic clock, `wall_offset` wall-clock time minus monotonic time in ns. Spans
+    /// that are ready are appended to `out`.
+    pub fn tick(&mut self, now: Nanos, wall_offset: i64, out: &mut Vec<FinishedSpan>) {
+        self.now = self.now.max(now);
+        self.wall_offset = Some(wall_offset);
+        self.release_due();
+        self.forget_old();
+        self.unix.tick(self.now);
+        self.threads.tick(self.now);
+        self.services.tick(self.now);
+        out.append(&mut self.ready);
+    }
+
+    /// The end: every finished span goes out, with what is known of its parents by now.
+    pub fn flush(&mut self, out: &mut Vec<FinishedSpan>) {
+        while let Some((_, span)) = self.held.first().copied() {
+            self.force(span);
+        }
+        for _ in 0..self.contexts.live() {
+            self.counts.add(Count::UnfinishedAtFlush);
+        }
+        out.append(&mut self.ready);
+    }
+
+    /// What was counted so far.
+    #[must_use]
+    pub const fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    fn started(&mut self, started: Started) {
+        let span = abi::id::span(self.seed, started.id.conn.0, started.id.position);
+        if self.own.is(started.task.pid, &started.conn) {
+            self.counts.add(Count::OwnTraffic);
+            return;
+        }
+        if self.contexts.contains(span) {
+            self.counts.add(Count::DuplicateStart);
+            return;
+        }
+        self.make_room();
+        let service = self.services.known(started.task.pid);
+        let context = self.context(started, service);
+        let joined = self.joins.started(span, &context);
+        let found = self.unix.started(span, &context);
+        if context.role == Role::Server {
+            self.threads.started(span, context.task, &self.contexts);
+        }
+        let role = context.role;
+        self.contexts.insert(span, context);
+        if let Some(other) = joined {
+            let (client, server) = if role == Role::Client { (span, other) } else { (other, span) };
+            self.join(client, server, Count::JoinedTcp);
+        }
+        self.join_found(&found);
+    }
+
+    fn context(&mut self, started: Started, service: Option<Arc<Service>>) -> Context {
+        let traceparent = match Incoming::of(&started.propagation.traceparent) {
+            Incoming::Valid(traceparent) => Some(traceparent),
+            Incoming::Absent => None,
+            Incoming::Invalid => {
+                self.counts.add(Count::TraceparentInvalid);
+                None
+            }
+        };
+        // Without a good traceparent a tracestate is not even read (W3C §3.3).
+        let tracestate =
+            traceparent.and_then(|_| match TraceState::of(&started.propagation.tracestate) {
+                TraceState::Empty => None,
+                TraceState::List { text, cut } => {
+                    if cut {
+                        self.counts.add(Count::TracestateCut);
+                    }
+                    Some(Arc::from(text))
+                }
+                TraceState::Invalid => {
+                    self.counts.add(Count::TracestateInvalid);
+                    None
+                }
+            });
+        Context {
+            id: started.id,
+            sequence: self.contexts.next_sequence(),
+            role: started.role,
+            candidate: started.serving.filter(|_| started.role == Role::Client),
+            conn: started.conn,
+            task: started.task,
+            at: started.at,
+            wall_offset: self.wall_offset,
+            thread_waits: started.thread_waits,
+            traceparent,
+            tracestate,
+            other_end: None,
+            overlapped: false,
+            service,
+            end: None,
+            unseen: false,
+            answered_by: None,
+            finished: None,
+            fixed: None,
+            wake: None,
+            blocked_on: None,
+        }
+    }
+
+    fn finished(&mut self, finished: Finished) {
+        let span = abi::id::span(self.seed, finished.id.conn.0, finished.id.position);
+        let Some(context) = self.contexts.of_mut(span).filter(|context| context.end.is_none())
+        else {
+            self.counts.add(Count::EndWithoutStart);
+            return;
+        };
+        let end = finished.end.max(context.at);
+        context.end = Some(end);
+        context.answered_by = finished.answered_by;
+        context.unseen = finished.failure == Some(crate::exchange::Failure::Unseen);
+        let role = context.role;
+        let found = self.unix.finished(span, &finished);
+        if let Some(context) = self.contexts.of_mut(span) {
+            context.finished = Some(Box::new(finished));
+        }
+        if role == Role::Server {
+            self.threads.finished(span, &mut self.contexts);
+        }
+        self.join_found(&found);
+        self.hold(span, end);
+    }
+
+    fn join_found(&mut self, found: &Found) {
+        if found.doubted {
+            self.counts.add(Count::UnixOffsetsDoubted);
+        }
+        for (client, server) in &found.joins {
+            self.join(*client, *server, Count::JoinedUnix);
+        }
+    }
+
+    /// Both ends of one request are known.
+    fn join(&mut self, client: SpanId, server: SpanId, count: Count) {
+        if !self.contexts.contains(client) {
+            return;
+        }
+        let Some(context) = self.contexts.of_mut(server) else { return };
+        if context.fixed.is_some() {
+            // It went out, or gave its trace to others that did: a trace never changes.
+            self.counts.add(Count::JoinLate);
+            return;
+        }
+        context.other_end = Some(client);
+        if let Some(context) = self.contexts.of_mut(client) {
+            context.other_end = Some(server);
+        }
+        self.counts.add(count);
+    }
+}
