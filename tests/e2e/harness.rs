@@ -48,7 +48,8 @@ fn every_client_and_server() -> TestResult {
     for server in &servers {
         let port = server.port().to_string();
         let address = format!("127.0.0.1:{port}");
-        let mut clients = vec![python::tour_client()?, node::tour_client("http")?, node::tour_client("fetch")?];
+        let mut clients =
+            vec![python::tour_client()?, node::tour_client("http")?, node::tour_client("fetch")?];
         for client in &mut clients {
             client.args(["127.0.0.1", &port]);
         }
@@ -83,7 +84,11 @@ fn tour_through_nginx() -> TestResult {
 fn told_the_truth(client: &mut Command, server: &str) -> TestResult {
     let told = process::output(client.args(tour::arguments()))?;
     let told = String::from_utf8(told)?;
-    ensure!(told == tour::lines(), "{client:?} at {server}:\n{told}but the truth is\n{}", tour::lines());
+    ensure!(
+        told == tour::lines(),
+        "{client:?} at {server}:\n{told}but the truth is\n{}",
+        tour::lines()
+    );
     Ok(())
 }
 
@@ -105,7 +110,8 @@ fn request() -> ExportTraceServiceRequest {
     let text = |value: &str| {
         Some(AnyValue { value: Some(any_value::Value::StringValue(value.to_owned())) })
     };
-    let attribute = |key: &str, value| KeyValue { key: key.to_owned(), value, ..KeyValue::default() };
+    let attribute =
+        |key: &str, value| KeyValue { key: key.to_owned(), value, ..KeyValue::default() };
     let now = std::time::UNIX_EPOCH.elapsed().map_or(0, |time| time.as_nanos());
     let now = u64::try_from(now).unwrap_or(0);
     let span = Span {
@@ -125,8 +131,10 @@ fn request() -> ExportTraceServiceRequest {
         ],
         ..Span::default()
     };
-    let resource =
-        Resource { attributes: vec![attribute("service.name", text("shop"))], ..Resource::default() };
+    let resource = Resource {
+        attributes: vec![attribute("service.name", text("shop"))],
+        ..Resource::default()
+    };
     let scope_spans = ScopeSpans { spans: vec![span], ..ScopeSpans::default() };
     ExportTraceServiceRequest {
         resource_spans: vec![ResourceSpans {
@@ -161,8 +169,13 @@ fn receiver_reads_otlp() -> TestResult {
 
     let spans = receiver.wait("two spans", Duration::from_secs(5), |spans| spans.len() == 2)?;
     let span = &spans.of("shop", Kind::Server).0[0];
-    ensure!((span.path(), span.int("http.response.status_code")) == ("/hello", Some(200)), "{span}");
-    ensure!(span.trace_id == "0102030405060708090a0b0c0d0e0f10" && span.span_id == "0102030405060708");
+    ensure!(
+        (span.path(), span.int("http.response.status_code")) == ("/hello", Some(200)),
+        "{span}"
+    );
+    ensure!(
+        span.trace_id == "0102030405060708090a0b0c0d0e0f10" && span.span_id == "0102030405060708"
+    );
 
     let refused = post(&mut connection, b"this is not protobuf", "");
     ensure!(refused.is_err() && receiver.spans().is_err(), "nonsense was taken");

@@ -59,7 +59,8 @@ impl Hooks {
             Self::Locked => b"\0btf_trace_tcp_sendmsg_locked\0",
             Self::Length => b"\0btf_trace_sock_send_length\0",
         };
-        let btf = std::fs::read("/sys/kernel/btf/vmlinux").map_err(|error| skip(format!("no BTF: {error}")))?;
+        let btf = std::fs::read("/sys/kernel/btf/vmlinux")
+            .map_err(|error| skip(format!("no BTF: {error}")))?;
         if btf.windows(wanted.len()).any(|window| window == wanted) {
             return Ok(());
         }

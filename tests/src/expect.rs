@@ -14,6 +14,8 @@ enum Rule {
     Is(Value),
     /// Any integer from 1 up: a port or a pid the test does not know.
     SomeNumber,
+    /// This value, where it is there at all.
+    IfThere(Value),
     /// It must not be there.
     Absent,
 }
@@ -64,6 +66,12 @@ impl Expected {
         self.rule(key, Rule::SomeNumber)
     }
 
+    /// With this value if the span has the attribute.
+    #[must_use]
+    pub fn with_if_there(self, key: &str, value: impl Into<Value>) -> Self {
+        self.rule(key, Rule::IfThere(value.into()))
+    }
+
     /// Without this attribute, even if spans may have it.
     #[must_use]
     pub fn without(self, key: &str) -> Self {
@@ -110,8 +118,11 @@ impl Expected {
             let found = span.attributes.get(key);
             let shown = found.map_or_else(|| "nothing".to_owned(), |value| format!("{value:?}"));
             match (rule, found) {
-                (Rule::Is(value), Some(found)) if value == found => {}
-                (Rule::Is(value), _) => differ(key, &format!("{value:?}"), &shown),
+                (Rule::Is(value) | Rule::IfThere(value), Some(found)) if value == found => {}
+                (Rule::IfThere(_), None) => {}
+                (Rule::Is(value) | Rule::IfThere(value), _) => {
+                    differ(key, &format!("{value:?}"), &shown);
+                }
                 (Rule::SomeNumber, Some(Value::Int(1..))) | (Rule::Absent, None) => {}
                 (Rule::SomeNumber, _) => differ(key, "a positive number", &shown),
                 (Rule::Absent, Some(_)) => differ(key, "nothing", &shown),
@@ -121,8 +132,7 @@ impl Expected {
             let may_be = self.rules.contains_key(key)
                 || key.starts_with(OWN)
                 || OPTIONAL.iter().any(|(optional, kind)| {
-                    optional == key
-                        && std::mem::discriminant(kind) == std::mem::discriminant(value)
+                    optional == key && std::mem::discriminant(kind) == std::mem::discriminant(value)
                 });
             if !may_be {
                 differ(key, "no such attribute, or another type", &format!("{value:?}"));

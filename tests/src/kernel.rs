@@ -14,7 +14,10 @@ pub fn programs_of(pid: u32) -> anyhow::Result<BTreeSet<u32>> {
     let mut ids = BTreeSet::new();
     for entry in std::fs::read_dir(format!("/proc/{pid}/fdinfo"))? {
         let text = std::fs::read_to_string(entry?.path()).unwrap_or_default();
-        ids.extend(text.lines().filter_map(|line| line.strip_prefix("prog_id:")?.trim().parse::<u32>().ok()));
+        ids.extend(
+            text.lines()
+                .filter_map(|line| line.strip_prefix("prog_id:")?.trim().parse::<u32>().ok()),
+        );
     }
     Ok(ids)
 }

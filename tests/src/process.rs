@@ -183,11 +183,12 @@ pub struct Descendant {
 #[must_use]
 pub fn descendants() -> Vec<Descendant> {
     let Ok(tasks) = std::fs::read_dir("/proc/self/task") else { return Vec::new() };
-    let children = tasks.flatten().filter_map(|task| {
-        std::fs::read_to_string(task.path().join("children")).ok()
-    });
-    let pids: Vec<i32> =
-        children.flat_map(|line| line.split_whitespace().flat_map(str::parse).collect::<Vec<_>>()).collect();
+    let children = tasks
+        .flatten()
+        .filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok());
+    let pids: Vec<i32> = children
+        .flat_map(|line| line.split_whitespace().flat_map(str::parse).collect::<Vec<_>>())
+        .collect();
     pids.into_iter()
         .filter_map(|pid| {
             let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;

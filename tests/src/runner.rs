@@ -35,6 +35,7 @@ pub struct Test {
 #[derive(Default)]
 pub struct Suite {
     tests: Vec<Test>,
+    before: Option<fn()>,
 }
 
 impl Suite {
@@ -54,13 +55,20 @@ impl Suite {
         self.tests.push(Test { name: name.into(), limit, body: Box::new(body) });
     }
 
+    /// Has this done once before any test runs, outside all time limits.
+    pub fn before(&mut self, step: fn()) {
+        self.before = Some(step);
+    }
+
     /// Does what the command line asks for.
     #[must_use]
     pub fn main(self) -> ExitCode {
         let asked = match Asked::parse(std::env::args().skip(1)) {
             Ok(asked) => asked,
             Err(argument) => {
-                eprintln!("unknown argument {argument}; known: [FILTER…] --exact --skip FILTER --list --nocapture");
+                eprintln!(
+                    "unknown argument {argument}; known: [FILTER…] --exact --skip FILTER --list --nocapture"
+                );
                 return ExitCode::from(2);
             }
         };
@@ -74,6 +82,9 @@ impl Suite {
             }
             println!("\n{} tests, 0 benchmarks", chosen.len());
             return ExitCode::SUCCESS;
+        }
+        if let (Some(before), false) = (self.before, chosen.is_empty()) {
+            before();
         }
         run_all(&chosen, self.tests.len() - chosen.len(), asked.nocapture)
     }
@@ -158,8 +169,9 @@ fn run_all(chosen: &[&Test], filtered: usize, nocapture: bool) -> ExitCode {
         print!("test {} ... ", test.name);
         let _ = std::io::stdout().flush();
         let test_began = wait::now();
-        let ended = run_isolated(test, nocapture)
-            .unwrap_or_else(|error| Ended::Failed(format!("the test could not be started: {error:#}")));
+        let ended = run_isolated(test, nocapture).unwrap_or_else(|error| {
+            Ended::Failed(format!("the test could not be started: {error:#}"))
+        });
         let took = test_began.elapsed().as_secs_f32();
         match ended {
             Ended::Passed => {

@@ -28,8 +28,15 @@ pub struct Stop {
     pub received: usize,
 }
 
-const PLAIN: Stop =
-    Stop { method: "GET", path: "/hello", query: "", shown_query: "", sent: 0, status: 200, received: 6 };
+const PLAIN: Stop = Stop {
+    method: "GET",
+    path: "/hello",
+    query: "",
+    shown_query: "",
+    sent: 0,
+    status: 200,
+    received: 6,
+};
 
 /// All stops, in the order they are asked for. Methods and paths are not twice the same.
 pub const TOUR: [Stop; 9] = [
@@ -58,7 +65,11 @@ impl Stop {
     /// Path and query as sent.
     #[must_use]
     pub fn target(&self) -> String {
-        if self.query.is_empty() { self.path.to_owned() } else { format!("{}?{}", self.path, self.query) }
+        if self.query.is_empty() {
+            self.path.to_owned()
+        } else {
+            format!("{}?{}", self.path, self.query)
+        }
     }
 
     /// The answer's body.
@@ -102,10 +113,19 @@ impl Stop {
             .with_some_number("network.peer.port")
             .with("network.protocol.version", "1.1")
             .with("user_agent.original", "tour/1");
+        expected = self.sizes(expected);
         if !self.shown_query.is_empty() {
             expected = expected.with("url.query", self.shown_query);
         }
         if self.status >= 500 { expected.failed(&self.status.to_string()) } else { expected }
+    }
+
+    /// Body sizes are opt-in; where they are told they must be right.
+    fn sizes(&self, expected: Expected) -> Expected {
+        let size = |bytes: usize| i64::try_from(bytes).unwrap_or(i64::MAX);
+        expected
+            .with_if_there("http.request.body.size", size(self.sent))
+            .with_if_there("http.response.body.size", size(self.received))
     }
 
     /// The span of the tour's client that asked a server on 127.0.0.1 directly.
@@ -116,7 +136,8 @@ impl Stop {
         } else {
             format!("?{}", self.shown_query)
         };
-        let expected = Expected::new(self.method, Kind::Client)
+        let expected = self
+            .sizes(Expected::new(self.method, Kind::Client))
             .with("http.request.method", self.method)
             .with("http.response.status_code", self.status)
             .with("url.full", format!("http://127.0.0.1:{port}{}{shown}", self.path))

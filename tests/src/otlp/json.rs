@@ -124,8 +124,14 @@ mod tests {
             .replace('\n', " ");
         let spans = spans_from_json_lines(&line).unwrap();
         let span = spans.single().unwrap();
-        assert_eq!((span.service.as_str(), span.kind, span.status), ("shop", Kind::Server, Status::Error));
-        assert_eq!((span.start, span.int("http.response.status_code")), (1_544_712_660_000_000_001, Some(500)));
+        assert_eq!(
+            (span.service.as_str(), span.kind, span.status),
+            ("shop", Kind::Server, Status::Error)
+        );
+        assert_eq!(
+            (span.start, span.int("http.response.status_code")),
+            (1_544_712_660_000_000_001, Some(500))
+        );
         assert_eq!((span.path(), span.flags, span.parent.as_str()), ("/a", 257, ""));
     }
 

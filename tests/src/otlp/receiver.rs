@@ -43,7 +43,15 @@ impl Receiver {
     /// # Errors
     /// When no port is to be had.
     pub fn start() -> anyhow::Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0")?;
+        Self::start_at(0)
+    }
+
+    /// Begins to listen on that port of 127.0.0.1; 0 is any.
+    ///
+    /// # Errors
+    /// When it is not to be had.
+    pub fn start_at(port: u16) -> anyhow::Result<Self> {
+        let listener = TcpListener::bind(("127.0.0.1", port))?;
         let port = listener.local_addr()?.port();
         let inbox = Arc::new(Inbox::default());
         let shared = Arc::clone(&inbox);
@@ -102,12 +110,20 @@ impl Receiver {
         let deadline = Deadline::after(within);
         let mut arrived = self.inbox.arrived.lock().expect("no panics");
         loop {
-            ensure!(arrived.errors.is_empty(), "requests that are not OTLP/HTTP: {:?}", arrived.errors);
+            ensure!(
+                arrived.errors.is_empty(),
+                "requests that are not OTLP/HTTP: {:?}",
+                arrived.errors
+            );
             if enough(&arrived.spans) {
                 return Ok(arrived.spans.clone());
             }
             if deadline.is_past() {
-                bail!("waited in vain for {what}; {} spans:\n{}", arrived.spans.len(), arrived.spans);
+                bail!(
+                    "waited in vain for {what}; {} spans:\n{}",
+                    arrived.spans.len(),
+                    arrived.spans
+                );
             }
             arrived = self.inbox.more.wait_timeout(arrived, deadline.left()).expect("no panics").0;
         }

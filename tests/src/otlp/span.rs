@@ -210,7 +210,8 @@ impl fmt::Display for Spans {
 pub(super) fn flatten(request: ExportTraceServiceRequest) -> Vec<Span> {
     let mut spans = Vec::new();
     for resource_spans in request.resource_spans {
-        let resource = attributes(resource_spans.resource.map(|it| it.attributes).unwrap_or_default());
+        let resource =
+            attributes(resource_spans.resource.map(|it| it.attributes).unwrap_or_default());
         let service = match resource.get("service.name") {
             Some(Value::Text(name)) => name.clone(),
             _ => String::new(),

@@ -73,7 +73,8 @@ impl Connection {
                 (Box::new(stream), Some(twin))
             }
             Target::Unix(path) => {
-                let stream = UnixStream::connect(path).with_context(|| path.display().to_string())?;
+                let stream =
+                    UnixStream::connect(path).with_context(|| path.display().to_string())?;
                 stream.set_read_timeout(Some(PATIENCE))?;
                 (Box::new(stream), None)
             }
@@ -96,7 +97,10 @@ impl Connection {
     pub fn answer(&mut self, method: &str) -> anyhow::Result<Answer> {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
-            ensure!(self.stream.read_until(b'\n', &mut head)? > 0, "the connection ended in a head: {head:?}");
+            ensure!(
+                self.stream.read_until(b'\n', &mut head)? > 0,
+                "the connection ended in a head: {head:?}"
+            );
         }
         let mut slots = [httparse::EMPTY_HEADER; 64];
         let mut parsed = httparse::Response::new(&mut slots);
@@ -136,7 +140,12 @@ impl Connection {
     ///
     /// # Errors
     /// As [`Connection::send`] and [`Connection::answer`].
-    pub fn ask(&mut self, method: &str, path: &str, headers: &[(&str, &str)]) -> anyhow::Result<Answer> {
+    pub fn ask(
+        &mut self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+    ) -> anyhow::Result<Answer> {
         let mut request = format!("{method} {path} HTTP/1.1\r\nHost: {}\r\n", self.host);
         for (name, value) in headers {
             request.push_str(&format!("{name}: {value}\r\n"));
@@ -172,7 +181,8 @@ impl Connection {
         loop {
             let mut line = String::new();
             self.stream.read_line(&mut line)?;
-            let length = usize::from_str_radix(line.trim(), 16).with_context(|| format!("chunk size {line:?}"))?;
+            let length = usize::from_str_radix(line.trim(), 16)
+                .with_context(|| format!("chunk size {line:?}"))?;
             let from = body.len();
             body.resize(from + length, 0);
             self.stream.read_exact(&mut body[from..])?;

@@ -42,7 +42,13 @@ pub fn environment() -> anyhow::Result<PathBuf> {
             .context("making a virtual environment")?;
         process::output(
             Command::new(folder.join("bin/pip"))
-                .args(["install", "--quiet", "--disable-pip-version-check", "--require-hashes", "-r"])
+                .args([
+                    "install",
+                    "--quiet",
+                    "--disable-pip-version-check",
+                    "--require-hashes",
+                    "-r",
+                ])
                 .arg(&requirements),
         )?;
         std::fs::write(mark, "")?;

@@ -33,7 +33,8 @@ impl Jaeger {
     /// When it cannot be built, or does not come up.
     pub fn start() -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
-        let (query, query_grpc, grpc, http) = (free_port()?, free_port()?, free_port()?, free_port()?);
+        let (query, query_grpc, grpc, http) =
+            (free_port()?, free_port()?, free_port()?, free_port()?);
         let file = folder.path().join("config.yaml");
         std::fs::write(&file, configuration(query, query_grpc, grpc, http))?;
         let mut command = Command::new(binary()?);
@@ -56,7 +57,12 @@ impl Jaeger {
         if answer.status == 404 {
             return Ok(Spans::default());
         }
-        anyhow::ensure!(answer.status == 200, "{}: {}", answer.status, String::from_utf8_lossy(&answer.body));
+        anyhow::ensure!(
+            answer.status == 200,
+            "{}: {}",
+            answer.status,
+            String::from_utf8_lossy(&answer.body)
+        );
         let json: Json = serde_json::from_slice(&answer.body)?;
         let mut spans = spans_from_json(&json["result"])?;
         for span in &mut spans.0 {

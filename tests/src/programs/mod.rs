@@ -98,7 +98,9 @@ pub fn prepare() {
     type Step = fn() -> anyhow::Result<()>;
     let steps: [(&str, Step); 5] = [
         ("the random socket calls (C)", || socket_calls::binary().map(drop)),
-        ("Go programs", || go::binary("tourserver").and_then(|_| go::binary("tourclient")).map(drop)),
+        ("Go programs", || {
+            go::binary("tourserver").and_then(|_| go::binary("tourclient")).map(drop)
+        }),
         ("Java programs", || java::classes().map(drop)),
         ("gunicorn and Flask", || gunicorn::environment().map(drop)),
         ("Jaeger (about 5 minutes, once)", || jaeger::binary().map(drop)),

@@ -14,7 +14,8 @@ use crate::peer::Target;
 pub fn tour_server(service: &str, host: IpAddr) -> anyhow::Result<Server> {
     let port = free_port_at(host)?;
     let mut command = script("tour_server.py")?;
-    let mut server = Server::on_port(service, port, command.args([&host.to_string(), &port.to_string()]))?;
+    let mut server =
+        Server::on_port(service, port, command.args([&host.to_string(), &port.to_string()]))?;
     server.target = Target::Tcp(SocketAddr::new(host, port));
     Ok(server)
 }
