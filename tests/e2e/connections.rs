@@ -38,6 +38,9 @@ pub(crate) fn add(suite: &mut Suite) {
             given_up(setup())
         });
         suite.test(format!("connections::server_resets[{word}]"), move || server_resets(setup()));
+        suite.test(format!("connections::client_leaves_the_answer_unread[{word}]"), move || {
+            unread(setup())
+        });
         suite.test(format!("connections::server_closes_without_answer[{word}]"), move || {
             server_closes(setup())
         });
@@ -298,6 +301,26 @@ fn server_resets(setup: Setup) -> TestResult {
     let client = client.single()?;
     is_failure(client)?;
     ensure!(client.text("error.type") == "connection_reset", "{client}");
+    Ok(())
+}
+
+/// The client closes while the whole answer lies unread in its socket, which resets the connection.
+fn unread(setup: Setup) -> TestResult {
+    let answer = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbody";
+    let agent = setup.start()?;
+    let server = Scripted::start(vec![Script::Heads(1), Script::say(answer), Script::Drain])?;
+    let mut connection = Connection::open(&Target::port(server.port()))?;
+    connection.send("GET /unread HTTP/1.1\r\nHost: x\r\n\r\n")?;
+    connection.wait_unread(answer.len())?;
+    drop(connection);
+    let spans = failed_pair(agent, "/unread")?;
+    let served = spans.of(OURSELVES, Kind::Server);
+    let served = served.single()?;
+    ensure!(served.int("http.response.status_code") == Some(200), "it was answered: {served}");
+    ensure!(served.status == Status::Unset, "the server did all it had to: {served}");
+    let client = spans.of(OURSELVES, Kind::Client);
+    let client = client.single()?;
+    ensure!(client.int("http.response.status_code").is_none(), "it never read an answer: {client}");
     Ok(())
 }
 

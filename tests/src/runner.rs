@@ -103,7 +103,12 @@ impl Suite {
                     ExitCode::from(u8::try_from(SKIPPED).expect("77 fits"))
                 }
                 _ => {
-                    println!("{error:?}");
+                    println!("{error:#}");
+                    // Of the way here only the tests' own lines say something.
+                    let way = error.backtrace().to_string();
+                    for line in way.lines().filter(|line| line.contains("at ./e2e/")) {
+                        println!("    {}", line.trim());
+                    }
                     ExitCode::FAILURE
                 }
             },
@@ -214,7 +219,8 @@ fn run_isolated(test: &Test, nocapture: bool) -> anyhow::Result<Ended> {
     if !nocapture {
         command.stdout(output.try_clone()?).stderr(output.try_clone()?);
     }
-    let mut child = command.env("OTEL_SERVICE_NAME", "e2e").spawn()?;
+    let mut child =
+        command.env("OTEL_SERVICE_NAME", "e2e").env("RUST_LIB_BACKTRACE", "1").spawn()?;
     let deadline = Deadline::after(test.limit);
     let status = wait::until("the end of the test", deadline, || child.try_wait().ok().flatten());
     if status.is_err() {

@@ -8,6 +8,9 @@ use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 
+/// Spans that are written out in a message.
+const SHOWN: usize = 40;
+
 /// A span's kind; only those that this product makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
@@ -202,7 +205,11 @@ impl Spans {
 
 impl fmt::Display for Spans {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|span| writeln!(f, "  {span}"))
+        self.0.iter().take(SHOWN).try_for_each(|span| writeln!(f, "  {span}"))?;
+        match self.len().saturating_sub(SHOWN) {
+            0 => Ok(()),
+            more => writeln!(f, "  … and {more} more"),
+        }
     }
 }
 

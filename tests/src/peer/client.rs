@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 
+use crate::wait::{self, Deadline};
+
 /// How long a client waits for bytes before the test fails.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -155,14 +157,16 @@ impl Connection {
         self.answer(method)
     }
 
-    /// Closes with RST instead of FIN.
+    /// Waits until so many bytes lie unread in the socket.
     ///
     /// # Errors
-    /// When it is not TCP.
-    pub fn reset(self) -> anyhow::Result<()> {
-        let tcp = self.tcp.as_ref().context("only TCP has RST")?;
-        // Linger on with a time of 0: close() discards and resets (tcp(7)).
-        rustix::net::sockopt::set_socket_linger(tcp, Some(Duration::ZERO))?;
+    /// When they do not come, or it is not TCP.
+    pub fn wait_unread(&self, count: usize) -> anyhow::Result<()> {
+        let tcp = self.tcp.as_ref().context("it is not TCP")?;
+        let all = |unread: u64| usize::try_from(unread).is_ok_and(|unread| unread >= count);
+        wait::until("unread bytes", Deadline::after(PATIENCE), || {
+            rustix::io::ioctl_fionread(tcp).map(|unread| all(unread).then_some(())).transpose()
+        })??;
         Ok(())
     }
 
