@@ -1,1 +1,18 @@
-//! End-to-end tests.
+//! What the end-to-end tests stand on: a runner, child processes, an OTLP receiver, and questions to ask of spans.
+//!
+//! The tests themselves are in `e2e/`, the programs they trace in `workloads/`, the backends in `backends/`. Nothing
+//! here may reach into the agent's own code: these tests see the product as its users do, through its command line,
+//! the wire, and what traced programs notice.
+
+pub mod agent;
+pub mod expect;
+pub mod kernel;
+pub mod listening;
+pub mod otlp;
+pub mod outcome;
+pub mod peer;
+pub mod process;
+pub mod programs;
+pub mod runner;
+pub mod tour;
+pub mod wait;

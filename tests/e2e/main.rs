@@ -1,0 +1,31 @@
+//! End-to-end tests: unmodified programs on one side, what arrives at an OTLP backend on the other.
+//!
+//! Needs root and the built agent (`SPANWIRE_BIN`, else the one in the target folder). See `tests::runner` for how a
+//! test runs and how it says that it cannot.
+
+mod connections;
+mod export;
+mod harness;
+mod linking;
+mod load;
+mod programs;
+mod replay;
+mod socket_calls;
+
+use std::process::ExitCode;
+
+use tests::runner::Suite;
+
+fn main() -> ExitCode {
+    let mut suite = Suite::default();
+    suite.before(tests::programs::prepare);
+    harness::add(&mut suite);
+    programs::add(&mut suite);
+    connections::add(&mut suite);
+    linking::add(&mut suite);
+    export::add(&mut suite);
+    replay::add(&mut suite);
+    socket_calls::add(&mut suite);
+    load::add(&mut suite);
+    suite.main()
+}

@@ -1,0 +1,91 @@
+//! record and replay: what the kernel told once gives the same spans every time, and those that were seen live.
+
+use std::process::Command;
+
+use anyhow::ensure;
+use tests::agent::{Agent, binary, need_root};
+use tests::otlp::{Kind, Spans, spans_from_json_lines};
+use tests::outcome::TestResult;
+use tests::process::{self, Program};
+use tests::programs::python;
+use tests::runner::Suite;
+use tests::tour::TOUR;
+use tests::wait::Deadline;
+
+use crate::programs::{find, joined, take_tour};
+
+pub(crate) fn add(suite: &mut Suite) {
+    suite.test("replay::recording_gives_the_live_spans_twice", recording);
+    suite.test("replay::what_is_no_recording_is_refused", no_recording);
+}
+
+/// A recorder and a live agent watch the same tour.
+fn recording() -> TestResult {
+    need_root()?;
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("recording");
+    let live = Agent::start()?;
+    let mut recorder =
+        Program::start("recorder", Command::new(binary()?).arg("record").arg(&file))?;
+    recorder.wait_line("spanwire: ", Deadline::seconds(30))?;
+    let server = python::tour_server("recorded", [127, 0, 0, 1].into())?;
+    take_tour(&mut python::tour_client()?, &server.target)?;
+    live.wait("the tour", |spans| {
+        spans.of("recorded", Kind::Server).len() >= TOUR.len()
+            && spans.of("tour-client", Kind::Client).len() >= TOUR.len()
+    })?;
+    let status = recorder.stop(std::time::Duration::from_secs(5))?;
+    ensure!(status.success(), "the recorder ended with {status}");
+    let live = live.stop()?.spans;
+
+    let replay = || process::output(Command::new(binary()?).arg("replay").arg(&file).arg("--json"));
+    let (first, second) = (replay()?, replay()?);
+    ensure!(first == second, "two replays differ");
+    let replayed = spans_from_json_lines(&String::from_utf8(first)?)?;
+    for stop in &TOUR {
+        let asked = find(&replayed, "tour-client", Kind::Client, stop)?;
+        let served = find(&replayed, "recorded", Kind::Server, stop)?;
+        stop.client_span(server.port()).check(asked)?;
+        stop.server_span(server.port()).check(served)?;
+        joined(asked, served)?;
+    }
+    let (live, replayed) = (without_ids(&live), without_ids(&replayed));
+    ensure!(live == replayed, "live:\n{}\nreplayed:\n{}", live.join("\n"), replayed.join("\n"));
+    Ok(())
+}
+
+/// The tour's spans in a form in which two agents that saw the same agree: ids and times are each agent's own.
+fn without_ids(spans: &Spans) -> Vec<String> {
+    let mut told: Vec<String> = spans
+        .only(|span| span.service == "recorded" || span.service == "tour-client")
+        .0
+        .into_iter()
+        .map(|mut span| {
+            let parent = spans.by_id(&span.parent).map(|parent| parent.path().to_owned());
+            span.attributes.retain(|key, _| !key.starts_with("spanwire.time"));
+            let resource = span.resource;
+            format!(
+                "{} {:?} {:?} {:?} {:?} {parent:?}",
+                span.name, span.kind, span.status, span.attributes, resource
+            )
+        })
+        .collect();
+    told.sort();
+    told
+}
+
+fn no_recording() -> TestResult {
+    let folder = tempfile::tempdir()?;
+    for (name, bytes) in
+        [("empty", &b""[..]), ("text", b"this is no recording"), ("zeros", &[0; 4096])]
+    {
+        let file = folder.path().join(name);
+        std::fs::write(&file, bytes)?;
+        let ended = Command::new(binary()?).arg("replay").arg(&file).arg("--json").output()?;
+        let told = String::from_utf8_lossy(&ended.stderr);
+        ensure!(ended.status.code() == Some(1), "{name}: {:?}, {told}", ended.status);
+        ensure!(!told.trim().is_empty() && !told.contains("panicked"), "{name}: {told}");
+        ensure!(ended.stdout.is_empty(), "{name}: it printed spans");
+    }
+    Ok(())
+}

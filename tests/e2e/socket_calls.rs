@@ -1,0 +1,300 @@
+//! Random socket calls against the truth: whatever forms of calls move the bytes, a span says what was said or is
+//! honestly missing, and nothing that was not said becomes a span.
+
+use std::process::Command;
+
+use anyhow::{Context as _, ensure};
+use serde_json::Value as Json;
+use tests::agent::{Hooks, Setup};
+use tests::otlp::{Kind, Span, Spans};
+use tests::outcome::TestResult;
+use tests::process;
+use tests::programs::socket_calls;
+use tests::runner::Suite;
+use tests::wait::{self, Deadline};
+
+/// Seeds for each set of hooks.
+const SEEDS: u64 = 500;
+
+/// Differences that are told in full.
+const TOLD: usize = 25;
+
+pub(crate) fn add(suite: &mut Suite) {
+    for (first, hooks) in (0..).step_by(1000).zip(Hooks::FORCED) {
+        suite.slow(
+            format!("socket_calls::{SEEDS}_random_seeds[{}]", hooks.word()),
+            120,
+            move || random_seeds(hooks, seeds(first)),
+        );
+    }
+    suite.test("socket_calls::truth_is_told_without_an_agent", || {
+        let truth = truth(0..20)?;
+        ensure!(truth.len() == 20 && truth.iter().all(|seed| !seed.exchanges.is_empty()));
+        Ok(())
+    });
+}
+
+/// The seeds of a run. `SPANWIRE_SEEDS=FIRST..END` runs others: one that failed, or many more.
+fn seeds(first: u64) -> std::ops::Range<u64> {
+    let given = std::env::var("SPANWIRE_SEEDS").ok();
+    let parsed = given
+        .as_deref()
+        .and_then(|text| text.split_once(".."))
+        .and_then(|(from, to)| Some(from.parse().ok()?..to.parse().ok()?));
+    parsed.unwrap_or(first..first + SEEDS)
+}
+
+fn random_seeds(hooks: Hooks, seeds: std::ops::Range<u64>) -> TestResult {
+    let agent = Setup::default().hooks(hooks).start()?;
+    let truth = truth(seeds)?;
+    let mut required = 0;
+    let mut all = 0;
+    for seed in &truth {
+        for side in [Side::Client, Side::Server] {
+            required += seed.certain(side);
+            all += seed.exchanges.len();
+        }
+    }
+    ensure!(
+        required * 10 > all * 6,
+        "only {required} of {all} must be seen: the test says nothing"
+    );
+    // Not all may come: the comparison below says which.
+    let arrived = wait::until("as many spans as must come", Deadline::seconds(15), || {
+        agent.receiver().spans().map(|spans| (random(&spans) >= required).then_some(())).transpose()
+    });
+    let stopped = agent.stop()?;
+    let differences = compare(&truth, &stopped.spans);
+    println!(
+        "{} seeds: {all} exchanges' ends, {required} must be seen, {} were; {} differences; in time: {}",
+        truth.len(),
+        random(&stopped.spans),
+        differences.len(),
+        arrived.is_ok()
+    );
+    let told = &differences[..differences.len().min(TOLD)];
+    ensure!(differences.is_empty(), "{} differences:\n{}", differences.len(), told.join("\n"));
+    stopped.counters.nothing_lost()
+}
+
+/// How many spans are of our random exchanges.
+fn random(spans: &Spans) -> usize {
+    spans.0.iter().filter(|span| span.path().starts_with("/s/")).count()
+}
+
+/// All differences between what was said and what spans say.
+fn compare(truth: &[Seed], spans: &Spans) -> Vec<String> {
+    let mut differences: Vec<String> = spans
+        .0
+        .iter()
+        .filter(|span| span.path().contains("ghost"))
+        .map(|span| format!("a ghost: {span}"))
+        .collect();
+    let mut by_path = std::collections::BTreeMap::<(&str, Kind), Vec<&Span>>::new();
+    for span in &spans.0 {
+        by_path.entry((span.path(), span.kind)).or_default().push(span);
+    }
+    for seed in truth {
+        for side in [Side::Client, Side::Server] {
+            let certain = seed.certain(side);
+            for (at, exchange) in seed.exchanges.iter().enumerate() {
+                let found =
+                    by_path.remove(&(exchange.path.as_str(), side.kind())).unwrap_or_default();
+                let what = format!(
+                    "{} {} {:?} at the {side:?}",
+                    seed.transport, exchange.method, exchange.path
+                );
+                match found.as_slice() {
+                    [] if at >= certain => {}
+                    [] => differences
+                        .push(format!("{what}: no span; hidden: {}", seed.hidden_by(side))),
+                    [span] => {
+                        if let Err(error) = exchange.check(span, at < certain) {
+                            differences.push(format!(
+                                "{what}: {error}; hidden: {}\n    {span}",
+                                seed.hidden_by(side)
+                            ));
+                        }
+                    }
+                    several => differences.push(format!("{what}: {} spans", several.len())),
+                }
+            }
+        }
+    }
+    let strange = by_path.into_iter().filter(|((path, _), _)| path.starts_with("/s/"));
+    differences.extend(
+        strange.map(|((path, kind), _)| format!("{kind:?} span for {path}, which was never asked")),
+    );
+    differences
+}
+
+/// Who.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Side {
+    Client,
+    Server,
+}
+
+impl Side {
+    const fn kind(self) -> Kind {
+        match self {
+            Self::Client => Kind::Client,
+            Self::Server => Kind::Server,
+        }
+    }
+
+    fn of(json: &Json) -> Self {
+        if json == "client" { Self::Client } else { Self::Server }
+    }
+}
+
+/// The truth about one seed.
+struct Seed {
+    transport: String,
+    exchanges: Vec<Exchange>,
+    hidden: Vec<Hidden>,
+}
+
+struct Exchange {
+    path: String,
+    method: String,
+    status: i64,
+    request: Message,
+    answer: Message,
+}
+
+/// Positions in its direction's stream.
+struct Message {
+    start: u64,
+    head_end: u64,
+    end: u64,
+    body: i64,
+    framing: String,
+}
+
+/// A stretch whose bytes one side moved by a call that never had them in its memory.
+struct Hidden {
+    by: Side,
+    sender: Side,
+    from: u64,
+    to: u64,
+    form: String,
+}
+
+impl Seed {
+    /// How many of the exchanges, from the first, one side must have seen whole: up to the first whose head, or whose
+    /// framing inside the body, was moved by a hiding call. What comes after that on the connection may be lost too.
+    fn certain(&self, side: Side) -> usize {
+        let is_lost = |exchange: &Exchange| {
+            self.hidden.iter().filter(|hidden| hidden.by == side).any(|hidden| {
+                let message = if hidden.sender == Side::Client {
+                    &exchange.request
+                } else {
+                    &exchange.answer
+                };
+                message.needs(hidden.from, hidden.to)
+            })
+        };
+        self.exchanges.iter().position(is_lost).unwrap_or(self.exchanges.len())
+    }
+
+    fn hidden_by(&self, side: Side) -> String {
+        let shown: Vec<String> = self
+            .hidden
+            .iter()
+            .filter(|hidden| hidden.by == side)
+            .map(|hidden| {
+                format!("{} of {:?} {}..{}", hidden.form, hidden.sender, hidden.from, hidden.to)
+            })
+            .collect();
+        if shown.is_empty() { "nothing".to_owned() } else { shown.join(", ") }
+    }
+}
+
+impl Message {
+    /// Whether some of these bytes are needed to know where this message ends.
+    fn needs(&self, from: u64, to: u64) -> bool {
+        let end = match self.framing.as_str() {
+            "chunked" | "close" => self.end,
+            _ => self.head_end,
+        };
+        from < end && self.start < to
+    }
+}
+
+impl Exchange {
+    fn check(&self, span: &Span, is_certain: bool) -> TestResult {
+        let method = span.text("http.request.method");
+        ensure!(method == self.method, "method {method}");
+        let status = span.int("http.response.status_code");
+        ensure!(
+            status == Some(self.status) || (status.is_none() && !is_certain),
+            "status {status:?}"
+        );
+        let sizes =
+            [("http.request.body.size", &self.request), ("http.response.body.size", &self.answer)];
+        for (key, message) in sizes {
+            let size = span.int(key);
+            ensure!(
+                size.is_none_or(|size| size == message.body),
+                "{key} {size:?}, not {}",
+                message.body
+            );
+        }
+        if is_certain {
+            let error = span.text("error.type");
+            let least = if span.kind == Kind::Client { 400 } else { 500 };
+            let wanted = if self.status >= least { self.status.to_string() } else { String::new() };
+            ensure!(error == wanted, "error.type {error:?}");
+        }
+        Ok(())
+    }
+}
+
+/// Runs the generator.
+fn truth(seeds: std::ops::Range<u64>) -> anyhow::Result<Vec<Seed>> {
+    let folder = tempfile::tempdir()?;
+    let mut command = Command::new(socket_calls::binary()?);
+    command.current_dir(folder.path()).env("OTEL_SERVICE_NAME", "socket-calls");
+    command.args([seeds.start.to_string(), (seeds.end - seeds.start).to_string()]);
+    let told = String::from_utf8(process::output(&mut command)?)?;
+    told.lines().map(|line| parse(&serde_json::from_str(line)?)).collect()
+}
+
+fn parse(json: &Json) -> anyhow::Result<Seed> {
+    let list = |key: &str| json[key].as_array().with_context(|| key.to_owned());
+    let text = |json: &Json, key: &str| json[key].as_str().unwrap_or_default().to_owned();
+    let position = |json: &Json, key: &str| json[key].as_u64().with_context(|| key.to_owned());
+    let message = |json: &Json| {
+        anyhow::Ok(Message {
+            start: position(json, "start")?,
+            head_end: position(json, "head_end")?,
+            end: position(json, "end")?,
+            body: json["body"].as_i64().context("body")?,
+            framing: text(json, "framing"),
+        })
+    };
+    let exchange = |json: &Json| {
+        anyhow::Ok(Exchange {
+            path: text(json, "path"),
+            method: text(json, "method"),
+            status: json["status"].as_i64().context("status")?,
+            request: message(&json["request"])?,
+            answer: message(&json["answer"])?,
+        })
+    };
+    let hidden = |json: &Json| {
+        anyhow::Ok(Hidden {
+            by: Side::of(&json["by"]),
+            sender: Side::of(&json["sender"]),
+            from: position(json, "from")?,
+            to: position(json, "to")?,
+            form: text(json, "form"),
+        })
+    };
+    Ok(Seed {
+        transport: format!("seed {} {}", json["seed"], text(json, "transport")),
+        exchanges: list("exchanges")?.iter().map(exchange).collect::<anyhow::Result<_>>()?,
+        hidden: list("hidden")?.iter().map(hidden).collect::<anyhow::Result<_>>()?,
+    })
+}

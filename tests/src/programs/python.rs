@@ -1,0 +1,59 @@
+//! Python programs of the standard library.
+
+use std::net::{IpAddr, SocketAddr};
+use std::process::Command;
+
+use super::{Server, installed, workload};
+use crate::listening::{free_port, free_port_at};
+use crate::peer::Target;
+
+/// The tour's server.
+///
+/// # Errors
+/// When Python is missing, or it does not come up.
+pub fn tour_server(service: &str, host: IpAddr) -> anyhow::Result<Server> {
+    let port = free_port_at(host)?;
+    let mut command = script("tour_server.py")?;
+    let mut server =
+        Server::on_port(service, port, command.args([&host.to_string(), &port.to_string()]))?;
+    server.target = Target::Tcp(SocketAddr::new(host, port));
+    Ok(server)
+}
+
+/// The tour's client, without its arguments.
+///
+/// # Errors
+/// When Python is missing.
+pub fn tour_client() -> anyhow::Result<Command> {
+    script("tour_client.py")
+}
+
+/// A link of a chain that serves each request in a thread. `next` is the port of the link behind it.
+///
+/// # Errors
+/// When Python is missing, or it does not come up.
+pub fn chain(name: &str, next: Option<u16>) -> anyhow::Result<Server> {
+    link("chain.py", name, next)
+}
+
+/// A link of a chain that serves all requests on one asyncio loop.
+///
+/// # Errors
+/// When Python is missing, or it does not come up.
+pub fn chain_asyncio(name: &str, next: u16) -> anyhow::Result<Server> {
+    link("chain_asyncio.py", name, Some(next))
+}
+
+fn link(file: &str, name: &str, next: Option<u16>) -> anyhow::Result<Server> {
+    let port = free_port()?;
+    let mut command = script(file)?;
+    command.args([name, &port.to_string()]).args(next.map(|port| port.to_string()));
+    Server::on_port(name, port, &mut command)
+}
+
+fn script(file: &str) -> anyhow::Result<Command> {
+    let mut command = Command::new(installed("python3")?);
+    command.env("PYTHONUNBUFFERED", "1").env("PYTHONDONTWRITEBYTECODE", "1");
+    command.arg(workload("python").join(file));
+    Ok(command)
+}
