@@ -1,29 +1,50 @@
-//! scratch
+//! The `spanwire` command: arguments to the thing that does it, and errors to one sentence.
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+
+use clap::Parser;
 use spanwire::{
-    input::Input,
-    kernel::{capture::Capture, features::Kernel, hooks::HookSet, load},
+    cli::{CaptureArgs, Cli, Command},
+    doctor, logging, replay,
+    run::{self, Record, Run},
+    status,
 };
-fn main() -> anyhow::Result<()> {
-    let hooks = std::env::args().nth(1).map(|s| match s.as_str() {
-        "locked" => HookSet::Locked,
-        "length" => HookSet::Length,
-        _ => HookSet::Syscall,
-    });
-    let kernel = Kernel::examine()?;
-    let probes =
-        load::load(&kernel, &load::Options { hooks, data_ring: load::DATA_RING, seed: [1, 2] })?;
-    println!("attached {} refused {:?}", probes.hooks, probes.refused);
-    let mut capture = Capture::new(probes);
-    let stop = std::io::stdin();
-    for _ in 0..500 {
-        capture.wait(&stop);
-        capture.drain(|input| match input {
-            Input::Data(h, p) => {
-                println!("{h:?} {:?}", String::from_utf8_lossy(&p[..p.len().min(300)]))
-            }
-            other => println!("{other:?}"),
-        });
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    logging::start();
+    match perform(cli.command) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("spanwire: {error:#}");
+            ExitCode::FAILURE
+        }
     }
-    println!("{:?}", spanwire::kernel::counters::snapshot(capture.probes()));
-    Ok(())
+}
+
+fn perform(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Run(args) => {
+            run::run(&Run { silence_hint: args.silence_hint, ..capture(args.capture) })?
+        }
+        Command::Record(args) => {
+            let record = Record { path: args.file, limit: args.limit };
+            run::run(&Run { record: Some(record), ..capture(args.capture) })?;
+        }
+        Command::Replay(args) => replay::replay(&args)?,
+        Command::Doctor(args) => return doctor::doctor(&args),
+        Command::StatusServer => status::serve()?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn capture(args: CaptureArgs) -> Run {
+    Run {
+        hooks: args.hooks.set(),
+        data_ring: args.data_ring,
+        counters: args.counters,
+        record: None,
+        silence_hint: None,
+    }
 }

@@ -6,6 +6,6 @@ use super::load::Probes;
 
 /// All kernel counters now.
 #[must_use]
-pub fn snapshot(probes: &Probes) -> Vec<(&'static str, u64)> {
-    Counter::ALL.iter().map(|(counter, name)| (*name, probes.counter(*counter))).collect()
+pub fn snapshot(probes: &Probes) -> Vec<(Counter, &'static str, u64)> {
+    Counter::ALL.iter().map(|(counter, name)| (*counter, *name, probes.counter(*counter))).collect()
 }

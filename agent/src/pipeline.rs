@@ -1,0 +1,142 @@
+//! The pipeline: inputs in, finished spans out. One function of its input, live and in replay.
+//!
+//! It only leads what each stage hands on to the next; it decides nothing, reads no clock and no file.
+#![forbid(unsafe_code)]
+
+use abi::id::Seed;
+
+use crate::{
+    conn::{Connections, Limits, Loss},
+    exchange::Report,
+    input::{ConnId, Input},
+    status::{Counters, Meaning},
+    trace::{FinishedSpan, Settings, Tracer},
+};
+
+/// All stages between the kernel's events and the exporters.
+pub struct Pipeline {
+    connections: Connections,
+    tracer: Tracer,
+    reports: Vec<Report>,
+    seen: Seen,
+}
+
+/// What came in, and what was said to be missing.
+#[derive(Clone, Copy, Debug, Default)]
+struct Seen {
+    data_events: u64,
+    control_events: u64,
+    data_lost: u64,
+    control_lost: u64,
+    requests: u64,
+    exchanges: u64,
+}
+
+impl Pipeline {
+    /// A pipeline that has seen nothing. The seed is the one the probes were given.
+    #[must_use]
+    pub fn new(seed: Seed, settings: Settings) -> Self {
+        Self {
+            connections: Connections::new(Limits::default()),
+            tracer: Tracer::new(seed, settings),
+            reports: Vec::new(),
+            seen: Seen::default(),
+        }
+    }
+
+    /// Takes one input; spans that it completes are appended to `out`.
+    pub fn feed(&mut self, input: Input, out: &mut Vec<FinishedSpan>) {
+        match &input {
+            Input::Data(..) => self.seen.data_events += 1,
+            Input::Process(_) | Input::UnixGone(_) | Input::Lost { .. } | Input::Tick { .. } => {}
+            _ => self.seen.control_events += 1,
+        }
+        match input {
+            Input::Opened(event) => {
+                self.tracer.opened(&event);
+                self.connections.opened(&event, &mut self.reports);
+            }
+            Input::Closed(event) => {
+                self.connections.closed(&event);
+                self.tracer.closed(ConnId(event.connection));
+            }
+            Input::TcpState(event) => self.connections.tcp_state(&event),
+            Input::Exec(_) => {}
+            Input::Exit(event) => {
+                self.connections.process_exit(&event);
+                self.tracer.process_gone(event.tgid);
+            }
+            Input::Revoked(event) => self.tracer.revoked(event.tgid),
+            Input::Data(header, payload) => self.connections.data(&header, &payload, &mut self.reports),
+            Input::Process(facts) => self.tracer.process(*facts),
+            Input::UnixGone(gone) => {
+                self.connections.unix_gone(&gone);
+                for connection in gone {
+                    self.tracer.closed(connection);
+                }
+            }
+            Input::Lost { data, control } => {
+                self.seen.data_lost += data;
+                self.seen.control_lost += control;
+                if control > 0 {
+                    self.tracer.control_lost();
+                }
+            }
+            Input::Tick { now, wall_offset } => {
+                self.connections.tick(now, &mut self.reports);
+                self.hand_on();
+                self.tracer.tick(now, wall_offset, out);
+            }
+        }
+        self.hand_on();
+    }
+
+    /// The end of the input: what is complete goes out, what is not is counted.
+    pub fn finish(&mut self, out: &mut Vec<FinishedSpan>) {
+        self.connections.finish(&mut self.reports);
+        self.hand_on();
+        self.tracer.flush(out);
+    }
+
+    /// Requests whose head was read so far.
+    #[must_use]
+    pub const fn requests(&self) -> u64 {
+        self.seen.requests
+    }
+
+    /// Adds what the stages counted.
+    pub fn count(&self, counters: &mut Counters) {
+        let seen = &self.seen;
+        counters.add("conn", "data_events", Meaning::Event, seen.data_events);
+        counters.add("conn", "control_events", Meaning::Event, seen.control_events);
+        counters.add("conn", "connections", Meaning::Level, self.connections.len() as u64);
+        counters.add("conn", "data_events_lost", Meaning::Loss, seen.data_lost);
+        counters.add("conn", "control_events_lost", Meaning::Loss, seen.control_lost);
+        for (loss, count) in self.connections.losses().iter() {
+            let meaning = if loss.is_harmless() { Meaning::Event } else { Meaning::Loss };
+            counters.add("conn", loss.name(), meaning, count);
+        }
+        counters.add("protocols", "requests", Meaning::Event, seen.requests);
+        counters.add("protocols", "exchanges", Meaning::Event, seen.exchanges);
+        for (count, name, meaning) in self.tracer.counts().rows() {
+            counters.add("trace", name, meaning, count);
+        }
+    }
+
+    fn hand_on(&mut self) {
+        for report in self.reports.drain(..) {
+            match &report {
+                Report::Started(_) => self.seen.requests += 1,
+                Report::Finished(_) => self.seen.exchanges += 1,
+            }
+            self.tracer.report(report);
+        }
+    }
+}
+
+impl Loss {
+    /// Whether this is only told, and no span is the poorer for it.
+    const fn is_harmless(self) -> bool {
+        matches!(self, Self::Duplicate)
+    }
+}

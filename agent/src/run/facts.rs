@@ -1,0 +1,57 @@
+//! Finds out what a process is before the first event that needs it: at once when it begins a program, because a
+//! short-lived one is gone a moment later.
+
+use std::collections::HashMap;
+
+use crate::{
+    input::Input,
+    service::{ProcessFacts, read},
+};
+
+/// Most processes remembered; beyond it the memory starts anew, and facts are read again.
+const MOST: usize = 65_536;
+/// Most ancestors looked at: a service's leader is near.
+const ANCESTORS: usize = 8;
+
+/// Remembers who has been looked at.
+#[derive(Default)]
+pub(super) struct Facts {
+    known: HashMap<u32, ()>,
+}
+
+impl Facts {
+    /// Facts that must be known before this input: of its process and of ancestors that are not known yet, the oldest
+    /// first.
+    pub(super) fn before(&mut self, input: &Input) -> Vec<ProcessFacts> {
+        let pid = match input {
+            Input::Opened(event) => event.tgid,
+            Input::Data(header, _) => header.tgid,
+            Input::Exec(event) => {
+                self.known.remove(&event.tgid);
+                event.tgid
+            }
+            Input::Exit(event) => {
+                self.known.remove(&event.tgid);
+                return Vec::new();
+            }
+            _ => return Vec::new(),
+        };
+        if self.known.contains_key(&pid) {
+            return Vec::new();
+        }
+        if self.known.len() >= MOST {
+            self.known.clear();
+        }
+        let mut line = Vec::new();
+        let mut next = pid;
+        while next > 1 && line.len() < ANCESTORS && !self.known.contains_key(&next) {
+            // Remembered even when it cannot be read: it is gone, and will not come back.
+            self.known.insert(next, ());
+            let Some(facts) = read(next) else { break };
+            next = facts.parent;
+            line.push(facts);
+        }
+        line.reverse();
+        line
+    }
+}

@@ -1,0 +1,204 @@
+//! `spanwire run` and `spanwire record`: the outer edge, where clocks are read, files are looked at and time passes.
+//!
+//! Everything that is found out here enters the pipeline as an [`Input`], so that a recording holds it too.
+#![forbid(unsafe_code)]
+
+mod clock;
+mod facts;
+mod host;
+mod output;
+mod silence;
+mod status;
+mod stop;
+mod unix_sweep;
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+
+use self::{clock::Clock, facts::Facts, output::Output, silence::Silence, status::Status, stop::Stop, unix_sweep::UnixSweep};
+use crate::{
+    input::Input,
+    kernel::{
+        capture::Capture,
+        features::Kernel,
+        hooks::HookSet,
+        load::{self, Options},
+    },
+    pipeline::Pipeline,
+    record::{Header, Metadata, Writer},
+    trace::Settings,
+};
+
+/// How to run.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// Only this set of hooks.
+    pub hooks: Option<HookSet>,
+    /// Bytes of the data ring.
+    pub data_ring: u32,
+    /// Where all counters are written at the end, as JSON.
+    pub counters: Option<PathBuf>,
+    /// Where the raw input is recorded instead of being traced.
+    pub record: Option<Record>,
+    /// What to say to a user on whose host nothing talks.
+    pub silence_hint: Option<String>,
+}
+
+/// A recording to make.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// The file.
+    pub path: PathBuf,
+    /// It ends at this many bytes.
+    pub limit: u64,
+}
+
+/// Everything must be out and accepted within this time after SIGTERM.
+const SHUTDOWN: Duration = Duration::from_secs(5);
+
+/// Runs until told to stop.
+///
+/// # Errors
+///
+/// When the host cannot be traced; each error is one sentence for the user.
+pub fn run(run: &Run) -> Result<()> {
+    let stop = Stop::on_signals().context("signals cannot be caught")?;
+    let kernel = Kernel::examine()?;
+    let seed = host::seed()?;
+    let mut output = if run.record.is_some() { Output::none() } else { Output::choose()? };
+    let probes = load::load(&kernel, &Options { hooks: run.hooks, data_ring: run.data_ring, seed })?;
+    for (set, why) in &probes.refused {
+        log::warn!("the hooks at {set} are not used: {why}");
+    }
+    let hooks = probes.hooks.to_string();
+    let mut recording = match &run.record {
+        Some(record) => Some(start_recording(record, seed, &hooks)?),
+        None => None,
+    };
+    let mut capture = Capture::new(probes);
+    let mut live = Live {
+        facts: Facts::default(),
+        sweep: UnixSweep::default(),
+        pipeline: Pipeline::new(seed, settings()),
+        spans: Vec::new(),
+    };
+    let mut status = Status::start();
+    let mut silence = Silence::new(run.silence_hint.clone());
+    eprintln!("spanwire: tracing at {hooks}, {}", output.describe());
+
+    let mut clock = Clock::default();
+    while !stop.requested() {
+        capture.wait(&stop);
+        let mut failed = None;
+        loop {
+            let more = capture.drain(|input| {
+                live.take(input, |input| write(&mut recording, input, &mut failed));
+            });
+            if !more || stop.requested() {
+                break;
+            }
+        }
+        if let Some(lost) = capture.lost() {
+            live.give(lost, &mut |input| write(&mut recording, input, &mut failed));
+        }
+        if let Some(tick) = clock.tick() {
+            if let Some(gone) = live.sweep.look(tick.0) {
+                live.give(gone, &mut |input| write(&mut recording, input, &mut failed));
+            }
+            live.give(tick.1, &mut |input| write(&mut recording, input, &mut failed));
+            silence.look(tick.0, live.pipeline.requests());
+            output.tick(tick.0);
+            status.publish(tick.0, || status::counters(&live.pipeline, &capture, &output));
+        }
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        output.take(&mut live.spans);
+    }
+
+    // What the rings still hold belongs to what was traced.
+    let mut failed = None;
+    while capture.drain(|input| live.take(input, |input| write(&mut recording, input, &mut failed))) {}
+    live.give(clock.now().1, &mut |input| write(&mut recording, input, &mut failed));
+    live.pipeline.finish(&mut live.spans);
+    output.take(&mut live.spans);
+    output.shutdown(SHUTDOWN);
+    let counters = status::counters(&live.pipeline, &capture, &output);
+    if let Some(recording) = recording {
+        let written = recording.finish()?;
+        eprintln!("spanwire: recorded {written}");
+    }
+    eprint!("{}", counters.table());
+    if let Some(path) = &run.counters {
+        write_counters(path, &counters)?;
+    }
+    Ok(())
+}
+
+/// What lives between inputs.
+struct Live {
+    facts: Facts,
+    sweep: UnixSweep,
+    pipeline: Pipeline,
+    spans: Vec<crate::trace::FinishedSpan>,
+}
+
+impl Live {
+    /// Takes an input from the kernel, after whatever must be known before it.
+    fn take(&mut self, input: Input, mut tell: impl FnMut(&Input)) {
+        for facts in self.facts.before(&input) {
+            self.give(Input::Process(Box::new(facts)), &mut tell);
+        }
+        self.sweep.note(&input);
+        self.give(input, &mut tell);
+    }
+
+    fn give(&mut self, input: Input, tell: &mut impl FnMut(&Input)) {
+        tell(&input);
+        self.pipeline.feed(input, &mut self.spans);
+    }
+}
+
+fn settings() -> Settings {
+    Settings { own_pids: vec![std::process::id()], host_name: host::name(), ..Settings::default() }
+}
+
+type Recording = Writer<std::io::BufWriter<std::fs::File>>;
+
+fn start_recording(record: &Record, seed: abi::id::Seed, hooks: &str) -> Result<Recording> {
+    let header = Header {
+        seed,
+        metadata: Metadata {
+            agent: env!("CARGO_PKG_VERSION").to_owned(),
+            kernel: host::kernel(),
+            machine: host::machine(),
+            hooks: hooks.to_owned(),
+            host: host::name(),
+        },
+    };
+    Writer::create(&record.path, &header, record.limit)
+        .with_context(|| format!("{} cannot be written", record.path.display()))
+}
+
+fn write(recording: &mut Option<Recording>, input: &Input, failed: &mut Option<anyhow::Error>) {
+    if let Some(writer) = recording
+        && let Err(error) = writer.write(input)
+    {
+        failed.get_or_insert(anyhow::Error::new(error).context("the recording cannot be written"));
+    }
+}
+
+fn write_counters(path: &Path, counters: &crate::status::Counters) -> Result<()> {
+    let mut object = serde_json::Map::new();
+    for group in &counters.groups {
+        for counter in &group.counters {
+            object.insert(format!("{}.{}", group.name, counter.name), counter.value.into());
+        }
+    }
+    let text = serde_json::to_string_pretty(&object)?;
+    std::fs::write(path, text + "\n").with_context(|| format!("{} cannot be written", path.display()))
+}

@@ -1,0 +1,113 @@
+//! Where finished spans go: an OTLP endpoint, a terminal, or nowhere but into the counters.
+
+use std::{
+    io::{IsTerminal, Write},
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+
+use crate::{
+    export::{
+        Outgoing,
+        otlp::{self, Exporter, Totals},
+        terminal::Terminal,
+    },
+    input::Nanos,
+    status::{Counters, Meaning},
+    trace::FinishedSpan,
+};
+
+/// The chosen destinations.
+pub(super) struct Output {
+    otlp: Option<Exporter>,
+    destination: Option<String>,
+    terminal: Option<Terminal>,
+    totals: Option<Totals>,
+    spans: u64,
+    now: Nanos,
+}
+
+impl Output {
+    pub(super) const fn none() -> Self {
+        Self { otlp: None, destination: None, terminal: None, totals: None, spans: 0, now: Nanos(0) }
+    }
+
+    /// By the standard `OTEL_*` variables; without any, the terminal if there is one.
+    pub(super) fn choose() -> Result<Self> {
+        let choice = otlp::choose(&|name| std::env::var(name).ok());
+        for warning in &choice.warnings {
+            log::warn!("{warning}");
+        }
+        let mut output = Self::none();
+        if let Some(config) = &choice.otlp {
+            output.otlp = Some(Exporter::start(config).context("the OTLP exporter cannot be started")?);
+            output.destination = Some(config.destination());
+        }
+        let terminal = std::io::stdout().is_terminal();
+        if choice.console || (terminal && choice.otlp.is_none() && !choice.none) {
+            let colour = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+            output.terminal = Some(Terminal::new(colour));
+        }
+        Ok(output)
+    }
+
+    pub(super) fn describe(&self) -> String {
+        match (&self.destination, &self.terminal) {
+            (Some(to), None) => format!("spans go to {to}"),
+            (Some(to), Some(_)) => format!("spans go to {to} and to this terminal"),
+            (None, Some(_)) => "finished traces are shown here".to_owned(),
+            (None, None) => {
+                "spans are only counted: set OTEL_EXPORTER_OTLP_ENDPOINT to send them, or OTEL_TRACES_EXPORTER=console to see them here".to_owned()
+            }
+        }
+    }
+
+    /// Takes all spans; never waits.
+    pub(super) fn take(&mut self, spans: &mut Vec<FinishedSpan>) {
+        if spans.is_empty() {
+            return;
+        }
+        self.spans += spans.len() as u64;
+        let outgoing: Vec<Outgoing> = spans.drain(..).map(Outgoing::from).collect();
+        if let Some(terminal) = &mut self.terminal {
+            terminal.take(self.now, outgoing.iter());
+        }
+        if let Some(exporter) = &self.otlp {
+            exporter.offer(outgoing);
+        }
+    }
+
+    /// Time went on: traces that have become quiet are shown.
+    pub(super) fn tick(&mut self, now: Nanos) {
+        self.now = now;
+        if let Some(terminal) = &mut self.terminal {
+            show(&terminal.tick(now));
+        }
+    }
+
+    /// Sends what is left, no longer than `within`.
+    pub(super) fn shutdown(&mut self, within: Duration) {
+        if let Some(terminal) = &mut self.terminal {
+            show(&terminal.flush());
+        }
+        if let Some(exporter) = self.otlp.take() {
+            self.totals = Some(exporter.shutdown(within));
+        }
+    }
+
+    pub(super) fn count(&self, counters: &mut Counters) {
+        counters.add("export", "spans", Meaning::Event, self.spans);
+        let totals = self.totals.or_else(|| self.otlp.as_ref().map(Exporter::totals));
+        if let Some(totals) = totals {
+            totals.count(counters);
+        }
+    }
+}
+
+fn show(text: &str) {
+    if !text.is_empty() {
+        // A closed terminal is no reason to stop tracing.
+        let _ = std::io::stdout().write_all(text.as_bytes()).and_then(|()| std::io::stdout().flush());
+    }
+}

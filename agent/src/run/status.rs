@@ -1,0 +1,64 @@
+//! Publishes the counters to the unprivileged child, once a second.
+
+use std::path::Path;
+
+use abi::Counter;
+
+use super::output::Output;
+use crate::{
+    input::Nanos,
+    kernel::{capture::Capture, counters::snapshot},
+    pipeline::Pipeline,
+    status::{Counters, Meaning, RUN_DIRECTORY, StatusChild},
+};
+
+/// Time between two snapshots, ns.
+const EVERY: u64 = 1_000_000_000;
+
+/// The child, if there is one: tracing goes on without it.
+pub(super) struct Status {
+    child: Option<StatusChild>,
+    last: Nanos,
+}
+
+impl Status {
+    pub(super) fn start() -> Self {
+        let child = match StatusChild::start(Path::new("/proc/self/exe"), Path::new(RUN_DIRECTORY)) {
+            Ok(child) => Some(child),
+            Err(error) => {
+                log::warn!("`doctor --live` will not work: {error}");
+                None
+            }
+        };
+        Self { child, last: Nanos(0) }
+    }
+
+    pub(super) fn publish(&mut self, now: Nanos, counters: impl FnOnce() -> Counters) {
+        if let Some(child) = &self.child
+            && now.since(self.last) >= EVERY
+        {
+            self.last = now;
+            child.publish(counters());
+        }
+    }
+}
+
+/// Everything that is counted, stage by stage.
+pub(super) fn counters(pipeline: &Pipeline, capture: &Capture, output: &Output) -> Counters {
+    let mut counters = Counters::default();
+    for (counter, name, value) in snapshot(capture.probes()) {
+        let meaning = match counter {
+            Counter::DataEvents
+            | Counter::ConnectionsIgnored
+            | Counter::ConnectionsMet
+            | Counter::ThreadRuleRevoked
+            | Counter::KernelPages => Meaning::Event,
+            _ => Meaning::Loss,
+        };
+        counters.add("kernel", name, meaning, value);
+    }
+    counters.add("kernel", "events_malformed", Meaning::Loss, capture.malformed);
+    pipeline.count(&mut counters);
+    output.count(&mut counters);
+    counters
+}
