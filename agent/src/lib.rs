@@ -10,3 +10,4 @@ pub mod input;
 pub mod protocols;
 pub mod record;
 pub mod service;
+pub mod status;
