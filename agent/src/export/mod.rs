@@ -8,6 +8,7 @@
 mod batch;
 pub mod json;
 pub mod otlp;
+pub mod terminal;
 
 use std::sync::Arc;
 

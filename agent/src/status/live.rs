@@ -1,0 +1,75 @@
+//! The client of `doctor --live`: asks the child of the agent that runs on this host.
+#![forbid(unsafe_code)]
+
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::Counters;
+use super::agent_file::AgentFile;
+
+/// Longest answer that is read: a few hundred counters are 20 KiB.
+const LONGEST_ANSWER: u64 = 1 << 20;
+
+/// Why there are no live counters.
+#[derive(Debug, thiserror::Error)]
+pub enum LiveError {
+    /// There is no file.
+    #[error("no spanwire runs on this host ({0} is not there)")]
+    NotRunning(PathBuf),
+    /// There is one, and its agent is gone.
+    #[error("no spanwire runs on this host any more (pid {0} ended without cleaning up)")]
+    Gone(u32),
+    /// Only the agent's user may know.
+    #[error("{0} is readable by root only: run this as root")]
+    NotAllowed(PathBuf),
+    /// The file or the answer is not what it should be.
+    #[error("the running spanwire cannot be asked: {0}")]
+    Asking(#[from] io::Error),
+}
+
+/// Asks the agent whose file is in `directory` (normally [`super::RUN_DIRECTORY`]).
+///
+/// # Errors
+/// No agent runs, or it does not answer within a few seconds.
+pub fn live(directory: &Path) -> Result<Counters, LiveError> {
+    let file = AgentFile::read(directory).map_err(|error| {
+        let path = AgentFile::path(directory);
+        match error.kind() {
+            io::ErrorKind::NotFound => LiveError::NotRunning(path),
+            io::ErrorKind::PermissionDenied => LiveError::NotAllowed(path),
+            _ => LiveError::Asking(error),
+        }
+    })?;
+    if !file.is_alive() {
+        return Err(LiveError::Gone(file.pid));
+    }
+    Ok(ask(&file)?)
+}
+
+fn ask(file: &AgentFile) -> io::Result<Counters> {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, file.port));
+    let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(2))?;
+    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+    stream.set_write_timeout(Some(Duration::from_secs(5)))?;
+    write!(
+        stream,
+        "GET /api/counters HTTP/1.1\r\nhost: 127.0.0.1:{}\r\nauthorization: Bearer {}\r\nconnection: close\r\n\r\n",
+        file.port, file.token
+    )?;
+    let mut answer = Vec::new();
+    stream.take(LONGEST_ANSWER).read_to_end(&mut answer)?;
+    let mut headers = [httparse::EMPTY_HEADER; 32];
+    let mut head = httparse::Response::new(&mut headers);
+    let no_http = || io::Error::other("it did not answer in HTTP");
+    let length = match head.parse(&answer) {
+        Ok(httparse::Status::Complete(length)) => length,
+        _ => return Err(no_http()),
+    };
+    match head.code {
+        Some(200) => Ok(serde_json::from_slice(&answer[length..])?),
+        Some(code) => Err(io::Error::other(format!("it answered {code}"))),
+        None => Err(no_http()),
+    }
+}

@@ -1,0 +1,202 @@
+//! The status child as a real process: what it may still do, whom it answers, and when it ends.
+//!
+//! Run without libtest, since this binary is also the program that the child is started from.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, ExitCode, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use spanwire::status::{
+    Counters, LiveError, Meaning, SUBCOMMAND, StartError, StatusChild, live, serve,
+};
+
+/// Argument by which this program plays an agent.
+const AGENT: &str = "agent";
+
+fn main() -> ExitCode {
+    if std::env::args().nth(1).as_deref() == Some(SUBCOMMAND) {
+        return match serve() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("status server: {error}");
+                ExitCode::FAILURE
+            }
+        };
+    }
+    if std::env::args().nth(1).as_deref() == Some(AGENT) {
+        agent(Path::new(&std::env::args().nth(2).expect("a directory")));
+    }
+    let tests: [(&str, fn(&Path)); 5] = [
+        ("no agent is a clear sentence", no_agent_is_a_clear_sentence),
+        ("a client with the token is told the newest numbers", the_newest_numbers_are_told),
+        ("strangers are told nothing", strangers_are_told_nothing),
+        ("the child has no privileges and no descriptors", the_child_is_harmless),
+        ("the child ends with its agent", the_child_ends_with_its_agent),
+    ];
+    for (name, test) in tests {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        test(&directory.path().join("run"));
+        println!("test {name} ... ok");
+    }
+    ExitCode::SUCCESS
+}
+
+fn start(directory: &Path) -> StatusChild {
+    StatusChild::start(Path::new("/proc/self/exe"), directory).expect("the child starts")
+}
+
+fn counters(value: u64) -> Counters {
+    let mut counters = Counters::default();
+    counters.add("kernel", "data_events", Meaning::Event, value);
+    counters
+}
+
+/// Asks until the numbers are the wanted ones.
+fn until(directory: &Path, wanted: &Counters) {
+    for _ in 0..500 {
+        if live(directory).expect("the child answers") == *wanted {
+            return;
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    panic!("the numbers never came");
+}
+
+fn no_agent_is_a_clear_sentence(directory: &Path) {
+    let error = live(directory).expect_err("nobody runs");
+    assert!(matches!(error, LiveError::NotRunning(_)), "{error}");
+    assert!(error.to_string().starts_with("no spanwire runs on this host"));
+    fs::create_dir(directory).expect("a directory");
+    // Pids end below this.
+    let gone = r#"{"pid": 2147483646, "port": 1, "token": "x"}"#;
+    fs::write(directory.join("agent.json"), gone).expect("a file");
+    let error = live(directory).expect_err("it is gone");
+    assert!(matches!(error, LiveError::Gone(2_147_483_646)), "{error}");
+    // What is left of a killed agent is in nobody's way.
+    fs::set_permissions(directory, fs::Permissions::from_mode(0o700)).expect("permissions");
+    drop(start(directory));
+}
+
+fn the_newest_numbers_are_told(directory: &Path) {
+    let child = start(directory);
+    let mode = |path: &Path| fs::metadata(path).expect("it exists").permissions().mode() & 0o777;
+    assert_eq!(mode(directory), 0o700);
+    assert_eq!(mode(&directory.join("agent.json")), 0o600);
+    assert_eq!(live(directory).expect("the child answers"), Counters::default());
+    for value in [1, 1 << 60] {
+        child.publish(counters(value));
+        until(directory, &counters(value));
+    }
+    let second = StatusChild::start(Path::new("/proc/self/exe"), directory);
+    assert!(matches!(second, Err(StartError::AlreadyRunning(pid)) if pid == std::process::id()));
+    drop(child);
+    assert!(!directory.join("agent.json").exists());
+}
+
+fn strangers_are_told_nothing(directory: &Path) {
+    let child = start(directory);
+    child.publish(counters(77));
+    until(directory, &counters(77));
+    let port = child.port();
+    let token = child.token();
+    let ask = |headers: &str| {
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("it listens");
+        write!(stream, "GET /metrics HTTP/1.1\r\n{headers}\r\n").expect("it reads");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("it answers");
+        answer
+    };
+    let host = format!("host: 127.0.0.1:{port}\r\n");
+    let bearer = format!("authorization: Bearer {token}\r\n");
+    assert!(ask(&format!("{host}{bearer}")).ends_with("spanwire_kernel_data_events_total 77\n"));
+    for (status, headers) in [
+        (401, host.clone()),
+        (401, format!("{host}authorization: Bearer {}\r\n", "0".repeat(token.len()))),
+        (403, format!("host: evil.example:{port}\r\n{bearer}")),
+        (403, format!("{host}{bearer}origin: http://evil.example\r\n")),
+    ] {
+        let answer = ask(&headers);
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{headers}: {answer}");
+        assert!(!answer.contains("spanwire_"), "{answer}");
+    }
+    // Elsewhere than on loopback nobody listens.
+    let listening = fs::read_to_string("/proc/net/tcp").expect("procfs");
+    let local = format!("0100007F:{port:04X}");
+    let ours: Vec<&str> = listening
+        .lines()
+        .filter_map(|l| l.split_whitespace().nth(1))
+        .filter(|address| address.ends_with(&format!(":{port:04X}")))
+        .collect();
+    assert!(ours.iter().all(|address| *address == local), "{ours:?}");
+}
+
+fn the_child_is_harmless(directory: &Path) {
+    // A descriptor that is not closed on exec, as a careless parent leaves one.
+    let leaked = fs::File::open("/proc/self/status").expect("procfs");
+    rustix::io::fcntl_setfd(&leaked, rustix::io::FdFlags::empty()).expect("fcntl");
+    let child = start(directory);
+    let own = format!("/proc/{}", child.pid());
+    let status = fs::read_to_string(format!("{own}/status")).expect("it runs");
+    let field = |name: &str| -> Vec<String> {
+        let line = status.lines().find_map(|l| l.strip_prefix(name)).expect("the field");
+        line.split_whitespace().map(str::to_owned).collect()
+    };
+    assert_eq!(field("NoNewPrivs:"), ["1"]);
+    assert_eq!(field("CapEff:"), ["0000000000000000"]);
+    assert_eq!(field("CapPrm:"), ["0000000000000000"]);
+    if rustix::process::geteuid().is_root() {
+        assert_eq!(field("Uid:"), ["65534"; 4]);
+        assert_eq!(field("Gid:"), ["65534"; 4]);
+        assert!(field("Groups:").is_empty());
+        assert_eq!(fs::read_link(format!("{own}/cwd")).expect("cwd"), Path::new("/"));
+        let kept: Vec<String> = fs::read_dir(format!("{own}/fd"))
+            .expect("descriptors")
+            .filter_map(|fd| fs::read_link(fd.ok()?.path()).ok())
+            .map(|target| target.display().to_string())
+            .collect();
+        assert!(!kept.iter().any(|target| target.starts_with("/proc")), "{kept:?}");
+        assert!(fs::read(format!("{own}/environ")).expect("environ").is_empty());
+    } else {
+        println!("not root: the change of ids is not tested");
+    }
+}
+
+fn the_child_ends_with_its_agent(directory: &Path) {
+    let mut agent = Command::new("/proc/self/exe")
+        .arg(AGENT)
+        .arg(directory)
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("an agent starts");
+    let mut out = BufReader::new(agent.stdout.take().expect("its output"));
+    let mut port = String::new();
+    out.read_line(&mut port).expect("its child's port");
+    let port: u16 = port.trim().parse().expect("a port");
+    assert_eq!(live(directory).expect("the child answers"), Counters::default());
+    // Nothing is cleaned up, only the pipe closes.
+    agent.kill().expect("it is killed");
+    agent.wait().expect("it ends");
+    for _ in 0..500 {
+        if TcpStream::connect(("127.0.0.1", port)).is_err() {
+            let error = live(directory).expect_err("it is gone");
+            assert!(matches!(error, LiveError::Gone(pid) if pid == agent.id()), "{error}");
+            return;
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    panic!("the child outlives its agent");
+}
+
+/// An agent that lives until it is killed.
+fn agent(directory: &Path) -> ! {
+    let child = start(directory);
+    println!("{}", child.port());
+    loop {
+        thread::park();
+    }
+}
