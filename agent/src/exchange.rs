@@ -71,7 +71,9 @@ pub struct Propagation {
 pub struct Finished {
     /// Its name, as in its [`Started`].
     pub id: ExchangeId,
-    /// When its last byte moved (or when it was given up: the last byte that did move).
+    /// When the answer's last byte moved. Without a complete answer: when that became certain, by the kernel's own
+    /// time of the reset, the close or the exit; when the end was not seen, the last byte that was. Never the time
+    /// at which we noticed.
     pub end: Nanos,
     /// When the answer's first byte moved, if one did.
     pub first_answer: Option<Nanos>,

@@ -9,11 +9,19 @@ mod ending;
 mod event;
 mod loss;
 mod order;
+mod reassembly;
 mod stream;
 mod table;
 mod talk;
+#[cfg(test)]
+mod tests;
 mod tracker;
 
 pub use connection::{Address, Connection};
 pub use loss::{Loss, Losses};
+pub use reassembly::reassemble;
 pub use table::{Connections, Limits};
+
+/// Most memory one connection can hold, bytes, whatever it sends: what waits for its turn (256 KiB), two heads that
+/// are being read (grown by doubling), answers that wait for their requests, and requests that wait for answers.
+pub const CONNECTION_HELD: usize = 640 * 1024;

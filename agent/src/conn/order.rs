@@ -93,11 +93,13 @@ impl Order {
         self.bytes + self.waiting.len() * size_of::<Waiting>()
     }
 
-    /// Whether an event that is next in its stream may be delivered now: nothing waits, or it is what is waited for,
-    /// or it happened before.
+    /// Whether an event that is next in its stream may be delivered now: nothing waits, or it is what the first waits
+    /// for, or it happened before that; and nothing of its own direction that waits comes before it.
     fn in_turn(&self, event: &Event) -> bool {
-        self.waiting.front().is_none_or(|first| event.ended < first.event.ended)
-            || self.waiting.iter().any(|w| w.event.direction == event.direction && !w.event.end)
+        let Some(first) = self.waiting.front().map(|first| &first.event) else { return true };
+        let mut own = self.waiting.iter().filter(|w| w.event.direction == event.direction);
+        (event.direction == first.direction || event.ended < first.ended)
+            && own.all(|w| w.event.position > event.position)
     }
 
     /// Delivers what waits as far as it is in line: in the order of arrival, except that within a direction the one

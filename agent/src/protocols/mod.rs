@@ -5,6 +5,8 @@
 #![forbid(unsafe_code)]
 
 mod contract;
+#[cfg(test)]
+mod fixture;
 pub mod http1;
 mod piece;
 mod registry;

@@ -176,7 +176,14 @@ impl Collected {
             Err(_) => &[],
         };
         for header in headers {
-            each(&header.name.to_ascii_lowercase(), header.value);
+            let name = header.name.to_ascii_lowercase();
+            if header.value.iter().any(|b| matches!(b, b'\r' | b'\n')) {
+                // A folded line stands for spaces (RFC 9112 §5.2).
+                let unfold = |b: &u8| if matches!(b, b'\r' | b'\n') { b' ' } else { *b };
+                each(&name, &header.value.iter().map(unfold).collect::<Vec<_>>());
+            } else {
+                each(&name, header.value);
+            }
         }
     }
 }

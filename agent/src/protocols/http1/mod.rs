@@ -16,14 +16,14 @@ mod answers;
 mod body;
 mod chunked;
 mod early;
+#[cfg(test)]
+mod fixtures;
 mod head;
 mod last_chunk;
 mod line;
 mod open;
 mod requests;
 mod stitch;
-#[cfg(test)]
-mod tests;
 
 use abi::Direction;
 

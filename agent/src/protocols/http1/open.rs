@@ -16,8 +16,6 @@ pub(super) struct Open {
     bytes: Sizes,
     /// What its request holds, bytes.
     pub(super) held: usize,
-    /// When its first byte moved.
-    pub(super) began: Nanos,
     /// When the last byte of either direction moved.
     last: Nanos,
     /// The request is complete, or cannot be followed any more.
@@ -69,7 +67,6 @@ impl Open {
             held: size_of::<Self>() + http.method.len() + http.target.len() + headers,
             http,
             bytes: Sizes { request: bytes, response: 0 },
-            began: head.began,
             last: at,
             request_done: false,
             waits_for_continue: request.expects,
