@@ -15,7 +15,11 @@ impl Log for Lines {
 
     fn log(&self, record: &Record<'_>) {
         if self.enabled(record.metadata()) {
-            eprintln!("spanwire: {}: {}", record.level().as_str().to_ascii_lowercase(), record.args());
+            eprintln!(
+                "spanwire: {}: {}",
+                record.level().as_str().to_ascii_lowercase(),
+                record.args()
+            );
         }
     }
 

@@ -67,7 +67,9 @@ impl Pipeline {
                 self.tracer.process_gone(event.tgid);
             }
             Input::Revoked(event) => self.tracer.revoked(event.tgid),
-            Input::Data(header, payload) => self.connections.data(&header, &payload, &mut self.reports),
+            Input::Data(header, payload) => {
+                self.connections.data(&header, &payload, &mut self.reports)
+            }
             Input::Process(facts) => self.tracer.process(*facts),
             Input::UnixGone(gone) => {
                 self.connections.unix_gone(&gone);

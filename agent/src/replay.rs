@@ -7,8 +7,11 @@ use anyhow::{Context, Result};
 
 use crate::{
     cli::ReplayArgs,
-    export::{Outgoing, json, terminal::Terminal},
-    input::Input,
+    export::{
+        json,
+        terminal::{Style, Trees},
+    },
+    input::{Input, Nanos},
     pipeline::Pipeline,
     record::Reader,
     status::Counters,
@@ -26,7 +29,8 @@ pub fn replay(args: &ReplayArgs) -> Result<()> {
     let settings = Settings { host_name: header.metadata.host.clone(), ..Settings::default() };
     let mut pipeline = Pipeline::new(header.seed, settings);
     let mut out = BufWriter::new(std::io::stdout().lock());
-    let mut terminal = Terminal::new(std::io::stdout().is_terminal());
+    let mut terminal = Trees::new(Style { width: 160, color: std::io::stdout().is_terminal() });
+    let mut last = Nanos(0);
     let mut spans = Vec::new();
     for input in reader {
         let input = input.with_context(|| args.file.display().to_string())?;
@@ -35,21 +39,21 @@ pub fn replay(args: &ReplayArgs) -> Result<()> {
             _ => None,
         };
         pipeline.feed(input, &mut spans);
-        let outgoing: Vec<Outgoing> = spans.drain(..).map(Outgoing::from).collect();
+        let finished = std::mem::take(&mut spans);
         if args.json {
-            json::write_lines(&mut out, outgoing)?;
+            json::write_lines(&mut out, finished)?;
         } else if let Some(now) = now {
-            terminal.take(now, outgoing.iter());
+            last = now;
+            out.write_all(terminal.add(finished, now).as_bytes())?;
             out.write_all(terminal.tick(now).as_bytes())?;
         }
     }
     pipeline.finish(&mut spans);
-    let outgoing: Vec<Outgoing> = spans.drain(..).map(Outgoing::from).collect();
     if args.json {
-        json::write_lines(&mut out, outgoing)?;
+        json::write_lines(&mut out, spans)?;
     } else {
-        terminal.take(crate::input::Nanos(u64::MAX), outgoing.iter());
-        out.write_all(terminal.flush().as_bytes())?;
+        out.write_all(terminal.add(spans, last).as_bytes())?;
+        out.write_all(terminal.finish(last).as_bytes())?;
     }
     out.flush()?;
     let mut counters = Counters::default();

@@ -9,16 +9,17 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::InstrumentationScope;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans};
 
-use super::{Outgoing, ResourceOf, SCHEMA_URL};
+use super::SCHEMA_URL;
+use crate::{service::Service, trace::FinishedSpan};
 
 /// One request that carries all of `spans`. No envelope is empty (OTLP: do not send empty envelopes).
-pub(super) fn request(spans: Vec<Outgoing>) -> ExportTraceServiceRequest {
+pub(super) fn request(spans: Vec<FinishedSpan>) -> ExportTraceServiceRequest {
     let mut resource_spans: Vec<ResourceSpans> = Vec::new();
-    let mut places: HashMap<*const ResourceOf, usize> = HashMap::new();
-    for Outgoing { resource, scope, span } in spans {
-        let place = *places.entry(Arc::as_ptr(&resource)).or_insert_with(|| {
+    let mut places: HashMap<*const Service, usize> = HashMap::new();
+    for FinishedSpan { service, scope, span } in spans {
+        let place = *places.entry(Arc::as_ptr(&service)).or_insert_with(|| {
             resource_spans.push(ResourceSpans {
-                resource: Some(resource.resource.clone()),
+                resource: Some(service.resource.clone()),
                 scope_spans: Vec::new(),
                 schema_url: SCHEMA_URL.to_owned(),
             });
@@ -56,7 +57,7 @@ mod tests {
 
     #[test]
     fn one_request_carries_many_services() {
-        let (a, b) = (sample::resource("a"), sample::resource("b"));
+        let (a, b) = (sample::service("a"), sample::service("b"));
         let spans = vec![
             sample::outgoing(&a, "spanwire/http1", 1),
             sample::outgoing(&b, "spanwire/http1", 2),

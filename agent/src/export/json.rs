@@ -5,7 +5,7 @@
 
 use std::io::{self, Write};
 
-use super::{Outgoing, batch};
+use super::{FinishedSpan, batch};
 
 /// Spans in one line. Bounds the memory a reader of a line needs (about 1 KiB a span).
 const SPANS_A_LINE: usize = 1_000;
@@ -14,7 +14,7 @@ const SPANS_A_LINE: usize = 1_000;
 ///
 /// # Errors
 /// What `out` says.
-pub fn write_lines(out: &mut impl Write, spans: Vec<Outgoing>) -> io::Result<()> {
+pub fn write_lines(out: &mut impl Write, spans: Vec<FinishedSpan>) -> io::Result<()> {
     let mut spans = spans.into_iter().peekable();
     while spans.peek().is_some() {
         let line = body(spans.by_ref().take(SPANS_A_LINE).collect())?;
@@ -25,7 +25,7 @@ pub fn write_lines(out: &mut impl Write, spans: Vec<Outgoing>) -> io::Result<()>
 }
 
 /// One request's JSON, without a line end.
-pub(super) fn body(spans: Vec<Outgoing>) -> serde_json::Result<Vec<u8>> {
+pub(super) fn body(spans: Vec<FinishedSpan>) -> serde_json::Result<Vec<u8>> {
     serde_json::to_vec(&batch::request(spans))
 }
 
@@ -41,7 +41,7 @@ mod tests {
 
     #[test]
     fn a_line_is_what_otlp_json_demands() {
-        let mut span = sample::outgoing(&sample::resource("shop"), "spanwire/http1", 0xab);
+        let mut span = sample::outgoing(&sample::service("shop"), "spanwire/http1", 0xab);
         span.span.parent_span_id = vec![0, 0, 0, 0, 0, 0, 0, 0xcd];
         span.span.flags = 0x101;
         span.span.attributes = vec![
@@ -85,7 +85,7 @@ mod tests {
 
     #[test]
     fn long_input_is_cut_into_lines_and_none_is_lost() {
-        let resource = sample::resource("shop");
+        let resource = sample::service("shop");
         let spans: Vec<_> =
             (1..=2_500).map(|i| sample::outgoing(&resource, "spanwire/http1", i)).collect();
         let mut out = Vec::new();

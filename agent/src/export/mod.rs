@@ -1,6 +1,6 @@
 //! Export: finished spans leave the agent here, as OTLP or as text.
 //!
-//! Everything in this folder takes [`Outgoing`] and nothing from the stages before `trace`. A destination may be
+//! Everything in this folder takes [`FinishedSpan`] and nothing from the stages before `trace`. A destination may be
 //! slow, down or hostile: what waits for it is bounded, what is dropped is counted by its reason, and the capture side
 //! is never made to wait.
 #![forbid(unsafe_code)]
@@ -10,42 +10,24 @@ pub mod json;
 pub mod otlp;
 pub mod terminal;
 
-use std::sync::Arc;
-
-use opentelemetry_proto::tonic::resource::v1::Resource;
-use opentelemetry_proto::tonic::trace::v1::Span;
+pub(crate) use crate::trace::FinishedSpan;
 
 /// Schema of every resource and scope that is sent: the semantic conventions the attribute names are from.
 pub const SCHEMA_URL: &str = "https://opentelemetry.io/schemas/1.44.0";
-
-/// A service's resource, shared by all its spans.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ResourceOf {
-    /// Its `service.name`: what people see.
-    pub name: String,
-    /// The whole resource, `service.name` included.
-    pub resource: Resource,
-}
-
-/// A finished span on its way out.
-#[derive(Clone, Debug)]
-pub struct Outgoing {
-    /// Whose span it is. Spans that share the allocation share an envelope on the wire.
-    pub resource: Arc<ResourceOf>,
-    /// Instrumentation scope: which protocol reader made it, such as `spanwire/http1`.
-    pub scope: &'static str,
-    /// The span.
-    pub span: Span,
-}
 
 #[cfg(test)]
 pub(crate) mod sample {
     //! Spans for the tests of this folder.
 
-    use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
-    use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
+    use std::sync::Arc;
 
-    use super::{Arc, Outgoing, Resource, ResourceOf, Span};
+    use opentelemetry_proto::tonic::{
+        common::v1::{AnyValue, KeyValue, any_value::Value},
+        resource::v1::Resource,
+        trace::v1::{Span, span::SpanKind},
+    };
+
+    use crate::{service::Service, trace::FinishedSpan};
 
     pub(crate) fn text(key: &str, value: &str) -> KeyValue {
         attribute(key, Value::StringValue(value.to_owned()))
@@ -63,9 +45,13 @@ pub(crate) mod sample {
         }
     }
 
-    pub(crate) fn resource(name: &str) -> Arc<ResourceOf> {
-        Arc::new(ResourceOf {
+    pub(crate) fn service(name: &str) -> Arc<Service> {
+        Arc::new(Service {
             name: name.to_owned(),
+            version: None,
+            environment: None,
+            instance_id: name.to_owned(),
+            pid: 1,
             resource: Resource {
                 attributes: vec![text("service.name", name)],
                 ..Resource::default()
@@ -74,9 +60,9 @@ pub(crate) mod sample {
     }
 
     /// A root server span of trace 7 whose id ends in `id`.
-    pub(crate) fn outgoing(resource: &Arc<ResourceOf>, scope: &'static str, id: u64) -> Outgoing {
-        Outgoing {
-            resource: resource.clone(),
+    pub(crate) fn outgoing(service: &Arc<Service>, scope: &'static str, id: u64) -> FinishedSpan {
+        FinishedSpan {
+            service: service.clone(),
             scope,
             span: Span {
                 trace_id: 7_u128.to_be_bytes().to_vec(),

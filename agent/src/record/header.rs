@@ -26,7 +26,7 @@ pub struct Header {
     pub metadata: Metadata,
 }
 
-/// Where a recording comes from. Nothing depends on it.
+/// Where a recording comes from. Only the host's name is used again.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Metadata {
@@ -38,6 +38,8 @@ pub struct Metadata {
     pub machine: String,
     /// Which hook set captured.
     pub hooks: String,
+    /// The host's name: it is part of every resource.
+    pub host: String,
 }
 
 impl Header {

@@ -12,14 +12,14 @@ mod status;
 mod stop;
 mod unix_sweep;
 
-use std::{
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{path::PathBuf, time::Duration};
 
 use anyhow::{Context, Result};
 
-use self::{clock::Clock, facts::Facts, output::Output, silence::Silence, status::Status, stop::Stop, unix_sweep::UnixSweep};
+use self::{
+    clock::Clock, facts::Facts, output::Output, silence::Silence, status::Status, stop::Stop,
+    unix_sweep::UnixSweep,
+};
 use crate::{
     input::Input,
     kernel::{
@@ -70,7 +70,8 @@ pub fn run(run: &Run) -> Result<()> {
     let kernel = Kernel::examine()?;
     let seed = host::seed()?;
     let mut output = if run.record.is_some() { Output::none() } else { Output::choose()? };
-    let probes = load::load(&kernel, &Options { hooks: run.hooks, data_ring: run.data_ring, seed })?;
+    let probes =
+        load::load(&kernel, &Options { hooks: run.hooks, data_ring: run.data_ring, seed })?;
     for (set, why) in &probes.refused {
         log::warn!("the hooks at {set} are not used: {why}");
     }
@@ -122,7 +123,9 @@ pub fn run(run: &Run) -> Result<()> {
 
     // What the rings still hold belongs to what was traced.
     let mut failed = None;
-    while capture.drain(|input| live.take(input, |input| write(&mut recording, input, &mut failed))) {}
+    while capture.drain(|input| live.take(input, |input| write(&mut recording, input, &mut failed)))
+    {
+    }
     live.give(clock.now().1, &mut |input| write(&mut recording, input, &mut failed));
     live.pipeline.finish(&mut live.spans);
     output.take(&mut live.spans);
@@ -130,11 +133,16 @@ pub fn run(run: &Run) -> Result<()> {
     let counters = status::counters(&live.pipeline, &capture, &output);
     if let Some(recording) = recording {
         let written = recording.finish()?;
-        eprintln!("spanwire: recorded {written}");
+        eprintln!(
+            "spanwire: recorded {} inputs in {} bytes; left out: {} over the limit, {} malformed",
+            written.inputs, written.bytes, written.over_limit, written.malformed
+        );
     }
     eprint!("{}", counters.table());
     if let Some(path) = &run.counters {
-        write_counters(path, &counters)?;
+        counters
+            .write_json(path)
+            .with_context(|| format!("{} cannot be written", path.display()))?;
     }
     Ok(())
 }
@@ -167,7 +175,7 @@ fn settings() -> Settings {
     Settings { own_pids: vec![std::process::id()], host_name: host::name(), ..Settings::default() }
 }
 
-type Recording = Writer<std::io::BufWriter<std::fs::File>>;
+type Recording = Writer<std::fs::File>;
 
 fn start_recording(record: &Record, seed: abi::id::Seed, hooks: &str) -> Result<Recording> {
     let header = Header {
@@ -190,15 +198,4 @@ fn write(recording: &mut Option<Recording>, input: &Input, failed: &mut Option<a
     {
         failed.get_or_insert(anyhow::Error::new(error).context("the recording cannot be written"));
     }
-}
-
-fn write_counters(path: &Path, counters: &crate::status::Counters) -> Result<()> {
-    let mut object = serde_json::Map::new();
-    for group in &counters.groups {
-        for counter in &group.counters {
-            object.insert(format!("{}.{}", group.name, counter.name), counter.value.into());
-        }
-    }
-    let text = serde_json::to_string_pretty(&object)?;
-    std::fs::write(path, text + "\n").with_context(|| format!("{} cannot be written", path.display()))
 }

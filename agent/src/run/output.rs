@@ -9,9 +9,8 @@ use anyhow::{Context, Result};
 
 use crate::{
     export::{
-        Outgoing,
         otlp::{self, Exporter, Totals},
-        terminal::Terminal,
+        terminal::{Style, Trees},
     },
     input::Nanos,
     status::{Counters, Meaning},
@@ -22,7 +21,7 @@ use crate::{
 pub(super) struct Output {
     otlp: Option<Exporter>,
     destination: Option<String>,
-    terminal: Option<Terminal>,
+    terminal: Option<Trees>,
     totals: Option<Totals>,
     spans: u64,
     now: Nanos,
@@ -30,7 +29,14 @@ pub(super) struct Output {
 
 impl Output {
     pub(super) const fn none() -> Self {
-        Self { otlp: None, destination: None, terminal: None, totals: None, spans: 0, now: Nanos(0) }
+        Self {
+            otlp: None,
+            destination: None,
+            terminal: None,
+            totals: None,
+            spans: 0,
+            now: Nanos(0),
+        }
     }
 
     /// By the standard `OTEL_*` variables; without any, the terminal if there is one.
@@ -41,13 +47,15 @@ impl Output {
         }
         let mut output = Self::none();
         if let Some(config) = &choice.otlp {
-            output.otlp = Some(Exporter::start(config).context("the OTLP exporter cannot be started")?);
+            output.otlp =
+                Some(Exporter::start(config).context("the OTLP exporter cannot be started")?);
             output.destination = Some(config.destination());
         }
         let terminal = std::io::stdout().is_terminal();
         if choice.console || (terminal && choice.otlp.is_none() && !choice.none) {
-            let colour = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-            output.terminal = Some(Terminal::new(colour));
+            let color =
+                terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+            output.terminal = Some(Trees::new(Style { width: width(), color }));
         }
         Ok(output)
     }
@@ -69,13 +77,14 @@ impl Output {
             return;
         }
         self.spans += spans.len() as u64;
-        let outgoing: Vec<Outgoing> = spans.drain(..).map(Outgoing::from).collect();
         if let Some(terminal) = &mut self.terminal {
-            terminal.take(self.now, outgoing.iter());
+            let shown = if self.otlp.is_some() { spans.clone() } else { std::mem::take(spans) };
+            show(&terminal.add(shown, self.now));
         }
         if let Some(exporter) = &self.otlp {
-            exporter.offer(outgoing);
+            exporter.offer(std::mem::take(spans));
         }
+        spans.clear();
     }
 
     /// Time went on: traces that have become quiet are shown.
@@ -89,7 +98,7 @@ impl Output {
     /// Sends what is left, no longer than `within`.
     pub(super) fn shutdown(&mut self, within: Duration) {
         if let Some(terminal) = &mut self.terminal {
-            show(&terminal.flush());
+            show(&terminal.finish(self.now));
         }
         if let Some(exporter) = self.otlp.take() {
             self.totals = Some(exporter.shutdown(within));
@@ -100,14 +109,35 @@ impl Output {
         counters.add("export", "spans", Meaning::Event, self.spans);
         let totals = self.totals.or_else(|| self.otlp.as_ref().map(Exporter::totals));
         if let Some(totals) = totals {
-            totals.count(counters);
+            let rows = [
+                ("spans_accepted", Meaning::Event, totals.sent),
+                ("requests_accepted", Meaning::Event, totals.requests),
+                ("attempts_failed", Meaning::Event, totals.failed_attempts),
+                ("spans_waiting", Meaning::Level, totals.waiting),
+                ("spans_rejected_by_server", Meaning::Loss, totals.rejected),
+                ("spans_in_refused_requests", Meaning::Loss, totals.refused),
+                ("spans_dropped_queue_full", Meaning::Loss, totals.dropped_queue_full),
+                ("spans_dropped_at_shutdown", Meaning::Loss, totals.dropped_shutdown),
+            ];
+            for (name, meaning, value) in rows {
+                counters.add("export", name, meaning, value);
+            }
         }
     }
+}
+
+/// Columns of the terminal; plenty where there is none.
+fn width() -> usize {
+    rustix::termios::tcgetwinsize(std::io::stdout())
+        .ok()
+        .filter(|size| size.ws_col > 0)
+        .map_or(160, |size| usize::from(size.ws_col))
 }
 
 fn show(text: &str) {
     if !text.is_empty() {
         // A closed terminal is no reason to stop tracing.
-        let _ = std::io::stdout().write_all(text.as_bytes()).and_then(|()| std::io::stdout().flush());
+        let _ =
+            std::io::stdout().write_all(text.as_bytes()).and_then(|()| std::io::stdout().flush());
     }
 }

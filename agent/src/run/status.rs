@@ -23,7 +23,8 @@ pub(super) struct Status {
 
 impl Status {
     pub(super) fn start() -> Self {
-        let child = match StatusChild::start(Path::new("/proc/self/exe"), Path::new(RUN_DIRECTORY)) {
+        let child = match StatusChild::start(Path::new("/proc/self/exe"), Path::new(RUN_DIRECTORY))
+        {
             Ok(child) => Some(child),
             Err(error) => {
                 log::warn!("`doctor --live` will not work: {error}");

@@ -56,7 +56,9 @@ impl UnixSweep {
             .iter()
             // A namespace into which nobody leads any more has no processes: its sockets are gone.
             .filter(|(_, socket)| {
-                namespaces[&socket.netns].as_ref().is_none_or(|there| !there.contains(&socket.inode))
+                namespaces[&socket.netns]
+                    .as_ref()
+                    .is_none_or(|there| !there.contains(&socket.inode))
             })
             .map(|(id, _)| *id)
             .collect();

@@ -6,6 +6,8 @@
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
+use std::io;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
@@ -75,6 +77,23 @@ impl Counters {
             rows(&mut text, &seen);
         }
         text
+    }
+
+    /// Writes all of it to a file, as one JSON object of `group.name` to number.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be written.
+    pub fn write_json(&self, path: &Path) -> io::Result<()> {
+        let object: serde_json::Map<String, serde_json::Value> = self
+            .groups
+            .iter()
+            .flat_map(|group| {
+                let name = |counter: &Counter| format!("{}.{}", group.name, counter.name);
+                group.counters.iter().map(move |counter| (name(counter), counter.value.into()))
+            })
+            .collect();
+        std::fs::write(path, serde_json::to_string_pretty(&object)? + "\n")
     }
 
     /// Prometheus text format 0.0.4.

@@ -1,5 +1,7 @@
 //! What the trace stage counts: every span, parent or context that was given up, by reason.
 
+use crate::status::Meaning;
+
 /// Reasons and totals. The order is that of [`Count::ALL`]; new ones go to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(usize)]
@@ -172,6 +174,16 @@ impl Count {
         ),
     ];
 
+    /// Whether it means that something is missing from the traces that was there to be seen. A parent that could not be
+    /// confirmed is no loss: it is not known that there is one.
+    #[must_use]
+    pub const fn meaning(self) -> Meaning {
+        match self {
+            Self::UnfinishedEvicted | Self::HeldOverflow | Self::JoinLate => Meaning::Loss,
+            _ => Meaning::Event,
+        }
+    }
+
     /// The name a user sees.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -200,6 +212,11 @@ impl Counts {
     #[must_use]
     pub const fn of(&self, count: Count) -> u64 {
         self.0[count as usize]
+    }
+
+    /// Number, name and meaning of each, in the order of [`Count::ALL`].
+    pub fn rows(&self) -> impl Iterator<Item = (u64, &'static str, Meaning)> {
+        Count::ALL.iter().map(|(count, name, _)| (self.of(*count), *name, count.meaning()))
     }
 
     /// Name and number of each, in the order of [`Count::ALL`].

@@ -27,7 +27,8 @@ pub(in crate::trace) fn query<'a>(query: &'a str, keys: &[String]) -> Cow<'a, st
     let pairs: Vec<Cow<'_, str>> = query
         .split('&')
         .map(|pair| {
-            secret_key(pair, keys).map_or(Cow::Borrowed(pair), |key| format!("{key}={REDACTED}").into())
+            secret_key(pair, keys)
+                .map_or(Cow::Borrowed(pair), |key| format!("{key}={REDACTED}").into())
         })
         .collect();
     Cow::Owned(pairs.join("&"))

@@ -22,7 +22,7 @@ use super::http::Http;
 use super::queue::Queue;
 use super::retry::{Backoff, BackoffTimes, Outcome};
 use super::{Limits, TlsError};
-use crate::export::{Outgoing, batch, json};
+use crate::export::{FinishedSpan, batch, json};
 
 /// Why an exporter cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -90,7 +90,7 @@ impl Exporter {
     }
 
     /// Hands spans over; never waits for the network. What does not fit is dropped and counted.
-    pub fn offer(&self, spans: Vec<Outgoing>) {
+    pub fn offer(&self, spans: Vec<FinishedSpan>) {
         add(&self.shared.counts.offered, spans.len() as u64);
         let dropped = self.shared.queue.offer(spans);
         add(&self.shared.counts.dropped_queue_full, dropped as u64);
@@ -180,7 +180,7 @@ impl Sender {
     }
 
     /// Holds one batch until the server has decided on it. False: the deadline came first.
-    async fn deliver(&mut self, spans: Vec<Outgoing>) -> bool {
+    async fn deliver(&mut self, spans: Vec<FinishedSpan>) -> bool {
         let count = spans.len() as u64;
         let body = match self.encode(spans) {
             Ok(body) => body,
@@ -223,7 +223,7 @@ impl Sender {
         }
     }
 
-    fn encode(&self, spans: Vec<Outgoing>) -> serde_json::Result<Bytes> {
+    fn encode(&self, spans: Vec<FinishedSpan>) -> serde_json::Result<Bytes> {
         let encoded =
             if self.json { json::body(spans)? } else { batch::request(spans).encode_to_vec() };
         Ok(match &self.transport {

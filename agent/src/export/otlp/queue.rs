@@ -10,7 +10,7 @@ use prost::Message;
 use tokio::sync::Notify;
 
 use super::config::Limits;
-use crate::export::Outgoing;
+use crate::export::FinishedSpan;
 
 /// What an envelope costs beyond its span: tags and lengths.
 const ENVELOPE: usize = 8;
@@ -26,7 +26,7 @@ pub(super) struct Queue {
 #[derive(Debug, Default)]
 struct Inner {
     /// Spans with their encoded sizes.
-    spans: VecDeque<(Outgoing, usize)>,
+    spans: VecDeque<(FinishedSpan, usize)>,
     /// Sum of the sizes.
     bytes: usize,
 }
@@ -37,8 +37,8 @@ impl Queue {
     }
 
     /// Takes what fits; says how many spans did not.
-    pub(super) fn offer(&self, spans: Vec<Outgoing>) -> usize {
-        let sized: Vec<(Outgoing, usize)> = spans
+    pub(super) fn offer(&self, spans: Vec<FinishedSpan>) -> usize {
+        let sized: Vec<(FinishedSpan, usize)> = spans
             .into_iter()
             .map(|s| {
                 let size = s.span.encoded_len() + ENVELOPE;
@@ -68,7 +68,7 @@ impl Queue {
 
     /// The oldest spans, as many as one batch may hold; none when there are none. A span larger than a whole batch
     /// goes alone.
-    pub(super) fn take(&self) -> Vec<Outgoing> {
+    pub(super) fn take(&self) -> Vec<FinishedSpan> {
         let mut inner = self.lock();
         let mut batch = Vec::new();
         let mut bytes = 0;
@@ -126,8 +126,8 @@ mod tests {
         }
     }
 
-    fn spans(n: u64) -> Vec<Outgoing> {
-        let resource = sample::resource("a");
+    fn spans(n: u64) -> Vec<FinishedSpan> {
+        let resource = sample::service("a");
         (1..=n).map(|i| sample::outgoing(&resource, "s", i)).collect()
     }
 

@@ -6,7 +6,7 @@ use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 
 use super::Style;
 use super::text::{cut, duration, safe, width};
-use crate::export::Outgoing;
+use crate::export::FinishedSpan;
 
 /// Columns for a result such as `200` or `timeout`, and for a duration.
 const RESULT: usize = 9;
@@ -21,12 +21,12 @@ pub(super) const ERROR: &str = "\x1b[31m";
 pub(super) const PLAIN: &str = "\x1b[0m";
 
 /// Writes the line of `span` after the branches of its tree.
-pub(super) fn write(out: &mut String, branches: &str, span: &Outgoing, style: Style) {
+pub(super) fn write(out: &mut String, branches: &str, span: &FinishedSpan, style: Style) {
     let failed =
         span.span.status.as_ref().is_some_and(|status| status.code == StatusCode::Error as i32);
     let room = style.width.saturating_sub(RESULT + DURATION + 2).max(LEAST_LEFT);
     let branches = cut(branches, room - LEAST_LEFT / 2);
-    let service = cut(&safe(&span.resource.name), room - width(&branches));
+    let service = cut(&safe(&span.service.name), room - width(&branches));
     let left = width(&branches) + width(&service);
     let what = cut(&format!(" {}", what(span)), room - left);
     let blank = " ".repeat(room - left - width(&what));
@@ -49,7 +49,7 @@ pub(super) fn write(out: &mut String, branches: &str, span: &Outgoing, style: St
 }
 
 /// Method and path of HTTP, else the span's name.
-fn what(span: &Outgoing) -> String {
+fn what(span: &FinishedSpan) -> String {
     let method =
         text(span, "http.request.method_original").or_else(|| text(span, "http.request.method"));
     let target = text(span, "url.full").or_else(|| {
@@ -67,7 +67,7 @@ fn what(span: &Outgoing) -> String {
 }
 
 /// The status code, else the kind of the error, else nothing.
-fn result(span: &Outgoing) -> String {
+fn result(span: &FinishedSpan) -> String {
     let status = value(span, "http.response.status_code").and_then(|v| match v {
         Value::IntValue(code) => Some(code.to_string()),
         _ => None,
@@ -75,13 +75,13 @@ fn result(span: &Outgoing) -> String {
     safe(&status.or_else(|| text(span, "error.type")).unwrap_or_default())
 }
 
-fn text(span: &Outgoing, key: &str) -> Option<String> {
+fn text(span: &FinishedSpan, key: &str) -> Option<String> {
     match value(span, key)? {
         Value::StringValue(text) => Some(text.clone()),
         _ => None,
     }
 }
 
-fn value<'a>(span: &'a Outgoing, key: &str) -> Option<&'a Value> {
+fn value<'a>(span: &'a FinishedSpan, key: &str) -> Option<&'a Value> {
     span.span.attributes.iter().find(|a| a.key == key)?.value.as_ref()?.value.as_ref()
 }

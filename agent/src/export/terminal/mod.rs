@@ -11,7 +11,7 @@ mod tree;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::fmt::Write as _;
 
-use super::Outgoing;
+use super::FinishedSpan;
 use crate::input::Nanos;
 
 /// A trace of which no parent is missing is printed after so long without a new span, ns.
@@ -59,7 +59,7 @@ pub struct Trees {
 /// A trace that may still grow.
 #[derive(Debug)]
 struct Open {
-    spans: Vec<Outgoing>,
+    spans: Vec<FinishedSpan>,
     first: Nanos,
     last: Nanos,
 }
@@ -87,7 +87,7 @@ impl Trees {
 
     /// Takes finished spans; returns text when there was no room for more.
     #[must_use = "text that is to be printed"]
-    pub fn add(&mut self, spans: Vec<Outgoing>, now: Nanos) -> String {
+    pub fn add(&mut self, spans: Vec<FinishedSpan>, now: Nanos) -> String {
         let mut out = String::new();
         for span in spans {
             if self.spans >= MOST_SPANS {
@@ -134,7 +134,7 @@ impl Trees {
     }
 
     /// No parent that this host could have seen is missing.
-    fn is_complete(&self, spans: &[Outgoing]) -> bool {
+    fn is_complete(&self, spans: &[FinishedSpan]) -> bool {
         let here: HashSet<&[u8]> = spans.iter().map(|s| s.span.span_id.as_slice()).collect();
         spans.iter().all(|s| {
             let parent = s.span.parent_span_id.as_slice();
@@ -155,11 +155,12 @@ impl Trees {
 
     /// In the order in which they began.
     fn print_all(&mut self, ids: Vec<TraceId>, now: Nanos, out: &mut String) {
-        let mut traces: Vec<(TraceId, Vec<Outgoing>)> = ids
+        let mut traces: Vec<(TraceId, Vec<FinishedSpan>)> = ids
             .into_iter()
             .filter_map(|id| self.open.remove(&id).map(|open| (id, open.spans)))
             .collect();
-        let began = |spans: &[Outgoing]| spans.iter().map(|s| s.span.start_time_unix_nano).min();
+        let began =
+            |spans: &[FinishedSpan]| spans.iter().map(|s| s.span.start_time_unix_nano).min();
         traces.sort_by_cached_key(|(id, spans)| (began(spans), id.clone()));
         for (id, spans) in traces {
             self.spans -= spans.len();

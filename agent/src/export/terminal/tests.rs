@@ -10,8 +10,8 @@ const MS: u64 = 1_000_000;
 const STYLE: Style = Style { width: 72, color: false };
 
 /// A span of trace `trace`: id, parent (0: none), start and length in ms.
-fn span(service: &str, trace: u8, id: u64, parent: u64, start: u64, ms: u64) -> Outgoing {
-    let mut out = sample::outgoing(&sample::resource(service), "spanwire/http1", id);
+fn span(service: &str, trace: u8, id: u64, parent: u64, start: u64, ms: u64) -> FinishedSpan {
+    let mut out = sample::outgoing(&sample::service(service), "spanwire/http1", id);
     out.span.trace_id = vec![trace; 16];
     if parent != 0 {
         out.span.parent_span_id = parent.to_be_bytes().to_vec();
@@ -21,7 +21,7 @@ fn span(service: &str, trace: u8, id: u64, parent: u64, start: u64, ms: u64) -> 
     out
 }
 
-fn server(mut span: Outgoing, path: &str, status: i64) -> Outgoing {
+fn server(mut span: FinishedSpan, path: &str, status: i64) -> FinishedSpan {
     span.span.attributes = vec![
         sample::text("http.request.method", "GET"),
         sample::text("url.path", path),
@@ -30,7 +30,7 @@ fn server(mut span: Outgoing, path: &str, status: i64) -> Outgoing {
     failed_if(span, status >= 500)
 }
 
-fn client(mut span: Outgoing, url: &str, status: i64) -> Outgoing {
+fn client(mut span: FinishedSpan, url: &str, status: i64) -> FinishedSpan {
     span.span.kind = SpanKind::Client.into();
     span.span.attributes = vec![
         sample::text("http.request.method", "GET"),
@@ -40,14 +40,14 @@ fn client(mut span: Outgoing, url: &str, status: i64) -> Outgoing {
     failed_if(span, status >= 400)
 }
 
-fn failed_if(mut span: Outgoing, failed: bool) -> Outgoing {
+fn failed_if(mut span: FinishedSpan, failed: bool) -> FinishedSpan {
     if failed {
         span.span.status = Some(Status { message: String::new(), code: StatusCode::Error.into() });
     }
     span
 }
 
-fn checkout() -> Vec<Outgoing> {
+fn checkout() -> Vec<FinishedSpan> {
     // As they finish: the innermost first.
     vec![
         server(span("inventory", 7, 5, 4, 12, 20), "/stock", 200),

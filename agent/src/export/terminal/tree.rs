@@ -9,13 +9,13 @@ use std::fmt::Write as _;
 use super::Style;
 use super::line::{self, MINOR, PLAIN};
 use super::text::{clock, cut, duration};
-use crate::export::Outgoing;
+use crate::export::FinishedSpan;
 
 /// Lines for one trace: more than a screen says nothing more.
 const MOST_LINES: usize = 100;
 
 /// Writes a trace: a line that names it, then a line for each span.
-pub(super) fn write(out: &mut String, spans: &[Outgoing], continued: bool, style: Style) {
+pub(super) fn write(out: &mut String, spans: &[FinishedSpan], continued: bool, style: Style) {
     let title = title(spans, continued);
     let title = cut(&title, style.width);
     let _ =
@@ -29,7 +29,7 @@ pub(super) fn write(out: &mut String, spans: &[Outgoing], continued: bool, style
     }
 }
 
-fn title(spans: &[Outgoing], continued: bool) -> String {
+fn title(spans: &[FinishedSpan], continued: bool) -> String {
     let began = spans.iter().map(|s| s.span.start_time_unix_nano).min().unwrap_or(0);
     let ended = spans.iter().map(|s| s.span.end_time_unix_nano).max().unwrap_or(0);
     let id = spans.first().map_or(&[][..], |s| &s.span.trace_id);
@@ -48,7 +48,7 @@ fn title(spans: &[Outgoing], continued: bool) -> String {
 }
 
 /// Indexes of the spans as they are written, each with the branches before it.
-fn order(spans: &[Outgoing]) -> Vec<(String, usize)> {
+fn order(spans: &[FinishedSpan]) -> Vec<(String, usize)> {
     let mut ids: HashMap<&[u8], usize> = HashMap::new();
     for (index, span) in spans.iter().enumerate() {
         ids.entry(&span.span.span_id).or_insert(index);

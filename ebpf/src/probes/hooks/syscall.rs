@@ -173,7 +173,8 @@ fn received(descriptor: u64, len: u32, source: Source) {
         let Some((sock, stream, state)) = find(descriptor, Direction::Received, len) else {
             return;
         };
-        if len == 0 && !socket::peer_ended::<Probed>(sock as *const c_void) {
+        let ended = socket::peer_ended::<Probed>(sock as *const c_void);
+        if len == 0 && !ended {
             return;
         }
         let mut what = Moved {
@@ -185,7 +186,7 @@ fn received(descriptor: u64, len: u32, source: Source) {
         };
         if stream == Stream::Tcp {
             let after = socket::sequence_probed(sock, Direction::Received);
-            what.position = (*state).extend(Direction::Received, after.wrapping_sub(len));
+            what.position = (*state).read_at(after, len, ended);
         }
         hand_on(sock, state, &what);
     }

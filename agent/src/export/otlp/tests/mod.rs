@@ -12,7 +12,7 @@ use tonic::{Code, Status};
 use self::server::{Reply, Server};
 use super::retry::{Any, ProtoDuration, RetryInfo, RpcStatus};
 use super::*;
-use crate::export::{Outgoing, sample};
+use crate::export::{FinishedSpan, sample};
 
 const EVERY: [Protocol; 3] = [Protocol::Grpc, Protocol::HttpProtobuf, Protocol::HttpJson];
 
@@ -42,8 +42,8 @@ fn config(protocol: Protocol, address: std::net::SocketAddr, extra: &[(&str, &st
     config
 }
 
-fn spans(ids: std::ops::RangeInclusive<u64>) -> Vec<Outgoing> {
-    let services = [sample::resource("a"), sample::resource("b")];
+fn spans(ids: std::ops::RangeInclusive<u64>) -> Vec<FinishedSpan> {
+    let services = [sample::service("a"), sample::service("b")];
     ids.map(|id| sample::outgoing(&services[(id % 2) as usize], "spanwire/http1", id)).collect()
 }
 
