@@ -39,7 +39,8 @@ impl Service {
     /// The service whose leader is described by `facts`, on the host of that name.
     pub(super) fn of(facts: &ProcessFacts, host: &str) -> Self {
         let environment = Environment::of(facts);
-        let name = naming::name(facts, &environment);
+        let named = naming::name(facts, &environment);
+        let name = if named.is_empty() { UNKNOWN.to_owned() } else { named };
         let mut resource = Attributes::default();
         // The host's name and the start time tell instances apart that have the same pid at other times and places.
         let instance = Uuid::new_v5(
@@ -69,9 +70,7 @@ impl Service {
 
     /// A process of which no more than the pid is known.
     pub(super) fn unknown(pid: u32, host: &str) -> Self {
-        let mut service = Self::of(&ProcessFacts { pid, ..ProcessFacts::default() }, host);
-        service.name = UNKNOWN.to_owned();
-        service
+        Self::of(&ProcessFacts { pid, ..ProcessFacts::default() }, host)
     }
 
     /// Whether anything was known about the process.

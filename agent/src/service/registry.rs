@@ -132,7 +132,7 @@ impl Services {
             match parent {
                 // A child that was gone before it could be looked at is what its parent is.
                 Some(parent) if is_blank(facts) || is_kin(&parent.facts, facts) => {
-                    leader = facts.parent
+                    leader = facts.parent;
                 }
                 _ if is_blank(facts) => return None,
                 _ => break,

@@ -49,7 +49,7 @@ impl Forwarded {
             match key.trim().to_ascii_lowercase().as_str() {
                 "for" if self.client.is_none() => self.client = Some(node(&text)),
                 "host" if self.host.is_none() && !text.is_empty() => {
-                    self.host = Some(text.into_owned())
+                    self.host = Some(text.into_owned());
                 }
                 "proto" if self.scheme.is_none() => self.scheme = lower_scheme(&text),
                 _ => {}

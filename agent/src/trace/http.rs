@@ -92,7 +92,7 @@ fn server(
     match (forwarded.client, &conn.remote) {
         (Some(Some(client)), _) => out.push(text("client.address", client)),
         (None, Address::Inet(ip, _)) => {
-            out.push(text("client.address", ip.to_canonical().to_string()))
+            out.push(text("client.address", ip.to_canonical().to_string()));
         }
         _ => {}
     }

@@ -40,3 +40,6 @@ pub use tracer::{FinishedSpan, Tracer};
 
 /// Schema that attribute names follow: semantic conventions 1.44.0.
 pub const SCHEMA_URL: &str = "https://opentelemetry.io/schemas/1.44.0";
+
+#[cfg(test)]
+mod scenarios;

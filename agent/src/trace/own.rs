@@ -3,12 +3,13 @@
 //! The kernel half leaves out our own calls; what is left is the other end of our connections, which is some other
 //! process's: a collector that receives our export, a browser that reads our viewer. It is known by the address pair.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::net::IpAddr;
 
 use abi::{Family, Opened};
 
 use crate::conn::{Address, Connection};
+use crate::input::ConnId;
 
 /// Own connections remembered. We hold a handful.
 const KEPT: usize = 4096;
@@ -69,12 +70,20 @@ pub(in crate::trace) struct Own {
     order: VecDeque<Ends>,
     /// Our unix sockets: a peer may be known by no more than whose peer it is.
     sockets: HashSet<u64>,
+    /// Connections whose requests were left out: their ends are left out, too. The oldest go first.
+    left_out: BTreeSet<ConnId>,
 }
 
 impl Own {
     /// Nothing but the processes.
     pub(in crate::trace) fn new(pids: Vec<u32>) -> Self {
-        Self { pids, peers: HashSet::new(), order: VecDeque::new(), sockets: HashSet::new() }
+        Self {
+            pids,
+            peers: HashSet::new(),
+            order: VecDeque::new(),
+            sockets: HashSet::new(),
+            left_out: BTreeSet::new(),
+        }
     }
 
     /// A connection was opened: by us, or by somebody who uses such addresses again.
@@ -100,15 +109,25 @@ impl Own {
         }
     }
 
-    /// Whether a request of process `pid` on this connection is our own or is said to us.
-    pub(in crate::trace) fn is(&self, pid: u32, conn: &Connection) -> bool {
-        let peer = || {
-            Ends::of_connection(conn).is_some_and(|ends| match ends {
-                Ends::Unix(_, peer) if self.sockets.contains(&peer) => true,
-                _ => self.peers.contains(&ends),
-            })
-        };
-        self.pids.contains(&pid) || (!self.peers.is_empty() && peer())
+    /// Whether a request of process `pid` on this connection is our own or is said to us: then it is left out.
+    pub(in crate::trace) fn leaves_out(&mut self, pid: u32, conn: &Connection) -> bool {
+        let own = self.pids.contains(&pid) || (!self.peers.is_empty() && self.is_peer(conn));
+        if own && self.left_out.insert(conn.id) && self.left_out.len() > KEPT {
+            self.left_out.pop_first();
+        }
+        own
+    }
+
+    /// Whether requests of that connection were left out.
+    pub(in crate::trace) fn left_out(&self, conn: ConnId) -> bool {
+        self.left_out.contains(&conn)
+    }
+
+    fn is_peer(&self, conn: &Connection) -> bool {
+        Ends::of_connection(conn).is_some_and(|ends| match ends {
+            Ends::Unix(_, peer) if self.sockets.contains(&peer) => true,
+            _ => self.peers.contains(&ends),
+        })
     }
 
     fn forget(&mut self, peer: Ends) {
@@ -123,7 +142,6 @@ impl Own {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::input::ConnId;
 
     fn opened(pid: u32, local_port: u16, remote_port: u16) -> Opened {
         let mut address = [0; 16];
@@ -167,10 +185,10 @@ mod tests {
     fn whoever_talks_to_us_is_known_by_the_reversed_pair() {
         let mut own = Own::new(vec![7]);
         own.opened(&opened(7, 40_000, 4317));
-        assert!(own.is(9, &conn(4317, 40_000)));
-        assert!(!own.is(9, &conn(40_000, 4317)));
-        assert!(!own.is(9, &conn(4317, 40_001)));
-        assert!(own.is(7, &conn(1, 2)));
+        assert!(own.leaves_out(9, &conn(4317, 40_000)));
+        assert!(!own.leaves_out(9, &conn(40_000, 4317)));
+        assert!(!own.leaves_out(9, &conn(4317, 40_001)));
+        assert!(own.leaves_out(7, &conn(1, 2)));
     }
 
     #[test]
@@ -179,9 +197,9 @@ mod tests {
         own.opened(&opened(7, 40_000, 4317));
         // The peer opens its own end of our connection: still ours.
         own.opened(&opened(9, 4317, 40_000));
-        assert!(own.is(9, &conn(4317, 40_000)));
+        assert!(own.leaves_out(9, &conn(4317, 40_000)));
         own.opened(&opened(8, 40_000, 4317));
-        assert!(!own.is(9, &conn(4317, 40_000)));
+        assert!(!own.leaves_out(9, &conn(4317, 40_000)));
     }
 
     #[test]
@@ -189,10 +207,10 @@ mod tests {
         let mut own = Own::new(vec![7]);
         let ours = Opened { family: Family::Unix as u16, socket: 10, tgid: 7, ..Opened::default() };
         own.opened(&ours);
-        assert!(own.is(9, &unix(20, 10)));
-        assert!(!own.is(9, &unix(20, 11)));
+        assert!(own.leaves_out(9, &unix(20, 10)));
+        assert!(!own.leaves_out(9, &unix(20, 11)));
         own.opened(&Opened { tgid: 9, ..ours });
-        assert!(!own.is(9, &unix(20, 10)));
+        assert!(!own.leaves_out(9, &unix(20, 10)));
     }
 
     #[test]
@@ -203,6 +221,6 @@ mod tests {
         }
         assert_eq!(own.peers.len(), KEPT);
         assert_eq!(own.order.len(), KEPT);
-        assert!(own.is(9, &conn(4317, 19_999)));
+        assert!(own.leaves_out(9, &conn(4317, 19_999)));
     }
 }

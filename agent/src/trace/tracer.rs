@@ -152,7 +152,7 @@ impl Tracer {
 
     fn started(&mut self, started: Started) {
         let span = abi::id::span(self.seed, started.id.conn.0, started.id.position);
-        if self.own.is(started.task.pid, &started.conn) {
+        if self.own.leaves_out(started.task.pid, &started.conn) {
             self.counts.add(Count::OwnTraffic);
             return;
         }
@@ -230,7 +230,9 @@ impl Tracer {
         let span = abi::id::span(self.seed, finished.id.conn.0, finished.id.position);
         let Some(context) = self.contexts.of_mut(span).filter(|context| context.end.is_none())
         else {
-            self.counts.add(Count::EndWithoutStart);
+            if !self.own.left_out(finished.id.conn) {
+                self.counts.add(Count::EndWithoutStart);
+            }
             return;
         };
         let end = finished.end.max(context.at);

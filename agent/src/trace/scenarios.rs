@@ -1,0 +1,10 @@
+//! The whole stage, driven with hand-made reports: what links to what, in every order that news can come.
+//!
+//! A small host is built of connections and processes; its reports are shuffled within what the pipeline allows (each
+//! request's start before its end) and fed in. Then the spans are compared with what really happened.
+
+mod chain;
+mod host;
+mod joins;
+mod limits;
+mod threads;

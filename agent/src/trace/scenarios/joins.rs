@@ -1,0 +1,365 @@
+//! Both ends of a request: TCP, unix sockets, headers beside them, ourselves.
+
+use std::sync::Arc;
+
+use super::host::{Host, MS, Request, from_outside, tcp, unix};
+use crate::conn::{Address, Connection};
+use crate::exchange::Role;
+use crate::input::Nanos;
+use crate::trace::{Count, Settings};
+
+const TRACE: u128 = 0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736;
+const PARENT: u64 = 0x00f0_67aa_0ba9_02b7;
+
+fn header(flags: &str) -> String {
+    format!("00-{TRACE:032x}-{PARENT:016x}-{flags}")
+}
+
+/// Both ends of one request over TCP.
+fn both(number: u64) -> (Request, Request) {
+    let (client, server) = tcp(number);
+    (Request::client(&client, 7, 1, 10, 40), Request::server(&server, 7, 2, 20, 30))
+}
+
+#[test]
+fn either_end_may_be_told_first() {
+    for client_first in [true, false] {
+        let mut host = Host::new();
+        let (asks, serves) = both(1);
+        host.all(&if client_first { [&asks, &serves] } else { [&serves, &asks] });
+        host.span(&asks).is_root();
+        host.span(&serves).is_child_of(&host, &asks, "same-host");
+        assert_eq!(host.span(&serves).0.flags, 0x303);
+    }
+}
+
+#[test]
+fn a_server_may_read_long_after_the_client_gave_up() {
+    let mut host = Host::new();
+    let (asks, mut serves) = both(1);
+    host.all(&[&asks]);
+    assert!(host.has(&asks));
+    serves.started.at = Nanos(30_000 * MS);
+    serves.finished.end = Nanos(30_001 * MS);
+    host.all(&[&serves]);
+    host.span(&serves).is_child_of(&host, &asks, "same-host");
+}
+
+#[test]
+fn an_end_that_is_told_too_late_changes_nothing() {
+    let mut host = Host::new();
+    let (asks, serves) = both(1);
+    host.all(&[&serves]);
+    host.all(&[&asks]);
+    host.span(&serves).is_root();
+    host.span(&asks).is_root();
+    assert_eq!(host.count(Count::JoinLate), 1);
+}
+
+#[test]
+fn other_positions_ports_and_namespaces_are_other_requests() {
+    let change = |change: fn(&mut Request)| {
+        let mut host = Host::new();
+        let (asks, mut serves) = both(1);
+        change(&mut serves);
+        host.all(&[&asks, &serves]);
+        host.span(&serves).is_root();
+    };
+    change(|serves| {
+        serves.started.id.position += 1;
+        serves.finished.id.position += 1;
+    });
+    change(|serves| Arc::make_mut(&mut serves.started.conn).remote = tcp(2).1.remote.clone());
+    change(|serves| Arc::make_mut(&mut serves.started.conn).netns = 2);
+    change(|serves| serves.started.role = Role::Client);
+}
+
+#[test]
+fn an_ipv4_connection_may_be_ipv6_on_one_side() {
+    let mut host = Host::new();
+    let (asks, mut serves) = both(1);
+    let conn = Arc::make_mut(&mut serves.started.conn);
+    for address in [&mut conn.local, &mut conn.remote] {
+        let Address::Inet(ip, port) = address else { panic!() };
+        let mapped = match ip {
+            std::net::IpAddr::V4(ip) => ip.to_ipv6_mapped(),
+            std::net::IpAddr::V6(_) => panic!(),
+        };
+        *address = Address::Inet(mapped.into(), *port);
+    }
+    host.all(&[&asks, &serves]);
+    host.span(&serves).is_child_of(&host, &asks, "same-host");
+}
+
+#[test]
+fn many_requests_of_one_connection_find_their_own() {
+    let mut host = Host::new();
+    let (client, server) = tcp(1);
+    let pairs: Vec<_> = (0..50)
+        .map(|n| {
+            let at = 10 + n * 20;
+            let asks = Request::client(&client, n * 100, 1, at, at + 9);
+            (asks, Request::server(&server, n * 100, 2, at + 2, at + 5))
+        })
+        .collect();
+    for (asks, _) in &pairs {
+        host.all(&[asks]);
+    }
+    for (_, serves) in pairs.iter().rev() {
+        host.all(&[serves]);
+    }
+    for (asks, serves) in &pairs {
+        host.span(serves).is_child_of(&host, asks, "same-host");
+    }
+}
+
+#[test]
+fn a_client_began_before_its_server_read() {
+    let mut host = Host::new();
+    let (mut asks, serves) = both(1);
+    // Stamped when the send returned.
+    asks.started.at = Nanos(25 * MS);
+    host.all(&[&asks, &serves]);
+    let (client, server) = (host.span(&asks).0, host.span(&serves).0);
+    assert_eq!(client.start_time_unix_nano, server.start_time_unix_nano);
+    assert_eq!(client.end_time_unix_nano - client.start_time_unix_nano, 20 * MS);
+}
+
+#[test]
+fn no_span_ends_before_it_begins() {
+    let mut host = Host::new();
+    let (mut asks, _) = both(1);
+    asks.finished.end = Nanos(5 * MS);
+    host.all(&[&asks]);
+    let span = host.span(&asks).0;
+    assert_eq!(span.start_time_unix_nano, span.end_time_unix_nano);
+}
+
+#[test]
+fn a_header_from_outside_is_the_parent() {
+    let mut host = Host::new();
+    let serves = Request::server(&from_outside(1), 7, 1, 10, 20)
+        .traceparent(&header("01"))
+        .tracestate("foo=1, bar=2")
+        .tracestate("baz=3");
+    host.all(&[&serves]);
+    let span = host.span(&serves);
+    assert_eq!(
+        (span.trace(), span.parent(), span.rule()),
+        (TRACE, Some(PARENT), Some("traceparent"))
+    );
+    assert_eq!(span.0.trace_state, "foo=1,bar=2,baz=3");
+    // Sampled, not random, parent remote.
+    assert_eq!(span.0.flags, 0x301);
+}
+
+#[test]
+fn a_bad_header_is_none_and_a_state_without_it_neither() {
+    let mut host = Host::new();
+    let twice = Request::server(&from_outside(1), 7, 1, 10, 20)
+        .traceparent(&header("01"))
+        .traceparent(&header("01"))
+        .tracestate("a=1");
+    let alone = Request::server(&from_outside(2), 7, 1, 10, 20).tracestate("a=1");
+    let spoilt = Request::server(&from_outside(3), 7, 1, 10, 20)
+        .traceparent(&header("03"))
+        .tracestate("a=1,B=2");
+    host.all(&[&twice, &alone, &spoilt]);
+    for request in [&twice, &alone] {
+        host.span(request).is_root();
+        assert_eq!(host.span(request).0.trace_state, "");
+    }
+    assert_eq!(host.span(&spoilt).trace(), TRACE);
+    assert_eq!(host.span(&spoilt).0.flags, 0x303);
+    assert_eq!(host.span(&spoilt).0.trace_state, "");
+    assert_eq!(host.count(Count::TraceparentInvalid), 1);
+    assert_eq!(host.count(Count::TracestateInvalid), 1);
+}
+
+#[test]
+fn a_header_on_a_joined_request_gives_the_trace_and_the_join_the_parent() {
+    let mut host = Host::new();
+    let (asks, serves) = both(1);
+    let asks = asks.traceparent(&header("03")).tracestate("a=1");
+    let serves = serves.traceparent(&header("03")).tracestate("a=1");
+    host.all(&[&serves, &asks]);
+    assert_eq!(host.span(&asks).trace(), TRACE);
+    assert_eq!(host.span(&asks).parent(), Some(PARENT));
+    assert_eq!(host.span(&asks).rule(), Some("traceparent"));
+    // Whether the header was made here or only passed on is not known.
+    assert_eq!(host.span(&asks).0.flags, 0x003);
+    host.span(&serves).is_child_of(&host, &asks, "same-host");
+    assert_eq!(host.span(&serves).0.trace_state, "a=1");
+}
+
+#[test]
+fn a_header_of_another_trace_beats_the_join() {
+    let mut host = Host::new();
+    let (asks, serves) = both(1);
+    let serves = serves.traceparent(&header("01"));
+    host.all(&[&asks, &serves]);
+    host.span(&asks).is_root();
+    assert_eq!(host.span(&serves).trace(), TRACE);
+    assert_eq!(host.span(&serves).parent(), Some(PARENT));
+    assert_eq!(host.count(Count::JoinContradicted), 1);
+}
+
+#[test]
+fn what_is_not_sampled_comes_out_nowhere_down_the_line() {
+    let mut host = Host::new();
+    let first = Request::server(&from_outside(1), 7, 1, 10, 50).traceparent(&header("00"));
+    let (client, server) = tcp(2);
+    let asks = Request::client(&client, 7, 1, 15, 45).serving(&first);
+    let serves = Request::server(&server, 7, 2, 20, 40);
+    let other = Request::server(&from_outside(3), 7, 1, 10, 20).thread(9);
+    host.all(&[&first, &asks, &serves, &other]);
+    assert_eq!(host.spans.len(), 1);
+    host.span(&other).is_root();
+    assert_eq!(host.count(Count::NotSampled), 3);
+    assert_eq!(host.count(Count::ThreadParents), 1);
+}
+
+#[test]
+fn unix_ends_are_paired_by_their_sockets() {
+    for (client_says, server_says) in [(true, true), (true, false), (false, true)] {
+        let mut host = Host::new();
+        let (mut client, mut server) = unix(1, 0xa0, 0xb0);
+        if !client_says {
+            Arc::make_mut(&mut client).peer_socket = 0;
+        }
+        if !server_says {
+            Arc::make_mut(&mut server).peer_socket = 0;
+        }
+        let one = (Request::client(&client, 0, 1, 10, 40), Request::server(&server, 0, 2, 20, 30));
+        let two =
+            (Request::client(&client, 100, 1, 50, 80), Request::server(&server, 100, 2, 60, 70));
+        host.all(&[&one.0, &one.1]);
+        host.all(&[&two.1, &two.0]);
+        for (asks, serves) in [&one, &two] {
+            host.span(serves).is_child_of(&host, asks, "same-host");
+        }
+        assert_eq!(host.count(Count::JoinedUnix), 2);
+    }
+}
+
+#[test]
+fn strangers_on_unix_sockets_stay_strangers() {
+    let mut host = Host::new();
+    let (client, _) = unix(1, 0xa0, 0xb0);
+    let (_, server) = unix(2, 0xc0, 0xd0);
+    let (asks, serves) =
+        (Request::client(&client, 0, 1, 10, 40), Request::server(&server, 0, 2, 20, 30));
+    host.all(&[&asks, &serves]);
+    host.span(&serves).is_root();
+}
+
+#[test]
+fn a_socket_address_used_again_is_another_socket() {
+    let mut host = Host::new();
+    let (old, _) = unix(1, 0xa0, 0xb0);
+    let asked_long_ago = Request::client(&old, 0, 1, 10, 40);
+    host.all(&[&asked_long_ago]);
+    host.tracer.closed(old.id);
+    let (client, server) = unix(2, 0xa0, 0xb0);
+    let (asks, serves) =
+        (Request::client(&client, 0, 3, 50, 80), Request::server(&server, 0, 2, 60, 70));
+    // The server's end is told first: at that moment only the old client has the address.
+    host.all(&[&serves, &asks]);
+    host.span(&serves).is_child_of(&host, &asks, "same-host");
+}
+
+/// A keep-alive connection with a request of 100 bytes under way when we came: the server's count is ahead.
+fn old_unix(host: &mut Host, late: bool) -> Vec<(Request, Request)> {
+    let (client, server) = unix(1, 0xa0, 0xb0);
+    let under_way = Request::server(&server, 0, 2, 2, 5);
+    host.all(&[&under_way]);
+    (0..5)
+        .map(|n| {
+            let at = 10 + n * 40;
+            // With `late`, sends are stamped when the peer has long answered.
+            let sent = if late { at + 20 } else { at };
+            let asks = Request::client(&client, n * 100, 1, sent, at + 30);
+            let serves = Request::server(&server, n * 100 + 100, 2, at + 5, at + 10);
+            host.all(&[&serves, &asks]);
+            (asks, serves)
+        })
+        .collect()
+}
+
+#[test]
+fn the_counts_of_an_old_unix_connection_are_learned() {
+    for late in [false, true] {
+        let mut host = Host::new();
+        let pairs = old_unix(&mut host, late);
+        for (asks, serves) in &pairs {
+            host.span(serves).is_child_of(&host, asks, "same-host");
+        }
+        assert_eq!(host.count(Count::UnixOffsetsDoubted), 0);
+    }
+}
+
+#[test]
+fn a_unix_send_may_be_stamped_after_its_answer() {
+    let mut host = Host::new();
+    let (client, server) = unix(1, 0xa0, 0xb0);
+    let (asks, serves) =
+        (Request::client(&client, 0, 1, 35, 40), Request::server(&server, 0, 2, 20, 30));
+    host.all(&[&asks, &serves]);
+    host.span(&serves).is_child_of(&host, &asks, "same-host");
+    assert_eq!(host.span(&asks).0.start_time_unix_nano, host.span(&serves).0.start_time_unix_nano);
+}
+
+#[test]
+fn what_we_say_and_what_is_said_to_us_is_no_span() {
+    let settings = Settings { own_pids: vec![50], ..Settings::default() };
+    let mut host = Host::with(settings);
+    let (client, server) = tcp(1);
+    let Address::Inet(_, port) = client.local else { panic!() };
+    let mut address = [0; 16];
+    address[..4].copy_from_slice(&[127, 0, 0, 1]);
+    host.tracer.opened(&abi::Opened {
+        connection: client.id.0,
+        local_address: address,
+        remote_address: address,
+        local_port: port,
+        remote_port: 8080,
+        family: abi::Family::Inet as u16,
+        tgid: 50,
+        ..abi::Opened::default()
+    });
+    let exports = Request::client(&client, 7, 50, 10, 40);
+    let collects = Request::server(&server, 7, 2, 20, 30);
+    let (asks, serves) = both(2);
+    host.all(&[&exports, &collects, &asks, &serves]);
+    assert_eq!(host.spans.len(), 2);
+    assert_eq!(host.count(Count::OwnTraffic), 2);
+    assert_eq!(host.count(Count::EndWithoutStart), 0);
+}
+
+#[test]
+fn a_process_nobody_knows_is_said_to_be_unknown() {
+    let mut host = Host::new();
+    let serves = Request::server(&from_outside(1), 7, 5000, 10, 20);
+    host.all(&[&serves]);
+    assert_eq!(host.spans[0].service.name, "unknown_service");
+    assert_eq!(host.count(Count::ServiceUnknown), 1);
+}
+
+#[test]
+fn connections_without_addresses_are_joined_to_nothing() {
+    let mut host = Host::new();
+    let (asks, serves) = both(1);
+    let unknown = |request: Request| {
+        let conn = Connection {
+            local: Address::Unknown,
+            remote: Address::Unknown,
+            ..(*request.started.conn).clone()
+        };
+        let mut request = request;
+        request.started.conn = Arc::new(conn);
+        request
+    };
+    let (asks, serves) = (unknown(asks), unknown(serves));
+    host.all(&[&asks, &serves]);
+    host.span(&serves).is_root();
+}

@@ -1,0 +1,191 @@
+//! More than fits, and more than is true: memory is bounded, and what is given up is counted.
+
+use super::host::{Host, Request, from_outside, tcp};
+use crate::trace::{Count, Settings};
+
+fn small() -> Host {
+    Host::with(Settings { max_contexts: 100, max_held: 20, ..Settings::default() })
+}
+
+/// Nothing is kept anywhere beyond what the contexts keep.
+#[track_caller]
+fn is_bounded(host: &Host) {
+    let tracer = &host.tracer;
+    assert!(tracer.contexts.len() <= 100);
+    assert!(tracer.held.len() <= 21);
+    assert!(tracer.queue.len() <= tracer.held.len());
+    assert!(tracer.blocked.len() <= tracer.held.len());
+    assert!(tracer.joins.len() <= tracer.contexts.len());
+    assert!(tracer.threads.tasks() <= tracer.contexts.len());
+}
+
+#[test]
+fn requests_without_end_are_forgotten_oldest_first() {
+    let mut host = small();
+    let requests: Vec<_> = (0..300)
+        .map(|n| {
+            Request::server(&from_outside(1), n, 1, 10 + n, 1000).thread(u32::try_from(n).unwrap())
+        })
+        .collect();
+    for request in &requests {
+        host.start(request);
+        is_bounded(&host);
+    }
+    assert_eq!(host.count(Count::UnfinishedEvicted), 200);
+    for request in &requests {
+        host.end(request);
+        is_bounded(&host);
+    }
+    host.tick(3000);
+    assert_eq!(host.count(Count::EndWithoutStart), 200);
+    assert_eq!(host.spans.len(), 100);
+    assert!(!host.has(&requests[199]));
+    assert!(host.has(&requests[200]));
+}
+
+#[test]
+fn finished_spans_go_out_early_rather_than_not_at_all() {
+    let mut host = small();
+    let requests: Vec<_> =
+        (0..80).map(|n| Request::server(&from_outside(1), n, 1, 10, 20)).collect();
+    for request in &requests {
+        host.start(request);
+        host.end(request);
+        is_bounded(&host);
+    }
+    assert_eq!(host.count(Count::HeldOverflow), 60);
+    host.tick(1000);
+    assert_eq!(host.spans.len(), 80);
+}
+
+#[test]
+fn released_contexts_make_room_before_live_ones() {
+    let mut host = small();
+    let stream = Request::server(&from_outside(1), 0, 1, 10, 5000);
+    host.start(&stream);
+    for n in 1..500 {
+        let request = Request::server(&from_outside(1), n, 1, 10 + n, 11 + n).thread(9);
+        host.start(&request);
+        host.end(&request);
+        host.wait(201);
+        is_bounded(&host);
+    }
+    host.end(&stream);
+    host.wait(1000);
+    assert!(host.has(&stream));
+    assert_eq!(host.count(Count::UnfinishedEvicted), 0);
+    assert_eq!(host.count(Count::ContextsEvicted), 400);
+    assert_eq!(host.spans.len(), 500);
+}
+
+#[test]
+fn calls_out_of_one_endless_request_are_bounded_too() {
+    let mut host = small();
+    let stream = Request::server(&from_outside(1), 0, 1, 10, 500_000);
+    host.start(&stream);
+    for n in 1..500 {
+        let call = Request::client(&tcp(2).0, n, 1, 10 + n, 11 + n).serving(&stream);
+        host.start(&call);
+        host.end(&call);
+        host.wait(50);
+        is_bounded(&host);
+    }
+    assert!(host.count(Count::HeldOverflow) > 0);
+    assert_eq!(host.spans.len() + host.tracer.held.len(), 499);
+}
+
+#[test]
+fn a_forgotten_client_still_shares_its_trace_with_its_server() {
+    let mut host = small();
+    let (client, server) = tcp(1);
+    let asks = Request::client(&client, 7, 1, 10, 40);
+    let serves = Request::server(&server, 7, 2, 20, 30);
+    host.all(&[&asks]);
+    host.start(&serves);
+    for n in 0..300 {
+        let request = Request::client(&tcp(2).0, n, 1, 100, 110);
+        host.start(&request);
+        host.end(&request);
+        host.wait(201);
+        if n == 60 {
+            host.end(&serves);
+        }
+    }
+    host.wait(1000);
+    host.span(&serves).is_child_of(&host, &asks, "same-host");
+}
+
+#[test]
+fn a_server_whose_client_is_pushed_out_unfinished_keeps_the_clients_trace() {
+    let mut host = small();
+    let (client, server) = tcp(1);
+    let asks = Request::client(&client, 7, 1, 10, 4000);
+    let serves = Request::server(&server, 7, 2, 20, 30);
+    host.start(&asks);
+    host.start(&serves);
+    for n in 0..99 {
+        host.start(&Request::client(&tcp(2).0, n, 1, 100, 110));
+    }
+    assert_eq!(host.count(Count::UnfinishedEvicted), 1);
+    host.end(&serves);
+    host.wait(1000);
+    let [high, low] = abi::id::trace(super::host::SEED, asks.span());
+    assert_eq!(host.span(&serves).trace(), u128::from(high) << 64 | u128::from(low));
+    assert_eq!(host.span(&serves).parent(), Some(asks.span()));
+}
+
+#[test]
+fn contexts_are_forgotten_by_age() {
+    let mut host = Host::new();
+    let (_, server) = tcp(1);
+    let serves = Request::server(&server, 7, 2, 20, 30);
+    host.all(&[&serves]);
+    assert_eq!(host.tracer.contexts.len(), 1);
+    host.wait(301_000);
+    assert_eq!(host.tracer.contexts.len(), 0);
+    assert_eq!(host.tracer.joins.len(), 0);
+    assert_eq!(host.tracer.threads.tasks(), 0);
+    assert_eq!(host.count(Count::ContextsEvicted), 0);
+}
+
+#[test]
+fn what_is_told_twice_is_counted_once() {
+    let mut host = Host::new();
+    let request = Request::server(&from_outside(1), 0, 1, 10, 20);
+    host.start(&request);
+    host.start(&request);
+    host.end(&request);
+    host.end(&request);
+    host.wait(1000);
+    host.end(&request);
+    assert_eq!(host.spans.len(), 1);
+    assert_eq!(host.count(Count::DuplicateStart), 1);
+    assert_eq!(host.count(Count::EndWithoutStart), 2);
+}
+
+#[test]
+fn a_chain_without_bottom_is_cut() {
+    // A thousand services that call each other in a row, all within one moment.
+    let mut host = Host::new();
+    let mut requests: Vec<Request> = Vec::new();
+    for n in 0..1000u64 {
+        let pid = u32::try_from(n).unwrap() + 1000;
+        let (client, server) = tcp(n + 1);
+        let served = match requests.last() {
+            None => Request::server(&from_outside(20_000), 7, pid, 10, 50),
+            Some(_) => Request::server(&tcp(n).1, 7, pid, 10, 50),
+        };
+        drop(server);
+        let call = Request::client(&client, 7, pid, 10, 50).serving(&served);
+        requests.extend([served, call]);
+    }
+    host.all(&requests.iter().rev().collect::<Vec<_>>());
+    assert_eq!(host.spans.len(), 2000);
+    for (at, request) in requests.iter().enumerate().skip(1) {
+        let span = host.span(request);
+        if let Some(parent) = span.parent() {
+            assert_eq!(parent, requests[at - 1].span());
+            assert_eq!(span.trace(), host.span(&requests[at - 1]).trace());
+        }
+    }
+}
