@@ -26,7 +26,7 @@ pub struct Settings {
     pub context_age: u64,
     /// Most contexts kept, released or not. One is about half a KiB without its exchange.
     pub max_contexts: usize,
-    /// Most finished spans held back at once.
+    /// Most finished spans held back at once. One is one or two KiB with its exchange.
     pub max_held: usize,
 }
 
@@ -44,7 +44,7 @@ impl Default for Settings {
             parent_wait: 60 * SECOND,
             context_age: 300 * SECOND,
             max_contexts: 65_536,
-            max_held: 16_384,
+            max_held: 32_768,
         }
     }
 }

@@ -299,6 +299,39 @@ fn the_counts_of_an_old_unix_connection_are_learned() {
 }
 
 #[test]
+fn a_unix_pair_that_does_not_fit_is_joined_no_more() {
+    let mut host = Host::new();
+    let (client, server) = unix(1, 0xa0, 0xb0);
+    let fits = (Request::client(&client, 0, 1, 10, 40), Request::server(&server, 0, 2, 20, 30));
+    host.all(&[&fits.0, &fits.1]);
+    host.span(&fits.1).is_child_of(&host, &fits.0, "same-host");
+    // Read long after its answer was: somebody else's count.
+    let wrong =
+        (Request::client(&client, 100, 1, 50, 60), Request::server(&server, 100, 2, 80, 90));
+    let after =
+        (Request::client(&client, 200, 1, 110, 140), Request::server(&server, 200, 2, 120, 130));
+    host.all(&[&wrong.0]);
+    host.all(&[&wrong.1]);
+    host.all(&[&after.0, &after.1]);
+    host.span(&wrong.1).is_root();
+    host.span(&after.1).is_root();
+    assert_eq!(host.count(Count::UnixOffsetsDoubted), 1);
+}
+
+#[test]
+fn a_request_under_way_when_we_came_is_not_taken_for_the_next() {
+    let mut host = Host::new();
+    let (client, server) = unix(1, 0xa0, 0xb0);
+    let mut under_way = Request::server(&server, 0, 2, 2, 5);
+    under_way.finished.bytes.request = 77;
+    // Its answer reached the client; of the next request we saw the client's end only.
+    let next = Request::client(&client, 0, 1, 10, 40);
+    host.all(&[&under_way, &next]);
+    host.span(&under_way).is_root();
+    assert_eq!(host.count(Count::JoinedUnix), 0);
+}
+
+#[test]
 fn a_unix_send_may_be_stamped_after_its_answer() {
     let mut host = Host::new();
     let (client, server) = unix(1, 0xa0, 0xb0);

@@ -163,29 +163,40 @@ fn what_is_told_twice_is_counted_once() {
     assert_eq!(host.count(Count::EndWithoutStart), 2);
 }
 
-#[test]
-fn a_chain_without_bottom_is_cut() {
-    // A thousand services that call each other in a row, all within one moment.
+/// Services that call each other in a row, all within one moment, each span with its true parent or none.
+fn row(length: u64) -> (Host, usize) {
     let mut host = Host::new();
     let mut requests: Vec<Request> = Vec::new();
-    for n in 0..1000u64 {
+    for n in 0..length {
         let pid = u32::try_from(n).unwrap() + 1000;
-        let (client, server) = tcp(n + 1);
-        let served = match requests.last() {
-            None => Request::server(&from_outside(20_000), 7, pid, 10, 50),
-            Some(_) => Request::server(&tcp(n).1, 7, pid, 10, 50),
-        };
-        drop(server);
-        let call = Request::client(&client, 7, pid, 10, 50).serving(&served);
+        let conn = if n == 0 { from_outside(20_000) } else { tcp(n).1 };
+        let served = Request::server(&conn, 7, pid, 10, 50);
+        let call = Request::client(&tcp(n + 1).0, 7, pid, 10, 50).serving(&served);
         requests.extend([served, call]);
     }
     host.all(&requests.iter().rev().collect::<Vec<_>>());
-    assert_eq!(host.spans.len(), 2000);
-    for (at, request) in requests.iter().enumerate().skip(1) {
+    let mut children = 0;
+    for (at, request) in requests.iter().enumerate() {
         let span = host.span(request);
         if let Some(parent) = span.parent() {
+            children += 1;
             assert_eq!(parent, requests[at - 1].span());
             assert_eq!(span.trace(), host.span(&requests[at - 1]).trace());
         }
     }
+    (host, children)
+}
+
+#[test]
+fn a_long_chain_is_whole() {
+    let (host, children) = row(100);
+    assert_eq!(children, 199);
+    assert_eq!(host.count(Count::ThreadCycle), 0);
+}
+
+#[test]
+fn a_chain_without_bottom_is_cut() {
+    let (host, children) = row(1000);
+    assert!(children < 1999);
+    assert!(host.count(Count::ThreadCycle) > 0);
 }

@@ -60,17 +60,25 @@ fn every_condition_counts() {
 
 #[test]
 fn a_revocation_counts_until_the_end_has_settled() {
-    let mut host = Host::new();
-    let (served, call) = served_and_call();
-    host.start(&served);
-    host.start(&call);
-    host.end(&call);
-    host.end(&served);
-    host.tick(249);
-    host.tracer.revoked(1);
-    host.wait(1000);
-    host.span(&call).is_root();
-    assert_eq!(host.count(Count::ThreadRevoked), 1);
+    for joined in [false, true] {
+        let mut host = Host::new();
+        let (client, server) = tcp(1);
+        let asked = Request::client(&client, 7, 3, 5, 55);
+        let served = Request::server(&server, 7, 1, 10, 50);
+        let call = Request::client(&tcp(2).0, 7, 1, 20, 30).serving(&served);
+        if joined {
+            host.start(&asked);
+        }
+        for request in [&served, &call] {
+            host.start(request);
+            host.end(request);
+        }
+        host.tick(249);
+        host.tracer.revoked(1);
+        host.wait(1000);
+        host.span(&call).is_root();
+        assert_eq!(host.count(Count::ThreadRevoked), 1);
+    }
 }
 
 #[test]
