@@ -90,7 +90,12 @@ impl Tracer {
     pub fn opened(&mut self, opened: &Opened) {
         self.own.opened(opened);
         if Family::from_abi(opened.family) == Some(Family::Unix) {
-            self.unix.opened(ConnId(opened.connection), opened.socket, opened.peer_socket);
+            self.unix.opened(
+                ConnId(opened.connection),
+                opened.socket,
+                opened.peer_socket,
+                Nanos(opened.header.time),
+            );
         }
     }
 

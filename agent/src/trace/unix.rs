@@ -25,7 +25,9 @@ const AFTERLIFE: u64 = 10_000_000_000;
 struct End {
     socket: u64,
     peer_socket: u64,
-    /// When its closing was reported.
+    /// When it was first seen.
+    opened: Nanos,
+    /// When its closing was reported: that may overtake its last data.
     closed: Option<Nanos>,
     /// Its other end, once found: for life.
     other: Option<ConnId>,
@@ -86,7 +88,13 @@ pub(in crate::trace) struct UnixPairs {
 
 impl UnixPairs {
     /// An end is seen for the first time: whoever had its addresses before is gone.
-    pub(in crate::trace) fn opened(&mut self, id: ConnId, socket: u64, peer_socket: u64) {
+    pub(in crate::trace) fn opened(
+        &mut self,
+        id: ConnId,
+        socket: u64,
+        peer_socket: u64,
+        at: Nanos,
+    ) {
         if self.ends.contains_key(&id) || socket == 0 {
             return;
         }
@@ -102,6 +110,7 @@ impl UnixPairs {
         let end = End {
             socket,
             peer_socket,
+            opened: at,
             closed: None,
             other: None,
             offset: Offset::Unknown,
@@ -135,7 +144,7 @@ impl UnixPairs {
         if !matches!(conn.local, Address::Unix(_)) {
             return Found::default();
         }
-        self.opened(conn.id, conn.socket, conn.peer_socket);
+        self.opened(conn.id, conn.socket, conn.peer_socket, context.at);
         let Some(end) = self.ends.get_mut(&conn.id) else { return Found::default() };
         if end.waiting.len() >= WAITING {
             end.waiting.pop_front();
@@ -206,7 +215,7 @@ impl UnixPairs {
         let agree = |says: u64, socket: u64| says == 0 || says == socket;
         let newest = self.by_socket.get(&other.socket) == Some(&candidate);
         let free = other.other.is_none_or(|known| known == id);
-        let alive = end.closed.is_none() && other.closed.is_none();
+        let alive = outlived(end, other) && outlived(other, end);
         (newest
             && free
             && alive
@@ -224,6 +233,11 @@ impl UnixPairs {
             self.by_peer.remove(&end.peer_socket);
         }
     }
+}
+
+/// Whether `one` was not closed before `two` was there.
+fn outlived(one: &End, two: &End) -> bool {
+    one.closed.is_none_or(|closed| closed >= two.opened)
 }
 
 /// Joins requests of a client's end with requests of its server's.

@@ -262,9 +262,32 @@ fn a_socket_address_used_again_is_another_socket() {
     host.tracer.closed(old.id);
     let (client, server) = unix(2, 0xa0, 0xb0);
     let (asks, serves) =
-        (Request::client(&client, 0, 3, 50, 80), Request::server(&server, 0, 2, 60, 70));
+        (Request::client(&client, 0, 3, 2050, 2080), Request::server(&server, 0, 2, 2060, 2070));
     // The server's end is told first: at that moment only the old client has the address.
     host.all(&[&serves, &asks]);
+    host.span(&serves).is_child_of(&host, &asks, "same-host");
+}
+
+#[test]
+fn a_close_may_overtake_the_data() {
+    let mut host = Host::new();
+    let (client, server) = unix(1, 0xa0, 0xb0);
+    for conn in [&client, &server] {
+        host.tracer.opened(&abi::Opened {
+            header: abi::ControlHeader { time: 10 * MS, ..abi::ControlHeader::default() },
+            connection: conn.id.0,
+            socket: conn.socket,
+            peer_socket: conn.peer_socket,
+            family: abi::Family::Unix as u16,
+            ..abi::Opened::default()
+        });
+    }
+    host.tick(50);
+    host.tracer.closed(client.id);
+    host.tracer.closed(server.id);
+    let (asks, serves) =
+        (Request::client(&client, 0, 1, 10, 40), Request::server(&server, 0, 2, 20, 30));
+    host.all(&[&asks, &serves]);
     host.span(&serves).is_child_of(&host, &asks, "same-host");
 }
 
