@@ -10,11 +10,25 @@ use anyhow::{Context, Result, bail};
 
 use crate::places;
 
-/// The cargo that runs xtask, in the checkout.
+/// The cargo that runs xtask, in the checkout, as if nobody had started it from a program that cargo runs.
 pub(crate) fn command() -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(places::workspace());
+    forget_xtask(&mut command);
     command
+}
+
+/// Takes away what `cargo run` says of xtask itself. Build scripts look at some of it (ring's does) and would run again
+/// each time a cargo started here and one that is typed follow each other.
+pub(crate) fn forget_xtask(command: &mut Command) {
+    for (name, _) in env::vars_os() {
+        let told = name.to_str().is_some_and(|name| {
+            name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") || name == "CARGO"
+        });
+        if told {
+            command.env_remove(name);
+        }
+    }
 }
 
 /// Runs a command to its end with its output shown; `else_do` says what to do when it fails.

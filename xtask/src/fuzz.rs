@@ -88,6 +88,7 @@ impl Tool {
         let mut command = Command::new(&self.program);
         command.current_dir(places::workspace()).args(["fuzz", task]);
         command.arg("--fuzz-dir").arg(folder());
+        cargo::forget_xtask(&mut command);
         command.env("RUSTC_BOOTSTRAP", "1"); // it builds with -Z options, on a stable toolchain
         command.env("SPANWIRE_NO_PROBES", "1"); // what is fuzzed runs in user space
         command

@@ -74,7 +74,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().task {
         Task::Build { release, probes_only } => build::task(release, probes_only),
         Task::Run { demo, arguments } => run::task(demo, &arguments),
-        Task::Test { filter } => test::task(filter.as_deref()),
+        Task::Test { filter } => Ok(test::task(filter.as_deref())),
         Task::Fuzz { filter, seconds } => fuzz::task(filter.as_deref(), seconds),
     };
     match done {

@@ -4,7 +4,7 @@
 
 use std::{
     os::unix::process::CommandExt,
-    path::Path,
+    path::PathBuf,
     process::{Command, ExitCode},
 };
 
@@ -14,16 +14,26 @@ use crate::{build, cargo, demo, say};
 
 /// The task. Gives back only when the agent could not be started.
 pub(crate) fn task(demo: bool, arguments: &[String]) -> Result<ExitCode> {
+    let sudo = sudo()?;
     // Parsing every request of the host without optimisation would be measured as the agent's cost.
     let file = build::agent(true)?;
-    let mut agent = as_root(&file)?;
-    if arguments.first().is_none_or(|first| first.starts_with('-')) {
+    let mut agent = match sudo {
+        None => Command::new(&file),
+        Some(sudo) => {
+            say::note(format!("tracing a host needs root: sudo -E {}", file.display()));
+            let mut sudo = Command::new(sudo);
+            sudo.arg("-E").arg(&file);
+            sudo
+        }
+    };
+    let traces = arguments.first().is_none_or(|first| first.starts_with('-'));
+    if traces {
         agent.arg("run");
     }
     agent.args(arguments);
     if demo {
         demo::start()?;
-    } else {
+    } else if traces {
         say::note(
             "nothing to see on this host? `cargo xtask run --demo` starts a small shop to look at",
         );
@@ -31,19 +41,13 @@ pub(crate) fn task(demo: bool, arguments: &[String]) -> Result<ExitCode> {
     Err(agent.exec()).with_context(|| format!("cannot start {}: report this", file.display()))
 }
 
-/// The agent's command line up to its arguments, through sudo if need be.
-fn as_root(file: &Path) -> Result<Command> {
+/// The sudo to become root with, unless we are; asked before the long steps.
+fn sudo() -> Result<Option<PathBuf>> {
     if cargo::is_root() {
-        return Ok(Command::new(file));
+        return Ok(None);
     }
     let Some(sudo) = cargo::find("sudo") else {
-        bail!(
-            "tracing a host needs root, and there is no sudo: become root and type {} run",
-            file.display()
-        );
+        bail!("tracing a host needs root, and there is no sudo: type `cargo xtask run` as root");
     };
-    say::note(format!("tracing a host needs root: sudo -E {}", file.display()));
-    let mut command = Command::new(sudo);
-    command.arg("-E").arg(file);
-    Ok(command)
+    Ok(Some(sudo))
 }

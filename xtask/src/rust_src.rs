@@ -62,15 +62,12 @@ fn is_complete(source: &Path) -> bool {
     source.join("library/Cargo.lock").is_file() && source.join("library/core/src/lib.rs").is_file()
 }
 
-/// An empty folder with the folders below it that are named.
-fn fresh(folder: &Path, below: &[&str]) -> Result<()> {
+/// An empty folder.
+fn fresh(folder: &Path) -> Result<()> {
     let _ = fs::remove_dir_all(folder);
-    for name in below {
-        fs::create_dir_all(folder.join(name)).with_context(|| {
-            format!("cannot write to {}: free it, or set XDG_CACHE_HOME", folder.display())
-        })?;
-    }
-    Ok(())
+    fs::create_dir_all(folder).with_context(|| {
+        format!("cannot make {}: set XDG_CACHE_HOME to a folder you may write", folder.display())
+    })
 }
 
 /// Downloads Debian's package with apt folders of our own, so that the machine's package lists stay as they are.
@@ -78,7 +75,9 @@ fn from_debian(folder: &Path) -> Result<PathBuf> {
     if !Path::new(DEBIAN_KEYRING).is_file() || cargo::find("apt-get").is_none() {
         bail!("this is no Debian");
     }
-    fresh(folder, &["lists/partial", "cache/archives/partial"])?;
+    fresh(folder)?;
+    fs::create_dir_all(folder.join("lists/partial"))?;
+    fs::create_dir_all(folder.join("cache/archives/partial"))?;
     let list = folder.join("sources.list");
     fs::write(
         &list,
@@ -133,7 +132,7 @@ fn mirror_in(text: &str) -> Option<String> {
 
 /// Downloads the Rust project's archive.
 fn from_rust_project(folder: &Path) -> Result<PathBuf> {
-    fresh(folder, &["."])?;
+    fresh(folder)?;
     let archive = folder.join("rust-src.tar.gz");
     download::fetch(OFFICIAL_URL, &archive, OFFICIAL_SHA256)?;
     cargo::run(

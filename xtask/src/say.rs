@@ -23,9 +23,13 @@ pub(crate) fn note(what: impl Display) {
     eprintln!("  {what}");
 }
 
-/// The end of the road: what went wrong, why, and (every error here ends with it) what to do.
+/// The end of the road: what went wrong and (every error here ends with it) what to do; then why, from the nearest
+/// cause to the first.
 pub(crate) fn error(error: &anyhow::Error) {
-    eprintln!("error: {error:#}");
+    eprintln!("error: {error}");
+    for cause in error.chain().skip(1) {
+        eprintln!("  because: {cause}");
+    }
 }
 
 /// `0.4 s`, `61 s`, `3 min 05 s`.

@@ -2,7 +2,10 @@
 //!
 //! A step that fails does not hide the next one, except where nothing could follow: without probes there is no agent.
 
-use std::process::{Command, ExitCode};
+use std::{
+    path::Path,
+    process::{Command, ExitCode},
+};
 
 use anyhow::Result;
 
@@ -15,9 +18,19 @@ use crate::{
 const FUZZ_SECONDS: u32 = 10;
 
 /// The task. With a filter only tests run, those whose names contain it.
-pub(crate) fn task(filter: Option<&str>) -> Result<ExitCode> {
+pub(crate) fn task(filter: Option<&str>) -> ExitCode {
     let began = say::now();
     let mut sum = Sum::default();
+    if let Err(error) = steps(&mut sum, filter) {
+        say::error(&error);
+        sum.add("what stopped it", Tally::FAILED);
+    }
+    say::note(format!("everything took {}", say::seconds(began.elapsed())));
+    sum.report(filter)
+}
+
+/// Everything in its order. An error is one after which nothing could follow.
+fn steps(sum: &mut Sum, filter: Option<&str>) -> Result<()> {
     if filter.is_none() {
         sum.check("the format", checks::format);
     }
@@ -26,23 +39,17 @@ pub(crate) fn task(filter: Option<&str>) -> Result<ExitCode> {
         sum.check("clippy", checks::clippy);
         sum.check("clippy on the probes", checks::clippy_probes);
     }
-    sum.tests("unit tests", || unit_tests(filter))?;
+    sum.tests("unit tests", || unit_tests(filter));
 
     let agent = build::agent_only(true)?;
-    system_packages::prepare()?;
-    sum.tests("end-to-end tests", || {
-        let mut tests = cargo::command();
-        tests.args(["test", "--quiet", "--package", "tests", "--"]).args(filter);
-        tests.env("SPANWIRE_BIN", &agent);
-        as_root(&mut tests);
-        Ok(tally::run(&mut tests)?)
-    })?;
-    if filter.is_none() {
-        sum.tests("fuzzing", || fuzz::run(None, FUZZ_SECONDS))?;
+    if let Err(error) = system_packages::prepare() {
+        say::error(&error); // the tests that need them say what is missing
     }
-
-    say::note(format!("everything took {}", say::seconds(began.elapsed())));
-    Ok(sum.report(filter))
+    sum.tests("end-to-end tests", || end_to_end_tests(&agent, filter));
+    if filter.is_none() {
+        sum.tests("fuzzing", || fuzz::run(None, FUZZ_SECONDS));
+    }
+    Ok(())
 }
 
 /// The tests inside the host's crates.
@@ -50,6 +57,15 @@ fn unit_tests(filter: Option<&str>) -> Result<Tally> {
     let mut tests = cargo::command();
     tests.args(["test", "--quiet", "--workspace", "--exclude", "tests", "--no-fail-fast", "--"]);
     Ok(tally::run(tests.args(filter))?)
+}
+
+/// The tests that trace real programs with the agent; they prepare their programs and backends themselves.
+fn end_to_end_tests(agent: &Path, filter: Option<&str>) -> Result<Tally> {
+    let mut tests = cargo::command();
+    tests.args(["test", "--quiet", "--package", "tests", "--no-fail-fast", "--"]).args(filter);
+    tests.env("SPANWIRE_BIN", agent);
+    as_root(&mut tests);
+    Ok(tally::run(&mut tests)?)
 }
 
 /// Lets cargo build the tests as the user and start them as root, where sudo does so without asking. Else tests that
@@ -86,11 +102,13 @@ impl Sum {
     }
 
     /// A step that counts.
-    fn tests(&mut self, what: &'static str, run: impl FnOnce() -> Result<Tally>) -> Result<()> {
-        let tally = say::step(what, run)?;
+    fn tests(&mut self, what: &'static str, run: impl FnOnce() -> Result<Tally>) {
+        let tally = say::step(what, run).unwrap_or_else(|error| {
+            say::error(&error);
+            Tally::FAILED
+        });
         say::note(tally);
         self.add(what, tally);
-        Ok(())
     }
 
     fn add(&mut self, what: &'static str, tally: Tally) {
