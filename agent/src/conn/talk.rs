@@ -4,12 +4,16 @@
 #![forbid(unsafe_code)]
 
 use crate::input::Nanos;
-use crate::protocols::{Body, Detection, Ending, Kept, Outlet, Piece, Protocol, detect};
+use crate::protocols::{Before, Body, Detection, Ending, Kept, Outlet, Piece, Protocol, detect};
 
 /// Most bytes that wait for a verdict, both directions: the longest first line and an answer's beginning.
 pub(super) const FIRST_BYTES: usize = 32 * 1024;
 /// Most pieces that wait for a verdict: a first line written byte by byte.
 const FIRST_PIECES: usize = 512;
+
+/// How long nothing may move, ns, until what was lost before matters no more: a message that is on its way does not
+/// rest that long.
+const QUIET: u64 = 1_000_000_000;
 
 /// What is spoken.
 #[derive(Debug)]
@@ -34,7 +38,7 @@ impl Talk {
         if let Self::Unknown(start) = self
             && !start.seen
         {
-            start.from_birth = true;
+            start.before.from_birth = true;
         }
     }
 
@@ -71,10 +75,12 @@ impl Talk {
 /// The pieces since one that may be the start of something.
 #[derive(Debug, Default)]
 pub(super) struct Start {
-    /// Seen since the connection was made; false again when its first bytes were not to be had.
-    from_birth: bool,
+    /// What came before the bytes that are looked at.
+    before: Before,
     /// Something has moved.
     seen: bool,
+    /// When something moved last.
+    last: Nanos,
     /// The pieces, both directions, to be read once it is known by whom.
     kept: Vec<Kept>,
     /// The bytes of the first piece's direction.
@@ -95,7 +101,7 @@ impl Start {
         }
         let Some(bytes) = piece.bytes() else { return self.not_this(Some(piece), out) };
         self.first.extend_from_slice(bytes);
-        match detect(&self.first, candidate, self.from_birth) {
+        match detect(&self.first, candidate, self.before) {
             Detection::Found(mut reader) => {
                 for kept in self.kept.drain(..) {
                     reader.piece(kept.piece(), out);
@@ -109,11 +115,16 @@ impl Start {
 
     /// Looks at a piece while nothing waits.
     fn begin(&mut self, piece: Piece<'_>, out: &mut Outlet<'_>) -> Option<Talk> {
+        if piece.began.since(self.last) > QUIET {
+            self.before.lost = [false; 2];
+        }
+        self.last = piece.ended;
         let Body::Bytes(bytes) = piece.body else {
-            self.from_birth = false;
+            self.before.from_birth = false;
+            self.before.lost[piece.direction as usize] |= matches!(piece.body, Body::Gap(_));
             return None;
         };
-        match detect(bytes, piece.direction, self.from_birth) {
+        match detect(bytes, piece.direction, self.before) {
             Detection::Found(mut reader) => {
                 reader.piece(piece, out);
                 Some(Talk::Known(reader))
@@ -123,7 +134,7 @@ impl Start {
                 self.keep(piece);
                 None
             }
-            Detection::No => self.from_birth.then_some(Talk::Other),
+            Detection::No => self.before.from_birth.then_some(Talk::Other),
         }
     }
 
@@ -132,7 +143,7 @@ impl Start {
         self.kept = Vec::new();
         self.first = Vec::new();
         self.held = 0;
-        if self.from_birth {
+        if self.before.from_birth {
             return Some(Talk::Other);
         }
         last.and_then(|piece| self.begin(piece, out))

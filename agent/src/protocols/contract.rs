@@ -65,3 +65,12 @@ pub enum Detection {
     /// Not its own.
     No,
 }
+
+/// What came before the first bytes a protocol is shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Before {
+    /// Nothing did: they are their direction's first since the connection was made. Otherwise it is older than us.
+    pub from_birth: bool,
+    /// Bytes of that [`abi::Direction`] were lost: what follows may lie in the middle of anything.
+    pub lost: [bool; 2],
+}

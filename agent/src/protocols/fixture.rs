@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use abi::Direction;
 
-use super::{Body, Detection, Ending, Outlet, Piece, Protocol, detect};
+use super::{Before, Body, Detection, Ending, Outlet, Piece, Protocol, detect};
 use crate::conn::{Address, Connection, Loss, Losses};
 use crate::exchange::{Call, Failure, Report, Role};
 use crate::input::{ConnId, Nanos, Task};
@@ -53,7 +53,7 @@ fn play(talk: &str) -> String {
         if first.starts_with("client") { Direction::Sent } else { Direction::Received };
     let mut stage = Stage {
         reader: None,
-        from_birth: !first.ends_with("middle"),
+        before: Before { from_birth: !first.ends_with("middle"), lost: [false; 2] },
         positions: [1000, 5000],
         conn: connection(),
         reports: Vec::new(),
@@ -86,7 +86,7 @@ fn play(talk: &str) -> String {
 
 struct Stage {
     reader: Option<Box<dyn Protocol>>,
-    from_birth: bool,
+    before: Before,
     positions: [u64; 2],
     conn: Arc<Connection>,
     reports: Vec<Report>,
@@ -109,7 +109,7 @@ impl Stage {
         *position = piece.stop();
         if self.reader.is_none()
             && let Body::Bytes(bytes) = body
-            && let Detection::Found(reader) = detect(bytes, direction, self.from_birth)
+            && let Detection::Found(reader) = detect(bytes, direction, self.before)
         {
             self.reader = Some(reader);
         }

@@ -11,6 +11,6 @@ pub mod http1;
 mod piece;
 mod registry;
 
-pub use contract::{Detection, Ending, Outlet, Protocol};
+pub use contract::{Before, Detection, Ending, Outlet, Protocol};
 pub use piece::{Body, Kept, Piece};
 pub use registry::detect;

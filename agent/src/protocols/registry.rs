@@ -3,11 +3,11 @@
 
 use abi::Direction;
 
-use super::contract::Detection;
+use super::contract::{Before, Detection};
 use super::http1;
 
-/// Tells from the first `bytes` of a direction, and whether they are the first since the connection was made.
-type Detect = fn(bytes: &[u8], direction: Direction, from_birth: bool) -> Detection;
+/// Tells from the first `bytes` of a direction, and from what came before them.
+type Detect = fn(bytes: &[u8], direction: Direction, before: Before) -> Detection;
 
 /// The protocols in the order they are asked. Each must ask for a second fact beside a magic word.
 const PROTOCOLS: [Detect; 1] = [http1::detect];
@@ -18,10 +18,10 @@ const DETECT_MAX: usize = 16 * 1024;
 
 /// Asks every protocol whether a direction that begins with `bytes` is its own. The first that says yes has it.
 #[must_use]
-pub fn detect(bytes: &[u8], direction: Direction, from_birth: bool) -> Detection {
+pub fn detect(bytes: &[u8], direction: Direction, before: Before) -> Detection {
     let mut perhaps = false;
     for ask in PROTOCOLS {
-        match ask(bytes, direction, from_birth) {
+        match ask(bytes, direction, before) {
             Detection::Found(reader) => return Detection::Found(reader),
             Detection::More => perhaps = bytes.len() < DETECT_MAX,
             Detection::No => {}

@@ -33,6 +33,9 @@ impl Http1 {
                 State::Lost => piece.len(),
             };
             whole &= used == 0;
+            if used > 0 {
+                self.last_answer = piece.ended;
+            }
             piece = piece.after(used);
         }
     }
@@ -52,23 +55,21 @@ impl Http1 {
 
     /// At a boundary: how many bytes were used.
     fn before_answer(&mut self, piece: &Piece<'_>, out: &mut Outlet<'_>) -> u64 {
-        let Some(bytes) = piece.bytes() else {
-            lose(piece, out);
-            self.lose_answers(out);
-            return piece.len();
-        };
-        if status_line(bytes) == Line::No {
+        if piece.bytes().is_some_and(|bytes| status_line(bytes) == Line::No) {
             out.lose(Loss::Unframed, 1);
             self.lose_answers(out);
             return piece.len();
         }
-        if self.stitch.front().is_some_and(|open| open.answered.is_some()) {
-            // Its request never was completed, but the next answer is here.
-            self.stitch.finish_front(out);
-        }
+        // Its request never was completed, but the next answer is here.
+        self.stitch.finish_answered(out);
         if self.stitch.next() == Next::Nothing {
             self.answers = State::Boundary;
             self.early.push(*piece);
+            return piece.len();
+        }
+        if piece.bytes().is_none() {
+            lose(piece, out);
+            self.lose_answers(out);
             return piece.len();
         }
         self.stitch.answer_begins(out);
@@ -117,11 +118,14 @@ impl Http1 {
         };
         let kind = body::of_answer(method, status, answer.framing);
         if status < 200 && status != 101 {
-            // An interim answer (RFC 9110 §15.2): the final one is still to come.
+            // An interim answer (RFC 9110 §15.2): the final one is still to come, or was lost with this one's end.
             if let Some(open) = self.stitch.front() {
                 open.waits_for_continue = false;
             }
-            self.answers = if answer.framing.ended { State::Boundary } else { State::Lost };
+            self.answers = State::Boundary;
+            if !answer.framing.ended {
+                self.lose_answers(out);
+            }
             return;
         }
         match self.stitch.front() {
@@ -148,12 +152,12 @@ impl Http1 {
         out: &mut Outlet<'_>,
     ) -> u64 {
         if whole && self.answer_is_cut_short(&body, piece) {
-            self.answers = State::Boundary;
             if body.is_lost() {
                 self.stitch.lose_answers(out);
             } else {
                 self.stitch.answer_complete(None, piece.began, out);
             }
+            self.answers = State::Boundary;
             return 0;
         }
         let was_lost = body.is_lost();
@@ -190,10 +194,19 @@ impl Http1 {
         self.stitch.next() != Next::Nothing && starts(piece)
     }
 
-    /// The start of an answer is lost here.
-    fn lose_answers(&mut self, out: &mut Outlet<'_>) {
-        self.answers = State::Lost;
+    /// The start of an answer is lost here, or the end of the one that is read. If the next can only be one
+    /// request's, it must begin here.
+    pub(super) fn lose_answers(&mut self, out: &mut Outlet<'_>) {
         self.stitch.lose_answers(out);
+        self.answers = State::Lost;
+        self.await_answer();
+    }
+
+    /// When a request waits, nothing but its answer may come: no message is looked for in what may be a body.
+    pub(super) fn await_answer(&mut self) {
+        if matches!(self.answers, State::Lost) && matches!(self.stitch.next(), Next::Exchange(_)) {
+            self.answers = State::Boundary;
+        }
     }
 }
 

@@ -7,6 +7,35 @@
 /// Longest method taken for one: the longest registered has 16 letters (IANA HTTP Method Registry).
 const METHOD_MAX: usize = 24;
 
+/// Methods in use (IANA HTTP Method Registry, and PURGE), for where a message is looked for in the middle of
+/// something: there a piece of a word could pass for one.
+const METHODS: [&[u8]; 24] = [
+    b"GET",
+    b"HEAD",
+    b"POST",
+    b"PUT",
+    b"DELETE",
+    b"OPTIONS",
+    b"PATCH",
+    b"CONNECT",
+    b"TRACE",
+    b"COPY",
+    b"LINK",
+    b"LOCK",
+    b"MERGE",
+    b"MKCOL",
+    b"MKCALENDAR",
+    b"MOVE",
+    b"PROPFIND",
+    b"PROPPATCH",
+    b"PURGE",
+    b"QUERY",
+    b"REPORT",
+    b"SEARCH",
+    b"UNLINK",
+    b"UNLOCK",
+];
+
 /// What bytes are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Line<T> {
@@ -27,6 +56,13 @@ pub(super) struct RequestLine<'a> {
     pub(super) target: &'a [u8],
     /// 0 or 1.
     pub(super) minor: u8,
+}
+
+impl RequestLine<'_> {
+    /// Whether the method is one in use.
+    pub(super) fn is_usual(&self) -> bool {
+        METHODS.contains(&self.method)
+    }
 }
 
 /// A status line (RFC 9112 §4), without its reason.

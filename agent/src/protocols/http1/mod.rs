@@ -27,7 +27,7 @@ mod stitch;
 
 use abi::Direction;
 
-use super::contract::{Detection, Ending, Outlet, Protocol};
+use super::contract::{Before, Detection, Ending, Outlet, Protocol};
 use super::piece::Piece;
 use crate::exchange::{ExchangeId, Failure, Role};
 use crate::input::Nanos;
@@ -37,15 +37,17 @@ use line::Line;
 use stitch::Stitch;
 
 /// Whether a direction that begins with `bytes` speaks HTTP/1: by a whole request or status line. Who sends requests
-/// is the client.
-pub(super) fn detect(bytes: &[u8], direction: Direction, from_birth: bool) -> Detection {
-    let requests = match (line::request_line(bytes), line::status_line(bytes)) {
-        (Line::Yes(_), _) => direction,
-        (_, Line::Yes(_)) => direction.opposite(),
-        (Line::More, _) | (_, Line::More) => return Detection::More,
-        (Line::No, Line::No) => return Detection::No,
-    };
-    Detection::Found(Box::new(Http1::new(requests, from_birth)))
+/// is the client. After a loss what looks like a message may lie in a lost one's body: then the other direction tells.
+pub(super) fn detect(bytes: &[u8], direction: Direction, before: Before) -> Detection {
+    let found = |requests_go| Detection::Found(Box::new(Http1::new(requests_go, before)));
+    match (line::request_line(bytes), line::status_line(bytes)) {
+        _ if before.lost[direction as usize] => Detection::No,
+        (Line::Yes(line), _) if !line.is_usual() && !before.from_birth => Detection::No,
+        (Line::Yes(_), _) => found(direction),
+        (_, Line::Yes(_)) => found(direction.opposite()),
+        (Line::More, _) | (_, Line::More) => Detection::More,
+        (Line::No, Line::No) => Detection::No,
+    }
 }
 
 /// The reader of one connection.
@@ -60,6 +62,8 @@ pub(super) struct Http1 {
     current: Option<ExchangeId>,
     stitch: Stitch,
     early: Early,
+    /// When the last byte of the answers' direction moved that was read.
+    last_answer: Nanos,
     /// HTTP has ended on this connection (101, CONNECT), or the connection has.
     over: bool,
 }
@@ -93,20 +97,29 @@ impl State {
 }
 
 impl Http1 {
-    fn new(requests_go: Direction, from_birth: bool) -> Self {
+    fn new(requests_go: Direction, before: Before) -> Self {
         let role = match requests_go {
             Direction::Sent => Role::Client,
             Direction::Received => Role::Server,
         };
-        let stitch = if from_birth { Stitch::default() } else { Stitch::in_the_middle() };
+        let (stitch, requests) = if before.lost[requests_go as usize] {
+            (Stitch::after_loss(1), State::Lost)
+        } else if before.lost[requests_go.opposite() as usize] {
+            (Stitch::after_loss(0), State::Boundary)
+        } else if before.from_birth {
+            (Stitch::default(), State::Boundary)
+        } else {
+            (Stitch::in_the_middle(), State::Boundary)
+        };
         Self {
             requests_go,
             role,
-            requests: State::Boundary,
+            requests,
             answers: State::Boundary,
             current: None,
             stitch,
             early: Early::default(),
+            last_answer: Nanos(0),
             over: false,
         }
     }

@@ -18,11 +18,14 @@ impl Http1 {
                 State::Boundary => self.before_request(&piece, out),
                 State::Head(head) => self.in_request_head(head, &piece, out),
                 State::Body(body) => self.in_request_body(body, &piece, whole, out),
-                State::Lost if whole && self.request_resumes(&piece) => {
-                    self.requests = State::Boundary;
-                    0
+                State::Lost if whole && self.request_resumes(&piece, out) => 0,
+                State::Lost => {
+                    if matches!(piece.body, Body::Gap(_)) {
+                        let need = self.need_after_gap();
+                        self.lose_requests(need, out);
+                    }
+                    piece.len()
                 }
-                State::Lost => piece.len(),
             };
             whole &= used == 0;
             piece = piece.after(used);
@@ -96,6 +99,7 @@ impl Http1 {
         }
         self.requests = body.map_or(State::Boundary, |body| State::Body(Box::new(body)));
         self.stitch.push(open, self.answers.is_idle(), out);
+        self.await_answer();
         self.read_early(out);
     }
 
@@ -112,8 +116,7 @@ impl Http1 {
             return 0;
         }
         let was_lost = body.is_lost();
-        if was_lost && whole && self.request_resumes(piece) {
-            self.requests = State::Boundary;
+        if was_lost && whole && self.request_resumes(piece, out) {
             return 0;
         }
         out.lose(Loss::BeyondCap, body.needs(piece));
@@ -123,11 +126,11 @@ impl Http1 {
         }
         if body.is_lost() && !was_lost {
             out.lose(Loss::Unframed, 1);
-            self.request_complete(None, out);
+            self.request_lost();
         }
         if body.is_lost() && matches!(piece.body, Body::Gap(_)) {
-            // The next request may have begun in there.
-            self.lose_requests(0, out);
+            let need = self.need_after_gap();
+            self.lose_requests(need, out);
         } else if done {
             self.request_complete(body.counted(), out);
             self.requests = State::Boundary;
@@ -137,15 +140,19 @@ impl Http1 {
         used
     }
 
-    /// The request's end has been seen, or never will be.
+    /// The request's end has been seen.
     fn request_complete(&mut self, body: Option<u64>, out: &mut Outlet<'_>) {
-        let Some(open) = self.current.and_then(|id| self.stitch.exchange(id)) else { return };
-        if open.request_done {
-            return;
+        if let Some(open) = self.current.and_then(|id| self.stitch.exchange(id)) {
+            open.request_complete(body);
+            self.stitch.finish_answered(out);
         }
-        open.request_complete(body);
-        if open.answered.is_some() {
-            self.stitch.finish_front(out);
+    }
+
+    /// The request's end may never be seen: its answer does not wait for it.
+    fn request_lost(&mut self) {
+        let open = self.current.and_then(|id| self.stitch.exchange(id));
+        if let Some(open) = open.filter(|open| !open.request_done) {
+            open.request_complete(None);
         }
     }
 
@@ -158,32 +165,52 @@ impl Http1 {
         open.is_some_and(refused) && piece.bytes().is_some_and(starts)
     }
 
-    /// Whether a request begins with this piece although the framing was lost.
-    fn request_resumes(&self, piece: &Piece<'_>) -> bool {
-        self.stitch.may_resume(self.answers.is_idle())
-            && piece.bytes().is_some_and(|bytes| matches!(request_line(bytes), Line::Yes(_)))
+    /// Whether a request begins with this piece although the framing was lost; then the direction is at a boundary.
+    fn request_resumes(&mut self, piece: &Piece<'_>, out: &mut Outlet<'_>) -> bool {
+        let starts = |bytes| matches!(request_line(bytes), Line::Yes(line) if line.is_usual());
+        // What moved before the last answer ended is the rest of what was answered.
+        if piece.began < self.last_answer || !piece.bytes().is_some_and(starts) {
+            return false;
+        }
+        self.answer_without_end(out);
+        if self.answers.is_idle() {
+            self.stitch.finish_answered(out);
+        }
+        let resumes = self.stitch.may_resume(self.answers.is_idle());
+        if resumes {
+            self.requests = State::Boundary;
+        }
+        resumes
+    }
+
+    /// How many requests begin at least in a gap that lies somewhere in or after the current request: one if that has
+    /// had its answer, because then it had been sent.
+    fn need_after_gap(&mut self) -> usize {
+        let open = self.current.and_then(|id| self.stitch.exchange(id));
+        usize::from(open.is_none_or(|open| open.answered.is_some()))
     }
 
     /// Requests are lost here: the current one cannot be followed, at least `need` more were not seen.
     fn lose_requests(&mut self, need: usize, out: &mut Outlet<'_>) {
         self.requests = State::Lost;
-        self.request_complete(None, out);
+        self.request_lost();
         self.stitch.lose_requests(need);
         self.read_early(out);
     }
 
-    /// A request begins at `now`: answers that waited too long for one are not its own; one that was being read with
-    /// its framing lost has ended, because the client asks again.
+    /// A request begins at `now`: answers that waited too long for one are not its own.
     fn answers_before(&mut self, now: Nanos, out: &mut Outlet<'_>) {
         if self.early.is_overdue(now) {
             self.early_is_late(out);
         }
-        if let State::Body(body) = &self.answers
-            && body.is_lost()
-            && !self.stitch.more_wait()
+        self.answer_without_end(out);
+    }
+
+    /// An answer whose framing was lost has ended, because the client asks again.
+    fn answer_without_end(&mut self, out: &mut Outlet<'_>) {
+        if matches!(&self.answers, State::Body(body) if body.is_lost()) && !self.stitch.more_wait()
         {
-            self.stitch.lose_answers(out);
-            self.answers = State::Lost;
+            self.lose_answers(out);
         }
     }
 }

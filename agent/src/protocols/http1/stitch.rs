@@ -72,6 +72,13 @@ impl Stitch {
         Self { queue: VecDeque::from([Entry::Lost(before)]), ..Self::default() }
     }
 
+    /// For a connection that begins with a loss, of so many requests at least.
+    pub(super) fn after_loss(requests: usize) -> Self {
+        let mut stitch = Self::default();
+        stitch.lose_requests(requests);
+        stitch
+    }
+
     /// Whose the next answer is.
     pub(super) fn next(&self) -> Next<'_> {
         match self.queue.front() {
@@ -176,6 +183,13 @@ impl Stitch {
             }
             Some(Entry::Lost(lost)) => lost.passed += 1,
             None => {}
+        }
+    }
+
+    /// An exchange whose answer is complete is told, whatever is missing of its request.
+    pub(super) fn finish_answered(&mut self, out: &mut Outlet<'_>) {
+        if self.front().is_some_and(|open| open.answered.is_some()) {
+            self.finish_front(out);
         }
     }
 
