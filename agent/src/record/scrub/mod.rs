@@ -34,6 +34,9 @@ const MOST_CONNECTIONS: usize = 65_536;
 /// Requests on one connection that wait for an answer; deeper pipelines do not exist.
 const MOST_ASKED: usize = 256;
 
+/// An answer may be recorded before its request by so long, ns: two threads of a client.
+const EARLY: u64 = 100_000_000;
+
 /// The state of all connections.
 #[derive(Debug, Default)]
 pub(super) struct Scrubber {
@@ -51,7 +54,13 @@ struct Connection {
 
 /// What the framing of an answer depends on: requests in the order they were sent.
 #[derive(Debug, Default)]
-struct Asked(VecDeque<Request>);
+struct Asked {
+    waiting: VecDeque<Request>,
+    /// Answers that came when no request waited.
+    early: u32,
+    /// When the last of those came, ns.
+    early_at: u64,
+}
 
 /// A request, as far as its answer's framing depends on it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -66,19 +75,28 @@ enum Request {
 }
 
 impl Asked {
-    fn push(&mut self, request: Request) {
-        if self.0.len() == MOST_ASKED {
-            self.0.clear();
+    fn push(&mut self, request: Request, time: u64) {
+        if self.early > 0 {
+            self.early -= 1;
+            if time < self.early_at.saturating_add(EARLY) {
+                return;
+            }
+            self.early = 0;
         }
-        self.0.push_back(request);
+        if self.waiting.len() == MOST_ASKED {
+            self.waiting.clear();
+        }
+        self.waiting.push_back(request);
     }
 
-    fn answered(&mut self) -> Request {
-        self.0.pop_front().unwrap_or_default()
-    }
-
-    fn next(&self) -> Request {
-        self.0.front().copied().unwrap_or_default()
+    /// The request of the answer that has come, if it is known.
+    fn answered(&mut self, time: u64) -> Option<Request> {
+        let request = self.waiting.pop_front();
+        if request.is_none() {
+            self.early = self.early.saturating_add(1);
+            self.early_at = time;
+        }
+        request
     }
 }
 
