@@ -30,12 +30,12 @@ impl Chunks {
     pub(super) const START: Self = Self::Size { size: 0, digits: 0, extension: false };
 
     /// Reads on, hiding in place; says how many bytes it took.
-    pub(super) fn read(&mut self, bytes: &mut [u8]) -> (usize, End) {
+    pub(super) fn read(&mut self, bytes: &mut [u8], uncertain: bool) -> (usize, End) {
         let mut at = 0;
         while at < bytes.len() {
             if let Self::Data(left) = self {
                 let here = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len() - at);
-                bytes[at..at + here].fill(HIDDEN);
+                hide(&mut bytes[at..at + here], uncertain);
                 at += here;
                 *left -= here as u64;
                 if *left == 0 {
@@ -114,14 +114,19 @@ const WINDOW: usize = 128;
 /// recognised by stays: line ends, the digit of the last chunk's size, and what makes a trailer one. `window` holds
 /// the last bytes of what came before without a hole.
 pub(super) fn hide_lost(bytes: &mut [u8], window: &mut Vec<u8>) -> bool {
-    for byte in &mut *bytes {
-        if !matches!(*byte, b'\r' | b'\n' | b'0' | b':' | b' ') {
-            *byte = HIDDEN;
-        }
-    }
+    hide(bytes, true);
     window.extend_from_slice(&bytes[bytes.len().saturating_sub(WINDOW)..]);
     window.drain(..window.len().saturating_sub(WINDOW));
     ends_chunks(window)
+}
+
+/// Hides bytes of a body: all, or all that an end cannot be recognised by.
+pub(super) fn hide(bytes: &mut [u8], uncertain: bool) {
+    for byte in bytes {
+        if !uncertain || !matches!(*byte, b'\r' | b'\n' | b'0' | b':' | b' ') {
+            *byte = HIDDEN;
+        }
+    }
 }
 
 /// CRLF, the last chunk, trailers, CRLF.

@@ -6,6 +6,7 @@
 //! | state | bytes | left when |
 //! |---|---|---|
 //! | unknown | zeroed | a stretch begins with a start line |
+//! | garbled | zeroed | always, to unknown |
 //! | start | — | a start line: head; anything else: unknown |
 //! | head | as [`Head`] says | blank line: body or start |
 //! | counted | hidden | all have come: start |
@@ -18,30 +19,9 @@
 
 use abi::{DataHeader, NoData};
 
-use super::chunks::{self, Chunks, hide_lost};
+use super::chunks::{self, Chunks, hide, hide_lost};
 use super::head::{self, Coding, Facts, Head, Length};
-use super::{Asked, HIDDEN, Request};
-
-/// Methods by which a start line is known before its end has been seen (RFC 9110 §9, RFC 5789, WebDAV).
-const METHODS: [&[u8]; 17] = [
-    b"GET",
-    b"HEAD",
-    b"POST",
-    b"PUT",
-    b"DELETE",
-    b"CONNECT",
-    b"OPTIONS",
-    b"TRACE",
-    b"PATCH",
-    b"QUERY",
-    b"PROPFIND",
-    b"PROPPATCH",
-    b"MKCOL",
-    b"COPY",
-    b"MOVE",
-    b"LOCK",
-    b"REPORT",
-];
+use super::{Asked, Request, start_line};
 
 /// A direction.
 #[derive(Debug, Default)]
@@ -52,12 +32,17 @@ pub(super) struct Stream {
     /// The state is a body of which nothing has come, and a start line may come in its place: nobody knows whether
     /// it was the answer to a HEAD, or the request waits for a `100 (Continue)` that may be refused.
     may_be_none: bool,
+    /// The framing was lost once: where bodies are may be told otherwise by the reader. What it could find an end by
+    /// stays in all that follow.
+    uncertain: bool,
 }
 
 #[derive(Debug, Default)]
 enum State {
     #[default]
     Unknown,
+    /// Unknown, and the last stretch may have been the beginning of a start line: what follows it is no message.
+    Garbled,
     Start,
     Head(Box<Head>),
     Counted(u64),
@@ -70,47 +55,66 @@ enum State {
 impl Stream {
     /// Takes one data event and hides what must be hidden of its bytes.
     pub(super) fn event(&mut self, header: &DataHeader, bytes: &mut [u8], asked: &mut Asked) {
-        if self.expected != Some(header.position) {
+        if self.expected.is_some_and(|expected| expected != header.position) {
             self.state = State::Unknown;
+            asked.lose();
         }
         self.expected = Some(header.position.wrapping_add(u64::from(header.len)));
         let head = (header.head as usize).min(bytes.len());
         let missing = u64::from(header.len).saturating_sub(bytes.len() as u64);
         let (first, last) = bytes.split_at_mut(head);
-        self.read(first, header.time, asked);
+        self.read(first, header, asked);
         if missing > 0 {
             self.skip(missing, header.no_data != NoData::Nothing as u8);
+            if matches!(self.state, State::Unknown | State::Lost(_)) {
+                asked.lose();
+            }
         }
-        self.read(last, header.time, asked);
+        self.read(last, header, asked);
     }
 
     /// Reads a stretch.
-    fn read(&mut self, bytes: &mut [u8], time: u64, asked: &mut Asked) {
+    fn read(&mut self, bytes: &mut [u8], header: &DataHeader, asked: &mut Asked) {
         let may_start = match &self.state {
             State::Unknown | State::Lost(_) => true,
-            State::Counted(_) | State::Chunked(_) => self.may_be_none,
-            State::Start | State::Head(_) | State::UntilEnd => false,
+            State::Counted(_) | State::Chunked(_) | State::UntilEnd => self.may_be_none,
+            State::Start | State::Head(_) | State::Garbled => false,
         };
-        if may_start && is_start(bytes) {
+        if may_start && asked.is_start(header.direction, bytes) {
             self.state = State::Start;
         }
+        self.uncertain |= matches!(self.state, State::Lost(_));
         let mut rest = bytes;
         while !rest.is_empty() {
-            let used = self.read_some(rest, time, asked);
+            let used = self.read_some(rest, header, asked);
             rest = &mut rest[used..];
         }
     }
 
     /// Reads on within one state. 0 only when the state has changed to one that goes on.
-    fn read_some(&mut self, bytes: &mut [u8], time: u64, asked: &mut Asked) -> usize {
+    fn read_some(&mut self, bytes: &mut [u8], header: &DataHeader, asked: &mut Asked) -> usize {
         match &mut self.state {
             // RFC 9112 §2.2: line ends before a message are ignored.
             State::Start if matches!(bytes[0], b'\r' | b'\n') => 1,
-            State::Start if is_start(bytes) => {
+            State::Start if asked.is_start(header.direction, bytes) => {
+                asked.begins(header.direction, bytes);
                 self.state = State::Head(Box::default());
                 0
             }
-            State::Start | State::Unknown => {
+            State::Start => {
+                self.state = State::Unknown;
+                asked.lose();
+                0
+            }
+            State::Unknown => {
+                asked.lose();
+                if start_line::may_begin(bytes) {
+                    self.state = State::Garbled;
+                }
+                bytes.fill(0);
+                bytes.len()
+            }
+            State::Garbled => {
                 self.state = State::Unknown;
                 bytes.fill(0);
                 bytes.len()
@@ -119,7 +123,7 @@ impl Stream {
                 let (used, end) = head.read(bytes);
                 match end {
                     head::End::NotYet => {}
-                    head::End::Complete(facts) => self.body(&facts, time, asked),
+                    head::End::Complete(facts) => self.body(&facts, header.time, asked),
                     head::End::Broken => self.state = State::Unknown,
                 }
                 used
@@ -127,7 +131,7 @@ impl Stream {
             State::Counted(left) => {
                 self.may_be_none = false;
                 let here = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len());
-                bytes[..here].fill(HIDDEN);
+                hide(&mut bytes[..here], self.uncertain);
                 *left -= here as u64;
                 if *left == 0 {
                     self.state = State::Start;
@@ -136,7 +140,7 @@ impl Stream {
             }
             State::Chunked(chunks) => {
                 self.may_be_none = false;
-                let (used, end) = chunks.read(bytes);
+                let (used, end) = chunks.read(bytes, self.uncertain);
                 match end {
                     chunks::End::NotYet => {}
                     chunks::End::Complete => self.state = State::Start,
@@ -151,7 +155,8 @@ impl Stream {
                 bytes.len()
             }
             State::UntilEnd => {
-                bytes.fill(HIDDEN);
+                self.may_be_none = false;
+                hide(bytes, self.uncertain);
                 bytes.len()
             }
         }
@@ -186,7 +191,10 @@ impl Stream {
             (State::Start, false)
         } else {
             let request = asked.answered(time);
-            (answer_body(facts, request.unwrap_or_default()), request.is_none())
+            (
+                answer_body(facts, request.unwrap_or_default()),
+                request.is_none() && facts.status != 101,
+            )
         };
         self.state = state;
         self.may_be_none = may_be_none;
@@ -216,75 +224,5 @@ fn answer_body(facts: &Facts, request: Request) -> State {
         (Coding::Other, _) | (_, Length::Invalid | Length::Absent) => State::UntilEnd,
         (_, Length::Of(0)) => State::Start,
         (_, Length::Of(length)) => State::Counted(length),
-    }
-}
-
-/// These bytes begin with the start line of an HTTP/1 message, as far as they go. Another protocol's first words,
-/// such as `AUTH secret`, must not pass: a line that is not whole passes only with a known method.
-fn is_start(bytes: &[u8]) -> bool {
-    let Some(end) = bytes.iter().position(|&b| b == b'\n') else {
-        return begins_start(bytes);
-    };
-    let line = bytes[..end].strip_suffix(b"\r").unwrap_or(&bytes[..end]);
-    if let Some(rest) = version(line) {
-        let (status, after) = rest.split_at(rest.len().min(4));
-        return status.starts_with(b" ")
-            && status.len() == 4
-            && matches!(status[1], b'1'..=b'9')
-            && status[1..].iter().all(u8::is_ascii_digit)
-            && matches!(after, [] | [b' ', ..]);
-    }
-    let mut parts = line.split(|&b| b == b' ');
-    let (Some(method), Some(target), Some(last), None) =
-        (parts.next(), parts.next(), parts.next(), parts.next())
-    else {
-        return false;
-    };
-    is_method(method) && is_target(method, target) && version(last).is_some_and(<[u8]>::is_empty)
-}
-
-/// The same of a line whose end has not come.
-fn begins_start(line: &[u8]) -> bool {
-    const VERSION: &[u8] = b"HTTP/1.";
-    if line.is_empty() || VERSION.starts_with(line) || line.starts_with(VERSION) {
-        return !line.is_empty();
-    }
-    let word = line.iter().position(|&b| b == b' ').unwrap_or(line.len());
-    let (method, rest) = line.split_at(word);
-    match rest {
-        [] => METHODS.iter().any(|m| m.starts_with(method)),
-        [_] => METHODS.contains(&method),
-        [_, target @ ..] => {
-            let target = target.split(|&b| b == b' ').next().unwrap_or_default();
-            METHODS.contains(&method) && is_target(method, target)
-        }
-    }
-}
-
-/// What follows `HTTP/1.0` or `HTTP/1.1`.
-fn version(bytes: &[u8]) -> Option<&[u8]> {
-    let rest = bytes.strip_prefix(b"HTTP/1.")?;
-    rest.strip_prefix(b"0").or_else(|| rest.strip_prefix(b"1"))
-}
-
-/// Capitals, and what registered methods have between them.
-fn is_method(word: &[u8]) -> bool {
-    let letter = |b: &u8| b.is_ascii_uppercase() || matches!(b, b'-' | b'_');
-    (1..=24).contains(&word.len()) && word.iter().all(letter)
-}
-
-/// One of the four forms of a target (RFC 9112 §3.2), or the beginning of one.
-fn is_target(method: &[u8], target: &[u8]) -> bool {
-    match target {
-        [b'/', ..] | [b'*'] => true,
-        _ if method == b"CONNECT" => {
-            matches!(target, [first, ..] if first.is_ascii_alphanumeric() || *first == b'[')
-        }
-        [first, ..] if first.is_ascii_alphabetic() => {
-            let scheme = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.');
-            let end = target.iter().position(|b| !scheme(b)).unwrap_or(target.len());
-            target[end..].starts_with(b"://") || b"://".starts_with(&target[end..])
-        }
-        _ => false,
     }
 }

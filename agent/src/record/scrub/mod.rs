@@ -8,7 +8,8 @@
 //!
 //! Limits, known: a secret in a path or in a header of an innocent name stays; so does user information of a URL that
 //! two calls cut in the middle. A start line with an unknown method that two calls cut is hidden, and a replay
-//! lacks its span. A body whose framing the kernel lost may begin a call with the text of a message head, which is
+//! lacks its span; so is what comes when the calls of one direction are recorded in another order than their bytes.
+//! Messages that contradict themselves about their length may replay otherwise. A body whose framing the kernel lost may begin a call with the text of a message head, which is
 //! then kept, as the reader of the live stream would have taken it for one.
 
 mod chunks;
@@ -16,6 +17,7 @@ mod direction;
 mod facts;
 mod head;
 mod names;
+mod start_line;
 
 use std::collections::{HashMap, VecDeque};
 
@@ -52,9 +54,12 @@ struct Connection {
     asked: Asked,
 }
 
-/// What the framing of an answer depends on: requests in the order they were sent.
+/// What the two directions need to know of each other.
 #[derive(Debug, Default)]
 struct Asked {
+    /// Which way requests go (a [`Direction`]), since the first start line.
+    requests_go: Option<u8>,
+    /// Requests without an answer, in the order they were sent.
     waiting: VecDeque<Request>,
     /// Answers that came when no request waited.
     early: u32,
@@ -75,6 +80,28 @@ enum Request {
 }
 
 impl Asked {
+    /// A message of the kind that goes this way begins with `bytes`.
+    fn is_start(&self, direction: u8, bytes: &[u8]) -> bool {
+        let fits = match (self.requests_go, start_line::is_answer(bytes)) {
+            (Some(requests), Some(is_answer)) => (requests == direction) != is_answer,
+            _ => true,
+        };
+        fits && start_line::is_start(bytes)
+    }
+
+    /// One does.
+    fn begins(&mut self, direction: u8, bytes: &[u8]) {
+        if let Some(is_answer) = start_line::is_answer(bytes) {
+            self.requests_go.get_or_insert(direction ^ u8::from(is_answer));
+        }
+    }
+
+    /// A message may have been missed: who answers whom is not known any more.
+    fn lose(&mut self) {
+        self.waiting.clear();
+        self.early = 0;
+    }
+
     fn push(&mut self, request: Request, time: u64) {
         if self.early > 0 {
             self.early -= 1;

@@ -137,6 +137,14 @@ fn the_middle_of_a_body_is_zeros_until_a_call_begins_a_message() {
 }
 
 #[test]
+fn a_cut_start_line_of_an_unknown_method_never_becomes_another() {
+    let mut talk = Talk::default();
+    assert_eq!(talk.asks("B"), "\0");
+    assert_eq!(talk.asks("REW /pot HTTP/1.1\r\n\r\n"), "\0".repeat(21));
+    assert_eq!(talk.asks("BREW /pot HTTP/1.1\r\n\r\n"), "BREW /pot HTTP/1.1\r\n\r\n");
+}
+
+#[test]
 fn bytes_left_out_move_a_body_on() {
     use Direction::Received;
     let mut talk = Talk::default();
