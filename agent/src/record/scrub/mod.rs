@@ -89,9 +89,11 @@ impl Asked {
         fits && start_line::is_start(bytes)
     }
 
-    /// One does.
+    /// One does. A line that is not whole may turn out to be none, so it decides nothing.
     fn begins(&mut self, direction: u8, bytes: &[u8]) {
-        if let Some(is_answer) = start_line::is_answer(bytes) {
+        if bytes.contains(&b'\n')
+            && let Some(is_answer) = start_line::is_answer(bytes)
+        {
             self.requests_go.get_or_insert(direction ^ u8::from(is_answer));
         }
     }
