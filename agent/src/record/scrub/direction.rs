@@ -32,7 +32,7 @@ pub(super) struct Stream {
     /// The state is a body of which nothing has come, and a start line may come in its place: nobody knows whether
     /// it was the answer to a HEAD, or the request waits for a `100 (Continue)` that may be refused.
     may_be_none: bool,
-    /// The framing was lost once: where bodies are may be told otherwise by the reader. What it could find an end by
+    /// The framing was lost or doubtful once: where bodies are may be told otherwise by the reader. What it could find an end by
     /// stays in all that follow.
     uncertain: bool,
 }
@@ -97,7 +97,9 @@ impl Stream {
             // RFC 9112 §2.2: line ends before a message are ignored.
             State::Start if matches!(bytes[0], b'\r' | b'\n') => 1,
             State::Start if asked.is_start(header.direction, bytes) => {
-                asked.begins(header.direction, bytes);
+                if bytes.contains(&b'\n') {
+                    asked.is_known(header.direction, start_line::is_answer(bytes) == Some(true));
+                }
                 self.state = State::Head(Box::default());
                 0
             }
@@ -123,7 +125,10 @@ impl Stream {
                 let (used, end) = head.read(bytes);
                 match end {
                     head::End::NotYet => {}
-                    head::End::Complete(facts) => self.body(&facts, header.time, asked),
+                    head::End::Complete(facts) => {
+                        asked.is_known(header.direction, facts.status != 0);
+                        self.body(&facts, header.time, asked);
+                    }
                     head::End::Broken => self.state = State::Unknown,
                 }
                 used
@@ -198,6 +203,7 @@ impl Stream {
         };
         self.state = state;
         self.may_be_none = may_be_none;
+        self.uncertain |= may_be_none;
     }
 }
 

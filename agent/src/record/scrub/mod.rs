@@ -57,7 +57,7 @@ struct Connection {
 /// What the two directions need to know of each other.
 #[derive(Debug, Default)]
 struct Asked {
-    /// Which way requests go (a [`Direction`]), since the first start line.
+    /// Which way requests go (a [`Direction`]), since the first whole start line.
     requests_go: Option<u8>,
     /// Requests without an answer, in the order they were sent.
     waiting: VecDeque<Request>,
@@ -89,13 +89,9 @@ impl Asked {
         fits && start_line::is_start(bytes)
     }
 
-    /// One does. A line that is not whole may turn out to be none, so it decides nothing.
-    fn begins(&mut self, direction: u8, bytes: &[u8]) {
-        if bytes.contains(&b'\n')
-            && let Some(is_answer) = start_line::is_answer(bytes)
-        {
-            self.requests_go.get_or_insert(direction ^ u8::from(is_answer));
-        }
+    /// A whole start line has gone this way.
+    fn is_known(&mut self, direction: u8, is_answer: bool) {
+        self.requests_go.get_or_insert(direction ^ u8::from(is_answer));
     }
 
     /// A message may have been missed: who answers whom is not known any more.
