@@ -15,6 +15,8 @@ use spanwire::status::{
     Counters, LiveError, Meaning, SUBCOMMAND, StartError, StatusChild, live, serve,
 };
 
+type Test = fn(&Path);
+
 /// Argument by which this program plays an agent.
 const AGENT: &str = "agent";
 
@@ -31,7 +33,7 @@ fn main() -> ExitCode {
     if std::env::args().nth(1).as_deref() == Some(AGENT) {
         agent(Path::new(&std::env::args().nth(2).expect("a directory")));
     }
-    let tests: [(&str, fn(&Path)); 5] = [
+    let tests: [(&str, Test); 5] = [
         ("no agent is a clear sentence", no_agent_is_a_clear_sentence),
         ("a client with the token is told the newest numbers", the_newest_numbers_are_told),
         ("strangers are told nothing", strangers_are_told_nothing),

@@ -29,4 +29,6 @@ pub use writer::{Writer, Written};
 const _: () = assert!(cfg!(target_endian = "little"), "recordings are little-endian");
 
 #[cfg(test)]
+mod replay_tests;
+#[cfg(test)]
 mod tests;

@@ -9,8 +9,8 @@ pub(super) enum Chunks {
     Size { size: u64, digits: u8, extension: bool },
     /// So many bytes of data are to come.
     Data(u64),
-    /// The line end after data.
-    DataEnd,
+    /// The line end after data: so many bytes of it are to come.
+    DataEnd(u8),
     /// After the last chunk; the line has had bytes other than CR.
     Trailer { line_empty: bool },
 }
@@ -30,16 +30,16 @@ impl Chunks {
     pub(super) const START: Self = Self::Size { size: 0, digits: 0, extension: false };
 
     /// Reads on, hiding in place; says how many bytes it took.
-    pub(super) fn read(&mut self, bytes: &mut [u8]) -> (usize, End) {
+    pub(super) fn read(&mut self, bytes: &mut [u8], uncertain: bool) -> (usize, End) {
         let mut at = 0;
         while at < bytes.len() {
             if let Self::Data(left) = self {
                 let here = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len() - at);
-                bytes[at..at + here].fill(HIDDEN);
+                hide(&mut bytes[at..at + here], uncertain);
                 at += here;
                 *left -= here as u64;
                 if *left == 0 {
-                    *self = Self::DataEnd;
+                    *self = Self::DataEnd(2);
                 }
                 continue;
             }
@@ -57,21 +57,23 @@ impl Chunks {
             (Self::Size { digits: 0, .. }, b'\n') => return End::Broken,
             (Self::Size { size: 0, .. }, b'\n') => *self = Self::Trailer { line_empty: true },
             (Self::Size { size, .. }, b'\n') => *self = Self::Data(size),
-            (Self::Size { .. }, b'\r') => {}
+            (Self::Size { extension: true, .. }, b'\r') => {}
             (Self::Size { extension: true, .. }, _) => *byte = HIDDEN,
-            (Self::Size { size, digits, .. }, b';' | b' ' | b'\t') => {
+            (Self::Size { digits: 0, .. }, b';' | b' ' | b'\t' | b'\r') => return End::Broken,
+            (Self::Size { size, digits, .. }, b';' | b' ' | b'\t' | b'\r') => {
                 *self = Self::Size { size, digits, extension: true };
             }
             (Self::Size { size, digits, .. }, digit) => match char::from(digit).to_digit(16) {
-                Some(value) if digits < 16 => {
+                // 15 digits: more than any connection moves.
+                Some(value) if digits < 15 => {
                     let size = (size << 4) | u64::from(value);
                     *self = Self::Size { size, digits: digits + 1, extension: false };
                 }
                 _ => return End::Broken,
             },
-            (Self::DataEnd, b'\r') => {}
-            (Self::DataEnd, b'\n') => *self = Self::START,
-            (Self::DataEnd, _) => return End::Broken,
+            (Self::DataEnd(2), b'\r') => *self = Self::DataEnd(1),
+            (Self::DataEnd(_), b'\n') => *self = Self::START,
+            (Self::DataEnd(_), _) => return End::Broken,
             (Self::Trailer { line_empty: true }, b'\n') => return End::Complete,
             (Self::Trailer { .. }, b'\n') => *self = Self::Trailer { line_empty: true },
             (Self::Trailer { .. }, b'\r') => {}
@@ -86,34 +88,55 @@ impl Chunks {
     }
 
     /// So many bytes passed that are not here. False: where the next chunk begins is lost.
-    pub(super) const fn skip(&mut self, bytes: u64) -> bool {
-        match *self {
-            Self::Data(left) if bytes < left => {
-                *self = Self::Data(left - bytes);
-                true
-            }
-            Self::Data(left) if bytes == left => {
-                *self = Self::DataEnd;
-                true
-            }
-            _ => false,
+    pub(super) fn skip(&mut self, mut bytes: u64) -> bool {
+        if let Self::Data(left) = *self {
+            let here = left.min(bytes);
+            bytes -= here;
+            *self = if left == here { Self::DataEnd(2) } else { Self::Data(left - here) };
+        }
+        if let Self::DataEnd(left) = *self {
+            let here = bytes.min(u64::from(left));
+            bytes -= here;
+            *self = match u64::from(left) - here {
+                0 => Self::START,
+                1 => Self::DataEnd(1),
+                _ => Self::DataEnd(2),
+            };
+        }
+        bytes == 0
+    }
+}
+
+/// How far back from the end of a call the last chunk may begin.
+const WINDOW: usize = 128;
+
+/// Hides a stretch of a chunked body whose framing was lost, and says whether it ends the body. What the end can be
+/// recognised by stays: line ends, the digit of the last chunk's size, and what makes a trailer one. `window` holds
+/// the last bytes of what came before without a hole.
+pub(super) fn hide_lost(bytes: &mut [u8], window: &mut Vec<u8>) -> bool {
+    hide(bytes, true);
+    window.extend_from_slice(&bytes[bytes.len().saturating_sub(WINDOW)..]);
+    window.drain(..window.len().saturating_sub(WINDOW));
+    ends_chunks(window)
+}
+
+/// Hides bytes of a body: all, or all that an end cannot be recognised by.
+pub(super) fn hide(bytes: &mut [u8], uncertain: bool) {
+    for byte in bytes {
+        if !uncertain || !matches!(*byte, b'\r' | b'\n' | b'0' | b':' | b' ') {
+            *byte = HIDDEN;
         }
     }
 }
 
-/// Hides a stretch of a chunked body whose framing was lost. What a reader can find the framing again by stays: line
-/// ends, the digit of the last chunk's size, and a chunk size where a call begins.
-pub(super) fn hide_lost(bytes: &mut [u8], call_begins: bool) {
-    let mut kept = 0;
-    if call_begins {
-        let digits = bytes.iter().take_while(|b| b.is_ascii_hexdigit()).count();
-        if (1..=8).contains(&digits) && bytes[digits..].starts_with(b"\r\n") {
-            kept = digits;
-        }
-    }
-    for byte in &mut bytes[kept..] {
-        if !matches!(*byte, b'\r' | b'\n' | b'0') {
-            *byte = HIDDEN;
-        }
-    }
+/// CRLF, the last chunk, trailers, CRLF.
+fn ends_chunks(bytes: &[u8]) -> bool {
+    const LAST: &[u8] = b"\r\n0\r\n";
+    let Some(start) = bytes.windows(LAST.len()).rposition(|w| w == LAST) else { return false };
+    let Some(trailers) = bytes[start + LAST.len()..].strip_suffix(b"\r\n") else { return false };
+    trailers.is_empty()
+        || (trailers.ends_with(b"\r\n")
+            && trailers[..trailers.len() - 2]
+                .split(|&b| b == b'\n')
+                .all(|line| line.iter().position(|&b| b == b':').is_some_and(|at| at > 0)))
 }

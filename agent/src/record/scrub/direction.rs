@@ -1,43 +1,27 @@
 //! One direction of one connection: where in its messages it is, and so what of its bytes to hide.
 //!
+//! Follows the rules by which `protocols::http1` reads the live stream, so that it finds in the scrubbed bytes what it
+//! found in the true ones. A stretch is the bytes of one call without a hole.
+//!
 //! | state | bytes | left when |
 //! |---|---|---|
-//! | unknown | zeroed | a call begins with a start line |
+//! | unknown | zeroed | a stretch begins with a start line |
+//! | garbled | zeroed | always, to unknown |
 //! | start | — | a start line: head; anything else: unknown |
-//! | head | as [`Head`] says | blank line: body or start; not a head: unknown |
+//! | head | as [`Head`] says | blank line: body or start |
 //! | counted | hidden | all have come: start |
-//! | chunked | as [`Chunks`] says | last chunk: start; framing lost: lost chunks |
-//! | lost chunks | as [`hide_lost`] says | the last chunk ends a call: start |
-//! | until end | hidden | never, but for a call that the kernel and we take for a start |
+//! | chunked | as [`Chunks`] says | last chunk: start; framing lost: lost |
+//! | lost | as [`hide_lost`] says | the last chunk ends a stretch, or a start line begins one: start |
+//! | until end | hidden | never |
 //!
-//! Bytes that are missing move a counted or chunked body on; anywhere else they lead to unknown.
+//! Bytes that are missing move a counted or chunked body on; elsewhere what follows is lost or unknown.
+#![forbid(unsafe_code)]
 
-use abi::{DataHeader, data_flag};
+use abi::{DataHeader, NoData};
 
-use super::chunks::{self, Chunks, hide_lost};
-use super::head::{self, Facts, Head, is_token};
-use super::{Asked, HIDDEN, Request};
-
-/// Methods by which a start line is known before its end has been seen (RFC 9110 §9, RFC 5789, WebDAV).
-const METHODS: [&[u8]; 17] = [
-    b"GET",
-    b"HEAD",
-    b"POST",
-    b"PUT",
-    b"DELETE",
-    b"CONNECT",
-    b"OPTIONS",
-    b"TRACE",
-    b"PATCH",
-    b"QUERY",
-    b"PROPFIND",
-    b"PROPPATCH",
-    b"MKCOL",
-    b"COPY",
-    b"MOVE",
-    b"LOCK",
-    b"REPORT",
-];
+use super::chunks::{self, Chunks, hide, hide_lost};
+use super::head::{self, Coding, Facts, Head, Length};
+use super::{Asked, Request, start_line};
 
 /// A direction.
 #[derive(Debug, Default)]
@@ -45,96 +29,114 @@ pub(super) struct Stream {
     /// Position of the byte after the last that is known of.
     expected: Option<u64>,
     state: State,
+    /// The state is a body of which nothing has come, and a start line may come in its place: nobody knows whether
+    /// it was the answer to a HEAD, or the request waits for a `100 (Continue)` that may be refused.
+    may_be_none: bool,
+    /// The framing was lost or doubtful once: where bodies are may be told otherwise by the reader. What it could find an end by
+    /// stays in all that follow.
+    uncertain: bool,
 }
 
 #[derive(Debug, Default)]
 enum State {
     #[default]
     Unknown,
+    /// Unknown, and the last stretch may have been the beginning of a start line: what follows it is no message.
+    Garbled,
     Start,
     Head(Box<Head>),
     Counted(u64),
     Chunked(Chunks),
-    LostChunks,
+    /// With the last bytes before, see [`hide_lost`].
+    Lost(Vec<u8>),
     UntilEnd,
 }
 
 impl Stream {
     /// Takes one data event and hides what must be hidden of its bytes.
     pub(super) fn event(&mut self, header: &DataHeader, bytes: &mut [u8], asked: &mut Asked) {
-        if self.expected != Some(header.position) {
+        if self.expected.is_some_and(|expected| expected != header.position) {
             self.state = State::Unknown;
+            asked.lose();
         }
         self.expected = Some(header.position.wrapping_add(u64::from(header.len)));
         let head = (header.head as usize).min(bytes.len());
         let missing = u64::from(header.len).saturating_sub(bytes.len() as u64);
         let (first, last) = bytes.split_at_mut(head);
-        let in_body = matches!(
-            self.state,
-            State::Counted(_) | State::Chunked(_) | State::LostChunks | State::UntilEnd
-        );
-        if in_body && header.flags & data_flag::STARTS != 0 && is_start(first) {
-            self.state = State::Start;
-        }
-        self.read(first, true, asked);
+        self.read(first, header, asked);
         if missing > 0 {
-            self.skip(missing);
+            self.skip(missing, header.no_data != NoData::Nothing as u8);
+            if matches!(self.state, State::Unknown | State::Lost(_)) {
+                asked.lose();
+            }
         }
-        self.read(last, false, asked);
-        if matches!(self.state, State::LostChunks)
-            && ends_chunks(if last.is_empty() { first } else { last })
-        {
-            self.state = State::Start;
-        }
+        self.read(last, header, asked);
     }
 
-    fn read(&mut self, mut bytes: &mut [u8], mut call_begins: bool, asked: &mut Asked) {
-        while !bytes.is_empty() {
-            let used = self.read_some(bytes, call_begins, asked);
-            call_begins &= used == 0;
-            bytes = &mut bytes[used..];
+    /// Reads a stretch.
+    fn read(&mut self, bytes: &mut [u8], header: &DataHeader, asked: &mut Asked) {
+        let may_start = match &self.state {
+            State::Unknown | State::Lost(_) => true,
+            State::Counted(_) | State::Chunked(_) | State::UntilEnd => self.may_be_none,
+            State::Start | State::Head(_) | State::Garbled => false,
+        };
+        if may_start && asked.is_start(header.direction, bytes) {
+            self.state = State::Start;
+        }
+        self.uncertain |= matches!(self.state, State::Lost(_));
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let used = self.read_some(rest, header, asked);
+            rest = &mut rest[used..];
         }
     }
 
     /// Reads on within one state. 0 only when the state has changed to one that goes on.
-    fn read_some(&mut self, bytes: &mut [u8], call_begins: bool, asked: &mut Asked) -> usize {
+    fn read_some(&mut self, bytes: &mut [u8], header: &DataHeader, asked: &mut Asked) -> usize {
         match &mut self.state {
-            State::Unknown if call_begins && is_start(bytes) => {
+            // RFC 9112 §2.2: line ends before a message are ignored.
+            State::Start if matches!(bytes[0], b'\r' | b'\n') => 1,
+            State::Start if asked.is_start(header.direction, bytes) => {
+                if bytes.contains(&b'\n') {
+                    asked.is_known(header.direction, start_line::is_answer(bytes) == Some(true));
+                }
                 self.state = State::Head(Box::default());
                 0
             }
+            State::Start => {
+                self.state = State::Unknown;
+                asked.lose();
+                0
+            }
             State::Unknown => {
+                asked.lose();
+                if start_line::may_begin(bytes) {
+                    self.state = State::Garbled;
+                }
                 bytes.fill(0);
                 bytes.len()
             }
-            // RFC 9112 §2.2: line ends before a message are ignored.
-            State::Start if matches!(bytes[0], b'\r' | b'\n') => 1,
-            State::Start => {
-                self.state =
-                    if is_start(bytes) { State::Head(Box::default()) } else { State::Unknown };
-                // Not known to begin a call, unknown hides all of it.
-                if matches!(self.state, State::Unknown) {
-                    bytes.fill(0);
-                    return bytes.len();
-                }
-                0
+            State::Garbled => {
+                self.state = State::Unknown;
+                bytes.fill(0);
+                bytes.len()
             }
             State::Head(head) => {
                 let (used, end) = head.read(bytes);
                 match end {
                     head::End::NotYet => {}
-                    head::End::Complete(facts) => self.state = body(&facts, asked),
-                    head::End::Broken => {
-                        self.state = State::Unknown;
-                        bytes[used..].fill(0);
-                        return bytes.len();
+                    head::End::Complete(facts) => {
+                        asked.is_known(header.direction, facts.status != 0);
+                        self.body(&facts, header.time, asked);
                     }
+                    head::End::Broken => self.state = State::Unknown,
                 }
                 used
             }
             State::Counted(left) => {
+                self.may_be_none = false;
                 let here = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len());
-                bytes[..here].fill(HIDDEN);
+                hide(&mut bytes[..here], self.uncertain);
                 *left -= here as u64;
                 if *left == 0 {
                     self.state = State::Start;
@@ -142,106 +144,91 @@ impl Stream {
                 here
             }
             State::Chunked(chunks) => {
-                let (used, end) = chunks.read(bytes);
+                self.may_be_none = false;
+                let (used, end) = chunks.read(bytes, self.uncertain);
                 match end {
                     chunks::End::NotYet => {}
                     chunks::End::Complete => self.state = State::Start,
-                    chunks::End::Broken => self.state = State::LostChunks,
+                    chunks::End::Broken => self.state = State::Lost(Vec::new()),
                 }
                 used
             }
-            State::LostChunks => {
-                hide_lost(bytes, call_begins);
+            State::Lost(window) => {
+                if hide_lost(bytes, window) {
+                    self.state = State::Start;
+                }
                 bytes.len()
             }
             State::UntilEnd => {
-                bytes.fill(HIDDEN);
+                self.may_be_none = false;
+                hide(bytes, self.uncertain);
                 bytes.len()
             }
         }
     }
 
-    /// So many bytes passed that are not here.
-    fn skip(&mut self, bytes: u64) {
+    /// So many bytes passed that are not here: left out on purpose, or lost.
+    fn skip(&mut self, bytes: u64, lost: bool) {
+        self.may_be_none = false;
         match &mut self.state {
             State::Counted(left) if bytes < *left => *left -= bytes,
             State::Counted(left) if bytes == *left => self.state = State::Start,
             State::Chunked(chunks) => {
                 if !chunks.skip(bytes) {
-                    self.state = State::LostChunks;
+                    self.state = State::Lost(Vec::new());
                 }
             }
-            State::LostChunks | State::UntilEnd => {}
+            // The head so far counts, where its body ends is not known.
+            State::Head(_) if !lost => self.state = State::Lost(Vec::new()),
+            State::Lost(window) => window.clear(),
+            State::UntilEnd => {}
             _ => self.state = State::Unknown,
         }
     }
-}
 
-/// What follows a head (RFC 9112 §6.3).
-fn body(facts: &Facts, asked: &mut Asked) -> State {
-    let counted = |length| if length == 0 { State::Start } else { State::Counted(length) };
-    if facts.status == 0 {
-        asked.push(facts.request);
-        return match facts.length {
-            _ if facts.chunked => State::Chunked(Chunks::START),
-            Some(length) => counted(length),
-            None => State::Start,
+    /// What follows a head (RFC 9112 §6.3).
+    fn body(&mut self, facts: &Facts, time: u64, asked: &mut Asked) {
+        let (state, may_be_none) = if facts.status == 0 {
+            asked.push(facts.request, time);
+            (request_body(facts), facts.expects)
+        } else if (100..=199).contains(&facts.status) && facts.status != 101 {
+            // An answer before the answer.
+            (State::Start, false)
+        } else {
+            let request = asked.answered(time);
+            (
+                answer_body(facts, request.unwrap_or_default()),
+                request.is_none() && facts.status != 101,
+            )
         };
-    }
-    match (facts.status, asked.next()) {
-        (101, _) => {
-            asked.answered();
-            return State::UntilEnd;
-        }
-        // An answer before the answer.
-        (100..=199, _) => return State::Start,
-        (200..=299, Request::Connect) => {
-            asked.answered();
-            return State::UntilEnd;
-        }
-        (204 | 304, _) | (_, Request::Head) => {
-            asked.answered();
-            return State::Start;
-        }
-        _ => {
-            asked.answered();
-        }
-    }
-    match facts.length {
-        _ if facts.chunked => State::Chunked(Chunks::START),
-        Some(length) => counted(length),
-        None => State::UntilEnd,
+        self.state = state;
+        self.may_be_none = may_be_none;
+        self.uncertain |= may_be_none;
     }
 }
 
-/// These bytes begin with the start line of an HTTP/1 message, as far as they go. Another protocol's first words,
-/// such as `AUTH secret`, must not pass.
-fn is_start(bytes: &[u8]) -> bool {
-    const VERSION: &[u8] = b"HTTP/1.";
-    if bytes.starts_with(VERSION) || VERSION.starts_with(bytes) {
-        return !bytes.is_empty();
-    }
-    let line = bytes.split(|&b| b == b'\n').next().unwrap_or_default();
-    let whole = line.len() < bytes.len();
-    let word = line.iter().take_while(|&&b| is_token(b)).count();
-    let (word, rest) = line.split_at(word);
-    if whole {
-        // Three parts: method, target, version.
-        let mut parts = rest.trim_ascii_end().split(|&b| b == b' ').skip(1);
-        return !word.is_empty()
-            && parts.next().is_some_and(|target| !target.is_empty())
-            && parts.last().is_some_and(|version| version.starts_with(VERSION));
-    }
-    match rest {
-        [] => METHODS.iter().any(|m| m.starts_with(word)),
-        [b' '] => METHODS.contains(&word),
-        [b' ', b'/' | b'*' | b'h' | b'H', ..] => METHODS.contains(&word),
-        [b' ', ..] => word == b"CONNECT",
-        _ => false,
+fn request_body(facts: &Facts) -> State {
+    match (facts.coding, facts.length) {
+        (Coding::Chunked, _) => State::Chunked(Chunks::START),
+        (Coding::Other, _) | (_, Length::Invalid) => State::Lost(Vec::new()),
+        (_, Length::Of(0)) => State::Start,
+        // What follows belongs to the tunnel (RFC 9110 §9.3.6).
+        (_, Length::Of(_)) if facts.request == Request::Connect => State::Start,
+        (_, Length::Of(length)) => State::Counted(length),
+        (_, Length::Absent) if facts.truncated => State::Lost(Vec::new()),
+        (_, Length::Absent) => State::Start,
     }
 }
 
-/// The end of the last chunk without trailers.
-fn ends_chunks(bytes: &[u8]) -> bool {
-    bytes == b"0\r\n\r\n" || bytes.ends_with(b"\r\n0\r\n\r\n")
+fn answer_body(facts: &Facts, request: Request) -> State {
+    match (facts.coding, facts.length) {
+        _ if facts.status == 101 => State::UntilEnd,
+        _ if request == Request::Connect && (200..300).contains(&facts.status) => State::UntilEnd,
+        _ if matches!(facts.status, 204 | 304) || request == Request::Head => State::Start,
+        (Coding::Chunked, _) => State::Chunked(Chunks::START),
+        (_, Length::Absent) if facts.truncated => State::Lost(Vec::new()),
+        (Coding::Other, _) | (_, Length::Invalid | Length::Absent) => State::UntilEnd,
+        (_, Length::Of(0)) => State::Start,
+        (_, Length::Of(length)) => State::Counted(length),
+    }
 }

@@ -8,17 +8,21 @@ use super::{HIDDEN, Request};
 /// Longest method or version word; longer is not HTTP.
 const LONGEST_WORD: usize = 32;
 
+/// Longest value of a framing header that is looked at: more codings or lengths than anybody sends.
+const LONGEST_FRAMING: usize = 256;
+
+/// Bytes of a head that count; the reader of the live stream keeps no more.
+const HEAD_MAX: usize = 16 * 1024;
+
 /// A head being read.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Head {
     part: Part,
     /// The method, then the name of a header or of a query parameter: as much as matters.
     word: Vec<u8>,
-    request: Request,
-    /// 0: this is a request.
-    status: u16,
-    length: Option<u64>,
-    chunked: bool,
+    facts: Facts,
+    /// Bytes so far.
+    seen: usize,
 }
 
 /// Where in a head we are.
@@ -39,6 +43,10 @@ enum Part {
     BlankCr,
     /// Name of a header.
     Name,
+    /// Blanks after it, before the colon.
+    NameEnd,
+    /// A line that is no header: hidden.
+    Junk,
     /// Its value.
     Value(Value),
 }
@@ -50,10 +58,16 @@ enum Value {
     Plain(Url),
     /// Hidden, but for one blank before it.
     Secret { begun: bool },
-    /// Content-Length.
+    /// Kept, and looked at when its line ends.
+    Framing(Field),
+}
+
+/// A header that decides how long a body is.
+#[derive(Clone, Copy, Debug)]
+enum Field {
     Length,
-    /// Transfer-Encoding.
-    Encoding,
+    Coding,
+    Expect,
 }
 
 /// Where in something like a URL we are.
@@ -67,17 +81,41 @@ enum Url {
     Value { secret: bool },
 }
 
-/// A head at its end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What a head says of its body, and of the body of its answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Facts {
     /// What it asks, of a request.
     pub(super) request: Request,
     /// Of an answer; 0 of a request.
     pub(super) status: u16,
     /// Content-Length.
-    pub(super) length: Option<u64>,
-    /// The last transfer coding is chunked.
-    pub(super) chunked: bool,
+    pub(super) length: Length,
+    /// Transfer-Encoding.
+    pub(super) coding: Coding,
+    /// It asks for `100 (Continue)` before it sends its body.
+    pub(super) expects: bool,
+    /// It was longer than what is read of a head: what it does not say, it may have said.
+    pub(super) truncated: bool,
+}
+
+/// `Content-Length` (RFC 9110 §8.6).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Length {
+    #[default]
+    Absent,
+    Of(u64),
+    /// Not a number, or several that differ.
+    Invalid,
+}
+
+/// `Transfer-Encoding` (RFC 9112 §6.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Coding {
+    #[default]
+    Absent,
+    /// The final coding is chunked.
+    Chunked,
+    Other,
 }
 
 /// What reading on came to.
@@ -112,27 +150,20 @@ impl Head {
                 Step::Keep => {}
                 Step::Hide => bytes[at] = HIDDEN,
                 Step::Broken => return (at, End::Broken),
-                Step::Complete => return (at + 1, End::Complete(self.facts())),
+                Step::Complete => return (at + 1, End::Complete(self.facts)),
             }
         }
         (bytes.len(), End::NotYet)
     }
 
-    const fn facts(&self) -> Facts {
-        Facts {
-            request: self.request,
-            status: self.status,
-            length: self.length,
-            chunked: self.chunked,
-        }
-    }
-
     fn step(&mut self, byte: u8) -> Step {
+        self.seen = self.seen.saturating_add(1);
+        self.facts.truncated = self.seen > HEAD_MAX;
         match self.part {
             Part::Word => match byte {
                 b' ' if self.word.starts_with(b"HTTP/") => self.part = Part::Status,
                 b' ' => {
-                    self.request = match self.word.as_slice() {
+                    self.facts.request = match self.word.as_slice() {
                         b"HEAD" => Request::Head,
                         b"CONNECT" => Request::Connect,
                         _ => Request::Other,
@@ -144,8 +175,8 @@ impl Head {
                 _ => self.word.push(byte),
             },
             Part::Status => match byte {
-                b'0'..=b'9' if self.status < 1_000 => {
-                    self.status = self.status * 10 + u16::from(byte - b'0');
+                b'0'..=b'9' if self.facts.status < 1_000 => {
+                    self.facts.status = self.facts.status * 10 + u16::from(byte - b'0');
                 }
                 b' ' => self.part = Part::Rest,
                 b'\n' => self.part = Part::Line(Value::Plain(Url::Path)),
@@ -177,17 +208,30 @@ impl Head {
                     return self.step(byte);
                 }
             },
-            Part::BlankCr => {
-                return if byte == b'\n' { Step::Complete } else { Step::Broken };
+            Part::BlankCr if byte == b'\n' => return Step::Complete,
+            Part::BlankCr | Part::Junk => {
+                if byte == b'\n' {
+                    self.part = Part::Line(Value::Secret { begun: true });
+                } else {
+                    self.part = Part::Junk;
+                    return if byte == b'\r' { Step::Keep } else { Step::Hide };
+                }
             }
-            Part::Name => match byte {
+            Part::Name | Part::NameEnd => match byte {
                 b':' => {
                     self.part = Part::Value(self.value());
                     self.word.clear();
                 }
-                _ if !is_token(byte) => return Step::Broken,
+                b' ' | b'\t' => self.part = Part::NameEnd,
+                b'\n' => self.part = Part::Line(Value::Secret { begun: true }),
+                b'\r' => self.part = Part::Junk,
+                _ if matches!(self.part, Part::NameEnd) || !is_token(byte) => {
+                    self.part = Part::Junk;
+                    return Step::Hide;
+                }
                 _ if self.word.len() < LONGEST => self.word.push(byte.to_ascii_lowercase()),
-                _ => {}
+                // Longer than any known name: perhaps none.
+                _ => return Step::Hide,
             },
             Part::Value(value) => return self.in_value(value, byte),
         }
@@ -195,13 +239,11 @@ impl Head {
     }
 
     /// What to do with the value of the header whose name is in `word`.
-    fn value(&mut self) -> Value {
+    fn value(&self) -> Value {
         match self.word.as_slice() {
-            b"content-length" => {
-                self.length = None;
-                Value::Length
-            }
-            b"transfer-encoding" => Value::Encoding,
+            b"content-length" => Value::Framing(Field::Length),
+            b"transfer-encoding" => Value::Framing(Field::Coding),
+            b"expect" => Value::Framing(Field::Expect),
             name if is_secret(name) => Value::Secret { begun: false },
             _ => Value::Plain(Url::Path),
         }
@@ -209,9 +251,8 @@ impl Head {
 
     fn in_value(&mut self, mut value: Value, byte: u8) -> Step {
         if byte == b'\n' {
-            if matches!(value, Value::Encoding) {
-                // RFC 9112 §6.3: a body is chunked when that is the final coding.
-                self.chunked = self.word.trim_ascii().ends_with(b"chunked");
+            if let Value::Framing(field) = value {
+                self.framing(field);
             }
             self.part = Part::Line(value);
             return Step::Keep;
@@ -231,25 +272,40 @@ impl Head {
                 *begun = true;
                 if blank { Step::Keep } else { Step::Hide }
             }
-            Value::Length => {
-                if byte.is_ascii_digit() {
-                    let digit = u64::from(byte - b'0');
-                    self.length =
-                        Some(self.length.unwrap_or(0).saturating_mul(10).saturating_add(digit));
+            Value::Framing(_) => {
+                if self.word.len() < LONGEST_FRAMING {
+                    self.word.push(byte.to_ascii_lowercase());
                 }
-                Step::Keep
-            }
-            Value::Encoding => {
-                // The end of the value is what counts.
-                if self.word.len() == LONGEST {
-                    self.word.remove(0);
-                }
-                self.word.push(byte.to_ascii_lowercase());
                 Step::Keep
             }
         };
         self.part = Part::Value(value);
         step
+    }
+
+    /// A framing header's value is complete, in `word`.
+    fn framing(&mut self, field: Field) {
+        if self.facts.truncated {
+            return;
+        }
+        let members = || self.word.split(|&b| b == b',').map(<[u8]>::trim_ascii);
+        match field {
+            // The same number several times is that number (RFC 9110 §8.6).
+            Field::Length => {
+                for member in members() {
+                    self.facts.length = match (self.facts.length, number(member)) {
+                        (Length::Absent, Some(n)) => Length::Of(n),
+                        (Length::Of(before), Some(n)) if before == n => Length::Of(n),
+                        _ => Length::Invalid,
+                    };
+                }
+            }
+            Field::Coding => {
+                let chunked = members().next_back().is_some_and(|last| last == b"chunked");
+                self.facts.coding = if chunked { Coding::Chunked } else { Coding::Other };
+            }
+            Field::Expect => self.facts.expects = self.word.trim_ascii() == b"100-continue",
+        }
     }
 
     fn in_url(&mut self, url: &mut Url, byte: u8) -> Step {
@@ -269,6 +325,12 @@ impl Head {
         }
         Step::Keep
     }
+}
+
+/// At most 18 digits: what fits 63 bits.
+fn number(digits: &[u8]) -> Option<u64> {
+    let all = !digits.is_empty() && digits.len() <= 18 && digits.iter().all(u8::is_ascii_digit);
+    all.then(|| digits.iter().fold(0, |sum, digit| sum * 10 + u64::from(digit - b'0')))
 }
 
 /// What to do with a byte.

@@ -8,7 +8,8 @@
 //!
 //! Limits, known: a secret in a path or in a header of an innocent name stays; so does user information of a URL that
 //! two calls cut in the middle. A start line with an unknown method that two calls cut is hidden, and a replay
-//! lacks its span. A body whose framing the kernel lost may begin a call with the text of a message head, which is
+//! lacks its span; so is what comes when the calls of one direction are recorded in another order than their bytes.
+//! Messages that contradict themselves about their length may replay otherwise. A body whose framing the kernel lost may begin a call with the text of a message head, which is
 //! then kept, as the reader of the live stream would have taken it for one.
 
 mod chunks;
@@ -16,6 +17,7 @@ mod direction;
 mod facts;
 mod head;
 mod names;
+mod start_line;
 
 use std::collections::{HashMap, VecDeque};
 
@@ -34,6 +36,9 @@ const MOST_CONNECTIONS: usize = 65_536;
 /// Requests on one connection that wait for an answer; deeper pipelines do not exist.
 const MOST_ASKED: usize = 256;
 
+/// An answer may be recorded before its request by so long, ns: two threads of a client.
+const EARLY: u64 = 100_000_000;
+
 /// The state of all connections.
 #[derive(Debug, Default)]
 pub(super) struct Scrubber {
@@ -49,9 +54,18 @@ struct Connection {
     asked: Asked,
 }
 
-/// What the framing of an answer depends on: requests in the order they were sent.
+/// What the two directions need to know of each other.
 #[derive(Debug, Default)]
-struct Asked(VecDeque<Request>);
+struct Asked {
+    /// Which way requests go (a [`Direction`]), since the first whole start line.
+    requests_go: Option<u8>,
+    /// Requests without an answer, in the order they were sent.
+    waiting: VecDeque<Request>,
+    /// Answers that came when no request waited.
+    early: u32,
+    /// When the last of those came, ns.
+    early_at: u64,
+}
 
 /// A request, as far as its answer's framing depends on it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -66,19 +80,48 @@ enum Request {
 }
 
 impl Asked {
-    fn push(&mut self, request: Request) {
-        if self.0.len() == MOST_ASKED {
-            self.0.clear();
+    /// A message of the kind that goes this way begins with `bytes`.
+    fn is_start(&self, direction: u8, bytes: &[u8]) -> bool {
+        let fits = match (self.requests_go, start_line::is_answer(bytes)) {
+            (Some(requests), Some(is_answer)) => (requests == direction) != is_answer,
+            _ => true,
+        };
+        fits && start_line::is_start(bytes)
+    }
+
+    /// A whole start line has gone this way.
+    fn is_known(&mut self, direction: u8, is_answer: bool) {
+        self.requests_go.get_or_insert(direction ^ u8::from(is_answer));
+    }
+
+    /// A message may have been missed: who answers whom is not known any more.
+    fn lose(&mut self) {
+        self.waiting.clear();
+        self.early = 0;
+    }
+
+    fn push(&mut self, request: Request, time: u64) {
+        if self.early > 0 {
+            self.early -= 1;
+            if time < self.early_at.saturating_add(EARLY) {
+                return;
+            }
+            self.early = 0;
         }
-        self.0.push_back(request);
+        if self.waiting.len() == MOST_ASKED {
+            self.waiting.clear();
+        }
+        self.waiting.push_back(request);
     }
 
-    fn answered(&mut self) -> Request {
-        self.0.pop_front().unwrap_or_default()
-    }
-
-    fn next(&self) -> Request {
-        self.0.front().copied().unwrap_or_default()
+    /// The request of the answer that has come, if it is known.
+    fn answered(&mut self, time: u64) -> Option<Request> {
+        let request = self.waiting.pop_front();
+        if request.is_none() {
+            self.early = self.early.saturating_add(1);
+            self.early_at = time;
+        }
+        request
     }
 }
 
