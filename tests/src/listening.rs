@@ -4,9 +4,13 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use crate::process::Program;
 use crate::wait::Deadline;
+
+/// Where tests' servers listen.
+const PORTS: std::ops::Range<u16> = 20_000..32_000;
 
 /// State of a listening socket in `/proc/net/tcp` (`TCP_LISTEN`).
 const LISTEN: &str = "0A";
@@ -22,12 +26,21 @@ pub fn free_port() -> anyhow::Result<u16> {
     free_port_at(Ipv4Addr::LOCALHOST.into())
 }
 
-/// A port that nobody listens on at that address.
+/// A port that nobody listens on at that address, and that no client will be given before the server has it: it is
+/// below the range from which the kernel gives out ports (32768 and up, `ip_local_port_range`).
 ///
 /// # Errors
 /// When there is none, or no such address.
 pub fn free_port_at(address: IpAddr) -> anyhow::Result<u16> {
-    Ok(TcpListener::bind(SocketAddr::new(address, 0))?.local_addr()?.port())
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    for _ in 0..PORTS.len() {
+        let at = u32::from(NEXT.fetch_add(1, Ordering::Relaxed)) + std::process::id() * 31;
+        let port = PORTS.start + u16::try_from(at % u32::from(PORTS.end - PORTS.start))?;
+        if TcpListener::bind(SocketAddr::new(address, port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    anyhow::bail!("no free port at {address}")
 }
 
 /// Waits until somebody listens on the TCP port.
