@@ -220,7 +220,7 @@ unsafe fn find(
         if len == 0 {
             return None;
         }
-        if STATES_BY_ADDRESS.insert(sock, &FRESH, 0).is_err() {
+        if STATES_BY_ADDRESS.insert(sock, FRESH, 0).is_err() {
             count(Counter::ConnectionsUntracked, 1);
             return None;
         }
