@@ -90,11 +90,16 @@ pub enum Offset {
     IterCount,
     FileEpLinks,
     SkShutdown,
+    TaskRealParent,
+    TaskTgid,
+    UnixAddr,
+    UnixAddrLen,
+    UnixAddrName,
 }
 
 impl Offset {
     /// Every offset with the struct and the (possibly nested) member it is read from.
-    pub const ALL: [(Self, &'static str, &'static str); 40] = [
+    pub const ALL: [(Self, &'static str, &'static str); 45] = [
         (Self::TaskFiles, "task_struct", "files"),
         (Self::TaskStack, "task_struct", "stack"),
         (Self::TaskIoUring, "task_struct", "io_uring"),
@@ -135,5 +140,10 @@ impl Offset {
         (Self::IterCount, "iov_iter", "count"),
         (Self::FileEpLinks, "file", "f_ep_links"),
         (Self::SkShutdown, "sock", "sk_shutdown"),
+        (Self::TaskRealParent, "task_struct", "real_parent"),
+        (Self::TaskTgid, "task_struct", "tgid"),
+        (Self::UnixAddr, "unix_sock", "addr"),
+        (Self::UnixAddrLen, "unix_address", "len"),
+        (Self::UnixAddrName, "unix_address", "name"),
     ];
 }

@@ -51,7 +51,7 @@ impl ControlKind {
 }
 
 /// A connection is seen for the first time: new, or older than the agent.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "user", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
 #[repr(C)]
 pub struct Opened {
@@ -85,6 +85,46 @@ pub struct Opened {
     pub tgid: u32,
     /// Network namespace, its inode number; 0 if not known.
     pub netns: u32,
+    /// Parent of that thread group; 0 if not known.
+    pub parent: u32,
+    /// Unix sockets: bytes of `path` that are the name, 0 if neither end has one.
+    pub path_len: u8,
+    /// Unix sockets: 1 when the name is the peer's, 0 when it is our own.
+    pub path_is_remote: u8,
+    /// Zero.
+    pub reserved2: u16,
+    /// Unix sockets: the name, as in `sun_path` (an abstract name begins with NUL).
+    pub path: [u8; 108],
+    /// Zero.
+    pub reserved3: u32,
+}
+
+impl Default for Opened {
+    fn default() -> Self {
+        Self {
+            header: ControlHeader::default(),
+            connection: 0,
+            socket: 0,
+            peer_socket: 0,
+            inode: 0,
+            sent: 0,
+            received: 0,
+            local_address: [0; 16],
+            remote_address: [0; 16],
+            local_port: 0,
+            remote_port: 0,
+            family: 0,
+            reserved: 0,
+            tgid: 0,
+            netns: 0,
+            parent: 0,
+            path_len: 0,
+            path_is_remote: 0,
+            reserved2: 0,
+            path: [0; 108],
+            reserved3: 0,
+        }
+    }
 }
 
 /// Address families whose stream sockets are captured, as the kernel numbers them.

@@ -47,7 +47,7 @@ fn control_events_have_these_layouts() {
     assert_eq!(size_of::<ControlHeader>(), 16);
     assert_eq!(
         (size_of::<Opened>(), offset_of!(Opened, connection), offset_of!(Opened, socket)),
-        (112, 16, 24)
+        (232, 16, 24)
     );
     assert_eq!(
         (offset_of!(Opened, peer_socket), offset_of!(Opened, inode), offset_of!(Opened, sent)),
@@ -57,6 +57,10 @@ fn control_events_have_these_layouts() {
     assert_eq!((offset_of!(Opened, remote_address), offset_of!(Opened, local_port)), (80, 96));
     assert_eq!((offset_of!(Opened, remote_port), offset_of!(Opened, family)), (98, 100));
     assert_eq!((offset_of!(Opened, tgid), offset_of!(Opened, netns)), (104, 108));
+    assert_eq!(
+        (offset_of!(Opened, parent), offset_of!(Opened, path_len), offset_of!(Opened, path)),
+        (112, 116, 120)
+    );
     assert_eq!((size_of::<Closed>(), offset_of!(Closed, connection)), (24, 16));
     assert_eq!(
         (size_of::<TcpState>(), offset_of!(TcpState, old), offset_of!(TcpState, error)),

@@ -209,7 +209,7 @@ impl Sink for Reading<'_> {
 
 /// What the announcement of a connection says of it.
 fn connection(event: &Opened) -> Connection {
-    let address = |bytes: [u8; 16], port| match Family::from_abi(event.family) {
+    let address = |remote, bytes: [u8; 16], port| match Family::from_abi(event.family) {
         Some(Family::Inet) => {
             let [a, b, c, d, ..] = bytes;
             Address::Inet(IpAddr::V4(Ipv4Addr::new(a, b, c, d)), port)
@@ -218,13 +218,13 @@ fn connection(event: &Opened) -> Connection {
         Some(Family::Inet6) => {
             Address::Inet(IpAddr::V6(Ipv6Addr::from(bytes)).to_canonical(), port)
         }
-        Some(Family::Unix) => Address::Unix(None),
+        Some(Family::Unix) => Address::unix(event, remote),
         None => Address::Unknown,
     };
     Connection {
         id: ConnId(event.connection),
-        local: address(event.local_address, event.local_port),
-        remote: address(event.remote_address, event.remote_port),
+        local: address(false, event.local_address, event.local_port),
+        remote: address(true, event.remote_address, event.remote_port),
         socket: event.socket,
         peer_socket: event.peer_socket,
         inode: event.inode,

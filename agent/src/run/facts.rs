@@ -23,8 +23,12 @@ impl Facts {
     /// Facts that must be known before this input: of its process and of ancestors that are not known yet, the oldest
     /// first.
     pub(super) fn before(&mut self, input: &Input) -> Vec<ProcessFacts> {
+        let mut parent = 0;
         let pid = match input {
-            Input::Opened(event) => event.tgid,
+            Input::Opened(event) => {
+                parent = event.parent;
+                event.tgid
+            }
             Input::Data(header, _) => header.tgid,
             Input::Exec(event) => {
                 self.known.remove(&event.tgid);
@@ -47,7 +51,12 @@ impl Facts {
         while next > 1 && line.len() < ANCESTORS && !self.known.contains_key(&next) {
             // Remembered even when it cannot be read: it is gone, and will not come back.
             self.known.insert(next, ());
-            let Some(facts) = read(next) else { break };
+            // A process that is gone already and ran no program of its own was what its parent is.
+            let facts = read(next).unwrap_or_else(|| ProcessFacts {
+                pid: next,
+                parent: if next == pid { parent } else { 0 },
+                ..ProcessFacts::default()
+            });
             next = facts.parent;
             line.push(facts);
         }

@@ -2,11 +2,13 @@
 
 use core::ffi::c_void;
 
-use aya_ebpf::helpers::generated::bpf_get_current_pid_tgid;
+use aya_ebpf::helpers::generated::{
+    bpf_get_current_pid_tgid, bpf_get_current_task, bpf_probe_read_kernel,
+};
 use spanwire_ebpf::{Closed, ControlKind, Family, Offset, Opened};
 
 use crate::{
-    emit,
+    config, emit,
     memory::{Probed, Reach},
     state::State,
 };
@@ -29,6 +31,11 @@ pub(crate) fn opened(sock: u64, state: *mut State, sent: u64, received: u64) {
         };
         if family == Family::Unix as u16 {
             event.peer_socket = Probed::member(base, Offset::UnixPeer);
+            // An accepted socket has its listener's name; a client has none, and its peer has.
+            if !name(base, &mut event) && event.peer_socket != 0 {
+                event.path_is_remote = 1;
+                name(event.peer_socket as *const c_void, &mut event);
+            }
         } else {
             event.local_port = Probed::member(base, Offset::SkNum);
             event.remote_port = u16::from_be(Probed::member(base, Offset::SkDport));
@@ -48,9 +55,35 @@ pub(crate) fn opened(sock: u64, state: *mut State, sent: u64, received: u64) {
         let file: *const c_void = Probed::member(socket, Offset::SocketFile);
         let inode: *const c_void = Probed::member(file, Offset::FileInode);
         event.inode = Probed::member(inode, Offset::InodeNumber);
+        let task = bpf_get_current_task() as *const c_void;
+        let parent: *const c_void = Probed::member(task, Offset::TaskRealParent);
+        event.parent = Probed::member(parent, Offset::TaskTgid);
         if emit::control(&event, false) {
             (*state).announced = 1;
         }
+    }
+}
+
+/// Copies the name a unix socket is bound to; whether it has one.
+#[inline(always)]
+unsafe fn name(sock: *const c_void, event: &mut Opened) -> bool {
+    /// `offsetof(struct sockaddr_un, sun_path)`
+    const PATH: usize = 2;
+    unsafe {
+        let address: *const c_void = Probed::member(sock, Offset::UnixAddr);
+        if address.is_null() {
+            return false;
+        }
+        let len: i32 = Probed::member(address, Offset::UnixAddrLen);
+        let len = len as usize;
+        if len <= PATH || len - PATH > event.path.len() {
+            return false;
+        }
+        event.path_len = (len - PATH) as u8;
+        let from = address.cast::<u8>().add(config::offset(Offset::UnixAddrName) + PATH);
+        // Always all of it: what lies behind the name belongs to the same allocation or reads as nothing.
+        bpf_probe_read_kernel((&raw mut event.path).cast(), event.path.len() as u32, from.cast());
+        true
     }
 }
 

@@ -91,7 +91,7 @@ fn report(sock: u64, state: *mut State, what: &Moved, scratch: *mut Scratch) {
         (*state).last = what.direction as u8 + 1;
         let in_head = (*state).head_left[way] > 0;
 
-        let mut no_data = what.source.no_data;
+        let mut no_data = if what.len == 0 { NoData::Nothing } else { what.source.no_data };
         let mut have = 0;
         if what.len > 0 && no_data == NoData::Nothing {
             let want = if in_head || turns { FIRST } else { INSIDE };
@@ -120,6 +120,9 @@ fn report(sock: u64, state: *mut State, what: &Moved, scratch: *mut Scratch) {
         }
 
         let mut keep = have;
+        if matches!(begins, Start::Request { .. }) && !turns {
+            (*state).pipelined = 1;
+        }
         if begins != Start::No {
             (*state).ending[way] = 0;
             (*state).head_left[way] = HEAD_CAP;
@@ -203,7 +206,11 @@ fn head(
         }
         if end > 0 {
             (*state).head_left[way] = 0;
-            let keep = at_most(what.len, if bodyless { HEAD_CAP } else { end + AFTER_HEAD });
+            if bodyless && what.len > end {
+                (*state).pipelined = 1;
+            }
+            let whole = bodyless || (*state).pipelined != 0;
+            let keep = at_most(what.len, if whole { HEAD_CAP } else { end + AFTER_HEAD });
             if keep > *have {
                 *have = copy_head(keep);
             }

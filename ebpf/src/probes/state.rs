@@ -34,6 +34,9 @@ pub(crate) struct State {
     pub(crate) announced: u8,
     /// Calls were not reported since the last event.
     pub(crate) silent: u8,
+    /// Several requests were under way at once: then one call may hold several answers.
+    pub(crate) pipelined: u8,
+    pub(crate) reserved: [u8; 7],
 }
 
 /// What is known of a send before its bytes are queued.
@@ -102,6 +105,8 @@ impl State {
         second_looks: 0,
         announced: 0,
         silent: 0,
+        pipelined: 0,
+        reserved: [0; 7],
     };
 
     #[inline(always)]
