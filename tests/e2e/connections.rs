@@ -208,7 +208,7 @@ fn bodies(setup: Setup) -> TestResult {
             200,
             Some(4),
         ),
-        ("close", "HTTP/1.1 200 OK\r\n\r\nGET /ghost HTTP/1.1\r\nHost: x\r\n\r\n", 200, Some(33)),
+        ("close", "HTTP/1.1 200 OK\r\n\r\nGET /ghost HTTP/1.1\r\nHost: x\r\n\r\n", 200, Some(32)),
         ("old", "HTTP/1.0 200 OK\r\n\r\nbody", 200, Some(4)),
         ("empty", "HTTP/1.1 204 No Content\r\n\r\n", 204, None),
         ("cached", "HTTP/1.1 304 Not Modified\r\nContent-Length: 4\r\n\r\n", 304, None),

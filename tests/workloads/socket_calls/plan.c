@@ -151,6 +151,8 @@ struct plan *plan_make(uint64_t seed)
         }
         plan->group_end[plan->groups++] = plan->count;
     }
+    // Pipelining into minimal buffers is a deadlock: both sides wait for the other to read.
+    if (plan->groups < plan->count) plan->small_buffers = false;
     return plan;
 }
 
