@@ -97,9 +97,11 @@ static void print_truth(const struct plan *plan, const struct record *record)
     static const char *const SIDE[] = {"client", "server"};
     printf("{\"seed\":%llu,\"transport\":\"%s\",\"threads\":%s,\"exchanges\":[", (unsigned long long)plan->seed,
            TRANSPORT[plan->transport], plan->threads ? "true" : "false");
+    int group = 0;
     for (int i = 0; i < plan->count; i++) {
         const struct exchange *exchange = &plan->exchanges[i];
-        printf("%s{\"path\":\"/s/%llu/%d\",\"method\":\"%s\",\"status\":%d", i ? "," : "",
+        while (i >= plan->group_end[group]) group++;
+        printf("%s{\"group\":%d,\"path\":\"/s/%llu/%d\",\"method\":\"%s\",\"status\":%d", i ? "," : "", group,
                (unsigned long long)plan->seed, i, exchange->method, exchange->status);
         for (int side = CLIENT; side <= SERVER; side++) {
             const struct message *message = &exchange->message[side];
