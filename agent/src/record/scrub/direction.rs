@@ -84,6 +84,9 @@ impl Stream {
             }
             State::Start | State::Head(_) | State::Garbled => false,
         };
+        if matches!(self.state, State::Unknown | State::Lost(_)) {
+            asked.reconsider(header.direction, bytes);
+        }
         if may_start && asked.is_start(header.direction, bytes) {
             self.state = State::Start;
         }
