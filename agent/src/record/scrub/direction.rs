@@ -77,9 +77,16 @@ impl Stream {
     fn read(&mut self, bytes: &mut [u8], header: &DataHeader, asked: &mut Asked) {
         let may_start = match &self.state {
             State::Unknown | State::Lost(_) => true,
-            State::Counted(_) | State::Chunked(_) | State::UntilEnd => self.may_be_none,
+            State::Counted(_) | State::Chunked(_) | State::UntilEnd => {
+                // A request that waits is refused by an answer.
+                self.may_be_none
+                    && (asked.requests_go != Some(header.direction) || asked.waiting.is_empty())
+            }
             State::Start | State::Head(_) | State::Garbled => false,
         };
+        if matches!(self.state, State::Unknown | State::Lost(_)) {
+            asked.reconsider(header.direction, bytes);
+        }
         if may_start && asked.is_start(header.direction, bytes) {
             self.state = State::Start;
         }

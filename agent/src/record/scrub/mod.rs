@@ -83,7 +83,10 @@ impl Asked {
     /// A message of the kind that goes this way begins with `bytes`.
     fn is_start(&self, direction: u8, bytes: &[u8]) -> bool {
         let fits = match (self.requests_go, start_line::is_answer(bytes)) {
-            (Some(requests), Some(is_answer)) => (requests == direction) != is_answer,
+            (Some(requests), Some(is_answer)) if bytes.contains(&b'\n') => {
+                (requests == direction) != is_answer
+            }
+            // A line that is not whole is kept in doubt.
             _ => true,
         };
         fits && start_line::is_start(bytes)
@@ -92,6 +95,15 @@ impl Asked {
     /// A whole start line has gone this way.
     fn is_known(&mut self, direction: u8, is_answer: bool) {
         self.requests_go.get_or_insert(direction ^ u8::from(is_answer));
+    }
+
+    /// A stretch begins where nothing is known. A whole start line of the other kind says that the first one was part
+    /// of a body.
+    fn reconsider(&mut self, direction: u8, bytes: &[u8]) {
+        if bytes.contains(&b'\n') && start_line::is_start(bytes) {
+            let is_answer = start_line::is_answer(bytes) == Some(true);
+            self.requests_go = Some(direction ^ u8::from(is_answer));
+        }
     }
 
     /// A message may have been missed: who answers whom is not known any more.

@@ -190,6 +190,7 @@ fn an_answer_in_place_of_a_body_that_may_not_exist_is_seen() {
     let mut talk = Talk::default();
     let put = "PUT / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n";
     talk.asks(put);
+    talk.answers("HTTP/1.1 417 No\r\nContent-Length: 0\r\n\r\n");
     assert_eq!(talk.asks(put), put);
 }
 
