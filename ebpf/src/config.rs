@@ -95,11 +95,13 @@ pub enum Offset {
     UnixAddr,
     UnixAddrLen,
     UnixAddrName,
+    TcpRcvNxt,
+    SkFlags,
 }
 
 impl Offset {
     /// Every offset with the struct and the (possibly nested) member it is read from.
-    pub const ALL: [(Self, &'static str, &'static str); 45] = [
+    pub const ALL: [(Self, &'static str, &'static str); 47] = [
         (Self::TaskFiles, "task_struct", "files"),
         (Self::TaskStack, "task_struct", "stack"),
         (Self::TaskIoUring, "task_struct", "io_uring"),
@@ -145,5 +147,7 @@ impl Offset {
         (Self::UnixAddr, "unix_sock", "addr"),
         (Self::UnixAddrLen, "unix_address", "len"),
         (Self::UnixAddrName, "unix_address", "name"),
+        (Self::TcpRcvNxt, "tcp_sock", "rcv_nxt"),
+        (Self::SkFlags, "sock", "__sk_common.skc_flags"),
     ];
 }

@@ -59,25 +59,35 @@ pub(crate) unsafe fn peer_ended<R: Reach>(sock: *const c_void) -> bool {
 pub(crate) unsafe fn sequence_typed(sock: *const c_void, direction: Direction) -> Option<u32> {
     unsafe {
         let tcp = bpf_skc_to_tcp_sock(sock.cast_mut()) as *const c_void;
-        if tcp.is_null() {
-            return None;
-        }
-        Some(match direction {
-            Direction::Sent => Typed::member(tcp, Offset::TcpWriteSeq),
-            Direction::Received => Typed::member(tcp, Offset::TcpCopiedSeq),
-        })
+        if tcp.is_null() { None } else { Some(sequence::<Typed>(tcp, direction)) }
     }
 }
 
 /// The same by address.
 #[inline(always)]
 pub(crate) unsafe fn sequence_probed(sock: u64, direction: Direction) -> u32 {
-    let sock = sock as *const c_void;
+    unsafe { sequence::<Probed>(sock as *const c_void, direction) }
+}
+
+#[inline(always)]
+unsafe fn sequence<R: Reach>(tcp: *const c_void, direction: Direction) -> u32 {
+    /// `SOCK_DONE`, set when the peer's FIN arrives.
+    const DONE: u64 = 1 << 1;
     unsafe {
-        match direction {
-            Direction::Sent => Probed::member(sock, Offset::TcpWriteSeq),
-            Direction::Received => Probed::member(sock, Offset::TcpCopiedSeq),
+        if direction == Direction::Sent {
+            return R::member(tcp, Offset::TcpWriteSeq);
         }
+        let read: u32 = R::member(tcp, Offset::TcpCopiedSeq);
+        let flags: u64 = R::member(tcp, Offset::SkFlags);
+        if flags & DONE != 0 {
+            // Reading up to the FIN moves the socket over it, and a FIN counts as one byte of sequence that is no byte of
+            // the stream (RFC 9293 §3.4). Nothing can arrive behind it.
+            let arrived: u32 = R::member(tcp, Offset::TcpRcvNxt);
+            if read == arrived {
+                return read.wrapping_sub(1);
+            }
+        }
+        read
     }
 }
 

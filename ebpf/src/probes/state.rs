@@ -120,14 +120,4 @@ impl State {
         let next = self.next[direction as usize];
         next.wrapping_add(i64::from(sequence.wrapping_sub(next as u32) as i32) as u64)
     }
-
-    /// The position of `len` bytes that were read, when the socket then stood at sequence number `after`. Reading up to
-    /// the peer's FIN moves the socket over it, and a FIN counts as one byte of sequence that is no byte of the stream
-    /// (RFC 9293 §3.4).
-    #[inline(always)]
-    pub(crate) fn read_at(&self, after: u32, len: u32, peer_ended: bool) -> u64 {
-        let position = self.extend(Direction::Received, after.wrapping_sub(len));
-        let expected = self.next[Direction::Received as usize];
-        if peer_ended && position == expected + 1 { expected } else { position }
-    }
 }

@@ -233,7 +233,7 @@ unsafe fn received(sock: *const c_void, returned: i32, flags: u64) {
         let position = match stream {
             Stream::Unix => (*state).next[1],
             Stream::Tcp => match socket::sequence_typed(sock, Direction::Received) {
-                Some(after) => (*state).read_at(after, len, socket::peer_ended::<Typed>(sock)),
+                Some(after) => (*state).extend(Direction::Received, after.wrapping_sub(len)),
                 None => return,
             },
         };

@@ -173,8 +173,7 @@ fn received(descriptor: u64, len: u32, source: Source) {
         let Some((sock, stream, state)) = find(descriptor, Direction::Received, len) else {
             return;
         };
-        let ended = socket::peer_ended::<Probed>(sock as *const c_void);
-        if len == 0 && !ended {
+        if len == 0 && !socket::peer_ended::<Probed>(sock as *const c_void) {
             return;
         }
         let mut what = Moved {
@@ -186,7 +185,7 @@ fn received(descriptor: u64, len: u32, source: Source) {
         };
         if stream == Stream::Tcp {
             let after = socket::sequence_probed(sock, Direction::Received);
-            what.position = (*state).read_at(after, len, ended);
+            what.position = (*state).extend(Direction::Received, after.wrapping_sub(len));
         }
         hand_on(sock, state, &what);
     }
