@@ -164,8 +164,9 @@ pub(super) fn calls(
                 let mut cuts = turn.cuts.iter().cycle();
                 while at < message.bytes.len() {
                     let cut = cuts.next().copied().unwrap_or(usize::MAX);
-                    // Not more than two hundred calls for one message.
-                    let len = cut.max(message.bytes.len() / 200).min(message.bytes.len() - at);
+                    // Not more than two hundred calls for one message, and not more than an event carries.
+                    let len = cut.max(message.bytes.len() / 200).min(abi::MAX_PAYLOAD);
+                    let len = len.min(message.bytes.len() - at);
                     let bytes = &message.bytes[at..at + len];
                     let (head, tail) = match capture {
                         Capture::Whole => (len, 0),
