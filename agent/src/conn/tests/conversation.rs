@@ -287,9 +287,12 @@ fn text(done: &Finished, turns: usize) -> String {
     format!("{} {:?} {} {:?}", http.target, http.status, done.bytes.response, done.failure)
 }
 
+/// Lengths that are known: of the request's body and the request, and of the answer's body.
+type Known = (Option<(u64, u64)>, Option<u64>);
+
 /// What is not known of a request or an answer whose framing was lost: its body's length, and the request's size
 /// too, because it is told with its answer, perhaps before its last bytes.
-pub(super) fn sizes(told: &[Report]) -> Vec<(Option<(u64, u64)>, Option<u64>)> {
+pub(super) fn sizes(told: &[Report]) -> Vec<Known> {
     let mut all: Vec<_> = told
         .iter()
         .filter_map(|report| match report {
