@@ -79,7 +79,7 @@ impl Connections {
     pub fn opened(&mut self, event: &Opened, out: &mut Vec<Report>) {
         let id = ConnId(event.connection);
         self.with(id, event.tgid, Nanos(event.header.time), out, |tracker, _| {
-            tracker.opened(event)
+            tracker.opened(event);
         });
     }
 

@@ -34,7 +34,7 @@ impl Default for Talk {
 
 impl Talk {
     /// The connection was made in our sight, before any byte moved: what a direction begins with decides.
-    pub(super) fn from_birth(&mut self) {
+    pub(super) fn born(&mut self) {
         if let Self::Unknown(start) = self
             && !start.seen
         {

@@ -95,7 +95,7 @@ impl Tracker {
     /// The TCP state changed.
     pub(super) fn tcp_state(&mut self, event: &TcpState) {
         if event.new == tcp_state::ESTABLISHED {
-            self.talk.from_birth();
+            self.talk.born();
         }
         self.fate.state(event);
     }
@@ -167,7 +167,8 @@ impl Tracker {
     }
 
     fn reading<'a>(&'a mut self, out: Out<'a>) -> (&'a mut Order, Reading<'a>) {
-        let outlet = Outlet { conn: &self.conn, reports: out.reports, losses: out.losses };
+        let Out { reports, losses } = out;
+        let outlet = Outlet { conn: &self.conn, reports, losses };
         (&mut self.order, Reading { talk: &mut self.talk, outlet })
     }
 }

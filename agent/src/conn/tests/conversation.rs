@@ -164,8 +164,9 @@ pub(super) fn calls(
                 let mut cuts = turn.cuts.iter().cycle();
                 while at < message.bytes.len() {
                     let cut = cuts.next().copied().unwrap_or(usize::MAX);
-                    // Not more than two hundred calls for one message.
-                    let len = cut.max(message.bytes.len() / 200).min(message.bytes.len() - at);
+                    // Not more than two hundred calls for one message, and not more than an event carries.
+                    let len = cut.max(message.bytes.len() / 200).min(abi::MAX_PAYLOAD);
+                    let len = len.min(message.bytes.len() - at);
                     let bytes = &message.bytes[at..at + len];
                     let (head, tail) = match capture {
                         Capture::Whole => (len, 0),
@@ -286,9 +287,12 @@ fn text(done: &Finished, turns: usize) -> String {
     format!("{} {:?} {} {:?}", http.target, http.status, done.bytes.response, done.failure)
 }
 
+/// Lengths that are known: of the request's body and the request, and of the answer's body.
+type Known = (Option<(u64, u64)>, Option<u64>);
+
 /// What is not known of a request or an answer whose framing was lost: its body's length, and the request's size
 /// too, because it is told with its answer, perhaps before its last bytes.
-pub(super) fn sizes(told: &[Report]) -> Vec<(Option<(u64, u64)>, Option<u64>)> {
+pub(super) fn sizes(told: &[Report]) -> Vec<Known> {
     let mut all: Vec<_> = told
         .iter()
         .filter_map(|report| match report {

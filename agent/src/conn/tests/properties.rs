@@ -70,7 +70,8 @@ proptest! {
         turns in turns(),
         requests_go in direction(),
         lost in prop::collection::vec((any::<Index>(), any::<bool>()), 1..6),
-        swaps in prop::collection::vec(any::<Index>(), 0..4),
+        // Two swaps around a loss can make two conversations look alike; one cannot.
+        swap in prop::option::of(any::<Index>()),
         step in prop_oneof![Just(1), Just(1000), Just(6000)],
     ) {
         let mut events = calls(&turns, requests_go, 1, Capture::Whole);
@@ -79,7 +80,7 @@ proptest! {
         for seen in &mut events {
             seen.header.time = first + (seen.header.time - first) * step;
         }
-        shuffle(&mut events, &swaps, true);
+        shuffle(&mut events, swap.as_slice(), true);
         for (at, announced) in lost {
             let at = at.index(events.len());
             if announced {

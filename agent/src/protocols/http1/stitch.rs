@@ -231,7 +231,7 @@ impl Stitch {
         let alone = self.queue.len() == 1;
         match self.queue.front_mut() {
             None => {
-                self.queue.push_back(Entry::Lost(Lost { need: 0, passed: 0, before_us: false }))
+                self.queue.push_back(Entry::Lost(Lost { need: 0, passed: 0, before_us: false }));
             }
             Some(Entry::Exchange(open)) if alone => open.unproven = true,
             Some(Entry::Exchange(_)) => self.drop_all(out),
