@@ -91,8 +91,10 @@ pub struct Opened {
     pub path_len: u8,
     /// Unix sockets: 1 when the name is the peer's, 0 when it is our own.
     pub path_is_remote: u8,
+    /// 1 when the agent saw the connection made and no byte of it moved unreported before this.
+    pub born: u8,
     /// Zero.
-    pub reserved2: u16,
+    pub reserved2: u8,
     /// Unix sockets: the name, as in `sun_path` (an abstract name begins with NUL).
     pub path: [u8; 108],
     /// Zero.
@@ -120,6 +122,7 @@ impl Default for Opened {
             parent: 0,
             path_len: 0,
             path_is_remote: 0,
+            born: 0,
             reserved2: 0,
             path: [0; 108],
             reserved3: 0,

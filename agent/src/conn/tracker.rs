@@ -22,7 +22,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
-use abi::{Direction, Family, Opened, TcpState, tcp_state};
+use abi::{Direction, Family, Opened, TcpState};
 
 use super::ending::Fate;
 use super::event::Event;
@@ -74,6 +74,9 @@ impl Tracker {
     /// The kernel announced it, perhaps after its first data.
     pub(super) fn opened(&mut self, event: &Opened) {
         self.conn = Arc::new(connection(event));
+        if event.born != 0 {
+            self.talk.born();
+        }
         self.order.tell(event.sent, event.received);
         self.last = self.last.max(Nanos(event.header.time));
     }
@@ -94,9 +97,6 @@ impl Tracker {
 
     /// The TCP state changed.
     pub(super) fn tcp_state(&mut self, event: &TcpState) {
-        if event.new == tcp_state::ESTABLISHED {
-            self.talk.born();
-        }
         self.fate.state(event);
     }
 

@@ -27,6 +27,7 @@ pub(crate) fn opened(sock: u64, state: *mut State, sent: u64, received: u64) {
             received,
             family,
             tgid: (bpf_get_current_pid_tgid() >> 32) as u32,
+            born: u8::from((*state).born != 0 && (*state).silent == 0),
             ..Opened::default()
         };
         if family == Family::Unix as u16 {

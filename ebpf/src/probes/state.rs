@@ -36,7 +36,9 @@ pub(crate) struct State {
     pub(crate) silent: u8,
     /// Several requests were under way at once: then one call may hold several answers.
     pub(crate) pipelined: u8,
-    pub(crate) reserved: [u8; 7],
+    /// It was made in our sight.
+    pub(crate) born: u8,
+    pub(crate) reserved: [u8; 6],
 }
 
 /// What is known of a send before its bytes are queued.
@@ -106,7 +108,8 @@ impl State {
         announced: 0,
         silent: 0,
         pipelined: 0,
-        reserved: [0; 7],
+        born: 0,
+        reserved: [0; 6],
     };
 
     #[inline(always)]

@@ -3,7 +3,7 @@
 //! Each request has its own number, which its path and its answer's status carry: a wrong pair cannot hide. Bodies
 //! are full of lines that look like messages.
 
-use abi::{DataHeader, Direction, TcpState, data_flag, tcp_state};
+use abi::{DataHeader, Direction, data_flag};
 use proptest::prelude::*;
 
 use crate::conn::Connections;
@@ -215,15 +215,10 @@ pub(super) fn play(events: &[Seen]) -> Vec<Report> {
         sent: 4_000_000_000,
         received: 77,
         family: 2,
+        born: 1,
         ..abi::Opened::default()
     };
     table.opened(&opened, &mut told);
-    table.tcp_state(&TcpState {
-        connection: 1,
-        old: 2,
-        new: tcp_state::ESTABLISHED,
-        ..TcpState::default()
-    });
     let mut last = 0;
     let mut stop = 77;
     for seen in events {

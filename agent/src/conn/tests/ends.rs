@@ -252,12 +252,16 @@ fn a_connection_from_birth_that_begins_otherwise_is_not_ours() {
     let talk = |from_birth: bool| {
         let mut stage = Stage::new();
         stage.table.opened(
-            &Opened { header: at(0), connection: 1, sent: 100, received: 200, ..Opened::default() },
+            &Opened {
+                header: at(0),
+                connection: 1,
+                sent: 100,
+                received: 200,
+                born: u8::from(from_birth),
+                ..Opened::default()
+            },
             &mut Vec::new(),
         );
-        if from_birth {
-            stage.state(0, tcp_state::ESTABLISHED, 0);
-        }
         stage.call(1, Sent, b"\x16\x03\x01hello");
         stage.call(2, Sent, REQUEST);
         stage.told.len()

@@ -7,13 +7,14 @@ use core::{ffi::c_void, ptr};
 
 use aya_ebpf::{
     EbpfContext,
+    bindings::BPF_SK_STORAGE_GET_F_CREATE,
     helpers::generated::{bpf_get_current_comm, bpf_get_current_pid_tgid},
     macros::btf_tracepoint,
     programs::BtfTracePointContext,
 };
 use spanwire_ebpf::{ControlKind, Offset, ProcessEvent, TcpState, config_flag, tcp_state};
 
-use super::sock;
+use super::{sock, syscall::FRESH};
 use crate::{
     config, control, emit,
     maps::STATES_BY_ADDRESS,
@@ -44,11 +45,15 @@ unsafe fn word(context: &BtfTracePointContext, i: usize) -> u64 {
 pub(crate) fn tcp_state_changed(context: BtfTracePointContext) -> i32 {
     unsafe {
         let sock = word(&context, 0) as *const c_void;
+        let new = word(&context, 2) as u32;
+        if new == tcp_state::ESTABLISHED {
+            born(sock);
+            return 0;
+        }
         let state = known(sock);
         if state.is_null() || (*state).announced == 0 {
             return 0;
         }
-        let new = word(&context, 2) as u32;
         let error: i32 = Typed::member(sock, Offset::SkErr);
         if new == tcp_state::FIN_WAIT1 || new == tcp_state::LAST_ACK || new == tcp_state::CLOSE {
             serving::abandoned(state);
@@ -63,6 +68,23 @@ pub(crate) fn tcp_state_changed(context: BtfTracePointContext) -> i32 {
         };
         emit::control(&event, false);
         0
+    }
+}
+
+/// A connection is made: its first bytes are the first of its streams.
+#[inline(always)]
+unsafe fn born(sock: *const c_void) {
+    unsafe {
+        let state = if config::has(config_flag::BY_ADDRESS) {
+            // Its file comes later, when it is accepted: until then it is known by its address alone.
+            let _ = STATES_BY_ADDRESS.insert(sock as u64, FRESH, 0);
+            known(sock)
+        } else {
+            sock::state(sock, BPF_SK_STORAGE_GET_F_CREATE)
+        };
+        if !state.is_null() {
+            (*state).born = 1;
+        }
     }
 }
 

@@ -29,7 +29,7 @@ const MESSAGE_SIZE: u64 = 64;
 const MESSAGE_LEN: u64 = 56;
 
 /// A state that was never seen, to insert: too large for the stack of a program.
-static FRESH: State = State::NEVER_SEEN;
+pub(super) static FRESH: State = State::NEVER_SEEN;
 
 /// What the call returned. `struct trace_event_raw_sys_exit`: eight bytes common to all, number, return value.
 #[inline(always)]
@@ -211,7 +211,8 @@ unsafe fn find(
     unsafe {
         let (sock, inode) = socket::behind(descriptor)?;
         let stream = socket::stream::<Probed>(sock as *const c_void)?;
-        if let Some(state) = STATES_BY_ADDRESS.get_ptr_mut(sock)
+        let known = STATES_BY_ADDRESS.get_ptr_mut(sock);
+        if let Some(state) = known
             && (*state).inode == inode
         {
             return Some((sock, stream, state));
@@ -219,7 +220,11 @@ unsafe fn find(
         if len == 0 {
             return None;
         }
-        if STATES_BY_ADDRESS.insert(sock, FRESH, 0).is_err() {
+        let newborn = match known {
+            Some(state) => (*state).inode == 0 && (*state).born != 0,
+            None => false,
+        };
+        if !newborn && STATES_BY_ADDRESS.insert(sock, FRESH, 0).is_err() {
             count(Counter::ConnectionsUntracked, 1);
             return None;
         }
