@@ -89,7 +89,7 @@ fn compare(truth: &[Seed], spans: &Spans) -> Vec<String> {
         .0
         .iter()
         .filter(|span| span.path().contains("ghost"))
-        .map(|span| format!("a ghost: {span}"))
+        .map(|span| format!("a ghost: {span}\n  beside {}", beside(span, spans)))
         .collect();
     let mut by_path = ByPath::new();
     for span in &spans.0 {
@@ -105,6 +105,20 @@ fn compare(truth: &[Seed], spans: &Spans) -> Vec<String> {
         strange.map(|((path, kind), _)| format!("{kind:?} span for {path}, which was never asked")),
     );
     differences
+}
+
+/// What else the process of a ghost said: that tells its seed.
+fn beside(ghost: &Span, spans: &Spans) -> String {
+    let pid = ghost.int("spanwire.process.pid");
+    let mut paths: Vec<&str> = spans
+        .0
+        .iter()
+        .filter(|span| span.int("spanwire.process.pid") == pid && span.path().starts_with("/s/"))
+        .map(Span::path)
+        .collect();
+    paths.sort_unstable();
+    paths.dedup();
+    paths.join(" ")
 }
 
 /// Spans by what their path and kind say they are of.

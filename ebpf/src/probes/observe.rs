@@ -25,8 +25,10 @@ const SECOND: u32 = 4096;
 const INSIDE: u32 = 64;
 /// Bytes kept behind the head of a message with a body: small bodies, and answers that were sent together.
 const AFTER_HEAD: u32 = 512;
-/// A body call up to this long is copied whole instead of its head and tail.
-const SMALL: u32 = 128;
+/// A call that begins a message is copied whole up to this length: several small messages may be in it.
+const SMALL_MESSAGES: u32 = 2048;
+/// A body call up to this long is copied whole: one read costs no more than two, and its framing is then known.
+const SMALL: u32 = 1024;
 
 /// A completed call.
 pub(crate) struct Moved {
@@ -65,8 +67,8 @@ pub(crate) fn passes(state: *mut State, direction: Direction) -> bool {
             return false;
         }
         let same_way = (*state).last == direction as u8 + 1;
-        (*state).last = direction as u8 + 1;
         if same_way || (*state).second_looks == 0 {
+            (*state).last = direction as u8 + 1;
             return true;
         }
         (*state).second_looks -= 1;
@@ -103,8 +105,14 @@ fn report(sock: u64, state: *mut State, what: &Moved, scratch: *mut Scratch) {
         // Searched before anything is decided, so that the verifier follows the search once and not once per case.
         let after = if in_head { (*state).ending[way] } else { 0 };
         let end = head_len(u64::from(have), u64::from(after)) as u32;
-        let begins =
-            if in_head || have == 0 { Start::No } else { start(word(scratch, 0), have as usize) };
+        // On a connection not yet known a message starts where nothing moved before, or the other side spoke last: what goes
+        // on in one direction may be the middle of something whose start was not to be seen.
+        let known = (*state).is(Mode::Http1);
+        let begins = if in_head || have == 0 || !(known || turns) {
+            Start::No
+        } else {
+            start(word(scratch, 0), have as usize)
+        };
 
         if begins != Start::No {
             (*state).mode = Mode::Http1 as u8;
@@ -209,7 +217,7 @@ fn head(
             if bodyless && what.len > end {
                 (*state).pipelined = 1;
             }
-            let whole = bodyless || (*state).pipelined != 0;
+            let whole = bodyless || (*state).pipelined != 0 || what.len <= SMALL_MESSAGES;
             let keep = at_most(what.len, if whole { HEAD_CAP } else { end + AFTER_HEAD });
             if keep > *have {
                 *have = copy_head(keep);

@@ -65,6 +65,8 @@ pub(super) struct Reader {
     counted: u64,
     /// Nothing of it has been read yet.
     untouched: bool,
+    /// Its framing was lost in bytes that were left out on purpose.
+    left_out: bool,
 }
 
 #[derive(Debug)]
@@ -85,7 +87,7 @@ impl Reader {
             Kind::UntilClose => State::UntilClose,
             Kind::Unknown => State::Lost(LastChunk::default()),
         };
-        Some(Self { state, counted: 0, untouched: true })
+        Some(Self { state, counted: 0, untouched: true, left_out: false })
     }
 
     /// Reads what belongs to it: how many bytes of the piece, and whether it is complete now.
@@ -102,6 +104,7 @@ impl Reader {
                 let (used, data, done) = chunked.read(piece.body);
                 self.counted = self.counted.saturating_add(data);
                 if chunked.is_lost() {
+                    self.left_out = matches!(piece.body, Body::Skip(_));
                     let mut end = LastChunk::default();
                     let rest = piece.after(used);
                     let done = end.read(rest.body);
@@ -121,6 +124,13 @@ impl Reader {
     /// Whether its framing was lost: its end may be recognised, its length will not be known.
     pub(super) const fn is_lost(&self) -> bool {
         matches!(self.state, State::Lost(_))
+    }
+
+    /// Whether its framing was lost in bytes that were left out on purpose. Such a body's end is at the end of a call, as
+    /// long as the client waits for its answer; if that was not seen, further messages were in those bytes, and what
+    /// begins a later call may be the middle of one.
+    pub(super) const fn is_left_out(&self) -> bool {
+        self.left_out
     }
 
     /// Whether only the end of the connection ends it.

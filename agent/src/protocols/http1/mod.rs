@@ -64,6 +64,8 @@ pub(super) struct Http1 {
     early: Early,
     /// When the last byte of the answers' direction moved that was read.
     last_answer: Nanos,
+    /// When the last byte of the requests' direction moved.
+    last_request: Nanos,
     /// HTTP has ended on this connection (101, CONNECT), or the connection has.
     over: bool,
 }
@@ -120,6 +122,7 @@ impl Http1 {
             stitch,
             early: Early::default(),
             last_answer: Nanos(0),
+            last_request: Nanos(0),
             over: false,
         }
     }

@@ -12,6 +12,7 @@ use crate::protocols::{Body, Outlet, Piece};
 impl Http1 {
     /// Reads a piece of it.
     pub(super) fn request_piece(&mut self, mut piece: Piece<'_>, out: &mut Outlet<'_>) {
+        let ended = piece.ended;
         let mut whole = true;
         while !piece.is_empty() && !self.over {
             let used = match std::mem::replace(&mut self.requests, State::Lost) {
@@ -30,6 +31,7 @@ impl Http1 {
             whole &= used == 0;
             piece = piece.after(used);
         }
+        self.last_request = self.last_request.max(ended);
     }
 
     /// At a boundary: how many bytes were used.
@@ -116,7 +118,7 @@ impl Http1 {
             return 0;
         }
         let was_lost = body.is_lost();
-        if was_lost && whole && self.request_resumes(piece, out) {
+        if was_lost && whole && !body.is_left_out() && self.request_resumes(piece, out) {
             return 0;
         }
         out.lose(Loss::BeyondCap, body.needs(piece));
@@ -168,8 +170,12 @@ impl Http1 {
     /// Whether a request begins with this piece although the framing was lost; then the direction is at a boundary.
     fn request_resumes(&mut self, piece: &Piece<'_>, out: &mut Outlet<'_>) -> bool {
         let starts = |bytes| matches!(request_line(bytes), Line::Yes(line) if line.is_usual());
-        // What moved before the last answer ended is the rest of what was answered.
-        if piece.began < self.last_answer || !piece.bytes().is_some_and(starts) {
+        // What moved before the last answer ended is the rest of what was answered; and what follows without an answer in
+        // between is the rest of what was lost.
+        if piece.began < self.last_answer
+            || self.last_answer < self.last_request
+            || !piece.bytes().is_some_and(starts)
+        {
             return false;
         }
         self.answer_without_end(out);
