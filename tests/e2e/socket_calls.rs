@@ -184,12 +184,10 @@ impl Seed {
     /// Which of the exchanges one side must have seen whole.
     ///
     /// Those before the first whose head, or whose framing inside the body, was moved by a hiding call: what comes
-    /// after that on the connection may be lost too. A splice out of a socket makes no event at all. On TCP the next
-    /// call's position tells of it, so only an end that nothing follows is lost; on a unix socket positions are our
-    /// own count, which is wrong from then on.
+    /// after that on the connection may be lost too. A splice out of a TCP socket makes no event at all; the next call's
+    /// position tells of it, so only an end that nothing follows is lost.
     fn certain(&self, side: Side) -> Vec<Seen> {
-        let is_tcp = self.transport.contains("tcp");
-        let (mut is_lost, mut is_misplaced) = (false, false);
+        let mut is_lost = false;
         self.exchanges
             .iter()
             .map(|exchange| {
@@ -200,14 +198,9 @@ impl Seed {
                     let without_event = hidden.form == "splice" && hidden.sender != side;
                     let touches = hidden.from < message.end && message.start < hidden.to;
                     is_lost |= message.needs(hidden.from, hidden.to);
-                    is_misplaced |= without_event && touches && !is_tcp;
                     has_end &= !(without_event && touches && message.end <= hidden.to);
                 }
-                match (is_misplaced, is_lost || !has_end) {
-                    (true, _) => Seen::Misplaced,
-                    (false, true) => Seen::InPart,
-                    (false, false) => Seen::Whole,
-                }
+                if is_lost || !has_end { Seen::InPart } else { Seen::Whole }
             })
             .collect()
     }
@@ -219,7 +212,6 @@ impl Seed {
         for (at, exchange) in self.exchanges.iter().enumerate() {
             let found = by_path.remove(&(exchange.path.clone(), side.kind())).unwrap_or_default();
             let wrong = match found.as_slice() {
-                [_, ..] | [] if certain[at] == Seen::Misplaced => continue,
                 [] if certain[at] == Seen::InPart => continue,
                 [] => "no span".to_owned(),
                 [span] => match exchange.check(span, certain[at] == Seen::Whole) {
@@ -265,8 +257,6 @@ enum Seen {
     Whole,
     /// Too little for a span; if there is one, what it says must be right.
     InPart,
-    /// Bytes at positions that are off by an amount nobody can know. Only ghosts are wrong here.
-    Misplaced,
 }
 
 impl Message {
