@@ -128,8 +128,8 @@ pub(crate) extern "C" fn copy_head(want: u32) -> u32 {
     filled
 }
 
-/// Copies the last bytes of a call that moved `len` bytes, at most 64, behind `at` bytes of payload; how many came. A
-/// vectored call gives the end of its last segment, and only when it was taken whole.
+/// Copies the last 64 bytes of a call that moved `len` bytes, more than 64, behind `at` bytes of payload; how many came: all
+/// or none. A vectored call must end within the segments that are followed.
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub(crate) extern "C" fn copy_tail(at: u32, len: u32) -> u32 {
@@ -137,33 +137,35 @@ pub(crate) extern "C" fn copy_tail(at: u32, len: u32) -> u32 {
     let Some(scratch) = this_scratch() else { return 0 };
     let source = unsafe { &(*scratch).source };
     let len = u64::from(len);
+    let from = len - TAIL;
     if source.segments == 0 {
-        return read(scratch, at, source.base + source.skip + len - TAIL, TAIL);
+        return read(scratch, at, source.base + source.skip + from, TAIL);
     }
-    if source.segments > SEGMENTS {
-        return 0;
-    }
-    let mut total = 0;
-    let mut last = Segment { base: 0, len: 0 };
+    // How many bytes of the call lie before the segment, and how many of the tail have come.
+    let mut before = 0;
+    let mut filled = 0;
+    let mut skip = source.skip;
     let mut i = 0;
     while i < SEGMENTS {
-        if i >= source.segments {
+        if i >= source.segments || filled >= TAIL {
             break;
         }
         let Some(segment) = source.segment(i) else { return 0 };
-        total += segment.len;
-        if segment.len > 0 {
-            last = segment;
+        let holds = segment.len.saturating_sub(skip);
+        let end = before + holds;
+        if end > from + filled {
+            let start = from + filled - before;
+            let take = if end < len { end - (from + filled) } else { TAIL - filled };
+            if read(scratch, at + filled as u32, segment.base + skip + start, take) == 0 {
+                return 0;
+            }
+            filled += take;
         }
+        before = end;
+        skip = 0;
         i += 1;
     }
-    if total.wrapping_sub(source.skip) != len
-        || source.segments == 1 && last.len < TAIL + source.skip
-    {
-        return 0;
-    }
-    let take = if last.len < TAIL { last.len } else { TAIL };
-    read(scratch, at, last.base + last.len - take, take)
+    if filled >= TAIL { TAIL as u32 } else { 0 }
 }
 
 #[inline(always)]
