@@ -117,7 +117,7 @@ fn report(sock: u64, state: *mut State, what: &Moved, scratch: *mut Scratch) {
         if begins != Start::No {
             (*state).mode = Mode::Http1 as u8;
         } else if !(*state).is(Mode::Http1) {
-            strike(state, what.len);
+            strike(state, what.len, no_data);
             return;
         }
         if (*state).announced == 0 {
@@ -278,18 +278,20 @@ fn word(scratch: *mut Scratch, i: usize) -> u64 {
     unsafe { payload(scratch).cast::<u64>().add(i).read_volatile() }
 }
 
-/// Nothing known began here. After enough of these the connection is left alone.
+/// Nothing known began here. After enough of these the connection is left alone; at once when its bytes are of a sort that
+/// is never seen, because what comes between them may be the middle of anything.
 #[inline(always)]
-fn strike(state: *mut State, len: u32) {
+fn strike(state: *mut State, len: u32, no_data: NoData) {
     unsafe {
         (*state).silent = 1;
         if (*state).is(Mode::Ignored) || len == 0 {
             return;
         }
+        let unseen = matches!(no_data, NoData::Form | NoData::ForeignCall | NoData::Raced);
         (*state).strikes += 1;
-        if (*state).strikes >= STRIKES {
+        if unseen || (*state).strikes >= STRIKES {
             (*state).mode = Mode::Ignored as u8;
-            (*state).second_looks = SECOND_LOOKS;
+            (*state).second_looks = if unseen { 0 } else { SECOND_LOOKS };
             count(Counter::ConnectionsIgnored, 1);
         }
     }
