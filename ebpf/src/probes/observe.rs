@@ -34,6 +34,8 @@ const SMALL: u32 = 1024;
 pub(crate) struct Moved {
     pub(crate) direction: Direction,
     pub(crate) position: u64,
+    /// Where the direction stood before.
+    pub(crate) expected: u64,
     /// Bytes, at least 1; 0 at the end of the peer's direction.
     pub(crate) len: u32,
     /// When the first byte moved, if that is known to be earlier than now.
@@ -41,10 +43,11 @@ pub(crate) struct Moved {
     pub(crate) source: Source,
 }
 
-/// Gives a connection that was never seen its generation number and its positions.
+/// Gives a connection that was never seen its generation number, and its positions unless they are known from its birth.
 #[inline(always)]
 pub(crate) fn meet(sock: u64, state: *mut State, sent: u64, received: u64) {
     unsafe {
+        let [sent, received] = if (*state).born != 0 { (*state).next } else { [sent, received] };
         count(Counter::ConnectionsMet, 1);
         let Some(last) = GENERATIONS.get_ptr_mut(0) else { return };
         *last += 1;
@@ -121,9 +124,10 @@ fn report(sock: u64, state: *mut State, what: &Moved, scratch: *mut Scratch) {
             return;
         }
         if (*state).announced == 0 {
-            // As the directions stood before this call.
+            // As the directions stood before this call; before the calls that left no trace too, if we know of none.
             let mut next = (*state).next;
-            next[way] = what.position;
+            let complete = (*state).born != 0 && (*state).silent == 0;
+            next[way] = if complete { what.expected } else { what.position };
             control::opened(sock, state, next[0], next[1]);
         }
 

@@ -7,8 +7,7 @@
 //!
 //! - after lost requests: an answer that nobody asked for was read to its end (HTTP clients wait for an answer before
 //!   they ask again; on a connection that was seen to do otherwise nothing is paired after a loss);
-//! - after lost answers: all but the last request are unseen; more than one left are unseen too, and as many answers
-//!   are let pass.
+//! - after lost answers: all requests made by then are unseen, and as many answers are let pass.
 //!
 //! A pair that is not certain is not made.
 #![forbid(unsafe_code)]
@@ -226,14 +225,13 @@ impl Stitch {
             && matches!(self.queue.front(), Some(Entry::Lost(lost)) if lost.passed >= lost.need)
     }
 
-    /// After a hole in the answers the next one is the only exchange's that is left; of several, nobody's.
+    /// After a hole in the answers nobody knows how many of them were in it: of the requests that had been made by then,
+    /// none is paired.
     fn after_hole(&mut self, out: &mut Outlet<'_>) {
-        let alone = self.queue.len() == 1;
-        match self.queue.front_mut() {
+        match self.queue.front() {
             None => {
                 self.queue.push_back(Entry::Lost(Lost { need: 0, passed: 0, before_us: false }));
             }
-            Some(Entry::Exchange(open)) if alone => open.unproven = true,
             Some(Entry::Exchange(_)) => self.drop_all(out),
             Some(Entry::Lost(_)) => {}
         }

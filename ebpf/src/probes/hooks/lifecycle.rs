@@ -12,14 +12,17 @@ use aya_ebpf::{
     macros::btf_tracepoint,
     programs::BtfTracePointContext,
 };
-use spanwire_ebpf::{ControlKind, Offset, ProcessEvent, TcpState, config_flag, tcp_state};
+use spanwire_ebpf::{
+    ControlKind, Direction, Offset, ProcessEvent, TcpState, config_flag, tcp_state,
+};
 
 use super::{sock, syscall::FRESH};
 use crate::{
     config, control, emit,
     maps::STATES_BY_ADDRESS,
     memory::{Reach, Typed},
-    serving,
+    observe::FIRST_LAP,
+    serving, socket,
     state::State,
 };
 
@@ -82,8 +85,12 @@ unsafe fn born(sock: *const c_void) {
         } else {
             sock::state(sock, BPF_SK_STORAGE_GET_F_CREATE)
         };
-        if !state.is_null() {
+        if !state.is_null()
+            && let Some(sent) = socket::sequence_typed(sock, Direction::Sent)
+            && let Some(received) = socket::sequence_typed(sock, Direction::Received)
+        {
             (*state).born = 1;
+            (*state).next = [FIRST_LAP + u64::from(sent), FIRST_LAP + u64::from(received)];
         }
     }
 }

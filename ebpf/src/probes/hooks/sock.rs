@@ -162,13 +162,8 @@ unsafe fn sent(sock: *const c_void, returned: i32) {
                 uncalled(&call)
             };
         }
-        let what = Moved {
-            direction: Direction::Sent,
-            position,
-            len,
-            began: in_flight_began(ours, &in_flight),
-            source,
-        };
+        let began = in_flight_began(ours, &in_flight);
+        let what = Moved { direction: Direction::Sent, position, expected, len, began, source };
         observe::moved(sock as u64, state, &what);
     }
 }
@@ -237,6 +232,7 @@ unsafe fn received(sock: *const c_void, returned: i32, flags: u64) {
                 None => return,
             },
         };
+        let expected = (*state).next[1];
         (*state).next[1] = position + u64::from(len);
         if observe::passes(state, Direction::Received) {
             return;
@@ -247,7 +243,8 @@ unsafe fn received(sock: *const c_void, returned: i32, flags: u64) {
             source =
                 if socket::called_on(sock, &call) { Source::of(&call) } else { uncalled(&call) };
         }
-        let what = Moved { direction: Direction::Received, position, len, began: 0, source };
+        let what =
+            Moved { direction: Direction::Received, position, expected, len, began: 0, source };
         observe::moved(sock as u64, state, &what);
     }
 }

@@ -154,8 +154,14 @@ fn sent(descriptor: u64, len: u32, source: Source) {
     unsafe {
         let Some((sock, stream, state)) = find(descriptor, Direction::Sent, len) else { return };
         let expected = (*state).next[0];
-        let mut what =
-            Moved { direction: Direction::Sent, position: expected, len, began: 0, source };
+        let mut what = Moved {
+            direction: Direction::Sent,
+            position: expected,
+            expected,
+            len,
+            began: 0,
+            source,
+        };
         if stream == Stream::Tcp {
             let after = socket::sequence_probed(sock, Direction::Sent);
             what.position = (*state).extend(Direction::Sent, after.wrapping_sub(len));
@@ -176,9 +182,11 @@ fn received(descriptor: u64, len: u32, source: Source) {
         if len == 0 && !socket::peer_ended::<Probed>(sock as *const c_void) {
             return;
         }
+        let expected = (*state).next[1];
         let mut what = Moved {
             direction: Direction::Received,
-            position: (*state).next[1],
+            position: expected,
+            expected,
             len,
             began: 0,
             source,
