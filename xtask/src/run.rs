@@ -30,6 +30,9 @@ pub(crate) fn task(demo: bool, arguments: &[String]) -> Result<ExitCode> {
     if traces {
         agent.arg("run");
     }
+    if traces && !demo {
+        agent.args(["--silence-hint", "`cargo xtask run --demo` starts a small shop to look at"]);
+    }
     agent.args(arguments);
     if demo {
         demo::start()?;
