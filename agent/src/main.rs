@@ -26,7 +26,7 @@ fn main() -> ExitCode {
 fn perform(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Run(args) => {
-            run::run(&Run { silence_hint: args.silence_hint, ..capture(args.capture) })?
+            run::run(&Run { silence_hint: args.silence_hint, ..capture(args.capture) })?;
         }
         Command::Record(args) => {
             let record = Record { path: args.file, limit: args.limit };

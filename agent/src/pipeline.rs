@@ -68,7 +68,7 @@ impl Pipeline {
             }
             Input::Revoked(event) => self.tracer.revoked(event.tgid),
             Input::Data(header, payload) => {
-                self.connections.data(&header, &payload, &mut self.reports)
+                self.connections.data(&header, &payload, &mut self.reports);
             }
             Input::Process(facts) => self.tracer.process(*facts),
             Input::UnixGone(gone) => {

@@ -156,7 +156,7 @@ impl KernelTypes {
             let this = self.types.get(id as usize)?;
             match this.kind() {
                 kind::TYPEDEF | kind::VOLATILE | kind::CONST | kind::RESTRICT | kind::TYPE_TAG => {
-                    id = this.target
+                    id = this.target;
                 }
                 _ => return Some(id),
             }

@@ -1,0 +1,28 @@
+//! The decoder of ring events over any bytes: what it accepts is consistent, and is written back as it was.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use spanwire::input::Input;
+use spanwire::kernel::decode;
+use zerocopy::IntoBytes;
+
+fuzz_target!(|bytes: &[u8]| {
+    if let Ok(Input::Data(header, payload)) = decode::data(bytes) {
+        let copied = header.head as usize + header.tail as usize;
+        assert_eq!(payload.len(), copied);
+        assert!(copied as u64 <= u64::from(header.len));
+        let mut again = header.as_bytes().to_vec();
+        again.extend_from_slice(&payload);
+        assert_eq!(bytes.get(..again.len()), Some(again.as_slice()));
+    }
+    let again = match decode::control(bytes) {
+        Ok(Input::Opened(event)) => event.as_bytes().to_vec(),
+        Ok(Input::Closed(event)) => event.as_bytes().to_vec(),
+        Ok(Input::TcpState(event)) => event.as_bytes().to_vec(),
+        Ok(Input::Exec(event) | Input::Exit(event)) => event.as_bytes().to_vec(),
+        Ok(Input::Revoked(event)) => event.as_bytes().to_vec(),
+        Ok(other) => panic!("no control event: {other:?}"),
+        Err(_) => return,
+    };
+    assert_eq!(bytes.get(..again.len()), Some(again.as_slice()));
+});
