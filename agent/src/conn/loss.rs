@@ -76,6 +76,12 @@ impl Loss {
         }
     }
 
+    /// Whether a call that lost bytes for this reason may be followed by others of its kind that lose none.
+    #[must_use]
+    pub const fn is_accident(self) -> bool {
+        !matches!(self, Self::ForeignCall | Self::Form | Self::KernelPages)
+    }
+
     /// The loss a data event's own reason stands for; `None` when nothing is missing.
     #[must_use]
     pub const fn of(reason: NoData) -> Option<Self> {

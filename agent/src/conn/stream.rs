@@ -102,7 +102,7 @@ impl Stream {
             None => Body::Skip(middle),
             Some(loss) => {
                 sink.lose(loss, middle);
-                Body::Gap(middle)
+                if loss.is_accident() { Body::Gap(middle) } else { Body::Hidden(middle) }
             }
         };
         self.emit(event, event.position + event.head, body, sink);

@@ -121,7 +121,7 @@ impl Start {
         self.last = piece.ended;
         let Body::Bytes(bytes) = piece.body else {
             self.before.from_birth = false;
-            self.before.lost[piece.direction as usize] |= matches!(piece.body, Body::Gap(_));
+            self.before.lost[piece.direction as usize] |= piece.is_lost();
             return None;
         };
         match detect(bytes, piece.direction, self.before) {

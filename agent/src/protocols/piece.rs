@@ -35,6 +35,9 @@ pub enum Body<'a> {
     Skip(u64),
     /// So many bytes moved that were lost.
     Gap(u64),
+    /// So many bytes moved by a call that cannot be read. Unlike a loss this is no accident: whoever makes such calls
+    /// goes on making them.
+    Hidden(u64),
 }
 
 impl<'a> Piece<'a> {
@@ -43,7 +46,7 @@ impl<'a> Piece<'a> {
     pub const fn len(&self) -> u64 {
         match self.body {
             Body::Bytes(bytes) => bytes.len() as u64,
-            Body::Skip(n) | Body::Gap(n) => n,
+            Body::Skip(n) | Body::Gap(n) | Body::Hidden(n) => n,
         }
     }
 
@@ -69,8 +72,15 @@ impl<'a> Piece<'a> {
             }
             Body::Skip(len) => Body::Skip(len - n),
             Body::Gap(len) => Body::Gap(len - n),
+            Body::Hidden(len) => Body::Hidden(len - n),
         };
         Self { position: self.position.saturating_add(n), body, ..self }
+    }
+
+    /// Whether its bytes were moved but are not to be had.
+    #[must_use]
+    pub const fn is_lost(&self) -> bool {
+        matches!(self.body, Body::Gap(_) | Body::Hidden(_))
     }
 
     /// The bytes, if it has them.
@@ -97,6 +107,7 @@ impl Kept {
             Body::Bytes(bytes) => (Body::Bytes(&[][..]), Box::from(bytes)),
             Body::Skip(n) => (Body::Skip(n), Box::default()),
             Body::Gap(n) => (Body::Gap(n), Box::default()),
+            Body::Hidden(n) => (Body::Hidden(n), Box::default()),
         };
         let Piece { direction, position, began, ended, task, serving, thread_waits, .. } = piece;
         let frame = Piece { direction, position, body, began, ended, task, serving, thread_waits };
@@ -108,7 +119,7 @@ impl Kept {
     pub fn piece(&self) -> Piece<'_> {
         match self.frame.body {
             Body::Bytes(_) => Piece { body: Body::Bytes(&self.bytes), ..self.frame },
-            Body::Skip(_) | Body::Gap(_) => self.frame,
+            Body::Skip(_) | Body::Gap(_) | Body::Hidden(_) => self.frame,
         }
     }
 

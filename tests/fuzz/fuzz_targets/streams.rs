@@ -60,7 +60,7 @@ fuzz_target!(|input: Input| {
                     assert_eq!(*byte, letter(piece.direction, position), "at {position}");
                 }
             }
-            Body::Gap(n) => gaps += n,
+            Body::Gap(n) | Body::Hidden(n) => gaps += n,
             Body::Skip(_) => {}
         }
     }

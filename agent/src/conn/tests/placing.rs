@@ -29,6 +29,7 @@ fn placed(told: Option<(u64, u64)>, events: &[(DataHeader, Vec<u8>)]) -> Vec<Str
             Body::Bytes(bytes) => format!("{way}{} {}", piece.position, bytes.escape_ascii()),
             Body::Skip(n) => format!("{way}{} skip {n}", piece.position),
             Body::Gap(n) => format!("{way}{} gap {n}", piece.position),
+            Body::Hidden(n) => format!("{way}{} hidden {n}", piece.position),
         }
     });
     let losses = done.losses.iter().filter(|(_, n)| *n > 0);
@@ -88,10 +89,10 @@ fn the_middle_is_a_skip_or_a_gap_with_its_reason() {
     assert_eq!(skip, ["S10 xy", "S12 skip 97", "S109 z"]);
     header.no_data = NoData::KernelPages as u8;
     let gap = placed(None, &[(header, b"xyz".to_vec())]);
-    assert_eq!(gap, ["S10 xy", "S12 gap 97", "S109 z", "bytes_kernel_pages 97"]);
+    assert_eq!(gap, ["S10 xy", "S12 hidden 97", "S109 z", "bytes_kernel_pages 97"]);
     (header.head, header.tail) = (0, 0);
     let nothing = placed(None, &[call(0, Sent, 0, 50), (header, Vec::new())]);
-    assert_eq!(nothing[1..], ["S50 gap 60", "bytes_kernel_pages 100"]);
+    assert_eq!(nothing[1..], ["S50 hidden 60", "bytes_kernel_pages 100"]);
 }
 
 #[test]

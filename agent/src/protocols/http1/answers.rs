@@ -88,7 +88,7 @@ impl Http1 {
                 let (used, ended) = head.read(bytes);
                 (used as u64, ended)
             }
-            Body::Skip(n) | Body::Gap(n) => {
+            Body::Skip(n) | Body::Gap(n) | Body::Hidden(n) => {
                 lose(piece, out);
                 head.cut();
                 (n, true)

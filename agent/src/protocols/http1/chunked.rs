@@ -39,7 +39,7 @@ impl Chunked {
     pub(super) fn read(&mut self, body: Body<'_>) -> (u64, u64, bool) {
         let (used, data) = match body {
             Body::Bytes(bytes) => self.bytes(bytes),
-            Body::Skip(n) | Body::Gap(n) => self.missing(n),
+            Body::Skip(n) | Body::Gap(n) | Body::Hidden(n) => self.missing(n),
         };
         (used, data, matches!(self.0, State::Done))
     }

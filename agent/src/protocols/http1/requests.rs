@@ -12,7 +12,7 @@ use crate::protocols::{Body, Outlet, Piece};
 impl Http1 {
     /// Reads a piece of it.
     pub(super) fn request_piece(&mut self, mut piece: Piece<'_>, out: &mut Outlet<'_>) {
-        let ended = piece.ended;
+        let (ended, hidden) = (piece.ended, matches!(piece.body, Body::Hidden(_)));
         let mut whole = true;
         while !piece.is_empty() && !self.over {
             let used = match std::mem::replace(&mut self.requests, State::Lost) {
@@ -21,7 +21,7 @@ impl Http1 {
                 State::Body(body) => self.in_request_body(body, &piece, whole, out),
                 State::Lost if whole && self.request_resumes(&piece, out) => 0,
                 State::Lost => {
-                    if matches!(piece.body, Body::Gap(_)) {
+                    if piece.is_lost() {
                         let need = self.need_after_gap();
                         self.lose_requests(need, out);
                     }
@@ -32,6 +32,14 @@ impl Http1 {
             piece = piece.after(used);
         }
         self.last_request = self.last_request.max(ended);
+        let is_lost = match &self.requests {
+            State::Lost => true,
+            State::Body(body) => body.is_lost(),
+            _ => false,
+        };
+        if hidden && is_lost {
+            self.stitch.give_up();
+        }
     }
 
     /// At a boundary: how many bytes were used.
@@ -78,7 +86,7 @@ impl Http1 {
                 self.start(&head, n, piece, out);
                 n
             }
-            Body::Gap(n) => {
+            Body::Gap(n) | Body::Hidden(n) => {
                 self.lose_requests(1, out);
                 n
             }
@@ -130,7 +138,7 @@ impl Http1 {
             out.lose(Loss::Unframed, 1);
             self.request_lost();
         }
-        if body.is_lost() && matches!(piece.body, Body::Gap(_)) {
+        if body.is_lost() && piece.is_lost() {
             let need = self.need_after_gap();
             self.lose_requests(need, out);
         } else if done {

@@ -30,7 +30,8 @@ pub(super) struct Stitch {
     queue: VecDeque<Entry>,
     /// Answers were seen to begin while two requests waited: this client does not wait for answers.
     pipelined: bool,
-    /// A request was lost on a connection that does not wait for answers: nothing can be paired any more.
+    /// A request was lost on a connection that does not wait for answers, or whose client hides requests from us: nothing
+    /// can be paired any more.
     hopeless: bool,
     /// Sum of what the exchanges hold.
     held: usize,
@@ -134,6 +135,11 @@ impl Stitch {
         if self.exchanges() > EXCHANGES || self.held > EXCHANGES_HELD {
             self.drop_all(out);
         }
+    }
+
+    /// No request is looked for any more once one is lost: too much of this connection is not to be read.
+    pub(super) const fn give_up(&mut self) {
+        self.hopeless = true;
     }
 
     /// Requests were lost after those in the queue; at least `need` of them.
