@@ -17,9 +17,7 @@ const OLDEST: (u32, u32) = (5, 10);
 #[derive(Debug, Error)]
 pub enum Refusal {
     /// Not enough privileges.
-    #[error(
-        "spanwire must run as root (or with CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN, CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH): try again with sudo"
-    )]
+    #[error("spanwire must run as root: try again with sudo")]
     NotRoot,
     /// Too old.
     #[error("this kernel is {0}.{1}; spanwire needs {major}.{minor} or newer", major = OLDEST.0, minor = OLDEST.1)]

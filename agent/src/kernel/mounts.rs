@@ -26,9 +26,18 @@ pub fn tracefs() -> io::Result<()> {
     Ok(())
 }
 
-/// The kernel's lockdown mode (`none`, `integrity`, `confidentiality`), if it can be read.
+/// The kernel's lockdown mode (`none`, `integrity`, `confidentiality`), if the kernel has one.
 #[must_use]
 pub fn lockdown() -> Option<String> {
-    let modes = fs::read_to_string("/sys/kernel/security/lockdown").ok()?;
+    const SECURITY: &str = "/sys/kernel/security";
+    let mode = Path::new(SECURITY).join("lockdown");
+    if !mode.exists() {
+        let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+        match mount("securityfs", SECURITY, "securityfs", flags, None) {
+            Ok(()) => log::info!("mounted securityfs at {SECURITY}"),
+            Err(error) => log::debug!("securityfs cannot be mounted: {error}"),
+        }
+    }
+    let modes = fs::read_to_string(mode).ok()?;
     Some(modes.split_once('[')?.1.split_once(']')?.0.to_owned())
 }
