@@ -88,10 +88,22 @@ impl Http1 {
                 let (used, ended) = head.read(bytes);
                 (used as u64, ended)
             }
-            Body::Skip(n) | Body::Gap(n) | Body::Hidden(n) => {
+            Body::Skip(n) => {
                 lose(piece, out);
                 head.cut();
                 (n, true)
+            }
+            Body::Gap(n) | Body::Hidden(n) => {
+                // How the message was framed is lost with its head's end, and with that where the next one begins.
+                head.cut();
+                if let Some(open) = self.stitch.front() {
+                    open.answer_moved(n, piece.ended);
+                    if let Some(answer) = head.answer().filter(|answer| answer.line.status >= 200) {
+                        open.final_answer(&head, answer);
+                    }
+                }
+                self.lose_answers(out);
+                return n;
             }
         };
         if let Some(open) = self.stitch.front() {
@@ -161,6 +173,11 @@ impl Http1 {
             return 0;
         }
         let was_lost = body.is_lost();
+        if whole && was_lost && !body.is_left_out() && starts(piece) {
+            // Its end was in the hole and this is the next answer, seen before its request; or this is what the body says.
+            self.lose_answers(out);
+            return 0;
+        }
         out.lose(Loss::BeyondCap, body.needs(piece));
         let (used, done) = body.read(piece);
         if let Some(open) = self.stitch.front() {

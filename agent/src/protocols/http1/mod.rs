@@ -107,7 +107,8 @@ impl Http1 {
         let (stitch, requests) = if before.lost[requests_go as usize] {
             (Stitch::after_loss(1), State::Lost)
         } else if before.lost[requests_go.opposite() as usize] {
-            (Stitch::after_loss(0), State::Boundary)
+            // The lost answer may be that to the request which is seen only now.
+            (Stitch::after_loss(1), State::Boundary)
         } else if before.from_birth {
             (Stitch::default(), State::Boundary)
         } else {
