@@ -185,6 +185,11 @@ impl Http1 {
         }
         if body.is_lost() && !was_lost {
             out.lose(Loss::Unframed, 1);
+            if !body.is_left_out() && self.stitch.more_wait() {
+                // The answers that others wait for may begin anywhere from here on.
+                self.lose_answers(out);
+                return used;
+            }
         }
         if done {
             self.answers = State::Boundary;
