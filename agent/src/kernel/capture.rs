@@ -46,8 +46,8 @@ impl Capture {
         ];
         let timeout =
             rustix::time::Timespec { tv_sec: 0, tv_nsec: i64::from(DRAIN_EVERY.subsec_nanos()) };
-        // The rings may be readable all the time, as they are never woken by single events; what matters is that we
-        // do not look more often than the timer says unless there is a lot to read.
+        // No single event wakes us while we wait; but a ring that holds something already when we come here is readable,
+        // so under steady load we look more often than the timer says.
         let _ = poll(&mut fds, Some(&timeout));
     }
 
