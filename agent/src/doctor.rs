@@ -10,8 +10,8 @@ use crate::{
     cli::DoctorArgs,
     kernel::{
         features::Kernel,
-        hooks::HookSet,
-        load::{self, Options},
+        hooks::{HookSet, LIFECYCLE},
+        load::{self, LoadError, Options},
     },
     status,
 };
@@ -31,19 +31,33 @@ pub fn doctor(args: &DoctorArgs) -> Result<ExitCode> {
     say(&format!("kernel    {}.{}\n", kernel.version.0, kernel.version.1))?;
     say(&format!("lockdown  {}\n", kernel.lockdown.as_deref().unwrap_or("not known")))?;
     say("BTF       yes\n")?;
-    let mut chosen = None;
+    // The best set that works, and what is off in it. No two sets are attached at once.
+    let mut chosen: Option<(HookSet, Vec<(&str, String)>)> = None;
     for set in HookSet::ALL {
         let options = Options { hooks: Some(set), data_ring: load::DATA_RING, seed: [0; 2] };
         let says = match load::load(&kernel, &options) {
-            Ok(_) => {
-                chosen.get_or_insert(set);
+            Ok(probes) => {
+                chosen.get_or_insert((set, probes.off));
                 "works".to_owned()
+            }
+            Err(LoadError::NoHooks(tried)) => {
+                tried.into_iter().map(|(_, why)| format!("off, {why}")).collect()
             }
             Err(error) => error.to_string(),
         };
         say(&format!("hooks     {set}: {says}\n"))?;
     }
-    if let Some(set) = chosen {
+    for feature in LIFECYCLE.iter().filter_map(|program| program.feature) {
+        let off = chosen.iter().flat_map(|(_, off)| off).find(|(off, _)| *off == feature);
+        let says = off.map_or_else(|| "on".to_owned(), |(_, why)| format!("off, {why}"));
+        say(&format!("feature   {feature}: {says}\n"))?;
+    }
+    for (what, has, without) in kernel.offers() {
+        let says = if has { "yes" } else { without };
+        let no = if has { "" } else { "no, " };
+        say(&format!("offers    {what}: {no}{says} (not needed)\n"))?;
+    }
+    if let Some((set, _)) = chosen {
         say(&format!("usable    yes, with the hooks at {set}\n"))?;
         Ok(ExitCode::SUCCESS)
     } else {

@@ -6,6 +6,7 @@
 mod connections;
 mod export;
 mod harness;
+mod kernels;
 mod linking;
 mod load;
 mod programs;
@@ -20,6 +21,7 @@ fn main() -> ExitCode {
     let mut suite = Suite::default();
     suite.before(tests::programs::prepare);
     harness::add(&mut suite);
+    kernels::add(&mut suite);
     programs::add(&mut suite);
     connections::add(&mut suite);
     linking::add(&mut suite);

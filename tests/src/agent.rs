@@ -161,6 +161,12 @@ impl Agent {
         self.program.pid()
     }
 
+    /// What it has said so far, line by line.
+    #[must_use]
+    pub fn lines(&self) -> Vec<String> {
+        self.program.lines()
+    }
+
     /// Where its spans arrive.
     #[must_use]
     pub fn receiver(&self) -> &Receiver {

@@ -15,4 +15,5 @@ pub mod process;
 pub mod programs;
 pub mod runner;
 pub mod tour;
+pub mod vm;
 pub mod wait;

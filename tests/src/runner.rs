@@ -13,6 +13,7 @@ use rustix::process::{Signal, WaitOptions};
 
 use crate::outcome::{Skip, TestResult};
 use crate::process::descendants;
+use crate::vm;
 use crate::wait::{self, Deadline};
 
 /// Exit code of a test process whose test could not run, as automake has it.
@@ -21,10 +22,23 @@ const SKIPPED: i32 = 77;
 /// Most bytes of a failed test's output that are shown, from its end.
 const SHOWN: usize = 64 * 1024;
 
+/// Where a test runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// On this machine.
+    Here,
+    /// On this machine, and on every kernel that is booted.
+    Everywhere,
+    /// On the kernels that are booted: it does to the machine what nobody wants done to theirs.
+    InVm,
+}
+
 /// One test.
 pub struct Test {
     /// `theme::what`, and `[variant]` where one body runs several times.
     pub name: String,
+    /// Where it runs.
+    pub place: Place,
     /// When it is killed.
     pub limit: Duration,
     /// Its body.
@@ -51,8 +65,20 @@ impl Suite {
         seconds: u64,
         body: impl Fn() -> TestResult + 'static,
     ) {
-        let limit = Duration::from_secs(seconds);
-        self.tests.push(Test { name: name.into(), limit, body: Box::new(body) });
+        self.at(Place::Here, name, seconds, body);
+    }
+
+    /// Adds a test that runs there. Where CPUs are emulated it is given several times its limit.
+    pub fn at(
+        &mut self,
+        place: Place,
+        name: impl Into<String>,
+        seconds: u64,
+        body: impl Fn() -> TestResult + 'static,
+    ) {
+        let limit = Duration::from_secs(seconds) * if vm::is_here() { vm::SLOWER } else { 1 };
+        let body = Box::new(body);
+        self.tests.push(Test { name: name.into(), place, limit, body });
     }
 
     /// Has this done once before any test runs, outside all time limits.
@@ -63,6 +89,9 @@ impl Suite {
     /// Does what the command line asks for.
     #[must_use]
     pub fn main(self) -> ExitCode {
+        if std::process::id() == 1 {
+            vm::first_process();
+        }
         let asked = match Asked::parse(std::env::args().skip(1)) {
             Ok(asked) => asked,
             Err(argument) => {
@@ -75,7 +104,12 @@ impl Suite {
         if let Some(name) = &asked.one {
             return self.run_one(name);
         }
-        let chosen: Vec<&Test> = self.tests.iter().filter(|test| asked.wants(&test.name)).collect();
+        if asked.needs_in_vm {
+            return vm::say_needs();
+        }
+        let elsewhere = if vm::is_here() { Place::Here } else { Place::InVm };
+        let here = |test: &&Test| test.place != elsewhere && asked.wants(&test.name);
+        let chosen: Vec<&Test> = self.tests.iter().filter(here).collect();
         if asked.list {
             for test in &chosen {
                 println!("{}: test", test.name);
@@ -83,7 +117,7 @@ impl Suite {
             println!("\n{} tests, 0 benchmarks", chosen.len());
             return ExitCode::SUCCESS;
         }
-        if let (Some(before), false) = (self.before, chosen.is_empty()) {
+        if let (Some(before), false, false) = (self.before, chosen.is_empty(), vm::is_here()) {
             before();
         }
         run_all(&chosen, self.tests.len() - chosen.len(), asked.nocapture)
@@ -124,6 +158,7 @@ struct Asked {
     exact: bool,
     list: bool,
     nocapture: bool,
+    needs_in_vm: bool,
     one: Option<String>,
 }
 
@@ -136,6 +171,7 @@ impl Asked {
                 "--exact" => asked.exact = true,
                 "--list" => asked.list = true,
                 "--nocapture" | "--no-capture" => asked.nocapture = true,
+                "--needs-in-vm" => asked.needs_in_vm = true,
                 "--skip" => asked.skips.extend(arguments.next()),
                 "--one" => asked.one = arguments.next(),
                 // Given by cargo and by people to libtest; without meaning here, where tests run one by one.

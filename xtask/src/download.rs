@@ -33,7 +33,8 @@ pub(crate) fn verify(file: &Path, sha256: &str) -> Result<()> {
     Ok(())
 }
 
-fn digest(file: &Path) -> io::Result<String> {
+/// The SHA-256 of a file, in hex.
+pub(crate) fn digest(file: &Path) -> io::Result<String> {
     let mut sha256 = Sha256::new();
     let mut file = File::open(file)?;
     let mut piece = vec![0; 1 << 16];

@@ -8,6 +8,7 @@
 mod build;
 mod cargo;
 mod checks;
+mod debian;
 mod demo;
 mod download;
 mod fuzz;
@@ -22,6 +23,7 @@ mod system_packages;
 mod tally;
 mod test;
 mod toolchain;
+mod vm;
 
 use std::process::ExitCode;
 
@@ -60,6 +62,17 @@ enum Task {
         /// Run only the tests whose names contain this
         filter: Option<String>,
     },
+    /// Boot the kernels users run and test the agent on each of them
+    VmTest {
+        /// Only the kernel of this series (such as 6.1), or the tests whose names contain this
+        filter: Option<String>,
+        /// Pin the newest Debian package of each kernel series
+        #[arg(long)]
+        renew_kernels: bool,
+        /// Write what the machines say (tests/vm) into the repository instead of comparing it
+        #[arg(long)]
+        renew: bool,
+    },
     /// Fuzz the parsers
     Fuzz {
         /// Run only the targets whose names contain this
@@ -75,6 +88,9 @@ fn main() -> ExitCode {
         Task::Build { release, probes_only } => build::task(release, probes_only),
         Task::Run { demo, arguments } => run::task(demo, &arguments),
         Task::Test { filter } => Ok(test::task(filter.as_deref())),
+        Task::VmTest { filter, renew_kernels, renew } => {
+            vm::task(filter.as_deref(), vm::Renew { kernels: renew_kernels, records: renew })
+        }
         Task::Fuzz { filter, seconds } => fuzz::task(filter.as_deref(), seconds),
     };
     match done {

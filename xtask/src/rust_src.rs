@@ -11,13 +11,17 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-use crate::{cargo, download, say, toolchain::RUST_VERSION};
+use crate::{
+    cargo,
+    debian::{self, Archive},
+    download, say,
+    toolchain::RUST_VERSION,
+};
 
 /// Debian's package of the same release. The version is pinned because the newest one is for a newer rustc.
 const DEBIAN_PACKAGE: &str = "rust-src=1.95.0+dfsg1-2~bpo13+1";
 const DEBIAN_SUITE: &str = "trixie-backports";
 const DEBIAN_SHA256: &str = "7b76db5b880a77f9e52975d2baa6209d2f76d2c9c2789515c3088cb960e2c83b";
-const DEBIAN_KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 /// The Rust project's own archive; the checksum is the one in the release's channel manifest (`pkg.rust-src`), which
 /// every toolchain carries in `lib/rustlib/multirust-channel-manifest.toml`.
@@ -70,64 +74,12 @@ fn fresh(folder: &Path) -> Result<()> {
     })
 }
 
-/// Downloads Debian's package with apt folders of our own, so that the machine's package lists stay as they are.
+/// Downloads Debian's package.
 fn from_debian(folder: &Path) -> Result<PathBuf> {
-    if !Path::new(DEBIAN_KEYRING).is_file() || cargo::find("apt-get").is_none() {
-        bail!("this is no Debian");
-    }
-    fresh(folder)?;
-    fs::create_dir_all(folder.join("lists/partial"))?;
-    fs::create_dir_all(folder.join("cache/archives/partial"))?;
-    let list = folder.join("sources.list");
-    fs::write(
-        &list,
-        format!("deb [signed-by={DEBIAN_KEYRING}] {} {DEBIAN_SUITE} main\n", debian_mirror()),
-    )?;
-    let apt = || {
-        let mut apt = Command::new("apt-get");
-        apt.current_dir(folder).arg("-qq");
-        for (name, value) in [
-            ("Dir::Etc::sourcelist", list.as_path()),
-            ("Dir::Etc::sourceparts", Path::new("-")),
-            ("Dir::State::Lists", &folder.join("lists")),
-            ("Dir::Cache", &folder.join("cache")),
-            ("Acquire::Languages", Path::new("none")),
-            ("Acquire::IndexTargets::deb::DEP-11::DefaultEnabled", Path::new("false")),
-            ("APT::Sandbox::User", Path::new("root")), // the folder may be closed to the user _apt
-        ] {
-            apt.arg(format!("-o{name}={}", value.display()));
-        }
-        apt
-    };
-    cargo::run(apt().arg("update"), "see apt's message")?;
-    cargo::run(apt().args(["download", DEBIAN_PACKAGE]), "see apt's message")?;
-    let package = fs::read_dir(folder)?
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .find(|file| file.extension().is_some_and(|ending| ending == "deb"))
-        .context("apt-get download left no package")?;
+    let package = Archive::open(folder, &[DEBIAN_SUITE])?.fetch(DEBIAN_PACKAGE)?;
     download::verify(&package, DEBIAN_SHA256)?;
-    cargo::run(Command::new("dpkg").arg("-x").arg(&package).arg(folder), "see dpkg's message")?;
+    debian::unpack(&package, folder)?;
     Ok(folder.join(format!("usr/src/rustc-{RUST_VERSION}/library")))
-}
-
-/// The mirror this machine's own package lists name, else Debian's.
-fn debian_mirror() -> String {
-    let parts = fs::read_dir("/etc/apt/sources.list.d").into_iter().flatten().flatten();
-    let texts = parts.map(|entry| entry.path()).chain(["/etc/apt/sources.list".into()]);
-    texts
-        .filter_map(|file| fs::read_to_string(file).ok())
-        .find_map(|text| mirror_in(&text))
-        .unwrap_or_else(|| "http://deb.debian.org/debian".to_owned())
-}
-
-/// The first Debian archive in a sources file of either format.
-fn mirror_in(text: &str) -> Option<String> {
-    let lines = text.lines().filter(|line| !line.trim_start().starts_with('#'));
-    lines
-        .flat_map(str::split_whitespace)
-        .map(|word| word.trim_end_matches('/'))
-        .find(|word| word.starts_with("http") && word.ends_with("/debian"))
-        .map(str::to_owned)
 }
 
 /// Downloads the Rust project's archive.
@@ -140,19 +92,4 @@ fn from_rust_project(folder: &Path) -> Result<PathBuf> {
         "install tar and gzip",
     )?;
     Ok(folder.join(format!("rust-src-{RUST_VERSION}/rust-src/lib/rustlib/src/rust/library")))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::mirror_in;
-
-    #[test]
-    fn the_mirror_is_read_from_both_formats() {
-        let one_line =
-            "# deb http://old/debian x main\ndeb https://mirror.example/debian/ trixie main\n";
-        assert_eq!(mirror_in(one_line).as_deref(), Some("https://mirror.example/debian"));
-        let deb822 = "Types: deb\nURIs: http://deb.debian.org/debian\nSuites: trixie\n";
-        assert_eq!(mirror_in(deb822).as_deref(), Some("http://deb.debian.org/debian"));
-        assert_eq!(mirror_in("deb http://archive.ubuntu.com/ubuntu noble main"), None);
-    }
 }

@@ -29,7 +29,7 @@ impl Tally {
 
     /// Adds what one line of output says, if it is a summary:
     /// `test result: ok. 5 passed; 0 failed; 1 ignored; 0 measured; 2 filtered out; finished in 0.01s`.
-    fn read_line(&mut self, line: &str) {
+    pub(crate) fn read_line(&mut self, line: &str) {
         let Some(summary) = line.trim().strip_prefix("test result: ") else { return };
         let mut words = summary.split([' ', ';']).peekable();
         while let Some(word) = words.next() {

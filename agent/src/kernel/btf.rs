@@ -40,6 +40,7 @@ mod kind {
     pub(super) const VOLATILE: u8 = 9;
     pub(super) const CONST: u8 = 10;
     pub(super) const RESTRICT: u8 = 11;
+    pub(super) const FUNC: u8 = 12;
     pub(super) const FUNC_PROTO: u8 = 13;
     pub(super) const VAR: u8 = 14;
     pub(super) const DATASEC: u8 = 15;
@@ -105,6 +106,12 @@ impl KernelTypes {
     #[must_use]
     pub fn has_tracepoint(&self, name: &str) -> bool {
         self.by_name.contains_key(&(kind::TYPEDEF, format!("btf_trace_{name}")))
+    }
+
+    /// Whether the kernel has a function of that name.
+    #[must_use]
+    pub fn has_function(&self, name: &str) -> bool {
+        self.by_name.contains_key(&(kind::FUNC, name.to_owned()))
     }
 
     /// Byte offset of a member of a struct, through anonymous structs and unions; `path` may lead into members of
@@ -182,7 +189,7 @@ mod tests {
 
     /// `struct outer { u32 a; union { u32 b; struct inner { u32 c; } named; }; }` and a tracepoint.
     fn table() -> Vec<u8> {
-        let strings = b"\0outer\0a\0b\0inner\0c\0named\0btf_trace_x\0u32\0";
+        let strings = b"\0outer\0a\0b\0inner\0c\0named\0btf_trace_x\0u32\0f\0";
         let name = |n: &str| {
             let needle = format!("\0{n}\0");
             strings.windows(needle.len()).position(|w| w == needle.as_bytes()).unwrap() as u32 + 1
@@ -195,6 +202,7 @@ mod tests {
             0, structure(kind::UNION, 2), 4, name("b"), 1, 0, name("named"), 2, 0,
             name("outer"), structure(kind::STRUCT, 2), 8, name("a"), 1, 0, 0, 3, 32,
             name("btf_trace_x"), structure(kind::TYPEDEF, 0), 1,
+            name("f"), structure(kind::FUNC, 0), 1,
         ];
         let len = u32::try_from(types.len() * 4).unwrap();
         let mut bytes = Vec::new();
@@ -218,6 +226,7 @@ mod tests {
         assert_eq!(types.member("nobody", "a"), None);
         assert!(types.has_tracepoint("x"));
         assert!(!types.has_tracepoint("y"));
+        assert!(types.has_function("f") && !types.has_function("outer"));
     }
 
     #[test]

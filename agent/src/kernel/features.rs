@@ -1,7 +1,7 @@
 //! What this kernel lets the agent do, found out before anything is loaded; each refusal is one sentence.
 #![forbid(unsafe_code)]
 
-use std::{fs, io};
+use std::{fs, io, path::Path};
 
 use abi::{Config, OFFSETS, Offset, config_flag};
 use thiserror::Error;
@@ -85,6 +85,31 @@ impl Kernel {
     #[must_use]
     pub fn hook_sets(&self) -> Vec<HookSet> {
         HookSet::ALL.into_iter().filter(|set| set.exists(&self.types)).collect()
+    }
+
+    /// What newer kernels offer beyond what the probes are built on, with whether this one does: nothing needs it, and
+    /// features that come to use it are off without it.
+    #[must_use]
+    pub fn offers(&self) -> [(&'static str, bool, &'static str); 4] {
+        let lsm = fs::read_to_string("/sys/kernel/security/lsm").unwrap_or_default();
+        [
+            ("bpf_loop", self.types.has_function("bpf_loop"), "came with Linux 5.17"),
+            (
+                "uprobe_multi",
+                self.types.has_function("bpf_uprobe_multi_link_attach"),
+                "came with Linux 6.6",
+            ),
+            (
+                "BPF LSM",
+                lsm.split(',').any(|lsm| lsm.trim() == "bpf"),
+                "not in the boot option lsm=",
+            ),
+            (
+                "kprobes",
+                Path::new("/sys/bus/event_source/devices/kprobe").exists(),
+                "built without CONFIG_KPROBES",
+            ),
+        ]
     }
 
     /// The probes' configuration for a set of hooks.

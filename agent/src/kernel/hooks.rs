@@ -32,9 +32,9 @@ impl HookSet {
     #[must_use]
     pub const fn socket_programs(self) -> &'static [Program] {
         const LOCKED: &[Program] = &[
-            Program { name: "send_locked", tracepoint: "tcp_sendmsg_locked" },
-            Program { name: "send_length", tracepoint: "sock_send_length" },
-            Program { name: "recv_length", tracepoint: "sock_recv_length" },
+            Program::required("send_locked", "tcp_sendmsg_locked"),
+            Program::required("send_length", "sock_send_length"),
+            Program::required("recv_length", "sock_recv_length"),
         ];
         match self {
             Self::Locked => LOCKED,
@@ -58,6 +58,16 @@ impl HookSet {
                 ("exit_receive_message", &["recvmsg"]),
                 ("exit_receive_many", &["recvmmsg"]),
             ],
+        }
+    }
+
+    /// The kernel release that brought the tracepoints of this set.
+    #[must_use]
+    pub const fn since(self) -> &'static str {
+        match self {
+            Self::Locked => "6.16",
+            Self::Length => "6.3",
+            Self::Syscall => "5.10",
         }
     }
 
@@ -85,12 +95,31 @@ pub struct Program {
     pub name: &'static str,
     /// The tracepoint.
     pub tracepoint: &'static str,
+    /// What is off where the kernel refuses it; `None` if nothing works without it.
+    pub feature: Option<&'static str>,
+}
+
+impl Program {
+    const fn required(name: &'static str, tracepoint: &'static str) -> Self {
+        Self { name, tracepoint, feature: None }
+    }
+
+    const fn optional(name: &'static str, tracepoint: &'static str, feature: &'static str) -> Self {
+        Self { name, tracepoint, feature: Some(feature) }
+    }
 }
 
 /// Programs that every set has: the life of connections and processes.
+///
+/// The ends of both are needed: without them a socket's address or a process's number that is used again would be taken
+/// for the one before.
 pub const LIFECYCLE: [Program; 4] = [
-    Program { name: "tcp_state_changed", tracepoint: "inet_sock_set_state" },
-    Program { name: "tcp_destroyed", tracepoint: "tcp_destroy_sock" },
-    Program { name: "process_exec", tracepoint: "sched_process_exec" },
-    Program { name: "process_exit", tracepoint: "sched_process_exit" },
+    Program::optional(
+        "tcp_state_changed",
+        "inet_sock_set_state",
+        "births and failures of TCP connections",
+    ),
+    Program::required("tcp_destroyed", "tcp_destroy_sock"),
+    Program::optional("process_exec", "sched_process_exec", "names of short-lived processes"),
+    Program::required("process_exit", "sched_process_exit"),
 ];

@@ -15,7 +15,7 @@ use thiserror::Error;
 
 use super::{
     features::{Kernel, Refusal},
-    hooks::{HookSet, LIFECYCLE},
+    hooks::{HookSet, LIFECYCLE, Program},
     mounts, object, own_calls,
 };
 
@@ -66,6 +66,8 @@ pub struct Probes {
     pub hooks: HookSet,
     /// Sets that were tried before and did not work, with the reason.
     pub refused: Vec<(HookSet, String)>,
+    /// Features that are off because this kernel refuses their program, with the reason.
+    pub off: Vec<(&'static str, String)>,
     /// Bytes moved.
     pub data: RingBuf<MapData>,
     /// Lifecycle.
@@ -110,8 +112,8 @@ pub fn load(kernel: &Kernel, options: &Options) -> Result<Probes, LoadError> {
 enum SetError {
     #[error(transparent)]
     Refused(Refusal),
-    #[error("this kernel does not have its tracepoints")]
-    Missing,
+    #[error("this kernel does not have its tracepoints, which came with Linux {0}")]
+    Missing(&'static str),
     #[error("the object cannot be loaded: {0}")]
     Object(#[from] EbpfError),
     #[error("{0} is refused: {1}")]
@@ -128,7 +130,7 @@ enum SetError {
 
 fn load_set(kernel: &Kernel, options: &Options, set: HookSet) -> Result<Probes, SetError> {
     if !set.exists(&kernel.types) {
-        return Err(SetError::Missing);
+        return Err(SetError::Missing(set.since()));
     }
     let config = Config {
         seed: options.seed,
@@ -146,11 +148,17 @@ fn load_set(kernel: &Kernel, options: &Options, set: HookSet) -> Result<Probes, 
         .map_max_entries("SCRATCH", cpus)
         .load(object::probes())?;
 
+    let mut off = Vec::new();
+    let mut loaded = Vec::new();
     for program in LIFECYCLE.iter().chain(set.socket_programs()) {
-        let loaded: &mut BtfTracePoint = find(&mut ebpf, program.name)?;
-        loaded
-            .load(program.tracepoint, &btf)
-            .map_err(|error| SetError::Program(program.name, error))?;
+        match (load_one(&mut ebpf, program, &btf), program.feature) {
+            (Ok(()), _) => loaded.push(program),
+            (Err(error @ SetError::Program(..)), Some(feature)) => {
+                log::debug!("{feature}: {error:#?}");
+                off.push((feature, one_line(&error)));
+            }
+            (Err(error), _) => return Err(error),
+        }
     }
     for (name, _) in set.syscall_programs() {
         let loaded: &mut TracePoint = find(&mut ebpf, name)?;
@@ -161,7 +169,7 @@ fn load_set(kernel: &Kernel, options: &Options, set: HookSet) -> Result<Probes, 
     let counters = PerCpuArray::try_from(take(&mut ebpf, "COUNTERS")?).map_err(EbpfError::from)?;
 
     // Lifecycle first: a connection that is met is then also seen to end.
-    for program in LIFECYCLE.iter().chain(set.socket_programs()) {
+    for program in loaded {
         let loaded: &mut BtfTracePoint = find(&mut ebpf, program.name)?;
         loaded.attach().map_err(|error| SetError::Program(program.name, error))?;
     }
@@ -177,9 +185,14 @@ fn load_set(kernel: &Kernel, options: &Options, set: HookSet) -> Result<Probes, 
         }
     }
     let probes =
-        Probes { hooks: set, refused: Vec::new(), data, control, counters, _attached: ebpf };
+        Probes { hooks: set, refused: Vec::new(), off, data, control, counters, _attached: ebpf };
     probes.fire()?;
     Ok(probes)
+}
+
+fn load_one(ebpf: &mut Ebpf, program: &Program, btf: &Btf) -> Result<(), SetError> {
+    let loaded: &mut BtfTracePoint = find(ebpf, program.name)?;
+    loaded.load(program.tracepoint, btf).map_err(|error| SetError::Program(program.name, error))
 }
 
 impl Probes {
@@ -244,7 +257,7 @@ fn lift_memory_limit() {
     }
 }
 
-/// An error with its causes on one line; a verifier's log, pages long, only as its last line.
+/// An error with its causes on one line; of a verifier's log, pages long, only the line that says why.
 fn one_line(error: &dyn std::error::Error) -> String {
     let mut line = error.to_string();
     let mut cause = error.source();
@@ -255,10 +268,34 @@ fn one_line(error: &dyn std::error::Error) -> String {
         }
         cause = inner.source();
     }
-    let mut lines = line.lines().filter(|line| !line.trim().is_empty());
+    // The verifier ends with statistics.
+    let counts = ["processed ", "verification time ", "stack depth ", "mark_read "];
+    let mut lines = line
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !counts.iter().any(|count| line.starts_with(count)));
     match (lines.next(), lines.next_back()) {
-        (Some(first), Some(last)) => format!("{} … {}", first.trim(), last.trim()),
-        (Some(only), None) => only.trim().to_owned(),
+        (Some(first), Some(last)) => format!("{first} … {last}"),
+        (Some(only), None) => only.to_owned(),
         _ => line,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Error)]
+    #[error(
+        "exit is refused: Verifier output: Validating f()...\n0: (b7) r0 = 0\n  R1 invalid mem access 'scalar'\nverification time 9 usec\nstack depth 0+8\nprocessed 12 insns (limit 1000000)\n\n"
+    )]
+    struct Refused;
+
+    #[test]
+    fn of_a_verifiers_log_the_reason_is_told() {
+        assert_eq!(
+            one_line(&Refused),
+            "exit is refused: Verifier output: Validating f()... … R1 invalid mem access 'scalar'"
+        );
     }
 }

@@ -75,6 +75,9 @@ pub fn run(run: &Run) -> Result<()> {
     for (set, why) in &probes.refused {
         log::warn!("the hooks at {set} are not used: {why}");
     }
+    for (feature, why) in &probes.off {
+        log::warn!("{feature}: off, {why}");
+    }
     let hooks = probes.hooks.to_string();
     let mut recording = match &run.record {
         Some(record) => Some(start_recording(record, seed, &hooks)?),

@@ -10,6 +10,7 @@ pub mod nginx;
 pub mod node;
 pub mod python;
 pub mod socket_calls;
+pub mod verifier;
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -96,8 +97,9 @@ pub fn installed(program: &str) -> anyhow::Result<PathBuf> {
 /// is left to the test that needs it.
 pub fn prepare() {
     type Step = fn() -> anyhow::Result<()>;
-    let steps: [(&str, Step); 5] = [
+    let steps: [(&str, Step); 6] = [
         ("the random socket calls (C)", || socket_calls::binary().map(drop)),
+        ("a witness of the verifier (C)", || verifier::preload().map(drop)),
         ("Go programs", || {
             go::binary("tourserver").and_then(|_| go::binary("tourclient")).map(drop)
         }),

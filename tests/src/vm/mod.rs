@@ -1,0 +1,45 @@
+//! Tests inside a virtual machine: the end-to-end tests are its first process.
+//!
+//! `cargo xtask vm-test` packs this program, the agent, and what [`say_needs`] names; the kernel starts it, it makes the
+//! machine one that programs can run on, runs the tests that are marked for every kernel, and switches the machine off.
+
+mod init;
+mod needs;
+
+pub use init::first_process;
+pub use needs::say_needs;
+
+use std::io::Write as _;
+
+/// How much longer things may take where the CPU is emulated (process starts take 20 times as long).
+pub const SLOWER: u32 = 6;
+
+/// Where the machine says which kernel series it was booted with.
+const SERIES: &str = "/etc/kernel-series";
+
+/// Where records go: the second serial port, which becomes a file outside.
+const RECORDS: &str = "/dev/ttyS1";
+
+/// Whether this is one of the virtual machines.
+#[must_use]
+pub fn is_here() -> bool {
+    std::path::Path::new(SERIES).exists()
+}
+
+/// The kernel's series, such as `6.1`.
+///
+/// # Errors
+/// Outside a virtual machine.
+pub fn series() -> anyhow::Result<String> {
+    Ok(std::fs::read_to_string(SERIES)?.trim().to_owned())
+}
+
+/// Writes something down that the repository keeps for each kernel.
+///
+/// # Errors
+/// When the port cannot be written to.
+pub fn record(name: &str, text: &str) -> anyhow::Result<()> {
+    let mut port = std::fs::OpenOptions::new().write(true).open(RECORDS)?;
+    write!(port, "== {name}\n{text}")?;
+    Ok(rustix::termios::tcdrain(&port)?)
+}

@@ -1,0 +1,234 @@
+//! `cargo xtask vm-test`: the agent on every kernel its users run, each booted for real.
+//!
+//! What is tested is in `tests/e2e`: the tests that are marked for every kernel. Here is only what it takes to boot
+//! them: kernels, a file system, QEMU, and the comparison of what they write down with what the repository says.
+
+mod image;
+mod initrd;
+mod kernels;
+mod machine;
+mod records;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, ExitCode},
+    sync::Mutex,
+    thread,
+};
+
+use anyhow::{Context, Result};
+
+use crate::{build, cargo, places, say, system_packages, tally::Tally};
+use initrd::Initrd;
+use kernels::Kernel;
+use machine::{Boot, Report};
+
+/// Machines at once: each keeps one CPU busy.
+const AT_ONCE: usize = 2;
+
+/// What to do beside testing.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Renew {
+    /// Pin the newest kernels of each series first.
+    pub(crate) kernels: bool,
+    /// Write what the machines say into the repository instead of comparing it.
+    pub(crate) records: bool,
+}
+
+/// The task. A filter is a kernel's series, or a part of a test's name.
+pub(crate) fn task(filter: Option<&str>, renew: Renew) -> Result<ExitCode> {
+    if renew.kernels {
+        say::step("looking for newer kernels", kernels::renew)?;
+    }
+    let agent = build::agent(true)?;
+    if let Err(error) = system_packages::prepare() {
+        say::error(&error);
+    }
+    let tally = run(&agent, filter, renew.records)?;
+    println!("{tally}");
+    Ok(if tally.failed == 0 && !tally.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Boots every kernel and sums up. Where there is no QEMU or no Debian archive the kernels count as skipped, but on CI
+/// as failed.
+pub(crate) fn run(agent: &Path, filter: Option<&str>, renew: bool) -> Result<Tally> {
+    match prepare(agent) {
+        Ok(prepared) => prepared.run(filter, renew),
+        Err(error) if std::env::var_os("CI").is_none() => {
+            say::error(&error);
+            say::note("the kernels are skipped");
+            Ok(Tally { skipped: 1, ..Tally::default() })
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Everything that boots need.
+struct Prepared {
+    kernels: Vec<Kernel>,
+    /// Holds the archives; a folder of its own for each boot.
+    folder: PathBuf,
+    /// What all machines have.
+    base: PathBuf,
+}
+
+fn prepare(agent: &Path) -> Result<Prepared> {
+    cargo::find(machine::QEMU).with_context(|| {
+        format!("{} is not installed: apt-get install qemu-system-x86", machine::QEMU)
+    })?;
+    let kernels = kernels::prepare()?;
+    let tests = tests_binary()?;
+    let folder = places::target()?.join("vm");
+    fs::create_dir_all(&folder)?;
+    let base = folder.join("base.cpio");
+    say::step("packing the virtual machines' file system", || pack(agent, &tests, &base))?;
+    Ok(Prepared { kernels, folder, base })
+}
+
+/// Builds the end-to-end tests and gives their program.
+fn tests_binary() -> Result<PathBuf> {
+    say::step("building the end-to-end tests", || {
+        let mut cargo = cargo::command();
+        cargo.args([
+            "test",
+            "--package",
+            "tests",
+            "--test",
+            "e2e",
+            "--no-run",
+            "--message-format",
+            "json",
+            "--quiet",
+        ]);
+        let messages = cargo::output(&mut cargo, "see the compiler's message")?;
+        let programs = messages.lines().filter_map(|line| {
+            let message: serde_json::Value = serde_json::from_str(line).ok()?;
+            message["executable"].as_str().map(PathBuf::from)
+        });
+        programs.last().context("cargo named no test program: report this")
+    })
+}
+
+/// The file system: the tests as first process, the agent, and what the tests say they need.
+fn pack(agent: &Path, tests: &Path, archive: &Path) -> Result<()> {
+    let mut initrd = Initrd::default();
+    for folder in ["/proc", "/sys", "/dev", "/tmp", "/run", "/var/log", "/var/lib"] {
+        initrd.folder(folder);
+    }
+    initrd.program_at(Path::new("/init"), tests)?;
+    initrd.program_at(Path::new("/spanwire"), agent)?;
+    let home = places::cache()?;
+    initrd.text(
+        "/etc/environment",
+        format!(
+            "PATH=/usr/bin:/bin:/usr/sbin:/sbin\nHOME=/tmp\nXDG_CACHE_HOME={}\nSPANWIRE_BIN=/spanwire\nCI=true\n",
+            home.parent().context("the cache has a folder")?.display()
+        ),
+    );
+    let needs = cargo::output(Command::new(tests).arg("--needs-in-vm"), "see its message")?;
+    for need in needs.lines() {
+        let (kind, path) = need.split_once(' ').context("a need is a kind and a path")?;
+        let path = Path::new(path);
+        match kind {
+            "program" => initrd.program(path)?,
+            "file" => initrd.file(path)?,
+            "tree" => initrd.tree(path, &|_| true)?,
+            "python" => {
+                let left_out =
+                    ["test", "tests", "idlelib", "tkinter", "ensurepip", "lib2to3", "pydoc_data"];
+                initrd.tree(path, &|path| {
+                    !left_out.iter().any(|name| path.file_name().is_some_and(|file| file == *name))
+                })?;
+                for entry in fs::read_dir(path.join("lib-dynload"))? {
+                    initrd.libraries_of(&entry?.path())?;
+                }
+            }
+            _ => anyhow::bail!("the tests need a {kind}, which is not known here"),
+        }
+    }
+    initrd.write(archive)
+}
+
+impl Prepared {
+    fn run(&self, filter: Option<&str>, renew: bool) -> Result<Tally> {
+        let boots = Mutex::new(self.boots(filter));
+        let reports = Mutex::new(Vec::new());
+        thread::scope(|scope| {
+            let workers: Vec<_> = (0..AT_ONCE)
+                .map(|_| {
+                    scope.spawn(|| {
+                        loop {
+                            let Some(boot) = boots.lock().expect("nobody panics").pop() else {
+                                return anyhow::Ok(());
+                            };
+                            let report = self.boot(&boot)?;
+                            reports.lock().expect("nobody panics").push((boot.name, report));
+                        }
+                    })
+                })
+                .collect();
+            workers.into_iter().try_for_each(|worker| worker.join().expect("workers do not panic"))
+        })?;
+        let reports: Vec<(String, Report)> = reports.into_inner().expect("nobody panics");
+        let mut tally = Tally::default();
+        for (_, report) in &reports {
+            tally += report.tally;
+        }
+        // Part of the machines have part of the records.
+        if filter.is_none() {
+            let order: Vec<&str> =
+                self.kernels.iter().map(|kernel| kernel.series.as_str()).collect();
+            tally += records::settle(&order, &reports, renew)?;
+        }
+        Ok(tally)
+    }
+
+    /// All boots that are asked for. They are taken from the end: the newest kernels have the most to do and go first.
+    fn boots(&self, filter: Option<&str>) -> Vec<Boot<'_>> {
+        let series = |name: &str| self.kernels.iter().find(|kernel| kernel.series == name);
+        let only: Option<&str> = filter.filter(|filter| series(filter).is_some());
+        let tests: Vec<String> =
+            filter.filter(|_| only.is_none()).map(str::to_owned).into_iter().collect();
+        let mut boots = Vec::new();
+        if only.is_none()
+            && let Some(kernel) = series("6.12")
+        {
+            boots.push(Boot {
+                name: "6.12 locked down".to_owned(),
+                kernel,
+                append: "lockdown=confidentiality",
+                tests: vec!["kernels::confidentiality".to_owned()],
+            });
+        }
+        for kernel in
+            self.kernels.iter().filter(|kernel| only.is_none_or(|only| kernel.series == only))
+        {
+            boots.push(Boot {
+                name: kernel.series.clone(),
+                kernel,
+                append: "",
+                tests: tests.clone(),
+            });
+        }
+        boots
+    }
+
+    fn boot(&self, boot: &Boot<'_>) -> Result<Report> {
+        let folder = self.folder.join(boot.name.replace(' ', "-"));
+        fs::create_dir_all(&folder)?;
+        let own = folder.join("own.cpio");
+        let mut initrd = Initrd::default();
+        for module in &boot.kernel.modules {
+            let name = module.file_name().context("a module has a name")?;
+            initrd.put_file(&Path::new("/modules").join(name), module);
+        }
+        initrd.text("/etc/kernel-series", &*boot.kernel.series);
+        initrd.write(&own)?;
+        let whole = folder.join("initrd.cpio");
+        machine::join(&[self.base.clone(), own], &whole)?;
+        let report = boot.run(&whole, &folder);
+        let _ = fs::remove_file(whole);
+        report
+    }
+}
