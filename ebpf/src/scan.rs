@@ -104,6 +104,7 @@ impl Ending {
 /// Looks for the blank line that ends a head, a word at a time and almost without branches: the verifier follows each
 /// branch of each word.
 #[derive(Clone, Copy)]
+#[repr(C)]
 pub struct BlankLine {
     /// The high bit of each byte of the word before that was LF.
     newlines: u64,

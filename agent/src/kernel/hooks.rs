@@ -48,16 +48,25 @@ impl HookSet {
     pub const fn syscall_programs(self) -> &'static [(&'static str, &'static [&'static str])] {
         match self {
             Self::Locked | Self::Length => &[],
-            Self::Syscall => &[
-                ("exit_send", &["write", "sendto", "writev", "pwritev2", "sendmsg"]),
-                ("exit_send_many", &["sendmmsg"]),
-                ("exit_sendfile", &["sendfile64"]),
-                ("exit_splice", &["splice"]),
-                ("exit_receive", &["read", "readv", "preadv2"]),
-                ("exit_receive_from", &["recvfrom"]),
-                ("exit_receive_message", &["recvmsg"]),
-                ("exit_receive_many", &["recvmmsg"]),
-            ],
+            Self::Syscall => &[(
+                "exit_call",
+                &[
+                    "read",
+                    "readv",
+                    "preadv2",
+                    "recvfrom",
+                    "recvmsg",
+                    "recvmmsg",
+                    "write",
+                    "writev",
+                    "pwritev2",
+                    "sendto",
+                    "sendmsg",
+                    "sendmmsg",
+                    "sendfile64",
+                    "splice",
+                ],
+            )],
         }
     }
 

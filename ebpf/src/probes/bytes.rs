@@ -93,79 +93,74 @@ impl Source {
     }
 }
 
-/// Copies up to `want` bytes from the start of the scratch event's source into its payload; how many came.
-///
-/// Global, as [`copy_tail`] is, and so verified by itself; it finds everything in the scratch event, because global
-/// functions of older kernels take no pointers.
-#[unsafe(no_mangle)]
-#[inline(never)]
-pub(crate) extern "C" fn copy_head(want: u32) -> u32 {
-    let Some(scratch) = this_scratch() else { return 0 };
-    let source = unsafe { &(*scratch).source };
-    if source.segments == 0 {
-        return read(scratch, 0, source.base + source.skip, u64::from(want));
-    }
-    let mut filled = 0;
-    let mut skip = source.skip;
-    let mut i = 0;
-    while i < SEGMENTS {
-        if i >= source.segments || filled >= want {
-            break;
-        }
-        let Some(segment) = source.segment(i) else { break };
-        let len = segment.len.saturating_sub(skip);
-        let take = if len < u64::from(want - filled) { len } else { u64::from(want - filled) };
-        if take > 0 {
-            let got = read(scratch, filled, segment.base + skip, take);
-            if got == 0 {
-                break;
-            }
-            filled += got;
-        }
-        skip = 0;
-        i += 1;
-    }
-    filled
+/// A copy under way. It lies in the scratch event, not in registers: what the verifier reads from memory it knows nothing
+/// of, so it follows each step once and not once per way that led to it.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct Walk {
+    /// The next byte that is wanted, counted from the start of the call.
+    next: u64,
+    /// How many more are wanted.
+    left: u64,
+    /// Where in the payload the next one goes.
+    at: u64,
+    /// Bytes of the call before the next segment.
+    before: u64,
 }
 
-/// Copies the last 64 bytes of a call that moved `len` bytes, more than 64, behind `at` bytes of payload; how many came: all
-/// or none. A vectored call must end within the segments that are followed.
+/// Copies `want` bytes of the scratch event's source, from its `from`th on, to `at` in the payload; how many came. Of
+/// vectored calls only the first [`SEGMENTS`] segments are followed.
+///
+/// Global, and so verified by itself; it finds everything in the scratch event, because global functions of older
+/// kernels take no pointers.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub(crate) extern "C" fn copy_tail(at: u32, len: u32) -> u32 {
-    const TAIL: u64 = 64;
+pub(crate) extern "C" fn copy(at: u64, from: u64, want: u64) -> u64 {
     let Some(scratch) = this_scratch() else { return 0 };
-    let source = unsafe { &(*scratch).source };
-    let len = u64::from(len);
-    let from = len - TAIL;
-    if source.segments == 0 {
-        return read(scratch, at, source.base + source.skip + from, TAIL);
+    unsafe {
+        if (*scratch).source.segments == 0 {
+            return read(scratch, at, (*scratch).source.base + (*scratch).source.skip + from, want);
+        }
+        (&raw mut (*scratch).walk).write_volatile(Walk { next: from, left: want, at, before: 0 });
+        let mut i = 0;
+        while i < SEGMENTS {
+            if copy_segment(i) == 0 {
+                break;
+            }
+            i += 1;
+        }
+        want.wrapping_sub((&raw const (*scratch).walk.left).read_volatile())
     }
-    // How many bytes of the call lie before the segment, and how many of the tail have come.
-    let mut before = 0;
-    let mut filled = 0;
-    let mut skip = source.skip;
-    let mut i = 0;
-    while i < SEGMENTS {
-        if i >= source.segments || filled >= TAIL {
-            break;
+}
+
+/// Takes what is wanted of the source's `i`th segment; 0 when that is all, or all that can be had.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn copy_segment(i: u64) -> u64 {
+    let Some(scratch) = this_scratch() else { return 0 };
+    unsafe {
+        let source = &(*scratch).source;
+        let walk = &mut (*scratch).walk;
+        if i >= source.segments {
+            return 0;
         }
         let Some(segment) = source.segment(i) else { return 0 };
-        let holds = segment.len.saturating_sub(skip);
-        let end = before + holds;
-        if end > from + filled {
-            let start = from + filled - before;
-            let take = if end < len { end - (from + filled) } else { TAIL - filled };
-            if read(scratch, at + filled as u32, segment.base + skip + start, take) == 0 {
+        let skip = if i == 0 { source.skip } else { 0 };
+        let end = walk.before + segment.len.saturating_sub(skip);
+        if end > walk.next {
+            let here = end - walk.next;
+            let take = if here < walk.left { here } else { walk.left };
+            let address = segment.base + skip + (walk.next - walk.before);
+            if read(scratch, walk.at, address, take) == 0 {
                 return 0;
             }
-            filled += take;
+            walk.next += take;
+            walk.at += take;
+            walk.left -= take;
         }
-        before = end;
-        skip = 0;
-        i += 1;
+        walk.before = end;
+        walk.left
     }
-    if filled >= TAIL { TAIL as u32 } else { 0 }
 }
 
 #[inline(always)]
@@ -175,11 +170,11 @@ pub(crate) fn payload(scratch: *mut Scratch) -> *mut u8 {
 
 /// Reads `len` bytes of user memory to `at`; `len`, or 0 when they cannot be read. Both are at most [`HEAD_CAP`].
 #[inline(always)]
-fn read(scratch: *mut Scratch, at: u32, address: u64, len: u64) -> u32 {
+fn read(scratch: *mut Scratch, at: u64, address: u64, len: u64) -> u64 {
     let payload = payload(scratch);
     // The bounds are spelt out where the verifier can see them, and hidden from the compiler, which knows them and
     // would leave them out.
-    let mut at = core::hint::black_box(u64::from(at));
+    let mut at = core::hint::black_box(at);
     let mut len = core::hint::black_box(len);
     if at > u64::from(HEAD_CAP) {
         at = u64::from(HEAD_CAP);
@@ -190,5 +185,5 @@ fn read(scratch: *mut Scratch, at: u32, address: u64, len: u64) -> u32 {
     let failed = unsafe {
         bpf_probe_read_user(payload.add(at as usize).cast(), len as u32, address as *const c_void)
     };
-    if failed == 0 { len as u32 } else { 0 }
+    if failed == 0 { len } else { 0 }
 }

@@ -13,63 +13,81 @@ use crate::{
     state::State,
 };
 
-/// Announces a connection whose directions stand at `next`. Rare, so it reads by address whatever the hook.
-#[inline(never)]
+/// Announces a connection whose directions stand at `sent` and `received`.
+#[inline(always)]
 pub(crate) fn opened(sock: u64, state: *mut State, sent: u64, received: u64) {
     unsafe {
-        let base = sock as *const c_void;
-        let family: u16 = Probed::member(base, Offset::SkFamily);
-        let mut event = Opened {
-            header: emit::header(ControlKind::Opened),
-            connection: (*state).generation,
-            socket: sock,
-            sent,
-            received,
-            family,
-            tgid: (bpf_get_current_pid_tgid() >> 32) as u32,
-            born: u8::from((*state).born != 0 && (*state).silent == 0),
-            ..Opened::default()
-        };
-        if family == Family::Unix as u16 {
-            event.peer_socket = Probed::member(base, Offset::UnixPeer);
-            // An accepted socket has its listener's name; a client has none, and its peer has.
-            if !name(base, &mut event) && event.peer_socket != 0 {
-                event.path_is_remote = 1;
-                name(event.peer_socket as *const c_void, &mut event);
-            }
-        } else {
-            event.local_port = Probed::member(base, Offset::SkNum);
-            event.remote_port = u16::from_be(Probed::member(base, Offset::SkDport));
-            if family == Family::Inet as u16 {
-                let local: [u8; 4] = Probed::member(base, Offset::SkRcvSaddr);
-                let remote: [u8; 4] = Probed::member(base, Offset::SkDaddr);
-                event.local_address = widen(local);
-                event.remote_address = widen(remote);
-            } else {
-                event.local_address = Probed::member(base, Offset::SkV6RcvSaddr);
-                event.remote_address = Probed::member(base, Offset::SkV6Daddr);
-            }
-        }
-        let net: *const c_void = Probed::member(base, Offset::SkNet);
-        event.netns = Probed::member(net, Offset::NetInum);
-        let socket: *const c_void = Probed::member(base, Offset::SkSocket);
-        let file: *const c_void = Probed::member(socket, Offset::SocketFile);
-        let inode: *const c_void = Probed::member(file, Offset::FileInode);
-        event.inode = Probed::member(inode, Offset::InodeNumber);
-        let task = bpf_get_current_task() as *const c_void;
-        let parent: *const c_void = Probed::member(task, Offset::TaskRealParent);
-        event.parent = Probed::member(parent, Offset::TaskTgid);
-        if emit::control(&event, false) {
+        let born = (*state).born != 0 && (*state).silent == 0;
+        let Some(scratch) = emit::this_scratch() else { return };
+        (&raw mut (*scratch).sock).write_volatile(sock);
+        if announce((*state).generation, sent, received, u64::from(born)) != 0 {
             (*state).announced = 1;
         }
     }
 }
 
+/// Writes the announcement of the scratch event's socket; 0 when there was no room. Rare, so it reads by address whatever
+/// the hook.
+///
+/// Global, and so verified by itself, and straight into the ring: built on the stack the event would take half of it.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn announce(connection: u64, sent: u64, received: u64, born: u64) -> u64 {
+    unsafe {
+        let Some(scratch) = emit::this_scratch() else { return 0 };
+        let sock = (&raw const (*scratch).sock).read_volatile();
+        let Some(event) = emit::reserve::<Opened>() else { return 0 };
+        let base = sock as *const c_void;
+        let family: u16 = Probed::member(base, Offset::SkFamily);
+        (*event).header = emit::header(ControlKind::Opened);
+        (*event).connection = connection;
+        (*event).socket = sock;
+        (*event).sent = sent;
+        (*event).received = received;
+        (*event).family = family;
+        (*event).tgid = (bpf_get_current_pid_tgid() >> 32) as u32;
+        (*event).born = born as u8;
+        if family == Family::Unix as u16 {
+            let peer: u64 = Probed::member(base, Offset::UnixPeer);
+            (*event).peer_socket = peer;
+            // An accepted socket has its listener's name; a client has none, and its peer has.
+            if !name(base, event) && peer != 0 {
+                (*event).path_is_remote = 1;
+                name(peer as *const c_void, event);
+            }
+        } else {
+            (*event).local_port = Probed::member(base, Offset::SkNum);
+            (*event).remote_port = u16::from_be(Probed::member(base, Offset::SkDport));
+            if family == Family::Inet as u16 {
+                let local = (&raw mut (*event).local_address).cast::<[u8; 4]>();
+                let remote = (&raw mut (*event).remote_address).cast::<[u8; 4]>();
+                *local = Probed::member(base, Offset::SkRcvSaddr);
+                *remote = Probed::member(base, Offset::SkDaddr);
+            } else {
+                (*event).local_address = Probed::member(base, Offset::SkV6RcvSaddr);
+                (*event).remote_address = Probed::member(base, Offset::SkV6Daddr);
+            }
+        }
+        let net: *const c_void = Probed::member(base, Offset::SkNet);
+        (*event).netns = Probed::member(net, Offset::NetInum);
+        let socket: *const c_void = Probed::member(base, Offset::SkSocket);
+        let file: *const c_void = Probed::member(socket, Offset::SocketFile);
+        let inode: *const c_void = Probed::member(file, Offset::FileInode);
+        (*event).inode = Probed::member(inode, Offset::InodeNumber);
+        let task = bpf_get_current_task() as *const c_void;
+        let parent: *const c_void = Probed::member(task, Offset::TaskRealParent);
+        (*event).parent = Probed::member(parent, Offset::TaskTgid);
+        emit::submit(event);
+        1
+    }
+}
+
 /// Copies the name a unix socket is bound to; whether it has one.
 #[inline(always)]
-unsafe fn name(sock: *const c_void, event: &mut Opened) -> bool {
+unsafe fn name(sock: *const c_void, event: *mut Opened) -> bool {
     /// `offsetof(struct sockaddr_un, sun_path)`
     const PATH: usize = 2;
+    const ROOM: usize = 108;
     unsafe {
         let address: *const c_void = Probed::member(sock, Offset::UnixAddr);
         if address.is_null() {
@@ -77,20 +95,15 @@ unsafe fn name(sock: *const c_void, event: &mut Opened) -> bool {
         }
         let len: i32 = Probed::member(address, Offset::UnixAddrLen);
         let len = len as usize;
-        if len <= PATH || len - PATH > event.path.len() {
+        if len <= PATH || len - PATH > ROOM {
             return false;
         }
-        event.path_len = (len - PATH) as u8;
+        (*event).path_len = (len - PATH) as u8;
         let from = address.cast::<u8>().add(config::offset(Offset::UnixAddrName) + PATH);
         // Always all of it: what lies behind the name belongs to the same allocation or reads as nothing.
-        bpf_probe_read_kernel((&raw mut event.path).cast(), event.path.len() as u32, from.cast());
+        bpf_probe_read_kernel((&raw mut (*event).path).cast(), ROOM as u32, from.cast());
         true
     }
-}
-
-#[inline(always)]
-fn widen(v4: [u8; 4]) -> [u8; 16] {
-    [v4[0], v4[1], v4[2], v4[3], 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
 }
 
 /// Tells that the kernel has destroyed a connection that user space knows.

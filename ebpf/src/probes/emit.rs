@@ -6,6 +6,7 @@ use aya_ebpf::{
     bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP},
     helpers::generated::{
         bpf_get_smp_processor_id, bpf_ktime_get_ns, bpf_ringbuf_output, bpf_ringbuf_query,
+        bpf_ringbuf_reserve, bpf_ringbuf_submit,
     },
 };
 use spanwire_ebpf::{ControlHeader, ControlKind, Counter, DataHeader, MAX_PAYLOAD};
@@ -92,6 +93,33 @@ pub(crate) fn control<T>(event: &T, urgent: bool) -> bool {
         count(Counter::ControlRingFull, 1);
     }
     failed == 0
+}
+
+/// Room for a control event in its ring, all zero; to be handed to [`submit`].
+#[inline(always)]
+pub(crate) fn reserve<T>() -> Option<*mut T> {
+    let ring = (&raw const CONTROL).cast_mut().cast::<c_void>();
+    unsafe {
+        let event = bpf_ringbuf_reserve(ring, size_of::<T>() as u64, 0);
+        if event.is_null() {
+            count(Counter::ControlRingFull, 1);
+            return None;
+        }
+        // By words: the compiler's own way is a loop over bytes.
+        let words = event.cast::<u64>();
+        let mut i = 0;
+        while i < size_of::<T>() / 8 {
+            words.add(i).write_volatile(0);
+            i += 1;
+        }
+        Some(event.cast())
+    }
+}
+
+/// Hands on a control event that does not wake the reader by itself.
+#[inline(always)]
+pub(crate) fn submit<T>(event: *mut T) {
+    unsafe { bpf_ringbuf_submit(event.cast(), u64::from(BPF_RB_NO_WAKEUP)) };
 }
 
 #[inline(always)]

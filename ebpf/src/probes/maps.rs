@@ -4,9 +4,12 @@ use aya_ebpf::{
     btf_maps::{Array, LruHashMap, PerCpuArray, RingBuf, SkStorage},
     macros::btf_map,
 };
-use spanwire_ebpf::{Counter, DataHeader};
+use spanwire_ebpf::{Counter, DataHeader, scan::BlankLine};
 
-use crate::{bytes::Source, state::State};
+use crate::{
+    bytes::{Source, Walk},
+    state::State,
+};
 
 /// Bytes moved. Its size is set by the agent.
 #[btf_map(name = "DATA")]
@@ -62,6 +65,13 @@ pub(crate) struct Scratch {
     pub(crate) payload: [u64; 2 * PAYLOAD_WORDS],
     /// Where the bytes of the call are.
     pub(crate) source: Source,
+    /// How far the copying of them is.
+    pub(crate) walk: Walk,
+    /// How far the search for a head's end is.
+    pub(crate) search: BlankLine,
+    /// Address of the socket that is announced: a number here, while a pointer that the verifier knows as one is none that a
+    /// global function may be given.
+    pub(crate) sock: u64,
     /// Not zero while an event is being put together.
     pub(crate) busy: u64,
 }

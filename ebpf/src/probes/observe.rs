@@ -7,7 +7,7 @@ use spanwire_ebpf::{
 };
 
 use crate::{
-    bytes::{Source, copy_head, copy_tail, payload},
+    bytes::{Source, copy, payload},
     config, control, emit,
     maps::{GENERATIONS, Scratch, count},
     serving, socket,
@@ -19,10 +19,14 @@ use crate::{
 pub(crate) const FIRST_LAP: u64 = 1 << 32;
 /// First read where a message is expected: most heads are shorter.
 const FIRST: u32 = 1024;
+/// Bytes searched for a head's end at a time.
+const BLOCK: u64 = 512;
 /// Second read where the head was longer than the first.
 const SECOND: u32 = 4096;
 /// Read where a body goes on: enough to see a message start and a chunk's size line.
 const INSIDE: u32 = 64;
+/// Bytes kept from the end of a call whose middle is left out: a last chunk and its trailers are in them.
+const TAIL: u32 = 64;
 /// Bytes kept behind the head of a message with a body: small bodies, and answers that were sent together.
 const AFTER_HEAD: u32 = 512;
 /// A call that begins a message is copied whole up to this length: several small messages may be in it.
@@ -40,7 +44,6 @@ pub(crate) struct Moved {
     pub(crate) len: u32,
     /// When the first byte moved, if that is known to be earlier than now.
     pub(crate) began: u64,
-    pub(crate) source: Source,
 }
 
 /// Gives a connection that was never seen its generation number, and its positions unless they are known from its birth.
@@ -79,24 +82,25 @@ pub(crate) fn passes(state: *mut State, direction: Direction) -> bool {
     }
 }
 
-/// Reports bytes that moved. The state's next position is already past them.
+/// Reports bytes that moved and are at `source`. The state's next position is already past them.
 #[inline(always)]
-pub(crate) fn moved(sock: u64, state: *mut State, what: &Moved) {
+pub(crate) fn moved(sock: u64, state: *mut State, what: &Moved, source: Source) {
     let Some(scratch) = emit::scratch() else { return };
-    unsafe { (*scratch).source = what.source };
+    unsafe { (*scratch).source = source };
     report(sock, state, what, scratch);
     emit::release(scratch);
 }
 
+/// The same where the scratch event is ours already and says where the bytes are.
 #[inline(always)]
-fn report(sock: u64, state: *mut State, what: &Moved, scratch: *mut Scratch) {
+pub(crate) fn report(sock: u64, state: *mut State, what: &Moved, scratch: *mut Scratch) {
     unsafe {
         let way = what.direction as usize & 1;
         let turns = (*state).last != what.direction as u8 + 1;
         (*state).last = what.direction as u8 + 1;
         let in_head = (*state).head_left[way] > 0;
 
-        let mut no_data = if what.len == 0 { NoData::Nothing } else { what.source.no_data };
+        let mut no_data = if what.len == 0 { NoData::Nothing } else { (*scratch).source.no_data };
         let mut have = 0;
         if what.len > 0 && no_data == NoData::Nothing {
             let want = if in_head || turns { FIRST } else { INSIDE };
@@ -107,17 +111,15 @@ fn report(sock: u64, state: *mut State, what: &Moved, scratch: *mut Scratch) {
         }
         // Searched before anything is decided, so that the verifier follows the search once and not once per case.
         let after = if in_head { (*state).ending[way] } else { 0 };
-        let end = head_len(u64::from(have), u64::from(after)) as u32;
+        let end = head_len(scratch, u64::from(have), after) as u32;
         // On a connection not yet known a message starts where nothing moved before, or the other side spoke last: what goes
         // on in one direction may be the middle of something whose start was not to be seen.
         let known = (*state).is(Mode::Http1);
-        let begins = if in_head || have == 0 || !(known || turns) {
-            Start::No
-        } else {
-            start(word(scratch, 0), have as usize)
-        };
+        let begins =
+            if in_head || !(known || turns) { begins::NOTHING } else { beginning(u64::from(have)) };
+        let is_request = begins & begins::REQUEST != 0;
 
-        if begins != Start::No {
+        if begins != begins::NOTHING {
             (*state).mode = Mode::Http1 as u8;
         } else if !(*state).is(Mode::Http1) {
             strike(state, what.len, no_data);
@@ -132,41 +134,45 @@ fn report(sock: u64, state: *mut State, what: &Moved, scratch: *mut Scratch) {
         }
 
         let mut keep = have;
-        if matches!(begins, Start::Request { .. }) && !turns {
+        if is_request && !turns {
             (*state).pipelined = 1;
         }
-        if begins != Start::No {
+        if begins != begins::NOTHING {
             (*state).ending[way] = 0;
             (*state).head_left[way] = HEAD_CAP;
         }
         if (*state).head_left[way] > 0 && have > 0 {
-            let bodyless = begins == Start::Request { bodyless: true };
+            let bodyless = begins & begins::BODYLESS != 0;
             keep = head(state, way, what, scratch, &mut have, end, bodyless);
         } else if have > 0 && what.len > have && what.len <= SMALL {
             have = copy_head(what.len);
             keep = have;
         }
         let mut tail = 0;
-        if no_data == NoData::Nothing && what.len > keep && what.len - keep > 64 {
-            tail = copy_tail(keep, what.len);
+        if no_data == NoData::Nothing && what.len > keep && what.len - keep > TAIL {
+            let from = u64::from(what.len - TAIL);
+            if copy(u64::from(keep), from, u64::from(TAIL)) == u64::from(TAIL) {
+                tail = TAIL;
+            }
         }
 
         let task = bpf_get_current_pid_tgid();
         let mut flags = 0;
         let mut serving_span = 0;
-        match (begins, what.direction) {
-            (Start::Request { .. }, Direction::Received) => {
+        if is_request {
+            if what.direction == Direction::Sent {
+                serving_span = serving::of(task);
+            } else {
                 let waits = socket::thread_waits(sock);
                 if waits {
                     flags |= data_flag::THREAD_WAITS;
                 }
                 serving::request_read(state, task, what.position, waits);
             }
-            (Start::Request { .. }, Direction::Sent) => serving_span = serving::of(task),
-            (Start::Response, Direction::Sent) => serving::answered(state),
-            _ => {}
+        } else if begins != begins::NOTHING && what.direction == Direction::Sent {
+            serving::answered(state);
         }
-        if begins != Start::No {
+        if begins != begins::NOTHING {
             flags |= data_flag::STARTS;
         }
         if (*state).silent != 0 {
@@ -199,6 +205,28 @@ fn report(sock: u64, state: *mut State, what: &Moved, scratch: *mut Scratch) {
     }
 }
 
+/// What a call begins, as a number that the verifier knows nothing of.
+mod begins {
+    pub(super) const NOTHING: u64 = 0;
+    pub(super) const RESPONSE: u64 = 1;
+    pub(super) const REQUEST: u64 = 2;
+    /// And nothing follows the request's head but the next one.
+    pub(super) const BODYLESS: u64 = 4;
+}
+
+/// What the first `have` bytes of the payload begin. Global, and so verified by itself.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn beginning(have: u64) -> u64 {
+    let Some(scratch) = emit::this_scratch() else { return begins::NOTHING };
+    match start(word(scratch, 0), have as usize) {
+        Start::No => begins::NOTHING,
+        Start::Response => begins::RESPONSE,
+        Start::Request { bodyless: false } => begins::REQUEST,
+        Start::Request { bodyless: true } => begins::REQUEST | begins::BODYLESS,
+    }
+}
+
 /// The message's head goes on or begins here: copies on while its end, if not at `end`, is not found. How many bytes to
 /// keep.
 #[inline(always)]
@@ -214,7 +242,7 @@ fn head(
     unsafe {
         if end == 0 && *have == FIRST && what.len > FIRST {
             *have = copy_head(at_most(what.len, SECOND));
-            end = head_len(u64::from(*have), u64::from((*state).ending[way])) as u32;
+            end = head_len(scratch, u64::from(*have), (*state).ending[way]) as u32;
         }
         if end > 0 {
             (*state).head_left[way] = 0;
@@ -244,27 +272,54 @@ fn head(
     }
 }
 
+/// Copies the first bytes of the call; how many came.
+#[inline(always)]
+fn copy_head(want: u32) -> u32 {
+    copy(0, 0, u64::from(want)) as u32
+}
+
 /// How many of the first `len` bytes of the scratch payload belong to the head, 0 if it goes on behind them; at most
 /// [`SECOND`] bytes are searched. The call before ended like `after`.
+#[inline(always)]
+fn head_len(scratch: *mut Scratch, len: u64, after: u8) -> u64 {
+    unsafe {
+        let search = &raw mut (*scratch).search;
+        search.write_volatile(BlankLine::after(Ending::from_byte(after)));
+        let mut block = 0;
+        while block < u64::from(SECOND) / BLOCK {
+            if block * BLOCK >= len {
+                break;
+            }
+            let end = head_block(block);
+            if end != 0 {
+                return if end <= len { end } else { 0 };
+            }
+            block += 1;
+        }
+        0
+    }
+}
+
+/// Searches the next bytes of the payload for the head's end: where it is, 0 if not there.
 ///
 /// Global, and so verified by itself: inlined, its loop would be followed once for each way that leads here.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn head_len(len: u64, after: u64) -> u64 {
+extern "C" fn head_block(block: u64) -> u64 {
+    const WORDS: u64 = BLOCK / 8;
     let Some(scratch) = emit::this_scratch() else { return 0 };
-    let mut blank = BlankLine::after(Ending::from_byte(after as u8));
+    let search = unsafe { &raw mut (*scratch).search };
+    let mut blank = unsafe { search.read_volatile() };
+    let first = core::hint::black_box(block) % (u64::from(SECOND) / BLOCK) * WORDS;
     let mut i = 0;
-    while i < u64::from(SECOND / 8) {
-        if i * 8 >= len {
-            break;
-        }
-        let ends = blank.word(word(scratch, i as usize));
+    while i < WORDS {
+        let ends = blank.word(word(scratch, (first + i) as usize));
         if ends != 0 {
-            let end = i * 8 + BlankLine::len(ends) as u64;
-            return if end <= len { end } else { 0 };
+            return (first + i) * 8 + BlankLine::len(ends) as u64;
         }
         i += 1;
     }
+    unsafe { search.write_volatile(blank) };
     0
 }
 

@@ -163,8 +163,8 @@ unsafe fn sent(sock: *const c_void, returned: i32) {
             };
         }
         let began = in_flight_began(ours, &in_flight);
-        let what = Moved { direction: Direction::Sent, position, expected, len, began, source };
-        observe::moved(sock as u64, state, &what);
+        let what = Moved { direction: Direction::Sent, position, expected, len, began };
+        observe::moved(sock as u64, state, &what, source);
     }
 }
 
@@ -243,9 +243,8 @@ unsafe fn received(sock: *const c_void, returned: i32, flags: u64) {
             source =
                 if socket::called_on(sock, &call) { Source::of(&call) } else { uncalled(&call) };
         }
-        let what =
-            Moved { direction: Direction::Received, position, expected, len, began: 0, source };
-        observe::moved(sock as u64, state, &what);
+        let what = Moved { direction: Direction::Received, position, expected, len, began: 0 };
+        observe::moved(sock as u64, state, &what, source);
     }
 }
 

@@ -1,4 +1,4 @@
-//! Hooks at the return of each system call that moves socket bytes (set `syscall`): for kernels before 6.3, and for
+//! The hook at the return of each system call that moves socket bytes (set `syscall`): for kernels before 6.3, and for
 //! those whose socket tracepoints cannot be used.
 //!
 //! The descriptor leads to the socket through the task's file table. State is found by the socket's address; another
@@ -11,10 +11,11 @@ use spanwire_ebpf::{Counter, Direction, NoData};
 
 use crate::{
     bytes::Source,
+    emit,
     maps::{STATES_BY_ADDRESS, count},
     memory::{Probed, user},
     observe::{self, Moved},
-    registers::Call,
+    registers::{Call, number},
     socket::{self, Stream},
     state::State,
 };
@@ -37,103 +38,50 @@ fn returned(context: &TracePointContext) -> i64 {
     unsafe { ptr::read_volatile(context.as_ptr().cast::<i64>().add(2)) }
 }
 
-/// `sys_exit_{write,sendto,writev,pwritev2,sendmsg}`
+/// `sys_exit_{read,readv,preadv2,recvfrom,recvmsg,recvmmsg,write,writev,pwritev2,sendto,sendmsg,sendmmsg,sendfile64,splice}`
+///
+/// One program for all: each program is verified with everything it calls.
 #[tracepoint]
-pub(crate) fn exit_send(context: TracePointContext) -> u32 {
+pub(crate) fn exit_call(context: TracePointContext) -> u32 {
     let returned = returned(&context);
-    if returned > 0 {
-        let call = Call::probed();
-        sent(call.first, returned as u32, Source::of(&call));
+    if returned < 0 {
+        return 0;
     }
-    0
-}
-
-/// `sys_exit_sendmmsg`: returns messages, not bytes.
-#[tracepoint]
-pub(crate) fn exit_send_many(context: TracePointContext) -> u32 {
-    let returned = returned(&context);
-    if returned > 0 {
-        let call = Call::probed();
-        sent(call.first, lengths(&call, returned as u64), Source::none(NoData::Form));
+    let call = Call::probed();
+    let receives_one = matches!(
+        call.number,
+        number::READ | number::READV | number::PREADV2 | number::RECVFROM | number::RECVMSG
+    );
+    let receives = receives_one || matches!(call.number, number::RECVMMSG | number::SPLICE);
+    // Nothing received may be the end of the stream; nothing moved otherwise is nothing.
+    if returned == 0 && !receives_one {
+        return 0;
     }
-    0
-}
-
-/// `sys_exit_sendfile64`
-#[tracepoint]
-pub(crate) fn exit_sendfile(context: TracePointContext) -> u32 {
-    let returned = returned(&context);
-    if returned > 0 {
-        sent(Call::probed().first, returned as u32, Source::none(NoData::KernelPages));
-    }
-    0
-}
-
-/// `sys_exit_splice`: from a pipe to a socket or the other way.
-#[tracepoint]
-pub(crate) fn exit_splice(context: TracePointContext) -> u32 {
-    let returned = returned(&context);
-    if returned > 0 {
-        let call = Call::probed();
-        sent(call.third, returned as u32, Source::none(NoData::KernelPages));
-        received(call.first, returned as u32, Source::none(NoData::KernelPages));
-    }
-    0
-}
-
-/// `sys_exit_{read,readv,preadv2}`: calls without flags.
-#[tracepoint]
-pub(crate) fn exit_receive(context: TracePointContext) -> u32 {
-    let returned = returned(&context);
-    if returned >= 0 {
-        let call = Call::probed();
-        received(call.first, returned as u32, Source::of(&call));
-    }
-    0
-}
-
-/// `sys_exit_recvfrom`
-#[tracepoint]
-pub(crate) fn exit_receive_from(context: TracePointContext) -> u32 {
-    let returned = returned(&context);
-    if returned >= 0 {
-        let call = Call::probed();
-        flagged(&call, call.fourth, returned);
-    }
-    0
-}
-
-/// `sys_exit_recvmsg`
-#[tracepoint]
-pub(crate) fn exit_receive_message(context: TracePointContext) -> u32 {
-    let returned = returned(&context);
-    if returned >= 0 {
-        let call = Call::probed();
-        flagged(&call, call.third, returned);
-    }
-    0
-}
-
-/// `sys_exit_recvmmsg`
-#[tracepoint]
-pub(crate) fn exit_receive_many(context: TracePointContext) -> u32 {
-    let returned = returned(&context);
-    if returned > 0 {
-        let call = Call::probed();
-        if call.fourth & (MSG_PEEK | MSG_ERRQUEUE) == 0 {
-            received(call.first, lengths(&call, returned as u64), Source::none(NoData::Form));
-        }
-    }
-    0
-}
-
-#[inline(always)]
-fn flagged(call: &Call, flags: u64, returned: i64) {
+    let flags = match call.number {
+        number::RECVFROM | number::RECVMMSG => call.fourth,
+        number::RECVMSG => call.third,
+        _ => 0,
+    };
     if flags & (MSG_PEEK | MSG_ERRQUEUE) != 0 {
-        return;
+        return 0;
     }
-    let source = if flags & MSG_TRUNC != 0 { Source::none(NoData::Form) } else { Source::of(call) };
-    received(call.first, returned as u32, source);
+    let len = match call.number {
+        // These return messages, not bytes.
+        number::SENDMMSG | number::RECVMMSG => lengths(&call, returned as u64),
+        _ => returned as u32,
+    };
+    let Some(scratch) = emit::scratch() else { return 0 };
+    unsafe {
+        (*scratch).source =
+            if flags & MSG_TRUNC != 0 { Source::none(NoData::Form) } else { Source::of(&call) };
+    }
+    if call.number == number::SPLICE {
+        moved(call.third, u64::from(len), Direction::Sent as u64);
+    }
+    let direction = if receives { Direction::Received } else { Direction::Sent };
+    moved(call.first, u64::from(len), direction as u64);
+    emit::release(scratch);
+    0
 }
 
 /// Bytes of the first messages of a call on many.
@@ -149,63 +97,42 @@ fn lengths(call: &Call, messages: u64) -> u32 {
     total
 }
 
+/// `len` bytes moved one way through a descriptor, if it is a socket's. Where they are says the scratch event.
+///
+/// Global, and so verified by itself: inlined, all of it would be followed once for each way that leads here. It takes
+/// numbers only, because global functions of older kernels take no pointers.
+#[unsafe(no_mangle)]
 #[inline(never)]
-fn sent(descriptor: u64, len: u32, source: Source) {
+extern "C" fn moved(descriptor: u64, len: u64, direction: u64) -> u64 {
+    let direction =
+        if direction == Direction::Sent as u64 { Direction::Sent } else { Direction::Received };
+    let len = len as u32;
     unsafe {
-        let Some((sock, stream, state)) = find(descriptor, Direction::Sent, len) else { return };
-        let expected = (*state).next[0];
-        let mut what = Moved {
-            direction: Direction::Sent,
-            position: expected,
-            expected,
-            len,
-            began: 0,
-            source,
-        };
+        let Some(scratch) = emit::this_scratch() else { return 0 };
+        let Some((sock, stream, state)) = find(descriptor, direction, len) else { return 0 };
+        if len == 0 && !socket::peer_ended::<Probed>(sock as *const c_void) {
+            return 0;
+        }
+        let way = direction as usize & 1;
+        let expected = (*state).next[way];
+        let mut position = expected;
         if stream == Stream::Tcp {
-            let after = socket::sequence_probed(sock, Direction::Sent);
-            what.position = (*state).extend(Direction::Sent, after.wrapping_sub(len));
-            if what.position != expected {
-                what.source = Source::none(NoData::Raced);
+            let after = socket::sequence_probed(sock, direction);
+            position = (*state).extend(direction, after.wrapping_sub(len));
+            if direction == Direction::Sent && position != expected {
+                (*scratch).source = Source::none(NoData::Raced);
             }
         }
-        hand_on(sock, state, &what);
-    }
-}
-
-#[inline(never)]
-fn received(descriptor: u64, len: u32, source: Source) {
-    unsafe {
-        let Some((sock, stream, state)) = find(descriptor, Direction::Received, len) else {
-            return;
-        };
-        if len == 0 && !socket::peer_ended::<Probed>(sock as *const c_void) {
-            return;
+        (*state).next[way] = position + u64::from(len);
+        if !observe::passes(state, direction) {
+            observe::report(
+                sock,
+                state,
+                &Moved { direction, position, expected, len, began: 0 },
+                scratch,
+            );
         }
-        let expected = (*state).next[1];
-        let mut what = Moved {
-            direction: Direction::Received,
-            position: expected,
-            expected,
-            len,
-            began: 0,
-            source,
-        };
-        if stream == Stream::Tcp {
-            let after = socket::sequence_probed(sock, Direction::Received);
-            what.position = (*state).extend(Direction::Received, after.wrapping_sub(len));
-        }
-        hand_on(sock, state, &what);
-    }
-}
-
-#[inline(always)]
-unsafe fn hand_on(sock: u64, state: *mut State, what: &Moved) {
-    unsafe {
-        (*state).next[what.direction as usize & 1] = what.position + u64::from(what.len);
-    }
-    if !observe::passes(state, what.direction) {
-        observe::moved(sock, state, what);
+        0
     }
 }
 
