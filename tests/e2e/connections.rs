@@ -9,42 +9,42 @@ use tests::agent::{Agent, Hooks, Setup};
 use tests::otlp::{Kind, Span, Spans, Status};
 use tests::outcome::TestResult;
 use tests::peer::{Connection, Script, Scripted, Target};
-use tests::programs::{gunicorn, nginx, python};
-use tests::runner::Suite;
+use tests::programs::{nginx, python};
+use tests::runner::{Place, Suite};
 
 use crate::programs::{finish_counted, take_tour};
 
 /// Name of this process: both ends of scripted connections are in it.
 const OURSELVES: &str = "e2e";
 
+/// A test of connections, with the agent it starts.
+type Scenario = fn(Setup) -> TestResult;
+
 pub(crate) fn add(suite: &mut Suite) {
-    for hooks in Hooks::FORCED {
-        let setup = move || Setup::default().hooks(hooks);
-        let word = hooks.word();
-        suite.test(format!("connections::ipv6[{word}]"), move || ipv6(setup()));
-        suite.test(format!("connections::unix_socket[{word}]"), move || unix_socket(setup()));
-        suite.test(format!("connections::opened_before_the_agent[{word}]"), move || {
-            opened_before(setup())
-        });
-        suite.test(format!("connections::kept_for_many_requests[{word}]"), move || kept(setup()));
-        suite.test(format!("connections::pipelined[{word}]"), move || pipelined(setup()));
-        suite.test(format!("connections::head_in_single_bytes[{word}]"), move || {
-            single_bytes(setup())
-        });
-        suite
-            .test(format!("connections::bodies_end_in_every_way[{word}]"), move || bodies(setup()));
-        suite.test(format!("connections::sendfile[{word}]"), move || sendfile(setup()));
-        suite.test(format!("connections::client_gives_up_waiting[{word}]"), move || {
-            given_up(setup())
-        });
-        suite.test(format!("connections::server_resets[{word}]"), move || server_resets(setup()));
-        suite.test(format!("connections::client_leaves_the_answer_unread[{word}]"), move || {
-            unread(setup())
-        });
-        suite.test(format!("connections::server_closes_without_answer[{word}]"), move || {
-            server_closes(setup())
-        });
-        suite.test(format!("connections::answer_is_cut_short[{word}]"), move || cut_short(setup()));
+    let scenarios: [(&str, Scenario); 13] = [
+        ("ipv6", ipv6),
+        ("unix_socket", unix_socket),
+        ("opened_before_the_agent", opened_before),
+        ("kept_for_many_requests", kept),
+        ("pipelined", pipelined),
+        ("head_in_single_bytes", single_bytes),
+        ("bodies_end_in_every_way", bodies),
+        ("sendfile", sendfile),
+        ("client_gives_up_waiting", given_up),
+        ("server_resets", server_resets),
+        ("client_leaves_the_answer_unread", unread),
+        ("server_closes_without_answer", server_closes),
+        ("answer_is_cut_short", cut_short),
+    ];
+    for hooks in Hooks::each() {
+        for (name, scenario) in scenarios {
+            suite.at(
+                Place::Everywhere,
+                format!("connections::{name}[{}]", hooks.word()),
+                60,
+                move || scenario(Setup::default().hooks(hooks)),
+            );
+        }
     }
 }
 
@@ -79,11 +79,10 @@ fn unix_socket(setup: Setup) -> TestResult {
     let agent = setup.start()?;
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("socket");
-    let server = gunicorn::on_unix("on-unix", &path)?;
-    Connection::open(&server.target)?.get("/hello?by=unix")?;
-    let spans =
-        finish_counted(agent, &[(OURSELVES, Kind::Client, 1), ("on-unix", Kind::Server, 1)])?;
-    let (client, served) = (spans.of(OURSELVES, Kind::Client), spans.of("on-unix", Kind::Server));
+    let server = nginx::start_on_unix(&path)?;
+    Connection::open(&server.server.target)?.get("/hello?by=unix")?;
+    let spans = finish_counted(agent, &[(OURSELVES, Kind::Client, 1), ("nginx", Kind::Server, 1)])?;
+    let (client, served) = (spans.of(OURSELVES, Kind::Client), spans.of("nginx", Kind::Server));
     let (client, served) = (client.single()?, served.single()?);
     ensure!(
         served.parent == client.span_id && served.trace_id == client.trace_id,
@@ -105,7 +104,7 @@ fn opened_before(setup: Setup) -> TestResult {
     let path = folder.path().join("socket");
     let threaded = python::tour_server("older-threaded", [127, 0, 0, 1].into())?;
     let front = nginx::start(Some(&format!("http://127.0.0.1:{}", threaded.port())))?;
-    let on_unix = gunicorn::on_unix("older-unix", &path)?;
+    let on_unix = nginx::start_on_unix(&path)?;
     let mut connections =
         [Connection::open(&front.server.target)?, Connection::open(&threaded.target)?];
     for connection in &mut connections {
@@ -117,14 +116,13 @@ fn opened_before(setup: Setup) -> TestResult {
             ensure!(connection.get(&format!("/hello?after={number}"))?.body == b"hello\n");
         }
     }
-    Connection::open(&on_unix.target)?.get("/hello?after")?;
+    Connection::open(&on_unix.server.target)?.get("/hello?after")?;
     let spans = finish_counted(
         agent,
         &[
             (OURSELVES, Kind::Client, 7),
-            ("nginx", Kind::Server, 3),
+            ("nginx", Kind::Server, 4),
             ("older-threaded", Kind::Server, 3),
-            ("older-unix", Kind::Server, 1),
         ],
     )?;
     for span in spans.only(|span| span.kind == Kind::Server).0 {

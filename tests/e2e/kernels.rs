@@ -77,11 +77,8 @@ fn hooks_and_verifier() -> TestResult {
     ensure!(costliest.len() >= 5, "only {costliest:?} were seen to be loaded");
     let mut record = String::new();
     for program in &costliest {
-        let stack: u64 = program.stack.iter().sum();
-        ensure!(
-            program.instructions > 0 && !program.stack.is_empty(),
-            "no statistics: {program:?}"
-        );
+        let stack = program.stack();
+        ensure!(program.instructions > 0 && stack > 0, "no statistics: {program:?}");
         ensure!(
             program.instructions < MOST_INSTRUCTIONS && stack < MOST_STACK,
             "too near a limit: {program:?}"

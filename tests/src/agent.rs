@@ -10,6 +10,7 @@ use anyhow::Context as _;
 use crate::otlp::{Receiver, Spans};
 use crate::outcome::{missing, skip};
 use crate::process::Program;
+use crate::vm;
 use crate::wait::Deadline;
 
 /// How long it may take until all probes are attached. Generous: CI machines are small and busy.
@@ -37,6 +38,16 @@ pub enum Hooks {
 impl Hooks {
     /// Those that can be forced, newest first.
     pub const FORCED: [Self; 3] = [Self::Locked, Self::Length, Self::Syscall];
+
+    /// Those to be tested one after the other: all, so that what a machine lacks is told as skipped; of a kernel that is
+    /// booted for its tests those that it has, which `kernels::hooks_and_what_the_verifier_says` compares with what
+    /// it must have.
+    #[must_use]
+    pub fn each() -> Vec<Self> {
+        let mut each = Self::FORCED.to_vec();
+        each.retain(|hooks| !vm::is_here() || hooks.need().is_ok());
+        each
+    }
 
     /// The word for it on the command line.
     #[must_use]

@@ -18,6 +18,25 @@ pub struct Nginx {
 /// # Errors
 /// When it is missing, or does not come up.
 pub fn start(upstream: Option<&str>) -> anyhow::Result<Nginx> {
+    let port = free_port()?;
+    begin(&format!("127.0.0.1:{port}"), upstream, |command| Server::on_port("nginx", port, command))
+}
+
+/// nginx on a unix socket, with the tour's static stops.
+///
+/// # Errors
+/// When it is missing, or does not come up.
+pub fn start_on_unix(path: &Path) -> anyhow::Result<Nginx> {
+    begin(&format!("unix:{}", path.display()), None, |command| {
+        Server::on_unix("nginx", path, command)
+    })
+}
+
+fn begin(
+    listen: &str,
+    upstream: Option<&str>,
+    start: impl FnOnce(&mut Command) -> anyhow::Result<Server>,
+) -> anyhow::Result<Nginx> {
     let nginx = installed("nginx")?;
     let folder = tempfile::tempdir()?;
     let root = folder.path();
@@ -25,17 +44,16 @@ pub fn start(upstream: Option<&str>) -> anyhow::Result<Nginx> {
     std::fs::set_permissions(root, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
     std::fs::write(root.join("hello"), "hello\n")?;
     std::fs::write(root.join("big"), "0123456789abcdef".repeat(65536))?;
-    let port = free_port()?;
     let file = root.join("nginx.conf");
-    std::fs::write(&file, configuration(root, port, upstream))?;
+    std::fs::write(&file, configuration(root, listen, upstream))?;
     let mut command = Command::new(nginx);
     command.arg("-p").arg(root).arg("-c").arg(&file).args(["-e", "stderr"]);
-    let mut server = Server::on_port("nginx", port, &mut command)?;
+    let mut server = start(&mut command)?;
     "nginx".clone_into(&mut server.service);
     Ok(Nginx { server, _folder: folder })
 }
 
-fn configuration(root: &Path, port: u16, upstream: Option<&str>) -> String {
+fn configuration(root: &Path, listen: &str, upstream: Option<&str>) -> String {
     let root = root.display();
     let rest = upstream.map_or_else(
         || "location / { return 404 \"missing\\n\"; }".to_owned(),
@@ -53,7 +71,7 @@ fn configuration(root: &Path, port: u16, upstream: Option<&str>) -> String {
             client_body_temp_path {root}/body; proxy_temp_path {root}/proxy; fastcgi_temp_path {root}/fastcgi;
             uwsgi_temp_path {root}/uwsgi; scgi_temp_path {root}/scgi;
             server {{
-                listen 127.0.0.1:{port};
+                listen {listen};
                 location = /hello {{ root {root}; }}
                 location = /big {{ root {root}; }}
                 {rest}

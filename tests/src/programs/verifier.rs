@@ -1,6 +1,7 @@
 //! A library to be preloaded into the agent: it tells what the kernel's verifier says of each program, and has the
 //! verifier refuse one.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -26,27 +27,48 @@ pub fn preload() -> anyhow::Result<PathBuf> {
 }
 
 /// What the verifier says of one program.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Verified {
     /// Its name, as the kernel keeps it: 15 characters.
     pub name: String,
     /// Instructions the verifier followed.
     pub instructions: u64,
     /// Bytes of stack of each function, the program itself first.
-    pub stack: Vec<u64>,
+    frames: Vec<u64>,
+    /// Which function calls which.
+    calls: BTreeSet<(usize, usize)>,
+}
+
+impl Verified {
+    /// Bytes of stack of the deepest chain of calls, as the verifier adds them up: each frame in full 32 bytes.
+    #[must_use]
+    pub fn stack(&self) -> u64 {
+        self.depth(0)
+    }
+
+    fn depth(&self, function: usize) -> u64 {
+        let own = self.frames.get(function).map_or(0, |frame| frame.max(&1).next_multiple_of(32));
+        let calls = self.calls.iter().filter(|(from, to)| *from == function && to != from);
+        own + calls.map(|(_, to)| self.depth(*to)).max().unwrap_or(0)
+    }
 }
 
 /// Reads what the library wrote down.
 #[must_use]
 pub fn read_log(text: &str) -> Vec<Verified> {
-    let mut all = Vec::new();
+    let mut all: Vec<Verified> = Vec::new();
     for line in text.lines() {
         if let Some(name) = line.strip_prefix("program ") {
-            all.push(Verified { name: name.to_owned(), instructions: 0, stack: Vec::new() });
+            all.push(Verified { name: name.to_owned(), ..Verified::default() });
         } else if let Some(last) = all.last_mut() {
             if let Some(depths) = line.strip_prefix("stack depth ") {
                 let depths = depths.split([' ', '+']);
-                last.stack = depths.map_while(|depth| depth.parse().ok()).collect();
+                last.frames = depths.map_while(|depth| depth.parse().ok()).collect();
+            } else if let Some(call) = line.strip_prefix("call ") {
+                let call = call.split_once(' ');
+                last.calls.extend(
+                    call.and_then(|(from, to)| Some((from.parse().ok()?, to.parse().ok()?))),
+                );
             } else if let Some(processed) = line.strip_prefix("processed ") {
                 let number = processed.split(' ').next().and_then(|word| word.parse().ok());
                 last.instructions = number.unwrap_or(0);
@@ -62,13 +84,11 @@ mod tests {
 
     #[test]
     fn the_verifiers_statistics_are_read() {
-        let text = "program exit_call\nverification time 12 usec\nstack depth 64+0+16\nprocessed 120 insns (limit 1000000) max_states_per_insn 1\nprogram x\nprocessed 3 insns\n";
+        let text = "program exit_call\ncall 0 1\ncall 1 2\ncall 0 2\nverification time 12 usec\nstack depth 64+0+40\nprocessed 120 insns (limit 1000000) max_states_per_insn 1\nprogram x\nstack depth 8\nprocessed 3 insns\n";
         let read = read_log(text);
         assert_eq!(read.len(), 2);
-        assert_eq!(
-            read[0],
-            Verified { name: "exit_call".to_owned(), instructions: 120, stack: vec![64, 0, 16] }
-        );
-        assert_eq!((read[1].instructions, read[1].stack.len()), (3, 0));
+        assert_eq!((read[0].name.as_str(), read[0].instructions), ("exit_call", 120));
+        assert_eq!(read[0].stack(), 64 + 32 + 64);
+        assert_eq!((read[1].instructions, read[1].stack()), (3, 32));
     }
 }

@@ -1,7 +1,8 @@
 /* Preloaded into the agent: stands between it and bpf(BPF_PROG_LOAD).
  *
  * VERIFIER_LOG=FILE   the verifier's statistics on each program that is loaded are appended to FILE:
- *                     a line "program NAME", then the kernel's own lines.
+ *                     a line "program NAME", lines "call FROM TO" with the numbers of functions (0 is the program
+ *                     itself, the others follow in the order of the kernel's "stack depth"), then the kernel's own lines.
  * VERIFIER_REFUSE=NAME  the first instruction of the programs of that name (the kernel's 15 characters) is replaced by
  *                     one that reads above the stack, so that the kernel's own verifier refuses them.
  *
@@ -34,35 +35,74 @@ static void refuse(union bpf_attr *attr, struct bpf_insn **copy)
 	attr->insns = (unsigned long)*copy;
 }
 
-static void write_down(const char *file, const char *name, const char *log)
+/* Where functions begin, in order: the program itself, and whatever is called. */
+static unsigned int functions(const struct bpf_insn *insns, unsigned int count, char *begins)
 {
+	unsigned int found = 1;
+
+	begins[0] = 1;
+	for (unsigned int i = 0; i < count; i++)
+		if (insns[i].code == (BPF_JMP | BPF_CALL) && insns[i].src_reg == BPF_PSEUDO_CALL)
+			begins[i + insns[i].imm + 1] = 1;
+	for (unsigned int i = 1; i < count; i++)
+		found += begins[i];
+	return found;
+}
+
+static unsigned int function_at(const char *begins, unsigned int at)
+{
+	unsigned int number = 0;
+
+	for (unsigned int i = 1; i <= at; i++)
+		number += begins[i];
+	return number;
+}
+
+static void write_down(const char *file, const union bpf_attr *attr, const char *log)
+{
+	const struct bpf_insn *insns = (void *)(unsigned long)attr->insns;
+	char *begins = calloc(1, attr->insn_cnt + 1);
 	FILE *out = fopen(file, "a");
-	if (!out)
+
+	if (!out || !begins)
 		abort();
-	fprintf(out, "program %s\n%s", name, log);
+	fprintf(out, "program %s\n", attr->prog_name);
+	if (functions(insns, attr->insn_cnt, begins) > 1)
+		for (unsigned int i = 0; i < attr->insn_cnt; i++)
+			if (insns[i].code == (BPF_JMP | BPF_CALL) && insns[i].src_reg == BPF_PSEUDO_CALL)
+				fprintf(out, "call %u %u\n", function_at(begins, i),
+					function_at(begins, i + insns[i].imm + 1));
+	fputs(log, out);
 	fclose(out);
+	free(begins);
 }
 
 static long load(syscall_t real, union bpf_attr *given, unsigned int size)
 {
 	const char *file = getenv("VERIFIER_LOG"), *refused = getenv("VERIFIER_REFUSE");
-	union bpf_attr attr = { 0 };
+	/* The caller's structure may be of newer headers, and larger. */
+	union {
+		union bpf_attr attr;
+		char room[512];
+	} own = { .room = { 0 } };
 	struct bpf_insn *copy = NULL;
 	char *log = NULL;
 	long result;
 
-	memcpy(&attr, given, size < sizeof(attr) ? size : sizeof(attr));
-	if (refused && strncmp(refused, attr.prog_name, sizeof(attr.prog_name)) == 0)
-		refuse(&attr, &copy);
-	if (file && attr.log_level == 0) {
+	if (size > sizeof(own))
+		abort();
+	memcpy(&own, given, size);
+	if (refused && strncmp(refused, own.attr.prog_name, sizeof(own.attr.prog_name)) == 0)
+		refuse(&own.attr, &copy);
+	if (file && own.attr.log_level == 0) {
 		log = calloc(1, LOG_SIZE);
-		attr.log_level = 4; /* BPF_LOG_STATS */
-		attr.log_size = LOG_SIZE;
-		attr.log_buf = (unsigned long)log;
+		own.attr.log_level = 4; /* BPF_LOG_STATS */
+		own.attr.log_size = LOG_SIZE;
+		own.attr.log_buf = (unsigned long)log;
 	}
-	result = real(SYS_bpf, BPF_PROG_LOAD, &attr, size);
+	result = real(SYS_bpf, BPF_PROG_LOAD, &own, size);
 	if (log && result >= 0)
-		write_down(file, attr.prog_name, log);
+		write_down(file, &own.attr, log);
 	free(log);
 	free(copy);
 	return result;

@@ -31,6 +31,13 @@ pub(crate) struct Kernel {
     pub(crate) modules: Vec<PathBuf>,
 }
 
+impl Kernel {
+    /// Whether it is a kernel that allocates socket storage by `kmalloc_nolock` (6.18), which needs that instruction.
+    pub(crate) fn needs_cmpxchg16b(&self) -> bool {
+        number(&self.series) >= vec![6, 18]
+    }
+}
+
 /// One pinned package.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Pin {
@@ -209,12 +216,17 @@ fn parse(text: &str) -> Result<Vec<Pin>> {
         .collect()
 }
 
+/// A series as numbers, to be compared.
+fn number(series: &str) -> Vec<u32> {
+    series.split('.').map(|part| part.parse().unwrap_or(0)).collect()
+}
+
 /// Pins together that belong together, oldest series first.
 fn by_series(pins: Vec<Pin>) -> Vec<(String, Vec<Pin>)> {
     let mut series: BTreeMap<Vec<u32>, (String, Vec<Pin>)> = BTreeMap::new();
     for pin in pins {
-        let number = pin.series.split('.').map(|part| part.parse().unwrap_or(0)).collect();
-        let (_, pins) = series.entry(number).or_insert_with(|| (pin.series.clone(), Vec::new()));
+        let (_, pins) =
+            series.entry(number(&pin.series)).or_insert_with(|| (pin.series.clone(), Vec::new()));
         pins.push(pin);
     }
     series.into_values().collect()

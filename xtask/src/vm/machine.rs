@@ -97,9 +97,12 @@ impl Boot<'_> {
 
     fn qemu(&self, initrd: &Path, records: &Path) -> Command {
         let mut qemu = Command::new(QEMU);
-        // One host thread for all virtual CPUs: with several, QEMU 7.2 emulates cmpxchg16b wrongly, and without that
-        // instruction kernels since 6.18 have no socket storage (kmalloc_nolock needs it).
-        qemu.args(["-accel", "tcg,thread=single,tb-size=256", "-cpu", "max", "-smp", "2"]);
+        // QEMU 7.2 emulates cmpxchg16b wrongly: 6.12 dies of it. Kernels since 6.18 cannot do without (there is no socket
+        // storage without kmalloc_nolock, and that needs it); they live with it on one host thread.
+        let (threads, cpu) =
+            if self.kernel.needs_cmpxchg16b() { ("single", "max") } else { ("multi", "max,-cx16") };
+        let accelerator = format!("tcg,thread={threads},tb-size=256");
+        qemu.args(["-accel", &accelerator, "-cpu", cpu, "-smp", "2"]);
         qemu.args([
             "-machine",
             "q35",
