@@ -64,7 +64,6 @@ pub enum Offset {
     InodeNumber,
     SocketSk,
     SocketFile,
-    SocketType,
     SkSocket,
     SkFamily,
     SkProtocol,
@@ -87,7 +86,6 @@ pub enum Offset {
     IterIov,
     IterOffset,
     IterSegments,
-    IterCount,
     FileEpLinks,
     SkShutdown,
     TaskRealParent,
@@ -101,7 +99,7 @@ pub enum Offset {
 
 impl Offset {
     /// Every offset with the struct and the (possibly nested) member it is read from.
-    pub const ALL: [(Self, &'static str, &'static str); 47] = [
+    pub const ALL: [(Self, &'static str, &'static str); 45] = [
         (Self::TaskFiles, "task_struct", "files"),
         (Self::TaskStack, "task_struct", "stack"),
         (Self::TaskIoUring, "task_struct", "io_uring"),
@@ -116,7 +114,6 @@ impl Offset {
         (Self::InodeNumber, "inode", "i_ino"),
         (Self::SocketSk, "socket", "sk"),
         (Self::SocketFile, "socket", "file"),
-        (Self::SocketType, "socket", "type"),
         (Self::SkSocket, "sock", "sk_socket"),
         (Self::SkFamily, "sock", "__sk_common.skc_family"),
         (Self::SkProtocol, "sock", "sk_protocol"),
@@ -139,7 +136,6 @@ impl Offset {
         (Self::IterIov, "iov_iter", "__iov"),
         (Self::IterOffset, "iov_iter", "iov_offset"),
         (Self::IterSegments, "iov_iter", "nr_segs"),
-        (Self::IterCount, "iov_iter", "count"),
         (Self::FileEpLinks, "file", "f_ep_links"),
         (Self::SkShutdown, "sock", "sk_shutdown"),
         (Self::TaskRealParent, "task_struct", "real_parent"),
