@@ -38,6 +38,17 @@ pub mod flag {
     pub const BY_ADDRESS: u32 = 2;
 }
 
+/// What the reader asks the probes to wake it for: the one word of the map `WAKE`. A wake-up answers the question, so the
+/// word is [`wake::NEVER`] again after it.
+pub mod wake {
+    /// Nothing: the reader is at work.
+    pub const NEVER: u32 = 0;
+    /// A ring has filled up to a quarter: the reader waits for its timer.
+    pub const RING_FILLS: u32 = 1;
+    /// Any event: the reader sleeps.
+    pub const ANY_EVENT: u32 = 2;
+}
+
 /// How many offsets there are.
 pub const OFFSETS: usize = 48;
 

@@ -8,7 +8,7 @@ use std::{fmt, io};
 use abi::{Config, Counter, id::Seed};
 use aya::{
     Btf, Ebpf, EbpfError, EbpfLoader,
-    maps::{Map, MapData, PerCpuArray, RingBuf},
+    maps::{Array, Map, MapData, PerCpuArray, RingBuf},
     programs::{BtfTracePoint, ProgramError, TracePoint},
 };
 use thiserror::Error;
@@ -70,9 +70,12 @@ pub struct Probes {
     pub data: RingBuf<MapData>,
     /// Lifecycle.
     pub control: RingBuf<MapData>,
+    /// What to wake us for: one of [`abi::wake`].
+    pub wake: Array<MapData, u32>,
     /// The kernel's counters, by [`Counter`].
     pub counters: PerCpuArray<MapData, u64>,
-    _attached: Ebpf,
+    /// What detaches the programs when it is dropped.
+    attached: Option<Ebpf>,
 }
 
 /// Loads and attaches the probes.
@@ -158,6 +161,7 @@ fn load_set(kernel: &Kernel, options: &Options, set: HookSet) -> Result<Probes, 
     }
     let data = RingBuf::try_from(take(&mut ebpf, "DATA")?).map_err(EbpfError::from)?;
     let control = RingBuf::try_from(take(&mut ebpf, "CONTROL")?).map_err(EbpfError::from)?;
+    let wake = Array::try_from(take(&mut ebpf, "WAKE")?).map_err(EbpfError::from)?;
     let counters = PerCpuArray::try_from(take(&mut ebpf, "COUNTERS")?).map_err(EbpfError::from)?;
 
     // Lifecycle first: a connection that is met is then also seen to end.
@@ -176,13 +180,25 @@ fn load_set(kernel: &Kernel, options: &Options, set: HookSet) -> Result<Probes, 
                 .map_err(|error| SetError::Program(name, error))?;
         }
     }
-    let probes =
-        Probes { hooks: set, refused: Vec::new(), data, control, counters, _attached: ebpf };
+    let probes = Probes {
+        hooks: set,
+        refused: Vec::new(),
+        data,
+        control,
+        wake,
+        counters,
+        attached: Some(ebpf),
+    };
     probes.fire()?;
     Ok(probes)
 }
 
 impl Probes {
+    /// Takes the programs out of the kernel. What they wrote can still be read.
+    pub fn detach(&mut self) {
+        self.attached = None;
+    }
+
     /// A kernel counter, summed over the CPUs.
     #[must_use]
     pub fn counter(&self, counter: Counter) -> u64 {

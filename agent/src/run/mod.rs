@@ -80,7 +80,7 @@ pub fn run(run: &Run) -> Result<()> {
         Some(record) => Some(start_recording(record, seed, &hooks)?),
         None => None,
     };
-    let mut capture = Capture::new(probes);
+    let mut capture = Capture::new(probes, &stop).context("the rings cannot be watched")?;
     let mut live = Live {
         facts: Facts::default(),
         sweep: UnixSweep::default(),
@@ -93,7 +93,7 @@ pub fn run(run: &Run) -> Result<()> {
 
     let mut clock = Clock::default();
     while !stop.requested() {
-        capture.wait(&stop);
+        capture.wait();
         let mut failed = None;
         loop {
             let more = capture.drain(|input| {
@@ -121,10 +121,14 @@ pub fn run(run: &Run) -> Result<()> {
         output.take(&mut live.spans);
     }
 
-    // What the rings still hold belongs to what was traced.
+    // What the rings still hold belongs to what was traced; what happens from here on does not, our last export above all.
+    capture.detach();
     let mut failed = None;
     while capture.drain(|input| live.take(input, |input| write(&mut recording, input, &mut failed)))
     {
+    }
+    if let Some(lost) = capture.lost() {
+        live.give(lost, &mut |input| write(&mut recording, input, &mut failed));
     }
     live.give(clock.now().1, &mut |input| write(&mut recording, input, &mut failed));
     live.pipeline.finish(&mut live.spans);
