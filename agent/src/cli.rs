@@ -41,6 +41,9 @@ pub struct CaptureArgs {
     /// Size of the kernel's data ring in bytes: a power of two, at least one page.
     #[arg(long, value_name = "BYTES", default_value_t = DATA_RING, value_parser = ring_size)]
     pub data_ring: u32,
+    /// Trace only connections of the network namespace of this file, such as /run/netns/NAME or /proc/PID/ns/net.
+    #[arg(long, value_name = "FILE")]
+    pub netns: Option<PathBuf>,
     /// At the end write all counters to this file, as one JSON object.
     #[arg(long, value_name = "FILE")]
     pub counters: Option<PathBuf>,

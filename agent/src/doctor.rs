@@ -34,7 +34,12 @@ pub fn doctor(args: &DoctorArgs) -> Result<ExitCode> {
     // The best set that works, and what is off in it. No two sets are attached at once.
     let mut chosen: Option<(HookSet, Vec<(&str, String)>)> = None;
     for set in HookSet::ALL {
-        let options = Options { hooks: Some(set), data_ring: load::DATA_RING, seed: [0; 2] };
+        let options = Options {
+            hooks: Some(set),
+            data_ring: load::DATA_RING,
+            seed: [0; 2],
+            network_namespace: None,
+        };
         let says = match load::load(&kernel, &options) {
             Ok(probes) => {
                 chosen.get_or_insert((set, probes.off));

@@ -43,6 +43,7 @@ fn capture(args: CaptureArgs) -> Run {
     Run {
         hooks: args.hooks.set(),
         data_ring: args.data_ring,
+        network_namespace: args.netns,
         counters: args.counters,
         record: None,
         silence_hint: None,

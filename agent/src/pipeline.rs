@@ -3,11 +3,11 @@
 //! It only leads what each stage hands on to the next; it decides nothing, reads no clock and no file.
 #![forbid(unsafe_code)]
 
-use abi::id::Seed;
+use abi::{Direction, id::Seed};
 
 use crate::{
     conn::{Connections, Limits, Loss},
-    exchange::Report,
+    exchange::{Report, Role},
     input::{ConnId, Input},
     status::{Counters, Meaning},
     trace::{FinishedSpan, Settings, Tracer},
@@ -29,6 +29,8 @@ struct Seen {
     data_lost: u64,
     control_lost: u64,
     requests: u64,
+    /// Of those, the ones that the kernel had told of, by [`abi::Direction`].
+    told: [u64; 2],
     exchanges: u64,
 }
 
@@ -118,6 +120,10 @@ impl Pipeline {
             let meaning = if loss.is_harmless() { Meaning::Event } else { Meaning::Loss };
             counters.add("conn", loss.name(), meaning, count);
         }
+        let unread = |way: usize| self.connections.told()[way].saturating_sub(seen.told[way]);
+        let [sent, received] = [unread(0), unread(1)];
+        counters.add("protocols", "requests_sent_unread", Meaning::Loss, sent);
+        counters.add("protocols", "requests_received_unread", Meaning::Loss, received);
         counters.add("protocols", "requests", Meaning::Event, seen.requests);
         counters.add("protocols", "exchanges", Meaning::Event, seen.exchanges);
         for (count, name, meaning) in self.tracer.counts().rows() {
@@ -128,7 +134,14 @@ impl Pipeline {
     fn hand_on(&mut self) {
         for report in self.reports.drain(..) {
             match &report {
-                Report::Started(_) => self.seen.requests += 1,
+                Report::Started(started) => {
+                    self.seen.requests += 1;
+                    let way = match started.role {
+                        Role::Client => Direction::Sent,
+                        Role::Server => Direction::Received,
+                    };
+                    self.seen.told[way as usize] += u64::from(started.told);
+                }
                 Report::Finished(_) => self.seen.exchanges += 1,
             }
             self.tracer.report(report);

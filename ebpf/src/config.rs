@@ -12,8 +12,8 @@ pub struct Config {
     pub own_tgid: u32,
     /// Bytes waiting in the data ring at which the reader is woken before its timer.
     pub wake_at: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// Only connections of the network namespace of this number are events; 0 for all.
+    pub network_namespace: u32,
     /// Byte offsets into kernel structs, by [`Offset`].
     pub offsets: [u32; OFFSETS],
 }
@@ -25,7 +25,7 @@ impl Config {
         flags: 0,
         own_tgid: 0,
         wake_at: 0,
-        reserved: 0,
+        network_namespace: 0,
         offsets: [0; OFFSETS],
     };
 }
@@ -36,6 +36,17 @@ pub mod flag {
     pub const TASK_PT_REGS: u32 = 1;
     /// State of connections is kept by socket address, not in socket storage.
     pub const BY_ADDRESS: u32 = 2;
+}
+
+/// What the reader asks the probes to wake it for: the one word of the map `WAKE`. A wake-up answers the question, so the
+/// word is [`wake::NEVER`] again after it.
+pub mod wake {
+    /// Nothing: the reader is at work.
+    pub const NEVER: u32 = 0;
+    /// A ring has filled up to a quarter: the reader waits for its timer.
+    pub const RING_FILLS: u32 = 1;
+    /// Any event: the reader sleeps.
+    pub const ANY_EVENT: u32 = 2;
 }
 
 /// How many offsets there are.
@@ -64,7 +75,6 @@ pub enum Offset {
     InodeNumber,
     SocketSk,
     SocketFile,
-    SocketType,
     SkSocket,
     SkFamily,
     SkProtocol,
@@ -87,7 +97,6 @@ pub enum Offset {
     IterIov,
     IterOffset,
     IterSegments,
-    IterCount,
     FileEpLinks,
     SkShutdown,
     TaskRealParent,
@@ -101,7 +110,7 @@ pub enum Offset {
 
 impl Offset {
     /// Every offset with the struct and the (possibly nested) member it is read from.
-    pub const ALL: [(Self, &'static str, &'static str); 47] = [
+    pub const ALL: [(Self, &'static str, &'static str); 45] = [
         (Self::TaskFiles, "task_struct", "files"),
         (Self::TaskStack, "task_struct", "stack"),
         (Self::TaskIoUring, "task_struct", "io_uring"),
@@ -116,7 +125,6 @@ impl Offset {
         (Self::InodeNumber, "inode", "i_ino"),
         (Self::SocketSk, "socket", "sk"),
         (Self::SocketFile, "socket", "file"),
-        (Self::SocketType, "socket", "type"),
         (Self::SkSocket, "sock", "sk_socket"),
         (Self::SkFamily, "sock", "__sk_common.skc_family"),
         (Self::SkProtocol, "sock", "sk_protocol"),
@@ -139,7 +147,6 @@ impl Offset {
         (Self::IterIov, "iov_iter", "__iov"),
         (Self::IterOffset, "iov_iter", "iov_offset"),
         (Self::IterSegments, "iov_iter", "nr_segs"),
-        (Self::IterCount, "iov_iter", "count"),
         (Self::FileEpLinks, "file", "f_ep_links"),
         (Self::SkShutdown, "sock", "sk_shutdown"),
         (Self::TaskRealParent, "task_struct", "real_parent"),

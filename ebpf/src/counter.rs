@@ -32,11 +32,20 @@ pub enum Counter {
     ScratchBusy = 12,
     /// Connections met: no loss, but what shows at start-up that the hooks fire.
     ConnectionsMet = 13,
+    /// Calls taken for the start of a request that was sent ([`crate::data_flag::REQUEST`]). That of one received is the
+    /// next slot; so below.
+    RequestsSent = 14,
+    /// See above.
+    RequestsReceived = 15,
+    /// Of those, the ones that are among the data events lost.
+    RequestsSentLost = 16,
+    /// See above.
+    RequestsReceivedLost = 17,
 }
 
 impl Counter {
     /// All slots in ABI order, each with the name a user sees.
-    pub const ALL: [(Self, &'static str); 14] = [
+    pub const ALL: [(Self, &'static str); 18] = [
         (Self::DataEvents, "data_events"),
         (Self::DataRingFull, "data_ring_full"),
         (Self::DataRingFullBytes, "data_ring_full_bytes"),
@@ -51,5 +60,9 @@ impl Counter {
         (Self::ThreadRuleRevoked, "thread_rule_revoked"),
         (Self::ScratchBusy, "scratch_busy"),
         (Self::ConnectionsMet, "connections_met"),
+        (Self::RequestsSent, "requests_sent"),
+        (Self::RequestsReceived, "requests_received"),
+        (Self::RequestsSentLost, "requests_sent_lost"),
+        (Self::RequestsReceivedLost, "requests_received_lost"),
     ];
 }

@@ -51,8 +51,8 @@ pub mod data_flag {
     pub const THREAD_WAITS: u16 = 1;
     /// The peer has ended its direction; `len` is 0.
     pub const END: u16 = 2;
-    /// The kernel took this call for the start of a message.
-    pub const STARTS: u16 = 4;
+    /// The kernel took this call for the start of a request.
+    pub const REQUEST: u16 = 4;
     /// Calls of this connection before this event were not reported: it was unknown and not asked for.
     pub const AFTER_SILENCE: u16 = 8;
 }

@@ -15,7 +15,7 @@ mod data;
 pub mod id;
 pub mod scan;
 
-pub use config::{Config, OFFSETS, Offset, flag as config_flag};
+pub use config::{Config, OFFSETS, Offset, flag as config_flag, wake};
 pub use control::{
     Closed, ControlHeader, ControlKind, Family, Opened, ProcessEvent, Revoked, TcpState, tcp_state,
 };

@@ -4,11 +4,11 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 use tests::agent::{Agent, Hooks, Setup};
 use tests::kernel;
 use tests::otlp::{Kind, Spans};
-use tests::outcome::TestResult;
+use tests::outcome::{TestResult, skip};
 use tests::peer::{Connection, Target};
 use tests::programs::{nginx, python};
 use tests::runner::Suite;
@@ -30,10 +30,12 @@ pub(crate) fn add(suite: &mut Suite) {
         });
     }
     suite.test("load::tiny_ring_counts_its_losses", tiny_ring);
+    suite.test("load::idle_agent_sleeps_until_something_happens", idle_agent);
     suite.test("load::killed_under_load", killed_under_load);
 }
 
 fn ten_thousand(setup: Setup) -> TestResult {
+    let began = wait::now();
     let agent = setup.start()?;
     let front = nginx::start(None)?;
     let took = full_speed(&front.server.target)?;
@@ -44,6 +46,10 @@ fn ten_thousand(setup: Setup) -> TestResult {
     })?;
     let stopped = agent.stop()?;
     stopped.counters.nothing_lost()?;
+    // By its timer, each 10 ms, and not whenever something lies in the rings; a new process wakes it, too.
+    let looks = stopped.counters.value("kernel.looks")?;
+    let elapsed = began.elapsed().as_millis();
+    ensure!(u128::from(looks) < elapsed / 5 + 300, "{looks} looks at the rings in {elapsed} ms");
     for (service, kind) in [("nginx", Kind::Server), (OURSELVES, Kind::Client)] {
         let paths = each_once(&stopped.spans, service, kind)?;
         ensure!(paths == REQUESTS, "{paths} of {REQUESTS} requests at {service}");
@@ -51,14 +57,16 @@ fn ten_thousand(setup: Setup) -> TestResult {
     Ok(())
 }
 
-/// What does not fit is lost, and said to be lost: as many spans as requests, or losses in the counters.
+/// What does not fit is lost, and each request that is lost is counted: those with a span and those without are all.
 fn tiny_ring() -> TestResult {
     let agent = Setup::default().argument("--data-ring").argument("32768").start()?;
     let front = nginx::start(None)?;
     full_speed(&front.server.target)?;
     // How many spans will come is not known. The last to come are those of a request made when all is quiet; one made
     // while the ring is still full may itself be lost, so another follows until one is seen.
-    let ask = || -> anyhow::Result<bool> {
+    let mut asked = REQUESTS;
+    let mut ask = || -> anyhow::Result<bool> {
+        asked += 1;
         Connection::open(&front.server.target)?.get("/after")?;
         Ok(!agent.receiver().spans()?.of("nginx", Kind::Server).at("/after").is_empty())
     };
@@ -67,17 +75,44 @@ fn tiny_ring() -> TestResult {
         Err(error) => Some(Err(error)),
     })??;
     let stopped = agent.stop()?;
-    let lost = stopped.counters.value("kernel.data_ring_full")?;
-    let mut missing = 0;
-    for (service, kind) in [("nginx", Kind::Server), (OURSELVES, Kind::Client)] {
-        let seen = each_once(&stopped.spans, service, kind)?;
-        missing += REQUESTS - seen;
-        println!("{service}: {seen} of {REQUESTS} requests seen, {lost} calls lost");
+    let count = |name: &str| stopped.counters.value(name);
+    ensure!(
+        count("kernel.requests_sent_lost")? > 0,
+        "the ring was not tiny enough: nothing was lost"
+    );
+    let open = count("trace.spans_unfinished_at_flush")?; // somebody else's: all of ours were answered
+    // The agent sees the whole host: the receiver of its spans is a server, too, and somebody else may talk.
+    let sides = [
+        ("nginx", Kind::Server, "received", count("trace.spans_own_traffic")?),
+        (OURSELVES, Kind::Client, "sent", 0),
+    ];
+    for (service, kind, way, own) in sides {
+        each_once(&stopped.spans, service, kind)?;
+        let of_kind = stopped.spans.only(|span| span.kind == kind);
+        let others = of_kind.only(|span| span.service != service).len();
+        let told = count(&format!("kernel.requests_{way}"))?;
+        let lost = count(&format!("kernel.requests_{way}_lost"))?;
+        let unread = count(&format!("protocols.requests_{way}_unread"))?;
+        let seen = of_kind.len() as u64;
+        println!(
+            "{service}: {seen} seen ({others} of others), {lost} lost, {unread} unread, {own} own; {told} told"
+        );
+        ensure!(
+            (told.saturating_sub(open)..=told).contains(&(seen + lost + unread + own)),
+            "{seen} requests {way} have spans, {lost} were lost in the ring, {unread} were not to be read after a loss, {own} \
+             were our own: that is not {told}"
+        );
+        let exports = if kind == Kind::Server {
+            count("export.requests_accepted")? + count("export.attempts_failed")?
+        } else {
+            0
+        };
+        ensure!(told >= asked as u64, "only {told} of {asked} requests {way} were told of");
+        ensure!(
+            others > 0 || told <= asked as u64 + exports,
+            "{told} requests {way} were told of, but only {asked} were made, and {exports} exports"
+        );
     }
-    ensure!(lost > 0, "the ring was not tiny enough: nothing was lost");
-    // A request takes two calls at each end, one that moves the request and one (or, where head and body go apart,
-    // more) that moves the answer: no end can be missing without a lost call of its own.
-    ensure!(missing as u64 <= lost, "{missing} ends are missing, but only {lost} calls were lost");
     Ok(())
 }
 
@@ -122,6 +157,45 @@ fn full_speed(target: &Target) -> anyhow::Result<std::time::Duration> {
         clients.into_iter().try_for_each(|client| client.join().expect("clients do not panic"))
     })?;
     Ok(began.elapsed())
+}
+
+/// While nothing happens the agent looks once a second; what happens then it sees at once.
+fn idle_agent() -> TestResult {
+    let front = nginx::start(None)?;
+    let agent = Agent::start()?;
+    let mut connection = Connection::open(&front.server.target)?;
+    connection.get("/hello?n=0")?;
+    agent.wait("the first span", |spans| !spans.of("nginx", Kind::Server).is_empty())?;
+    // Its main thread gives up the CPU once for each look.
+    let looks = || -> anyhow::Result<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", agent.pid()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+        Ok(line.context("no voluntary_ctxt_switches")?.trim().parse()?)
+    };
+    let second = std::time::Duration::from_secs(1);
+    let mut since = (wait::now(), looks()?);
+    let idle = wait::until("the agent to sleep", Deadline::seconds(30), || {
+        let seen = match looks() {
+            Ok(seen) => seen,
+            Err(error) => return Some(Err(error)),
+        };
+        let woke_now = seen > since.1;
+        let slept = since.0.elapsed() > second * 9 / 10;
+        if woke_now {
+            since = (wait::now(), seen);
+        }
+        // Just woken by its timer after a whole second: the next time would be in a second.
+        (woke_now && slept).then_some(Ok(seen))
+    });
+    let Ok(asleep) = idle else { return Err(skip("something happens on this host all the time")) };
+    let asleep = asleep?;
+    connection.get("/hello?n=1")?;
+    wait::until("the agent to wake", Deadline::after(second / 2), || match looks() {
+        Ok(seen) => (seen > asleep).then_some(Ok(())),
+        Err(error) => Some(Err(error)),
+    })??;
+    agent.wait("the second span", |spans| spans.of("nginx", Kind::Server).len() == 2)?;
+    agent.stop()?.counters.nothing_lost()
 }
 
 /// SIGKILL in the middle: the applications go on, the kernel is clean, and the next agent sees the connections that

@@ -35,6 +35,8 @@ pub(super) struct Event {
     pub(super) thread_waits: bool,
     /// The peer has ended its direction.
     pub(super) end: bool,
+    /// The kernel took its first byte for the first of a request.
+    pub(super) request: bool,
     /// Calls before this one were not reported, on purpose.
     pub(super) after_silence: bool,
 }
@@ -64,6 +66,7 @@ impl Event {
             serving: (sent && header.serving != 0).then_some(header.serving),
             thread_waits: !sent && header.flags & data_flag::THREAD_WAITS != 0,
             end: header.flags & data_flag::END != 0 && len == 0,
+            request: header.flags & data_flag::REQUEST != 0,
             after_silence: header.flags & data_flag::AFTER_SILENCE != 0,
         })
     }

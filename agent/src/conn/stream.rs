@@ -126,6 +126,7 @@ impl Stream {
             task: event.task,
             serving: event.serving,
             thread_waits: event.thread_waits,
+            request: event.request && position == event.position,
         };
         let fresh = piece.after(next.saturating_sub(position));
         if !fresh.is_empty() {

@@ -55,6 +55,8 @@ pub struct Connections {
     /// Sum of [`Slot::held`].
     held: usize,
     losses: Losses,
+    /// Events that the kernel took for the start of a request, by [`abi::Direction`].
+    told: [u64; 2],
 }
 
 #[derive(Debug)]
@@ -86,7 +88,11 @@ impl Connections {
     /// Bytes moved; `payload` is exactly the header's `head + tail` bytes.
     pub fn data(&mut self, header: &DataHeader, payload: &[u8], out: &mut Vec<Report>) {
         let id = ConnId(header.connection);
-        match Event::decode(header, payload.len()) {
+        let event = Event::decode(header, payload.len());
+        if let Ok(event) = &event {
+            self.told[event.direction as usize] += u64::from(event.request);
+        }
+        match event {
             Err(loss) => self.losses.add(loss, 1),
             Ok(_) if self.over.contains(&id) => self.losses.add(Loss::Late, 1),
             Ok(event) => self.with(id, event.task.pid, event.ended, out, |tracker, out| {
@@ -151,6 +157,12 @@ impl Connections {
     #[must_use]
     pub const fn losses(&self) -> &Losses {
         &self.losses
+    }
+
+    /// How many requests the kernel told of, by [`abi::Direction`]: those whose event was not lost.
+    #[must_use]
+    pub const fn told(&self) -> [u64; 2] {
+        self.told
     }
 
     /// How many connections are tracked.

@@ -1,34 +1,45 @@
-//! Draining the rings: on a timer, or when woken, in the order things happened.
+//! Draining the rings, in the order things happened.
 
-use std::time::Duration;
+use std::{io, os::fd::AsFd};
 
 use abi::Counter;
-use rustix::event::{PollFd, PollFlags, poll};
 
-use super::{decode, load::Probes};
+use super::{decode, load::Probes, wait::Waiter};
 use crate::input::{Input, Nanos};
 
-/// Time between two looks at the rings when nothing wakes us: waking for each event costs a busy server far more than
-/// the probes do.
-pub const DRAIN_EVERY: Duration = Duration::from_millis(10);
 /// Events taken before they are handed on: bounds memory when the rings are full.
 const BATCH: usize = 8192;
 
 /// Reads both rings.
 pub struct Capture {
     probes: Probes,
+    waiter: Waiter,
     control: Vec<(u64, Input)>,
     data: Vec<(u64, Input)>,
     lost: [u64; 2],
     /// Events no probe writes: 0 unless kernel and agent are of different builds.
     pub malformed: u64,
+    /// How often the rings were looked at.
+    pub looks: u64,
 }
 
 impl Capture {
-    /// Reads from these probes.
-    #[must_use]
-    pub fn new(probes: Probes) -> Self {
-        Self { probes, control: Vec::new(), data: Vec::new(), lost: [0; 2], malformed: 0 }
+    /// Reads from these probes, until `stop` becomes readable.
+    ///
+    /// # Errors
+    ///
+    /// When the rings cannot be watched.
+    pub fn new(probes: Probes, stop: impl AsFd) -> io::Result<Self> {
+        let waiter = Waiter::new(&probes, stop)?;
+        Ok(Self {
+            probes,
+            waiter,
+            control: Vec::new(),
+            data: Vec::new(),
+            lost: [0; 2],
+            malformed: 0,
+            looks: 0,
+        })
     }
 
     /// The probes it reads from.
@@ -37,18 +48,14 @@ impl Capture {
         &self.probes
     }
 
-    /// Waits until the timer is over, a ring wakes us, or `stop` becomes readable.
-    pub fn wait(&self, stop: impl std::os::fd::AsFd) {
-        let mut fds = [
-            PollFd::new(&self.probes.control, PollFlags::IN),
-            PollFd::new(&self.probes.data, PollFlags::IN),
-            PollFd::new(&stop, PollFlags::IN),
-        ];
-        let timeout =
-            rustix::time::Timespec { tv_sec: 0, tv_nsec: i64::from(DRAIN_EVERY.subsec_nanos()) };
-        // No single event wakes us while we wait; but a ring that holds something already when we come here is readable,
-        // so under steady load we look more often than the timer says.
-        let _ = poll(&mut fds, Some(&timeout));
+    /// Ends the capture; the rings hold what happened until now.
+    pub fn detach(&mut self) {
+        self.probes.detach();
+    }
+
+    /// Waits until it is time for the next look, or for the end.
+    pub fn wait(&mut self) {
+        self.waiter.wait(&mut self.probes);
     }
 
     /// Hands on what has happened since, in order of time; whether there may be more.
@@ -71,6 +78,8 @@ impl Capture {
             }
         }
         let more = self.data.len() == BATCH || self.control.len() == BATCH;
+        self.looks += 1;
+        self.waiter.looked(!self.data.is_empty() || !self.control.is_empty());
         // Rings keep the order of their reservations, which is not quite that of the stamps in them.
         self.control.sort_by_key(|(time, _)| *time);
         let mut control = self.control.drain(..).peekable();

@@ -146,8 +146,7 @@ fn needed(offset: Offset, set: HookSet) -> bool {
         | Offset::IterUbuf
         | Offset::IterIov
         | Offset::IterOffset
-        | Offset::IterSegments
-        | Offset::IterCount => set == HookSet::Locked,
+        | Offset::IterSegments => set == HookSet::Locked,
         _ => true,
     }
 }

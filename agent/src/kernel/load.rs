@@ -8,7 +8,7 @@ use std::{fmt, io};
 use abi::{Config, Counter, id::Seed};
 use aya::{
     Btf, Ebpf, EbpfError, EbpfLoader,
-    maps::{Map, MapData, PerCpuArray, RingBuf},
+    maps::{Array, Map, MapData, PerCpuArray, RingBuf},
     programs::{BtfTracePoint, ProgramError, TracePoint},
 };
 use thiserror::Error;
@@ -28,6 +28,8 @@ pub struct Options {
     pub data_ring: u32,
     /// Secret of this run, see [`abi::id`].
     pub seed: Seed,
+    /// Only connections of the network namespace of this number; all if `None`.
+    pub network_namespace: Option<u32>,
 }
 
 /// Default size of the data ring: 20,000 exchanges a second fill a quarter of it in about a tenth of a second.
@@ -72,9 +74,12 @@ pub struct Probes {
     pub data: RingBuf<MapData>,
     /// Lifecycle.
     pub control: RingBuf<MapData>,
+    /// What to wake us for: one of [`abi::wake`].
+    pub wake: Array<MapData, u32>,
     /// The kernel's counters, by [`Counter`].
     pub counters: PerCpuArray<MapData, u64>,
-    _attached: Ebpf,
+    /// What detaches the programs when it is dropped.
+    attached: Option<Ebpf>,
 }
 
 /// Loads and attaches the probes.
@@ -136,6 +141,7 @@ fn load_set(kernel: &Kernel, options: &Options, set: HookSet) -> Result<Probes, 
         seed: options.seed,
         own_tgid: std::process::id(),
         wake_at: options.data_ring / 4,
+        network_namespace: options.network_namespace.unwrap_or(0),
         ..kernel.config(set).map_err(SetError::Refused)?
     };
     let words = words(&config);
@@ -166,6 +172,7 @@ fn load_set(kernel: &Kernel, options: &Options, set: HookSet) -> Result<Probes, 
     }
     let data = RingBuf::try_from(take(&mut ebpf, "DATA")?).map_err(EbpfError::from)?;
     let control = RingBuf::try_from(take(&mut ebpf, "CONTROL")?).map_err(EbpfError::from)?;
+    let wake = Array::try_from(take(&mut ebpf, "WAKE")?).map_err(EbpfError::from)?;
     let counters = PerCpuArray::try_from(take(&mut ebpf, "COUNTERS")?).map_err(EbpfError::from)?;
 
     // Lifecycle first: a connection that is met is then also seen to end.
@@ -184,8 +191,16 @@ fn load_set(kernel: &Kernel, options: &Options, set: HookSet) -> Result<Probes, 
                 .map_err(|error| SetError::Program(name, error))?;
         }
     }
-    let probes =
-        Probes { hooks: set, refused: Vec::new(), off, data, control, counters, _attached: ebpf };
+    let probes = Probes {
+        hooks: set,
+        refused: Vec::new(),
+        off,
+        data,
+        control,
+        wake,
+        counters,
+        attached: Some(ebpf),
+    };
     probes.fire()?;
     Ok(probes)
 }
@@ -196,6 +211,11 @@ fn load_one(ebpf: &mut Ebpf, program: &Program, btf: &Btf) -> Result<(), SetErro
 }
 
 impl Probes {
+    /// Takes the programs out of the kernel. What they wrote can still be read.
+    pub fn detach(&mut self) {
+        self.attached = None;
+    }
+
     /// A kernel counter, summed over the CPUs.
     #[must_use]
     pub fn counter(&self, counter: Counter) -> u64 {
@@ -237,7 +257,7 @@ fn words(config: &Config) -> Vec<u32> {
                 .map(|four| u32::from_ne_bytes([four[0], four[1], four[2], four[3]])),
         );
     }
-    words.extend([config.flags, config.own_tgid, config.wake_at, config.reserved]);
+    words.extend([config.flags, config.own_tgid, config.wake_at, config.network_namespace]);
     words.extend(config.offsets);
     words
 }

@@ -10,3 +10,4 @@ pub mod load;
 pub mod mounts;
 pub mod object;
 pub mod own_calls;
+mod wait;

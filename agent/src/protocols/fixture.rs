@@ -102,6 +102,7 @@ impl Stage {
             body,
             began: at,
             ended: at.plus(1000),
+            request: false,
             task: Task { pid: 7, tid: 8 },
             serving: (direction == Direction::Sent).then_some(99),
             thread_waits: direction == Direction::Received,

@@ -24,6 +24,8 @@ pub struct Piece<'a> {
     pub serving: Option<u64>,
     /// Received: the socket was blocking and in no epoll set.
     pub thread_waits: bool,
+    /// The kernel took its first byte for the first of a request. Only to count whether it was read as one.
+    pub request: bool,
 }
 
 /// What a [`Piece`] holds.
@@ -74,7 +76,8 @@ impl<'a> Piece<'a> {
             Body::Gap(len) => Body::Gap(len - n),
             Body::Hidden(len) => Body::Hidden(len - n),
         };
-        Self { position: self.position.saturating_add(n), body, ..self }
+        let request = self.request && n == 0;
+        Self { position: self.position.saturating_add(n), body, request, ..self }
     }
 
     /// Whether its bytes were moved but are not to be had.
@@ -109,8 +112,10 @@ impl Kept {
             Body::Gap(n) => (Body::Gap(n), Box::default()),
             Body::Hidden(n) => (Body::Hidden(n), Box::default()),
         };
-        let Piece { direction, position, began, ended, task, serving, thread_waits, .. } = piece;
-        let frame = Piece { direction, position, body, began, ended, task, serving, thread_waits };
+        let Piece { direction, position, began, ended, task, .. } = piece;
+        let Piece { serving, thread_waits, request, .. } = piece;
+        let frame =
+            Piece { direction, position, body, began, ended, task, serving, thread_waits, request };
         Self { frame, bytes }
     }
 

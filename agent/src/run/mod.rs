@@ -40,6 +40,8 @@ pub struct Run {
     pub hooks: Option<HookSet>,
     /// Bytes of the data ring.
     pub data_ring: u32,
+    /// A file of the one network namespace that is traced.
+    pub network_namespace: Option<PathBuf>,
     /// Where all counters are written at the end, as JSON.
     pub counters: Option<PathBuf>,
     /// Where the raw input is recorded instead of being traced.
@@ -70,8 +72,15 @@ pub fn run(run: &Run) -> Result<()> {
     let kernel = Kernel::examine()?;
     let seed = host::seed()?;
     let mut output = if run.record.is_some() { Output::none() } else { Output::choose()? };
-    let probes =
-        load::load(&kernel, &Options { hooks: run.hooks, data_ring: run.data_ring, seed })?;
+    let probes = load::load(
+        &kernel,
+        &Options {
+            hooks: run.hooks,
+            data_ring: run.data_ring,
+            seed,
+            network_namespace: network_namespace(run)?,
+        },
+    )?;
     for (set, why) in &probes.refused {
         log::warn!("the hooks at {set} are not used: {why}");
     }
@@ -83,7 +92,7 @@ pub fn run(run: &Run) -> Result<()> {
         Some(record) => Some(start_recording(record, seed, &hooks)?),
         None => None,
     };
-    let mut capture = Capture::new(probes);
+    let mut capture = Capture::new(probes, &stop).context("the rings cannot be watched")?;
     let mut live = Live {
         facts: Facts::default(),
         sweep: UnixSweep::default(),
@@ -96,7 +105,7 @@ pub fn run(run: &Run) -> Result<()> {
 
     let mut clock = Clock::default();
     while !stop.requested() {
-        capture.wait(&stop);
+        capture.wait();
         let mut failed = None;
         loop {
             let more = capture.drain(|input| {
@@ -124,10 +133,14 @@ pub fn run(run: &Run) -> Result<()> {
         output.take(&mut live.spans);
     }
 
-    // What the rings still hold belongs to what was traced.
+    // What the rings still hold belongs to what was traced; what happens from here on does not, our last export above all.
+    capture.detach();
     let mut failed = None;
     while capture.drain(|input| live.take(input, |input| write(&mut recording, input, &mut failed)))
     {
+    }
+    if let Some(lost) = capture.lost() {
+        live.give(lost, &mut |input| write(&mut recording, input, &mut failed));
     }
     live.give(clock.now().1, &mut |input| write(&mut recording, input, &mut failed));
     live.pipeline.finish(&mut live.spans);
@@ -148,6 +161,18 @@ pub fn run(run: &Run) -> Result<()> {
             .with_context(|| format!("{} cannot be written", path.display()))?;
     }
     Ok(())
+}
+
+/// The number of the one network namespace to trace. The kernel numbers them by the inodes of their files.
+fn network_namespace(run: &Run) -> Result<Option<u32>> {
+    let Some(file) = &run.network_namespace else { return Ok(None) };
+    let found = rustix::fs::statfs(file)
+        .and_then(|system| Ok((system.f_type, rustix::fs::stat(file)?.st_ino)))
+        .with_context(|| format!("{} cannot be looked at", file.display()))?;
+    /// `NSFS_MAGIC` (include/uapi/linux/magic.h)
+    const NAMESPACES: i64 = 0x6e73_6673;
+    anyhow::ensure!(i64::from(found.0) == NAMESPACES, "{} is no namespace", file.display());
+    Ok(Some(u32::try_from(found.1).context("the namespace's number is none of the kernel's")?))
 }
 
 /// What lives between inputs.

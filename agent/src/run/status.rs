@@ -52,12 +52,15 @@ pub(super) fn counters(pipeline: &Pipeline, capture: &Capture, output: &Output) 
             Counter::DataEvents
             | Counter::ConnectionsIgnored
             | Counter::ConnectionsMet
+            | Counter::RequestsSent
+            | Counter::RequestsReceived
             | Counter::ThreadRuleRevoked
             | Counter::KernelPages => Meaning::Event,
             _ => Meaning::Loss,
         };
         counters.add("kernel", name, meaning, value);
     }
+    counters.add("kernel", "looks", Meaning::Event, capture.looks);
     counters.add("kernel", "events_malformed", Meaning::Loss, capture.malformed);
     pipeline.count(&mut counters);
     output.count(&mut counters);

@@ -25,6 +25,12 @@ pub(crate) fn own_tgid() -> u32 {
     word!(own_tgid)
 }
 
+/// The one network namespace that is traced; 0 for all.
+#[inline(always)]
+pub(crate) fn network_namespace() -> u32 {
+    word!(network_namespace)
+}
+
 #[inline(always)]
 pub(crate) fn wake_at() -> u64 {
     u64::from(word!(wake_at))

@@ -10,6 +10,7 @@ use spanwire_ebpf::{Closed, ControlKind, Family, Offset, Opened};
 use crate::{
     config, emit,
     memory::{Probed, Reach},
+    socket,
     state::State,
 };
 
@@ -68,8 +69,7 @@ extern "C" fn announce(connection: u64, sent: u64, received: u64, born: u64) -> 
                 (*event).remote_address = Probed::member(base, Offset::SkV6Daddr);
             }
         }
-        let net: *const c_void = Probed::member(base, Offset::SkNet);
-        (*event).netns = Probed::member(net, Offset::NetInum);
+        (*event).netns = socket::network_namespace(sock);
         let socket: *const c_void = Probed::member(base, Offset::SkSocket);
         let file: *const c_void = Probed::member(socket, Offset::SocketFile);
         let inode: *const c_void = Probed::member(file, Offset::FileInode);

@@ -5,15 +5,15 @@ use core::ffi::c_void;
 use aya_ebpf::{
     bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP},
     helpers::generated::{
-        bpf_get_smp_processor_id, bpf_ktime_get_ns, bpf_ringbuf_output, bpf_ringbuf_query,
-        bpf_ringbuf_reserve, bpf_ringbuf_submit,
+        bpf_get_smp_processor_id, bpf_ktime_get_ns, bpf_ringbuf_discard, bpf_ringbuf_output,
+        bpf_ringbuf_query, bpf_ringbuf_reserve, bpf_ringbuf_submit,
     },
 };
-use spanwire_ebpf::{ControlHeader, ControlKind, Counter, DataHeader, MAX_PAYLOAD};
+use spanwire_ebpf::{ControlHeader, ControlKind, Counter, DataHeader, MAX_PAYLOAD, wake};
 
 use crate::{
     config,
-    maps::{CONTROL, DATA, SCRATCH, Scratch, count},
+    maps::{CONTROL, DATA, SCRATCH, Scratch, WAKE, count},
 };
 
 #[inline(always)]
@@ -44,35 +44,61 @@ pub(crate) fn release(scratch: *mut Scratch) {
     unsafe { (*scratch).busy = 0 }
 }
 
-/// Writes the scratch event with `payload` bytes.
+/// Writes the scratch event with `payload` bytes; whether there was room.
 #[inline(always)]
-pub(crate) fn data(scratch: *mut Scratch, payload: u32) {
+pub(crate) fn data(scratch: *mut Scratch, payload: u32) -> bool {
     let mut size = core::hint::black_box(u64::from(payload));
     if size > MAX_PAYLOAD as u64 {
         size = MAX_PAYLOAD as u64;
     }
     let ring = (&raw const DATA).cast_mut().cast::<c_void>();
     let failed = unsafe {
-        bpf_ringbuf_output(ring, scratch.cast(), size_of::<DataHeader>() as u64 + size, wake())
+        bpf_ringbuf_output(
+            ring,
+            scratch.cast(),
+            size_of::<DataHeader>() as u64 + size,
+            u64::from(BPF_RB_NO_WAKEUP),
+        )
     };
+    wake_reader(ring, config::wake_at());
     if failed == 0 {
         count(Counter::DataEvents, 1);
     } else {
         count(Counter::DataRingFull, 1);
         count(Counter::DataRingFullBytes, u64::from(unsafe { (*scratch).header.len }));
     }
+    failed == 0
 }
 
-/// The reader comes by its timer; it is woken before only when the ring fills up. (The default, waking a reader that
-/// has caught up, costs a saturated server several times what the probes cost.)
-#[inline(always)]
-fn wake() -> u64 {
-    let ring = (&raw const DATA).cast_mut().cast::<c_void>();
-    let waiting = unsafe { bpf_ringbuf_query(ring, u64::from(BPF_RB_AVAIL_DATA)) };
-    if waiting >= config::wake_at() {
-        u64::from(BPF_RB_FORCE_WAKEUP)
-    } else {
-        u64::from(BPF_RB_NO_WAKEUP)
+/// Bytes waiting in the control ring at which the reader is woken before its timer: a quarter.
+const CONTROL_ENOUGH: u64 = 256 << 10;
+
+/// Wakes the reader if it asked for what has happened. It comes by its timer else. (The ring's default, waking a reader
+/// that has caught up, costs a saturated server several times what the probes cost.)
+///
+/// Comes after the event: a reader that asks and then finds the rings empty is woken for whatever is written later. One
+/// wake-up answers; a second CPU that has read the word before may add one, which does no harm.
+#[inline(never)]
+fn wake_reader(ring: *mut c_void, enough: u64) {
+    let Some(asked) = WAKE.get_ptr_mut(0) else { return };
+    let what = unsafe { asked.read_volatile() };
+    if what == wake::NEVER {
+        return;
+    }
+    if what == wake::RING_FILLS {
+        let waiting = unsafe { bpf_ringbuf_query(ring, u64::from(BPF_RB_AVAIL_DATA)) };
+        if waiting < enough {
+            return;
+        }
+    }
+    // A record that its reader passes over: in the ring that has room when the other is full.
+    let control = (&raw const CONTROL).cast_mut().cast::<c_void>();
+    unsafe {
+        let record = bpf_ringbuf_reserve(control, 8, 0);
+        if !record.is_null() {
+            asked.write_volatile(wake::NEVER);
+            bpf_ringbuf_discard(record, u64::from(BPF_RB_FORCE_WAKEUP));
+        }
     }
 }
 
@@ -91,6 +117,9 @@ pub(crate) fn control<T>(event: &T, urgent: bool) -> bool {
     };
     if failed != 0 {
         count(Counter::ControlRingFull, 1);
+    }
+    if !urgent {
+        wake_reader(ring, CONTROL_ENOUGH);
     }
     failed == 0
 }
@@ -120,6 +149,7 @@ pub(crate) fn reserve<T>() -> Option<*mut T> {
 #[inline(always)]
 pub(crate) fn submit<T>(event: *mut T) {
     unsafe { bpf_ringbuf_submit(event.cast(), u64::from(BPF_RB_NO_WAKEUP)) };
+    wake_reader((&raw const CONTROL).cast_mut().cast(), CONTROL_ENOUGH);
 }
 
 #[inline(always)]

@@ -19,6 +19,10 @@ pub(crate) static DATA: RingBuf<u8, { 8 << 20 }, 0> = RingBuf::new();
 #[btf_map(name = "CONTROL")]
 pub(crate) static CONTROL: RingBuf<u8, { 1 << 20 }, 0> = RingBuf::new();
 
+/// What the reader asks to be woken for: one of [`spanwire_ebpf::wake`].
+#[btf_map(name = "WAKE")]
+pub(crate) static WAKE: Array<u32, 1> = Array::new();
+
 /// State of connections, where tracing programs may have socket storage (5.11): dies with the socket.
 #[btf_map(name = "STATES")]
 pub(crate) static STATES: SkStorage<State> = SkStorage::new();

@@ -9,7 +9,7 @@ use spanwire_ebpf::{
 use crate::{
     bytes::{Source, copy, payload},
     config, control, emit,
-    maps::{GENERATIONS, Scratch, count},
+    maps::{COUNTERS, GENERATIONS, Scratch, count},
     serving, socket,
     state::{HEAD_CAP, Mode, SECOND_LOOKS, STRIKES, State},
 };
@@ -60,6 +60,10 @@ pub(crate) fn meet(sock: u64, state: *mut State, sent: u64, received: u64) {
             // Our own calls are no events; that the connection is ours is one, because its peer is left alone too.
             (*state).mode = Mode::Ignored as u8;
             control::opened(sock, state, sent, received);
+        } else if config::network_namespace() != 0
+            && socket::network_namespace(sock) != config::network_namespace()
+        {
+            (*state).mode = Mode::Ignored as u8;
         }
     }
 }
@@ -160,6 +164,8 @@ pub(crate) fn report(sock: u64, state: *mut State, what: &Moved, scratch: *mut S
         let mut flags = 0;
         let mut serving_span = 0;
         if is_request {
+            flags |= data_flag::REQUEST;
+            count_way(Counter::RequestsSent, what.direction);
             if what.direction == Direction::Sent {
                 serving_span = serving::of(task);
             } else {
@@ -171,9 +177,6 @@ pub(crate) fn report(sock: u64, state: *mut State, what: &Moved, scratch: *mut S
             }
         } else if begins != begins::NOTHING && what.direction == Direction::Sent {
             serving::answered(state);
-        }
-        if begins != begins::NOTHING {
-            flags |= data_flag::STARTS;
         }
         if (*state).silent != 0 {
             (*state).silent = 0;
@@ -201,7 +204,9 @@ pub(crate) fn report(sock: u64, state: *mut State, what: &Moved, scratch: *mut S
             flags,
             reserved: 0,
         };
-        emit::data(scratch, keep + tail);
+        if !emit::data(scratch, keep + tail) && is_request {
+            count_way(Counter::RequestsSentLost, what.direction);
+        }
     }
 }
 
@@ -224,6 +229,14 @@ extern "C" fn beginning(have: u64) -> u64 {
         Start::Response => begins::RESPONSE,
         Start::Request { bodyless: false } => begins::REQUEST,
         Start::Request { bodyless: true } => begins::REQUEST | begins::BODYLESS,
+    }
+}
+
+/// Counts in one of two slots: `sent`, or the one after it for what was received.
+#[inline(always)]
+fn count_way(sent: Counter, direction: Direction) {
+    if let Some(slot) = COUNTERS.get_ptr_mut(sent as u32 + (direction as u32 & 1)) {
+        unsafe { *slot += 1 }
     }
 }
 

@@ -153,6 +153,15 @@ pub(crate) unsafe fn behind(descriptor: u64) -> Option<(u64, u64)> {
     }
 }
 
+/// The number of the network namespace a socket belongs to.
+#[inline(always)]
+pub(crate) unsafe fn network_namespace(sock: u64) -> u32 {
+    unsafe {
+        let net: *const c_void = Probed::member(sock as *const c_void, Offset::SkNet);
+        Probed::member(net, Offset::NetInum)
+    }
+}
+
 /// Whether a thread that reads this socket waits for it alone: it is in blocking mode and in no epoll set, as it is
 /// where one thread serves one request.
 #[inline(always)]

@@ -53,6 +53,7 @@ fn read(turns: &[(Vec<u8>, Vec<u8>)], cuts: &[u8]) -> Option<Vec<String>> {
                     task: Task::default(),
                     serving: None,
                     thread_waits: false,
+                    request: false,
                 };
                 positions[direction as usize] = piece.stop();
                 reader.piece(piece, &mut stage.outlet());

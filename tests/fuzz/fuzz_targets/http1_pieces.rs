@@ -96,6 +96,7 @@ fuzz_target!(|input: Input| {
             task: Task::default(),
             serving: None,
             thread_waits: false,
+            request: false,
         };
         positions[direction as usize] = piece.stop();
         reader.piece(piece, &mut stage.outlet());

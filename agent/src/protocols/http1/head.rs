@@ -45,6 +45,8 @@ pub(super) struct Collected {
     pub(super) serving: Option<u64>,
     /// Received: blocking, in no epoll set.
     pub(super) thread_waits: bool,
+    /// The kernel took it for a request.
+    pub(super) told: bool,
     bytes: Vec<u8>,
     /// Bytes have been left out.
     truncated: bool,
@@ -65,6 +67,7 @@ impl Collected {
             task: piece.task,
             serving: piece.serving,
             thread_waits: piece.thread_waits,
+            told: piece.request,
             bytes: Vec::new(),
             truncated: false,
             ended: false,

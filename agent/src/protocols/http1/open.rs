@@ -50,6 +50,7 @@ impl Open {
             task: head.task,
             serving: head.serving,
             thread_waits: head.thread_waits,
+            told: head.told,
             propagation: request.propagation,
         }));
         let http = Http {

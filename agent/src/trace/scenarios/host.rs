@@ -49,6 +49,7 @@ impl Request {
         };
         Self {
             started: Started {
+                told: true,
                 id,
                 role,
                 conn: Arc::clone(conn),
