@@ -36,7 +36,7 @@ pub(crate) fn add(suite: &mut Suite) {
         ("server_closes_without_answer", server_closes),
         ("answer_is_cut_short", cut_short),
     ];
-    for hooks in Hooks::each() {
+    for &hooks in Hooks::each() {
         for (name, scenario) in scenarios {
             suite.at(
                 Place::Everywhere,

@@ -5,9 +5,9 @@ use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use anyhow::{Context as _, ensure};
+use anyhow::ensure;
 use rustix::mount::{MountFlags, mount, mount_bind};
-use tests::agent::{Setup, binary, need_root};
+use tests::agent::{Hooks, Setup, binary, need_root};
 use tests::otlp::Kind;
 use tests::outcome::TestResult;
 use tests::peer::Connection;
@@ -17,14 +17,6 @@ use tests::vm;
 
 /// Where the kernel says how it is locked down.
 const LOCKDOWN: &str = "/sys/kernel/security/lockdown";
-
-/// The sets of hooks each series must be able to use, best first, as `doctor` names them.
-const HOOKS: [(&str, &[&str]); 4] = [
-    ("5.10", &["system calls"]),
-    ("6.1", &["system calls"]),
-    ("6.12", &["sock_*_length", "system calls"]),
-    ("7.2", &["tcp_sendmsg_locked", "sock_*_length", "system calls"]),
-];
 
 /// The verifier's limits, of which no program may come near.
 const MOST_INSTRUCTIONS: u64 = 1_000_000 * 7 / 10;
@@ -51,13 +43,12 @@ fn hooks_and_verifier() -> TestResult {
     let told = String::from_utf8(output.stdout)?;
     ensure!(output.status.success(), "doctor: {told}{}", String::from_utf8_lossy(&output.stderr));
     vm::record("doctor", &told)?;
-    let (_, wanted) =
-        HOOKS.iter().find(|(name, _)| *name == series).context("a kernel without expectations")?;
+    let wanted: Vec<&str> = Hooks::each().iter().map(|hooks| hooks.name()).collect();
     let works: Vec<&str> = told
         .lines()
         .filter_map(|line| line.strip_prefix("hooks ")?.trim().strip_suffix(": works"))
         .collect();
-    ensure!(works == *wanted, "{series} must have {wanted:?}:\n{told}");
+    ensure!(works == wanted, "{series} must have {wanted:?}:\n{told}");
     let usable = format!("yes, with the hooks at {}", wanted[0]);
     ensure!(told.lines().any(|line| line.ends_with(&usable)), "{told}");
 

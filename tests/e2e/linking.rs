@@ -19,7 +19,7 @@ const OURSELVES: &str = "e2e";
 
 pub(crate) fn add(suite: &mut Suite) {
     for clients in [1, 32] {
-        for hooks in Hooks::each() {
+        for &hooks in Hooks::each() {
             // One client at a time would be the rule's easy half: not worth an emulated CPU's time.
             let place = if clients == 1 { Place::Here } else { Place::Everywhere };
             suite.at(

@@ -24,7 +24,7 @@ const CLIENTS: usize = 8;
 const OURSELVES: &str = "e2e";
 
 pub(crate) fn add(suite: &mut Suite) {
-    for hooks in Hooks::each() {
+    for &hooks in Hooks::each() {
         suite.test(format!("load::ten_thousand_requests[{}]", hooks.word()), move || {
             ten_thousand(Setup::default().hooks(hooks))
         });

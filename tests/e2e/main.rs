@@ -9,6 +9,7 @@ mod harness;
 mod kernels;
 mod linking;
 mod load;
+mod namespaces;
 mod programs;
 mod replay;
 mod socket_calls;
@@ -24,6 +25,7 @@ fn main() -> ExitCode {
     kernels::add(&mut suite);
     programs::add(&mut suite);
     connections::add(&mut suite);
+    namespaces::add(&mut suite);
     linking::add(&mut suite);
     export::add(&mut suite);
     replay::add(&mut suite);

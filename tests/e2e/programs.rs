@@ -18,7 +18,7 @@ use tests::tour::{self, Stop, TOUR};
 const CLIENT: &str = "tour-client";
 
 pub(crate) fn add(suite: &mut Suite) {
-    for hooks in Hooks::each() {
+    for &hooks in Hooks::each() {
         let setup = move || Setup::default().hooks(hooks);
         suite.at(Place::Everywhere, format!("programs::python[{}]", hooks.word()), 60, move || {
             direct(

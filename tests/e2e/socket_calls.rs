@@ -24,7 +24,7 @@ const SEEDS_IN_VM: u64 = 60;
 const TOLD: usize = 40;
 
 pub(crate) fn add(suite: &mut Suite) {
-    for (first, hooks) in (0..).step_by(1000).zip(Hooks::each()) {
+    for (first, &hooks) in (0..).step_by(1000).zip(Hooks::each()) {
         suite.at(
             Place::Everywhere,
             format!("socket_calls::random_seeds[{}]", hooks.word()),

@@ -40,13 +40,21 @@ impl Hooks {
     pub const FORCED: [Self; 3] = [Self::Locked, Self::Length, Self::Syscall];
 
     /// Those to be tested one after the other: all, so that what a machine lacks is told as skipped; of a kernel that is
-    /// booted for its tests those that it has, which `kernels::hooks_and_what_the_verifier_says` compares with what
-    /// it must have.
+    /// booted for its tests those that it must have.
     #[must_use]
-    pub fn each() -> Vec<Self> {
-        let mut each = Self::FORCED.to_vec();
-        each.retain(|hooks| !vm::is_here() || hooks.need().is_ok());
-        each
+    pub fn each() -> &'static [Self] {
+        vm::hooks().unwrap_or(&Self::FORCED)
+    }
+
+    /// What `doctor` and the agent call it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "",
+            Self::Locked => "tcp_sendmsg_locked",
+            Self::Length => "sock_*_length",
+            Self::Syscall => "system calls",
+        }
     }
 
     /// The word for it on the command line.
@@ -66,6 +74,8 @@ impl Hooks {
     /// A skip, or no kernel types to be read.
     pub fn need(self) -> anyhow::Result<()> {
         let wanted: &[u8] = match self {
+            // What a booted kernel must have is no reason to skip.
+            _ if vm::is_here() => return Ok(()),
             Self::Auto | Self::Syscall => return Ok(()),
             Self::Locked => b"\0btf_trace_tcp_sendmsg_locked\0",
             Self::Length => b"\0btf_trace_sock_send_length\0",

@@ -8,6 +8,7 @@ pub mod agent;
 pub mod expect;
 pub mod kernel;
 pub mod listening;
+pub mod namespace;
 pub mod otlp;
 pub mod outcome;
 pub mod peer;

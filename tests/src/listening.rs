@@ -43,12 +43,13 @@ pub fn free_port_at(address: IpAddr) -> anyhow::Result<u16> {
     anyhow::bail!("no free port at {address}")
 }
 
-/// Waits until somebody listens on the TCP port.
+/// Waits until somebody listens on the TCP port, in the network namespace of `program`.
 ///
 /// # Errors
 /// When `program` ends first, or after 30 s.
 pub fn wait_port(program: &mut Program, port: u16) -> anyhow::Result<()> {
-    wait_ready(program, &format!("port {port}"), || listens_on_port(port))
+    let pid = program.pid();
+    wait_ready(program, &format!("port {port}"), || listens_on_port(pid, port))
 }
 
 /// Waits until somebody listens on the unix socket.
@@ -68,10 +69,11 @@ fn wait_ready(program: &mut Program, what: &str, ready: impl Fn() -> bool) -> an
     })?
 }
 
-fn listens_on_port(port: u16) -> bool {
+/// Whether somebody does in the network namespace of that process.
+fn listens_on_port(pid: u32, port: u16) -> bool {
     let wanted = format!(":{port:04X}");
-    ["/proc/net/tcp", "/proc/net/tcp6"].iter().any(|table| {
-        std::fs::read_to_string(table).is_ok_and(|table| {
+    ["tcp", "tcp6"].iter().any(|table| {
+        std::fs::read_to_string(format!("/proc/{pid}/net/{table}")).is_ok_and(|table| {
             table.lines().skip(1).any(|line| {
                 let mut fields = line.split_whitespace().skip(1);
                 let local = fields.next().unwrap_or_default();
@@ -100,8 +102,9 @@ mod tests {
     #[test]
     fn a_listener_is_seen_and_a_free_port_is_not() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        assert!(listens_on_port(listener.local_addr().unwrap().port()));
-        assert!(!listens_on_port(free_port().unwrap()));
+        let own = std::process::id();
+        assert!(listens_on_port(own, listener.local_addr().unwrap().port()));
+        assert!(!listens_on_port(own, free_port().unwrap()));
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("socket");
         assert!(!listens_on_path(&path));

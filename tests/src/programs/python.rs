@@ -51,7 +51,11 @@ fn link(file: &str, name: &str, next: Option<u16>) -> anyhow::Result<Server> {
     Server::on_port(name, port, &mut command)
 }
 
-fn script(file: &str) -> anyhow::Result<Command> {
+/// A program below `workloads/python`, without its arguments.
+///
+/// # Errors
+/// When Python is missing.
+pub fn script(file: &str) -> anyhow::Result<Command> {
     let mut command = Command::new(installed("python3")?);
     command.env("PYTHONUNBUFFERED", "1").env("PYTHONDONTWRITEBYTECODE", "1");
     command.arg(workload("python").join(file));

@@ -11,6 +11,8 @@ pub use needs::say_needs;
 
 use std::io::Write as _;
 
+use crate::agent::Hooks;
+
 /// How much longer things may take where the CPU is emulated (process starts take 20 times as long).
 pub const SLOWER: u32 = 6;
 
@@ -32,6 +34,23 @@ pub fn is_here() -> bool {
 /// Outside a virtual machine.
 pub fn series() -> anyhow::Result<String> {
     Ok(std::fs::read_to_string(SERIES)?.trim().to_owned())
+}
+
+/// The sets of hooks each series must be able to use, best first.
+const HOOKS: [(&str, &[Hooks]); 4] = [
+    ("5.10", &[Hooks::Syscall]),
+    ("6.1", &[Hooks::Syscall]),
+    ("6.12", &[Hooks::Length, Hooks::Syscall]),
+    ("7.2", &[Hooks::Locked, Hooks::Length, Hooks::Syscall]),
+];
+
+/// The hooks this kernel must be able to use, best first; `None` outside a virtual machine.
+#[must_use]
+pub fn hooks() -> Option<&'static [Hooks]> {
+    let series = series().ok()?;
+    let (_, hooks) =
+        HOOKS.iter().find(|(name, _)| *name == series).expect("every series has a line in HOOKS");
+    Some(hooks)
 }
 
 /// Writes something down that the repository keeps for each kernel.

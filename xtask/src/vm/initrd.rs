@@ -5,7 +5,7 @@ use std::{
     collections::BTreeSet,
     fs,
     io::{self, Write},
-    os::unix::fs::PermissionsExt as _,
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -128,11 +128,14 @@ impl Initrd {
         );
         for (number, entry) in (1..).zip(&self.entries) {
             let name = entry.path.strip_prefix("/").unwrap_or(&entry.path);
+            let mut time = 0;
             let (mode, bytes) = match &entry.content {
                 Content::Folder => (0o040_755, Vec::new()),
                 Content::File(file) => {
-                    let mode = fs::metadata(file)?.permissions().mode() & 0o777;
-                    (0o100_000 | mode, fs::read(file)?)
+                    let found = fs::metadata(file)?;
+                    // Python compiles again what is not as old as its source.
+                    time = u32::try_from(found.mtime()).unwrap_or(0);
+                    (0o100_000 | (found.mode() & 0o777), fs::read(file)?)
                 }
                 Content::Text(text) => (0o100_644, text.clone().into_bytes()),
                 Content::Link(to) => (0o120_777, to.to_string_lossy().into_owned().into_bytes()),
@@ -141,6 +144,7 @@ impl Initrd {
             let mut file = cpio::NewcBuilder::new(&name.to_string_lossy())
                 .ino(number)
                 .mode(mode)
+                .mtime(time)
                 .nlink(1)
                 .write(&mut out, length);
             file.write_all(&bytes)?;
