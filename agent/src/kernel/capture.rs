@@ -4,11 +4,13 @@ use std::{io, os::fd::AsFd};
 
 use abi::Counter;
 
-use super::{decode, load::Probes, wait::Waiter};
+use super::{counters, decode, load::Probes, wait::Waiter};
 use crate::input::{Input, Nanos};
 
 /// Events taken before they are handed on: bounds memory when the rings are full.
 const BATCH: usize = 8192;
+/// Most looks until nothing happens between the counters and the rings: a busy host never rests.
+const LAST_LOOKS: u32 = 10;
 
 /// Reads both rings.
 pub struct Capture {
@@ -21,6 +23,8 @@ pub struct Capture {
     pub malformed: u64,
     /// How often the rings were looked at.
     pub looks: u64,
+    /// The kernel's counters at the end, once it has come.
+    last_counters: Option<Vec<(Counter, &'static str, u64)>>,
 }
 
 impl Capture {
@@ -39,18 +43,27 @@ impl Capture {
             lost: [0; 2],
             malformed: 0,
             looks: 0,
+            last_counters: None,
         })
     }
 
-    /// The probes it reads from.
-    #[must_use]
-    pub fn probes(&self) -> &Probes {
-        &self.probes
+    /// Hands on the last that happened, and takes the counters that belong to it: what the probes see from here on is no
+    /// part of the capture.
+    pub fn finish(&mut self, mut each: impl FnMut(Input)) {
+        for _ in 0..LAST_LOOKS {
+            let before = counters::snapshot(&self.probes);
+            while self.drain(&mut each) {}
+            self.last_counters = Some(before);
+            if self.last_counters.as_ref() == Some(&counters::snapshot(&self.probes)) {
+                return;
+            }
+        }
     }
 
-    /// Ends the capture; the rings hold what happened until now.
-    pub fn detach(&mut self) {
-        self.probes.detach();
+    /// The kernel's counters: now, or as they were at the end.
+    #[must_use]
+    pub fn counters(&self) -> Vec<(Counter, &'static str, u64)> {
+        self.last_counters.clone().unwrap_or_else(|| counters::snapshot(&self.probes))
     }
 
     /// Waits until it is time for the next look, or for the end.

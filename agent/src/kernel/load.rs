@@ -78,8 +78,7 @@ pub struct Probes {
     pub wake: Array<MapData, u32>,
     /// The kernel's counters, by [`Counter`].
     pub counters: PerCpuArray<MapData, u64>,
-    /// What detaches the programs when it is dropped.
-    attached: Option<Ebpf>,
+    _attached: Ebpf,
 }
 
 /// Loads and attaches the probes.
@@ -199,7 +198,7 @@ fn load_set(kernel: &Kernel, options: &Options, set: HookSet) -> Result<Probes, 
         control,
         wake,
         counters,
-        attached: Some(ebpf),
+        _attached: ebpf,
     };
     probes.fire()?;
     Ok(probes)
@@ -211,11 +210,6 @@ fn load_one(ebpf: &mut Ebpf, program: &Program, btf: &Btf) -> Result<(), SetErro
 }
 
 impl Probes {
-    /// Takes the programs out of the kernel. What they wrote can still be read.
-    pub fn detach(&mut self) {
-        self.attached = None;
-    }
-
     /// A kernel counter, summed over the CPUs.
     #[must_use]
     pub fn counter(&self, counter: Counter) -> u64 {

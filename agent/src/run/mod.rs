@@ -134,11 +134,8 @@ pub fn run(run: &Run) -> Result<()> {
     }
 
     // What the rings still hold belongs to what was traced; what happens from here on does not, our last export above all.
-    capture.detach();
     let mut failed = None;
-    while capture.drain(|input| live.take(input, |input| write(&mut recording, input, &mut failed)))
-    {
-    }
+    capture.finish(|input| live.take(input, |input| write(&mut recording, input, &mut failed)));
     if let Some(lost) = capture.lost() {
         live.give(lost, &mut |input| write(&mut recording, input, &mut failed));
     }

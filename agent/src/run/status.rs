@@ -7,7 +7,7 @@ use abi::Counter;
 use super::output::Output;
 use crate::{
     input::Nanos,
-    kernel::{capture::Capture, counters::snapshot},
+    kernel::capture::Capture,
     pipeline::Pipeline,
     status::{Counters, Meaning, RUN_DIRECTORY, StatusChild},
 };
@@ -47,7 +47,7 @@ impl Status {
 /// Everything that is counted, stage by stage.
 pub(super) fn counters(pipeline: &Pipeline, capture: &Capture, output: &Output) -> Counters {
     let mut counters = Counters::default();
-    for (counter, name, value) in snapshot(capture.probes()) {
+    for (counter, name, value) in capture.counters() {
         let meaning = match counter {
             Counter::DataEvents
             | Counter::ConnectionsIgnored
