@@ -25,12 +25,10 @@ pub(crate) fn add(suite: &mut Suite) {
             60,
             move || one_agent(Setup::default().hooks(hooks)),
         );
-        suite.at(
-            Place::Everywhere,
-            format!("namespaces::two_hosts_two_agents[{word}]"),
-            60,
-            move || two_agents(hooks),
-        );
+        let place = if hooks.are_tested_fully() { Place::Everywhere } else { Place::Here };
+        suite.at(place, format!("namespaces::two_hosts_two_agents[{word}]"), 60, move || {
+            two_agents(hooks)
+        });
     }
 }
 

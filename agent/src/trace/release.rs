@@ -52,6 +52,9 @@ impl Tracer {
 
     /// Releases a span, whatever is not known by now.
     pub(in crate::trace) fn force(&mut self, span: SpanId) {
+        if self.take_back_own(span) {
+            return;
+        }
         // Forced, it cannot be blocked.
         let _ = self.resolve(span, true);
         self.release(span);
@@ -107,8 +110,23 @@ impl Tracer {
         self.unblock(span);
     }
 
+    /// Takes a span back that turns out to be of our own traffic. That a connection is ours is told when our call on it has
+    /// returned; by then the other end may have read what we sent.
+    fn take_back_own(&mut self, span: SpanId) -> bool {
+        let Some(context) = self.contexts.of(span) else { return false };
+        if !self.own.leaves_out(context.task.pid, &context.conn) {
+            return false;
+        }
+        self.forget(span);
+        self.counts.add(Count::OwnTraffic);
+        true
+    }
+
     /// Releases a span if its place is known; else it waits, for a limited time.
     fn try_release(&mut self, span: SpanId) {
+        if self.take_back_own(span) {
+            return;
+        }
         match self.resolve(span, false) {
             Ok(()) => self.release(span),
             Err(Blocked(server)) => {

@@ -367,22 +367,8 @@ fn a_unix_send_may_be_stamped_after_its_answer() {
 
 #[test]
 fn what_we_say_and_what_is_said_to_us_is_no_span() {
-    let settings = Settings { own_pids: vec![50], ..Settings::default() };
-    let mut host = Host::with(settings);
-    let (client, server) = tcp(1);
-    let Address::Inet(_, port) = client.local else { panic!() };
-    let mut address = [0; 16];
-    address[..4].copy_from_slice(&[127, 0, 0, 1]);
-    host.tracer.opened(&abi::Opened {
-        connection: client.id.0,
-        local_address: address,
-        remote_address: address,
-        local_port: port,
-        remote_port: 8080,
-        family: abi::Family::Inet as u16,
-        tgid: 50,
-        ..abi::Opened::default()
-    });
+    let (mut host, client, server) = tracing_as(50);
+    host.tracer.opened(&opened_by(50, &client));
     let exports = Request::client(&client, 7, 50, 10, 40);
     let collects = Request::server(&server, 7, 2, 20, 30);
     let (asks, serves) = both(2);
@@ -390,6 +376,43 @@ fn what_we_say_and_what_is_said_to_us_is_no_span() {
     assert_eq!(host.spans.len(), 2);
     assert_eq!(host.count(Count::OwnTraffic), 2);
     assert_eq!(host.count(Count::EndWithoutStart), 0);
+}
+
+/// Our call is told when it has returned; by then the other end may have read what it sent, and answered.
+#[test]
+fn that_a_connection_is_ours_may_be_told_late() {
+    let (mut host, client, server) = tracing_as(50);
+    let collects = Request::server(&server, 7, 2, 20, 30);
+    host.start(&collects);
+    host.end(&collects);
+    host.tracer.opened(&opened_by(50, &client));
+    let (asks, serves) = both(2);
+    host.all(&[&asks, &serves]);
+    assert_eq!(host.spans.len(), 2, "the collector's span is not among them");
+    assert_eq!(host.count(Count::OwnTraffic), 1);
+}
+
+/// A host whose agent is process `pid`, and both ends of a connection.
+fn tracing_as(pid: u32) -> (Host, Arc<Connection>, Arc<Connection>) {
+    let settings = Settings { own_pids: vec![pid], ..Settings::default() };
+    let (client, server) = tcp(1);
+    (Host::with(settings), client, server)
+}
+
+fn opened_by(pid: u32, conn: &Connection) -> abi::Opened {
+    let Address::Inet(_, port) = conn.local else { panic!() };
+    let mut address = [0; 16];
+    address[..4].copy_from_slice(&[127, 0, 0, 1]);
+    abi::Opened {
+        connection: conn.id.0,
+        local_address: address,
+        remote_address: address,
+        local_port: port,
+        remote_port: 8080,
+        family: abi::Family::Inet as u16,
+        tgid: pid,
+        ..abi::Opened::default()
+    }
 }
 
 #[test]
