@@ -13,6 +13,7 @@ mod control;
 mod counter;
 mod data;
 pub mod id;
+pub mod preemption;
 pub mod scan;
 
 pub use config::{Config, OFFSETS, Offset, flag as config_flag, wake};

@@ -108,10 +108,17 @@ impl KernelTypes {
         self.by_name.contains_key(&(kind::TYPEDEF, format!("btf_trace_{name}")))
     }
 
-    /// Whether the kernel has a function of that name.
+    /// The number of a function of the kernel's BPF part (`bpf_…`), by which programs may call it; `None` if this kernel has
+    /// none of that name.
+    #[must_use]
+    pub fn function(&self, name: &str) -> Option<u32> {
+        self.by_name.get(&(kind::FUNC, name.to_owned())).copied()
+    }
+
+    /// Whether the kernel has such a function.
     #[must_use]
     pub fn has_function(&self, name: &str) -> bool {
-        self.by_name.contains_key(&(kind::FUNC, name.to_owned()))
+        self.function(name).is_some()
     }
 
     /// Byte offset of a member of a struct, through anonymous structs and unions; `path` may lead into members of

@@ -149,12 +149,13 @@ fn load_set(kernel: &Kernel, options: &Options, set: HookSet) -> Result<Probes, 
     let words = words(&config);
     let btf = Btf::from_sys_fs().map_err(EbpfError::from)?;
     let cpus = u32::try_from(aya::util::nr_cpus().map_err(|(_, error)| error)?).unwrap_or(u32::MAX);
+    let object = object::fitted(kernel);
     let mut ebpf = EbpfLoader::new()
         .btf(Some(&btf))
         .override_global("CONFIG", words.as_slice(), true)
         .map_max_entries("DATA", options.data_ring)
         .map_max_entries("SCRATCH", cpus)
-        .load(object::probes())?;
+        .load(object.bytes())?;
 
     let mut off = Vec::new();
     let mut loaded = Vec::new();

@@ -1,9 +1,42 @@
 //! The compiled kernel probes, as bytes inside this binary, so that the agent is one file.
 //!
-//! `build.rs` says where they come from. Nothing here may look at what is in them.
+//! `build.rs` says where they come from. Of what is in them only the marks of [`abi::preemption`] are known here.
+
+use abi::preemption::{NOTHING, call, replace};
+use zerocopy::IntoBytes;
+
+use super::features::Kernel;
+
+/// Linux release since which tracepoints leave preemption on.
+const PREEMPTIBLE: (u32, u32) = (7, 0);
+
+/// The eBPF object as this kernel must be given it, 8-byte aligned as its readers need it.
+pub struct Fitted(Vec<u64>);
+
+impl Fitted {
+    /// Its bytes.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
+/// The eBPF object for a kernel.
+#[must_use]
+pub fn fitted(kernel: &Kernel) -> Fitted {
+    let function = |name| kernel.types.function(name).filter(|_| kernel.version >= PREEMPTIBLE);
+    let functions = function("bpf_preempt_disable").zip(function("bpf_preempt_enable"));
+    let (disable, enable) =
+        functions.map_or((NOTHING, NOTHING), |(disable, enable)| (call(disable), call(enable)));
+    let probes = probes();
+    let mut words = vec![0u64; probes.len().div_ceil(8)];
+    words.as_mut_bytes()[..probes.len()].copy_from_slice(probes);
+    replace(words.as_mut_bytes(), disable, enable);
+    Fitted(words)
+}
 
 /// The eBPF object (ELF64), 8-byte aligned as its readers need it; empty when the binary was compiled with
-/// `SPANWIRE_NO_PROBES=1`.
+/// `SPANWIRE_NO_PROBES=1`. With its marks, no kernel takes it: see [`fitted`].
 #[must_use]
 pub fn probes() -> &'static [u8] {
     aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/probes.o"))

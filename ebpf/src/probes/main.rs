@@ -22,6 +22,7 @@ mod hooks;
 mod maps;
 mod memory;
 mod observe;
+mod preemption;
 mod registers;
 mod serving;
 mod socket;

@@ -22,7 +22,7 @@ use crate::{
     maps::STATES_BY_ADDRESS,
     memory::{Reach, Typed},
     observe::FIRST_LAP,
-    serving, socket,
+    preemption, serving, socket,
     state::State,
 };
 
@@ -46,16 +46,22 @@ unsafe fn word(context: &BtfTracePointContext, i: usize) -> u64 {
 /// `sock:inet_sock_set_state`: a TCP connection changes its state.
 #[btf_tracepoint(function = "inet_sock_set_state")]
 pub(crate) fn tcp_state_changed(context: BtfTracePointContext) -> i32 {
+    preemption::whole(|| unsafe { changed(&context) });
+    0
+}
+
+#[inline(always)]
+unsafe fn changed(context: &BtfTracePointContext) {
     unsafe {
-        let sock = word(&context, 0) as *const c_void;
-        let new = word(&context, 2) as u32;
+        let sock = word(context, 0) as *const c_void;
+        let new = word(context, 2) as u32;
         if new == tcp_state::ESTABLISHED {
             born(sock);
-            return 0;
+            return;
         }
         let state = known(sock);
         if state.is_null() || (*state).announced == 0 {
-            return 0;
+            return;
         }
         let error: i32 = Typed::member(sock, Offset::SkErr);
         if new == tcp_state::FIN_WAIT1 || new == tcp_state::LAST_ACK || new == tcp_state::CLOSE {
@@ -64,13 +70,12 @@ pub(crate) fn tcp_state_changed(context: BtfTracePointContext) -> i32 {
         let event = TcpState {
             header: emit::header(ControlKind::TcpState),
             connection: (*state).generation,
-            old: word(&context, 1) as u32,
+            old: word(context, 1) as u32,
             new,
             error: error as u32,
             reserved: 0,
         };
         emit::control(&event, false);
-        0
     }
 }
 
@@ -98,25 +103,25 @@ unsafe fn born(sock: *const c_void) {
 /// `tcp:tcp_destroy_sock`: a TCP socket is gone.
 #[btf_tracepoint(function = "tcp_destroy_sock")]
 pub(crate) fn tcp_destroyed(context: BtfTracePointContext) -> i32 {
-    unsafe {
+    preemption::whole(|| unsafe {
         let sock = word(&context, 0) as *const c_void;
         let state = known(sock);
         if state.is_null() {
-            return 0;
+            return;
         }
         control::closed(state);
         if config::has(config_flag::BY_ADDRESS) {
             let _ = STATES_BY_ADDRESS.remove(sock as u64);
         }
-        0
-    }
+    });
+    0
 }
 
 /// `sched:sched_process_exec`: a process runs another program now.
 #[btf_tracepoint(function = "sched_process_exec")]
 pub(crate) fn process_exec(_context: BtfTracePointContext) -> i32 {
     // Woken at once: a short-lived process must be looked at before it is gone.
-    process(ControlKind::Exec, true);
+    preemption::whole(|| process(ControlKind::Exec, true));
     0
 }
 
@@ -125,7 +130,7 @@ pub(crate) fn process_exec(_context: BtfTracePointContext) -> i32 {
 pub(crate) fn process_exit(_context: BtfTracePointContext) -> i32 {
     let task = unsafe { bpf_get_current_pid_tgid() };
     if task as u32 == (task >> 32) as u32 {
-        process(ControlKind::Exit, false);
+        preemption::whole(|| process(ControlKind::Exit, false));
     }
     0
 }

@@ -21,6 +21,7 @@ use crate::{
     maps::{STATES, count},
     memory::{Reach, Typed},
     observe::{self, Moved},
+    preemption,
     registers::Call,
     socket::{self, Stream},
     state::{Mode, SendInFlight, State},
@@ -55,27 +56,33 @@ unsafe fn word(context: &BtfTracePointContext, i: usize) -> u64 {
 /// `tcp:tcp_sendmsg_locked` (6.16): before each piece of a send is queued, with the socket locked.
 #[btf_tracepoint(function = "tcp_sendmsg_locked")]
 pub(crate) fn send_locked(context: BtfTracePointContext) -> i32 {
+    preemption::whole(|| unsafe { about_to_send(&context) });
+    0
+}
+
+#[inline(always)]
+unsafe fn about_to_send(context: &BtfTracePointContext) {
     unsafe {
-        let sock = word(&context, 0) as *const c_void;
+        let sock = word(context, 0) as *const c_void;
         let message = ptr::read_volatile(context.as_ptr().cast::<*const u8>().add(1));
         if !matches!(socket::stream::<Typed>(sock), Some(Stream::Tcp)) {
-            return 0;
+            return;
         }
         let state = state(sock, BPF_SK_STORAGE_GET_F_CREATE);
         if state.is_null() {
-            return 0;
+            return;
         }
         if (*state).is(Mode::Ignored) && (*state).second_looks == 0 {
-            return 0;
+            return;
         }
         let task = bpf_get_current_pid_tgid();
         if (*state).send.task == task {
             if (*state).send.began == 0 {
                 (*state).send.began = emit::now();
             }
-            return 0;
+            return;
         }
-        let Some(sequence) = socket::sequence_typed(sock, Direction::Sent) else { return 0 };
+        let Some(sequence) = socket::sequence_typed(sock, Direction::Sent) else { return };
         let iter = message.add(config::offset(Offset::MsgIter)).cast::<c_void>();
         let kind: u8 = Typed::member(iter, Offset::IterType);
         let base: u64 = if kind == ITER_UBUF {
@@ -94,18 +101,17 @@ pub(crate) fn send_locked(context: BtfTracePointContext) -> i32 {
             kind: u32::from(kind),
             reserved: 0,
         };
-        0
     }
 }
 
 /// `sock:sock_send_length` (6.3): a send has returned.
 #[btf_tracepoint(function = "sock_send_length")]
 pub(crate) fn send_length(context: BtfTracePointContext) -> i32 {
-    unsafe {
+    preemption::whole(|| unsafe {
         let sock = word(&context, 0) as *const c_void;
         sent(sock, word(&context, 1) as i32);
-        0
-    }
+    });
+    0
 }
 
 #[inline(always)]
@@ -196,11 +202,11 @@ fn uncalled(call: &Call) -> Source {
 /// `sock:sock_recv_length` (6.3): a receive has returned.
 #[btf_tracepoint(function = "sock_recv_length")]
 pub(crate) fn recv_length(context: BtfTracePointContext) -> i32 {
-    unsafe {
+    preemption::whole(|| unsafe {
         let sock = word(&context, 0) as *const c_void;
         received(sock, word(&context, 1) as i32, word(&context, 2));
-        0
-    }
+    });
+    0
 }
 
 #[inline(always)]

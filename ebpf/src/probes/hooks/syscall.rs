@@ -15,6 +15,7 @@ use crate::{
     maps::{STATES_BY_ADDRESS, count},
     memory::{Probed, user},
     observe::{self, Moved},
+    preemption,
     registers::{Call, number},
     socket::{self, Stream},
     state::State,
@@ -43,7 +44,15 @@ fn returned(context: &TracePointContext) -> i64 {
 /// One program for all: each program is verified with everything it calls.
 #[tracepoint]
 pub(crate) fn exit_call(context: TracePointContext) -> u32 {
-    let returned = returned(&context);
+    preemption::whole(|| {
+        exit(&context);
+    });
+    0
+}
+
+#[inline(always)]
+fn exit(context: &TracePointContext) -> u32 {
+    let returned = returned(context);
     if returned < 0 {
         return 0;
     }

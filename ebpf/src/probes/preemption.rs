@@ -1,0 +1,20 @@
+//! A probe runs to its end before another task runs on its CPU, on kernels that would have it otherwise.
+//!
+//! See [`spanwire_ebpf::preemption`]: the two calls here are marks until the agent has replaced them.
+
+use spanwire_ebpf::preemption::{DISABLE, ENABLE};
+
+/// Runs what a program does.
+#[inline(always)]
+pub(crate) fn whole(program: impl FnOnce()) {
+    mark::<{ DISABLE as usize }>();
+    program();
+    mark::<{ ENABLE as usize }>();
+}
+
+#[inline(always)]
+fn mark<const NUMBER: usize>() {
+    // SAFETY: helpers are called by number, and the agent puts what takes and returns nothing in this one's place.
+    let call: extern "C" fn() = unsafe { core::mem::transmute(NUMBER) };
+    call();
+}
