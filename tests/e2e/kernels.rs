@@ -171,17 +171,22 @@ fn confidentiality() -> TestResult {
     Ok(())
 }
 
-/// A kernel that calls itself 2.6, as it does to programs that cannot count further.
+/// A kernel that calls itself 2.6, as it does to programs that cannot count further, and has no type information, as
+/// such a kernel has none.
 fn too_old() -> TestResult {
     /// `UNAME26` of `personality(2)`.
     const UNAME26: libc::c_ulong = 0x0002_0000;
     need_root()?;
     let mut run = Command::new(binary()?);
-    // SAFETY: the closure makes one system call.
+    // SAFETY: the closure makes system calls only and allocates nothing.
     unsafe {
-        run.arg("run").pre_exec(|| match libc::personality(UNAME26) {
-            -1 => Err(std::io::Error::last_os_error()),
-            _ => Ok(()),
+        run.arg("run").pre_exec(|| {
+            own_mounts()?;
+            mount("none", "/sys/kernel/btf", "tmpfs", MountFlags::empty(), None)?;
+            match libc::personality(UNAME26) {
+                -1 => Err(std::io::Error::last_os_error()),
+                _ => Ok(()),
+            }
         })
     };
     let sentence = refusal(&mut run)?;

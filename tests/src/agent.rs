@@ -264,7 +264,12 @@ impl Counters {
     /// # Errors
     /// The counters that are not zero.
     pub fn nothing_lost(&self) -> anyhow::Result<()> {
-        for name in ["kernel.data_ring_full", "kernel.control_ring_full"] {
+        for name in [
+            "kernel.data_ring_full",
+            "kernel.control_ring_full",
+            "kernel.recursion_misses",
+            "kernel.scratch_busy",
+        ] {
             let value = self.value(name)?;
             anyhow::ensure!(value == 0, "{name} is {value}: {:?}", self.0);
         }

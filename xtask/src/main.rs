@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+mod arm64;
 mod build;
 mod cargo;
 mod checks;

@@ -49,13 +49,22 @@ pub(crate) fn build() -> Result<PathBuf> {
     Ok(object)
 }
 
+/// Builds the object with arm64's register layout, in a folder of its own; gives the object.
+pub(crate) fn build_for_arm64() -> Result<PathBuf> {
+    let folder = places::target()?.join("probes-arm64");
+    let mut cargo = command("build")?;
+    cargo.arg("--quiet").arg("--target-dir").arg(&folder).env("AYA_BPF_TARGET_ARCH", "aarch64");
+    cargo::run(&mut cargo, "see the compiler's message; the probes' source is ebpf/src/probes")?;
+    Ok(folder.join(TARGET).join("release/probes"))
+}
+
 /// A cargo command (`build`, `clippy`) for the probes alone, with the toolchain prepared.
 pub(crate) fn command(task: &str) -> Result<Command> {
     let toolchain = toolchain::prepare()?;
     let mut cargo = cargo::command();
     cargo.args([task, "--release", "--package", "spanwire-ebpf", "--bin", "probes"]);
     cargo.args(["--features", "probes", "--target", TARGET, "-Z", "build-std=core"]);
-    cargo.arg("--target-dir").arg(target_dir()?);
+    cargo.env("CARGO_TARGET_DIR", target_dir()?);
     for setting in PROFILE {
         cargo.args(["--config", setting]);
     }

@@ -10,8 +10,9 @@ use std::{
 use anyhow::Result;
 
 use crate::{
-    build, cargo, checks, fuzz, probes, say, system_packages,
+    arm64, build, cargo, checks, fuzz, probes, say, system_packages,
     tally::{self, Tally},
+    vm,
 };
 
 /// How long each fuzz target runs here: enough to see that the seeds still pass and the target still finds its way.
@@ -47,6 +48,8 @@ fn steps(sum: &mut Sum, filter: Option<&str>) -> Result<()> {
     }
     sum.tests("end-to-end tests", || end_to_end_tests(&agent, filter));
     if filter.is_none() {
+        sum.tests("the kernels in virtual machines", || vm::run(&agent, None, false));
+        sum.check("the build for arm64", arm64::build);
         sum.tests("fuzzing", || fuzz::run(None, FUZZ_SECONDS));
     }
     Ok(())

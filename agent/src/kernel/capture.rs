@@ -66,6 +66,12 @@ impl Capture {
         self.last_counters.clone().unwrap_or_else(|| counters::snapshot(&self.probes))
     }
 
+    /// How often the kernel passed over our programs.
+    #[must_use]
+    pub fn recursion_misses(&self) -> u64 {
+        counters::recursion_misses(&self.probes)
+    }
+
     /// Waits until it is time for the next look, or for the end.
     pub fn wait(&mut self) {
         self.waiter.wait(&mut self.probes);

@@ -1,5 +1,7 @@
 //! The kernel half's counters under the names a user sees.
 
+use std::{fs, os::fd::AsRawFd};
+
 use abi::Counter;
 
 use super::load::Probes;
@@ -8,4 +10,28 @@ use super::load::Probes;
 #[must_use]
 pub fn snapshot(probes: &Probes) -> Vec<(Counter, &'static str, u64)> {
     Counter::ALL.iter().map(|(counter, name)| (*counter, *name, probes.counter(*counter))).collect()
+}
+
+/// How often the kernel passed over one of our programs because one ran already: on a preemptible kernel, in a task that
+/// was interrupted in the middle of it (`recursion_misses`, 5.12). What was to be seen then was not.
+#[must_use]
+pub fn recursion_misses(probes: &Probes) -> u64 {
+    let misses = |fd: i32| misses_in(&fs::read_to_string(format!("/proc/self/fdinfo/{fd}")).ok()?);
+    probes.programs().filter_map(|program| misses(program.as_raw_fd())).sum()
+}
+
+/// The number in what the kernel says of a program's descriptor (Documentation/filesystems/proc.rst).
+fn misses_in(fdinfo: &str) -> Option<u64> {
+    fdinfo.lines().find_map(|line| line.strip_prefix("recursion_misses:")?.trim().parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::misses_in;
+
+    #[test]
+    fn misses_are_read_where_the_kernel_tells_them() {
+        assert_eq!(misses_in("pos:\t0\nprog_type:\t26\nrecursion_misses:\t17\n"), Some(17));
+        assert_eq!(misses_in("pos:\t0\nprog_type:\t26\n"), None);
+    }
 }

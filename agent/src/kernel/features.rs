@@ -12,6 +12,8 @@ use super::{btf::KernelTypes, hooks::HookSet, mounts};
 const BTF: &str = "/sys/kernel/btf/vmlinux";
 /// Oldest kernel the probes are made for: the ring buffer came with 5.8, and 5.10 is the oldest that is tested.
 const OLDEST: (u32, u32) = (5, 10);
+/// What an older one must have all the same, if its vendor has brought it up to that (RHEL 8's 4.18, since 8.4).
+const RING_BUFFER: &str = "bpf_ringbuf_output";
 
 /// Why this host cannot be traced.
 #[derive(Debug, Error)]
@@ -66,19 +68,26 @@ impl Kernel {
             return Err(Refusal::NotRoot);
         }
         let version = version()?;
-        if version < OLDEST {
-            return Err(Refusal::TooOld(version.0, version.1));
-        }
         let lockdown = mounts::lockdown();
         if lockdown.as_deref() == Some("confidentiality") {
             return Err(Refusal::Confidentiality);
         }
         let bytes = match fs::read(BTF) {
             Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(Refusal::NoTypes),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(if version < OLDEST {
+                    Refusal::TooOld(version.0, version.1)
+                } else {
+                    Refusal::NoTypes
+                });
+            }
             Err(error) => return Err(error.into()),
         };
-        Ok(Self { types: KernelTypes::parse(bytes)?, version, lockdown })
+        let types = KernelTypes::parse(bytes)?;
+        if version < OLDEST && !types.has_function(RING_BUFFER) {
+            return Err(Refusal::TooOld(version.0, version.1));
+        }
+        Ok(Self { types, version, lockdown })
     }
 
     /// The sets of hooks this kernel has the tracepoints for, best first.
@@ -127,7 +136,8 @@ impl Kernel {
             }
         }
         let mut flags = 0;
-        if self.version >= (5, 15) {
+        // By what is there, not by version: vendors bring such things to older kernels.
+        if self.types.has_function("bpf_task_pt_regs") {
             flags |= config_flag::TASK_PT_REGS;
         }
         if set.by_address() {

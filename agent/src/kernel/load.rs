@@ -3,7 +3,10 @@
 //! Each program is loaded alone. One that the set cannot do without makes the next set be tried; nothing is left
 //! behind, because nothing is pinned: when this process ends, however it ends, the kernel takes everything back.
 
-use std::{fmt, io};
+use std::{
+    fmt, io,
+    os::fd::{AsFd, BorrowedFd},
+};
 
 use abi::{Config, Counter, id::Seed};
 use aya::{
@@ -78,7 +81,7 @@ pub struct Probes {
     pub wake: Array<MapData, u32>,
     /// The kernel's counters, by [`Counter`].
     pub counters: PerCpuArray<MapData, u64>,
-    _attached: Ebpf,
+    attached: Ebpf,
 }
 
 /// Loads and attaches the probes.
@@ -198,7 +201,7 @@ fn load_set(kernel: &Kernel, options: &Options, set: HookSet) -> Result<Probes, 
         control,
         wake,
         counters,
-        _attached: ebpf,
+        attached: ebpf,
     };
     probes.fire()?;
     Ok(probes)
@@ -214,6 +217,11 @@ impl Probes {
     #[must_use]
     pub fn counter(&self, counter: Counter) -> u64 {
         self.counters.get(&(counter as u32), 0).map_or(0, |by_cpu| by_cpu.iter().sum())
+    }
+
+    /// The programs that are in the kernel.
+    pub fn programs(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.attached.programs().filter_map(|(_, program)| Some(program.fd().ok()?.as_fd()))
     }
 
     /// Makes a connection to ourselves and looks whether both of its ends are met: one by its send, one by its

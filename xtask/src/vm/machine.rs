@@ -97,12 +97,20 @@ impl Boot<'_> {
 
     fn qemu(&self, initrd: &Path, records: &Path) -> Command {
         let mut qemu = Command::new(QEMU);
-        // QEMU 7.2 emulates cmpxchg16b wrongly: 6.12 dies of it. Kernels since 6.18 cannot do without (there is no socket
-        // storage without kmalloc_nolock, and that needs it); they live with it on one host thread.
-        let (threads, cpu) =
-            if self.kernel.needs_cmpxchg16b() { ("single", "max") } else { ("multi", "max,-cx16") };
-        let accelerator = format!("tcg,thread={threads},tb-size=256");
-        qemu.args(["-accel", &accelerator, "-cpu", cpu, "-smp", "2"]);
+        // Time goes by instructions, not by the clock of a host that is thirty times faster: else the timer would interrupt
+        // a guest as if each of its instructions took thirty times as long, in the middle of everything. That needs one
+        // host thread for all virtual CPUs.
+        qemu.args([
+            "-accel",
+            "tcg,thread=single,tb-size=256",
+            "-icount",
+            "shift=1,sleep=off",
+            "-smp",
+            "2",
+        ]);
+        // QEMU 7.2 emulates cmpxchg16b wrongly: 6.12 dies of it. Kernels since 6.18 cannot do without, and live with it.
+        let cpu = if self.kernel.needs_cmpxchg16b() { "max" } else { "max,-cx16" };
+        qemu.args(["-cpu", cpu]);
         qemu.args([
             "-machine",
             "q35",
