@@ -1,5 +1,5 @@
-//! Reading just enough of a message, in the kernel, to know what to copy: does one start here, and where does its
-//! head end.
+//! Reading just enough of a message, in the kernel, to know what to copy: does one start here, where does its head end,
+//! and how long is its body.
 //!
 //! This decides only how many bytes travel to user space. What they mean is decided there, by a real parser; a wrong
 //! guess here costs a few bytes or is counted as a loss, and never makes a span.
@@ -162,6 +162,142 @@ impl BlankLine {
     }
 }
 
+/// What a line of a head is to the question how long the message's body is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Field {
+    /// Nothing.
+    Other,
+    /// `Content-Length` (RFC 9110 §8.6).
+    ContentLength,
+    /// One that makes it another matter, or may: `Transfer-Encoding`; `Expect`, after which the body may not be sent at
+    /// all; a line that goes on with the one before it.
+    Unclear,
+}
+
+/// What the line is that begins with the sixteen bytes of `first` and `second`.
+#[must_use]
+#[inline(always)]
+pub const fn field(first: u64, second: u64) -> Field {
+    /// Makes letters small. It makes letters of a few other bytes, too, but not of any a header's name may have.
+    const SMALL: u64 = 0x2020_2020_2020_2020;
+    let name = first | SMALL;
+    if name == u64::from_le_bytes(*b"content-") {
+        let rest = second | SMALL;
+        if (rest ^ u64::from_le_bytes(*b"length\0\0")) & mask(6) != 0 {
+            return Field::Other;
+        }
+        let exact = first >> 56 == b'-' as u64 && (second >> 48) & 0xff == b':' as u64;
+        return if exact { Field::ContentLength } else { Field::Unclear };
+    }
+    let expect = (name ^ u64::from_le_bytes(*b"expect\0\0")) & mask(6) == 0
+        && (first >> 48) & 0xff != b'-' as u64;
+    let folded = first & 0xff == b' ' as u64 || first & 0xff == b'\t' as u64;
+    if name == u64::from_le_bytes(*b"transfer") || expect || folded {
+        Field::Unclear
+    } else {
+        Field::Other
+    }
+}
+
+/// Where a word has its LF.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Newline {
+    /// It has none.
+    None,
+    /// At this byte of it.
+    At(u64),
+    /// It has several: a line shorter than any header of interest, which nobody sends.
+    Several,
+}
+
+/// Where the first `len` bytes (at least 1) of a word have their LF.
+#[must_use]
+#[inline(always)]
+pub const fn newline(word: u64, len: u64) -> Newline {
+    if !may_have_newline(word) {
+        return Newline::None;
+    }
+    let seen = mask(if len < 8 { len as usize } else { 8 });
+    let found = bytes_equal(word, 0x0a0a_0a0a_0a0a_0a0a) & seen;
+    if found == 0 {
+        Newline::None
+    } else if found & (found - 1) != 0 {
+        Newline::Several
+    } else {
+        // One bit, the lowest of its byte: it picks that byte's number out of the table.
+        Newline::At((found >> 7).wrapping_mul(0x0001_0203_0405_0607) >> 56)
+    }
+}
+
+/// The number in a line behind its colon, where the sixteen bytes of `first` and `second` are: at most ten digits, with
+/// nothing but blanks before them and the line's end behind.
+#[must_use]
+#[inline(always)]
+pub const fn number(first: u64, second: u64) -> Option<u64> {
+    const DIGITS: u32 = 10;
+    let (mut first, mut second) = (first, second);
+    let mut number = 0;
+    let mut digits = 0;
+    let mut i = 0;
+    while i < 16 {
+        let next = first as u8;
+        first = first >> 8 | second << 56;
+        second >>= 8;
+        if next.is_ascii_digit() {
+            digits += 1;
+            if digits > DIGITS {
+                return None;
+            }
+            number = number * 10 + (next - b'0') as u64;
+        } else if digits == 0 {
+            if next != b' ' && next != b'\t' {
+                return None;
+            }
+        } else {
+            let ends = next == b'\n' || next == b'\r' && first as u8 == b'\n';
+            return if ends { Some(number) } else { None };
+        }
+        i += 1;
+    }
+    None
+}
+
+/// Whether the length that an answer gives is that of a body behind it, as far as its status says (RFC 9112 §6.3 points
+/// 1 and 2): `second` are the bytes 8 to 15 of its first line.
+#[must_use]
+#[inline(always)]
+pub const fn status(second: u64) -> Status {
+    let three = (second >> 8) & 0xff_ffff;
+    if three & 0xff == b'1' as u64 {
+        Status::Interim
+    } else if three == u32::from_le_bytes(*b"204\0") as u64
+        || three == u32::from_le_bytes(*b"304\0") as u64
+    {
+        Status::Bodyless
+    } else {
+        Status::Other
+    }
+}
+
+/// What a status says of the answer's body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// 1xx: none, and the answer is still to come.
+    Interim,
+    /// None.
+    Bodyless,
+    /// What its headers say, unless the request was HEAD or CONNECT.
+    Other,
+}
+
+/// Whether the answer to a request has a body when its headers say so: not to HEAD, nor to CONNECT. Not for a method of
+/// which less than `len` = 8 bytes are here.
+#[must_use]
+#[inline(always)]
+pub const fn is_answered_whole(word: u64, len: usize) -> bool {
+    len >= 8 && !is(word, u64::MAX, *b"HEAD \0\0\0", 5) && !is(word, u64::MAX, *b"CONNECT ", 8)
+}
+
 /// False only for words without LF. True for a few others too: it is the cheap question.
 #[inline(always)]
 const fn may_have_newline(word: u64) -> bool {
@@ -240,6 +376,120 @@ mod tests {
         assert_eq!(start(word_of(b"X"), 1), Start::No);
     }
 
+    /// The kernel's way through a head: what its `Content-Length` says, `Ok(None)` if it has none, `Err` if that is unclear.
+    fn content_length(head: &[u8]) -> Result<Option<u64>, ()> {
+        let mut buffer = head.to_vec();
+        buffer.extend(*b"Content-Length: 77\r\n\r\nwhat lay there before");
+        let at = |i: usize| {
+            let mut word = [0; 8];
+            let here = &buffer[i.min(buffer.len())..buffer.len().min(i + 8)];
+            word[..here.len()].copy_from_slice(here);
+            u64::from_le_bytes(word)
+        };
+        // The LF that ends the last header, and those of the blank line, begin no header.
+        let last = head.len() - 3;
+        let mut found = None;
+        for i in (0..last).step_by(8) {
+            match newline(at(i), (last - i) as u64) {
+                Newline::None => {}
+                Newline::Several => return Err(()),
+                Newline::At(place) => {
+                    let line = i + place as usize + 1;
+                    match (field(at(line), at(line + 8)), found) {
+                        (Field::Other, _) => {}
+                        (Field::ContentLength, None) => found = Some(line + 15),
+                        (Field::ContentLength, Some(_)) | (Field::Unclear, _) => return Err(()),
+                    }
+                }
+            }
+        }
+        let Some(line) = found else { return Ok(None) };
+        number(at(line), at(line + 8)).map(Some).ok_or(())
+    }
+
+    /// The same by a real parser, where all is plain.
+    fn parsed_length(head: &[u8]) -> Option<Option<u64>> {
+        let mut headers = [httparse::EMPTY_HEADER; 64];
+        let mut response = httparse::Response::new(&mut headers);
+        let done = httparse::ParserConfig::default()
+            .allow_obsolete_multiline_headers_in_responses(true)
+            .allow_spaces_after_header_name_in_responses(true)
+            .ignore_invalid_headers_in_responses(true)
+            .parse_response(&mut response, head)
+            .ok()?;
+        assert_eq!(done, httparse::Status::Complete(head.len()));
+        let mut length = None;
+        for header in response.headers {
+            let name = header.name.to_ascii_lowercase();
+            if name == "transfer-encoding" || name == "expect" {
+                return None;
+            }
+            if name == "content-length" {
+                let text = std::str::from_utf8(header.value).ok()?;
+                length = match length {
+                    None => Some(text.trim().parse().ok()?),
+                    Some(_) => return None,
+                };
+            }
+        }
+        Some(length)
+    }
+
+    fn head(lines: &[&str]) -> Vec<u8> {
+        let mut head = b"HTTP/1.1 200 OK\r\n".to_vec();
+        for line in lines {
+            head.extend_from_slice(line.as_bytes());
+        }
+        head.extend(*b"\r\n");
+        head
+    }
+
+    #[test]
+    fn lengths_are_read_where_they_are_plain() {
+        let length = |lines: &[&str]| content_length(&head(lines));
+        assert_eq!(length(&[]), Ok(None));
+        assert_eq!(length(&["Server: x\r\n"]), Ok(None));
+        assert_eq!(length(&["Server: x\r\n", "Content-Length: 12\r\n"]), Ok(Some(12)));
+        assert_eq!(
+            length(&["content-length:9999999999\r\n", "Server: x\r\n"]),
+            Ok(Some(9_999_999_999))
+        );
+        assert_eq!(length(&["CONTENT-LENGTH: \t0\n", "Server: x\n"]), Ok(Some(0)));
+        assert_eq!(length(&["Content-Type: text/plain\r\n", "X-Content-Length: 5\r\n"]), Ok(None));
+        assert_eq!(length(&["Expect-CT: max-age=0\r\n", "Content-Length: 3\r\n"]), Ok(Some(3)));
+        for unclear in [
+            "Content-Length: 99999999999\r\n",
+            "Content-Length: 5, 5\r\n",
+            "Content-Length: 5 \r\n",
+            "Content-Length: +5\r\n",
+            "Content-Length: \r\n",
+            "Content-Length : 5\r\n",
+            "Content-Length: 5\r\nContent-Length: 5\r\n",
+            "Content-Length: 5\r\n 6\r\n",
+            "Content-Length: 5\r\r\n",
+            "Transfer-Encoding: chunked\r\n",
+            "Transfer-Encoding : chunked\r\n",
+            "transfer-encoding:gzip\r\nContent-Length: 5\r\n",
+            "Expect: 100-continue\r\n",
+            "expect : 100-continue\r\n",
+        ] {
+            assert_eq!(length(&["A-Header: x\r\n", unclear]), Err(()), "{unclear:?}");
+        }
+    }
+
+    #[test]
+    fn a_status_tells_of_its_body() {
+        let of = |line: &[u8; 16]| status(word_of(&line[8..]));
+        assert_eq!(of(b"HTTP/1.1 200 OK\r"), Status::Other);
+        assert_eq!(of(b"HTTP/1.1 100 Con"), Status::Interim);
+        assert_eq!(of(b"HTTP/1.1 204 No "), Status::Bodyless);
+        assert_eq!(of(b"HTTP/1.0 304 Not"), Status::Bodyless);
+        assert!(is_answered_whole(word_of(b"GET / HT"), 8));
+        assert!(!is_answered_whole(word_of(b"GET / HT"), 7));
+        assert!(!is_answered_whole(word_of(b"HEAD / H"), 80));
+        assert!(!is_answered_whole(word_of(b"CONNECT "), 80));
+    }
+
     proptest! {
         #[test]
         fn the_head_ends_where_a_plain_search_says(bytes in "[a\r\n]{0,40}", cuts in prop::collection::vec(0usize..41, 0..4)) {
@@ -258,6 +508,39 @@ mod tests {
             let expected = word.to_le_bytes().map(|b| if b == byte { 0x80 } else { 0 });
             prop_assert_eq!(bytes_equal(word, pattern).to_le_bytes(), expected);
             prop_assert!(may_have_newline(word) || !word.to_le_bytes().contains(&b'\n'));
+        }
+
+        #[test]
+        fn lengths_are_those_of_a_real_parser(
+            lines in prop::collection::vec(prop_oneof![
+                "[A-Za-z-]{1,20}: ?[ -~]{0,20}\r?\n",
+                "[Cc]ontent-[Ll]ength[: ]{0,3}[0-9+, ]{0,12}\r?\n",
+                "(?i)(transfer-encoding|expect|expect-ct|content-type|content-lengthy): ?[a-z]{0,8}\r\n",
+                "[ \t][a-z0-9]{0,9}\r\n",
+                "[a-zA-Z\r: -]{0,12}\n",
+            ], 0..8),
+        ) {
+            let lines: Vec<&str> = lines.iter().map(String::as_str).filter(|line| !line.trim().is_empty()).collect();
+            let head = head(&lines);
+            if head_end(&[&head]) == Some(head.len())
+                && let Ok(length) = content_length(&head)
+                && let Some(parsed) = parsed_length(&head)
+            {
+                prop_assert_eq!(length, parsed, "{:?}", String::from_utf8_lossy(&head));
+            }
+        }
+
+        #[test]
+        fn plain_heads_give_their_length(
+            before in prop::collection::vec("[A-BD-SU-Za-bd-su-z][A-Za-z-]{3,20}: [!-~]{0,30}\r\n", 0..20),
+            after in prop::collection::vec("[A-BD-SU-Za-bd-su-z][A-Za-z-]{3,20}: [!-~]{0,30}\r\n", 0..20),
+            length in 0u64..10_000_000_000,
+        ) {
+            let line = format!("Content-Length: {length}\r\n");
+            let lines: Vec<&str> =
+                before.iter().map(String::as_str).chain([line.as_str()]).chain(after.iter().map(String::as_str)).collect();
+            let plain = !lines.iter().any(|l| l.to_ascii_lowercase().starts_with("expect"));
+            prop_assert!(!plain || content_length(&head(&lines)) == Ok(Some(length)));
         }
     }
 }

@@ -384,7 +384,7 @@ fn is_failure(span: &Span) -> TestResult {
 }
 
 /// Every server span is the child of the client span of the same path and query, and no two of the same.
-fn in_pairs(spans: &Spans) -> TestResult {
+pub(crate) fn in_pairs(spans: &Spans) -> TestResult {
     let mut parents = std::collections::BTreeSet::new();
     for span in spans.only(|span| span.kind == Kind::Server).0 {
         let client = spans.by_id(&span.parent);

@@ -9,6 +9,7 @@ mod harness;
 mod kernels;
 mod linking;
 mod load;
+mod long_bodies;
 mod namespaces;
 mod programs;
 mod replay;
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
     export::add(&mut suite);
     replay::add(&mut suite);
     socket_calls::add(&mut suite);
+    long_bodies::add(&mut suite);
     load::add(&mut suite);
     suite.main()
 }

@@ -44,6 +44,14 @@ pub fn now() -> Instant {
     Instant::now()
 }
 
+/// Nanoseconds since 1970, as spans have them.
+#[must_use]
+#[allow(clippy::disallowed_methods, reason = "the tests' own outer edge")]
+pub fn wall_clock() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    u64::try_from(since.map_or(0, |time| time.as_nanos())).unwrap_or(u64::MAX)
+}
+
 /// Looks until `condition` gives something, or fails at the deadline saying `what` was waited for.
 ///
 /// # Errors

@@ -117,11 +117,21 @@ pub(crate) struct Walk {
 #[inline(never)]
 pub(crate) extern "C" fn copy(at: u64, from: u64, want: u64) -> u64 {
     let Some(scratch) = this_scratch() else { return 0 };
+    copy_inline(scratch, at, from, want)
+}
+
+/// The same, for functions that are verified by themselves already.
+#[inline(always)]
+pub(crate) fn copy_inline(scratch: *mut Scratch, at: u64, from: u64, want: u64) -> u64 {
     unsafe {
         if (*scratch).source.segments == 0 {
             return read(scratch, at, (*scratch).source.base + (*scratch).source.skip + from, want);
         }
-        (&raw mut (*scratch).walk).write_volatile(Walk { next: from, left: want, at, before: 0 });
+        let walk = &raw mut (*scratch).walk;
+        (&raw mut (*walk).next).write_volatile(from);
+        (&raw mut (*walk).left).write_volatile(want);
+        (&raw mut (*walk).at).write_volatile(at);
+        (&raw mut (*walk).before).write_volatile(0);
         let mut i = 0;
         while i < SEGMENTS {
             if copy_segment(i) == 0 {
@@ -129,7 +139,7 @@ pub(crate) extern "C" fn copy(at: u64, from: u64, want: u64) -> u64 {
             }
             i += 1;
         }
-        want.wrapping_sub((&raw const (*scratch).walk.left).read_volatile())
+        want.wrapping_sub((&raw const (*walk).left).read_volatile())
     }
 }
 

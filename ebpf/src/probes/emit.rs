@@ -44,10 +44,14 @@ pub(crate) fn release(scratch: *mut Scratch) {
     unsafe { (*scratch).busy = 0 }
 }
 
-/// Writes the scratch event with `payload` bytes; whether there was room.
-#[inline(always)]
-pub(crate) fn data(scratch: *mut Scratch, payload: u32) -> bool {
-    let mut size = core::hint::black_box(u64::from(payload));
+/// Writes the scratch event with its payload; 0 when there was no room. Global, and so verified by itself.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn data() -> u64 {
+    let Some(scratch) = this_scratch() else { return 0 };
+    let header = unsafe { &raw const (*scratch).header };
+    let mut size = unsafe { u64::from((*header).head) + u64::from((*header).tail) };
+    size = core::hint::black_box(size);
     if size > MAX_PAYLOAD as u64 {
         size = MAX_PAYLOAD as u64;
     }
@@ -67,7 +71,7 @@ pub(crate) fn data(scratch: *mut Scratch, payload: u32) -> bool {
         count(Counter::DataRingFull, 1);
         count(Counter::DataRingFullBytes, u64::from(unsafe { (*scratch).header.len }));
     }
-    failed == 0
+    u64::from(failed == 0)
 }
 
 /// Bytes waiting in the control ring at which the reader is woken before its timer: a quarter.

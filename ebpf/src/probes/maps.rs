@@ -8,6 +8,8 @@ use spanwire_ebpf::{Counter, DataHeader, scan::BlankLine};
 
 use crate::{
     bytes::{Source, Walk},
+    hooks::{Asked, Place},
+    observe::{Found, Rest},
     state::State,
 };
 
@@ -73,6 +75,16 @@ pub(crate) struct Scratch {
     pub(crate) walk: Walk,
     /// How far the search for a head's end is.
     pub(crate) search: BlankLine,
+    /// What a system call moved.
+    pub(crate) asked: Asked,
+    /// Which socket it was on.
+    pub(crate) place: Place,
+    /// What is left of the call.
+    pub(crate) rest: Rest,
+    /// What was found out of it.
+    pub(crate) found: Found,
+    /// Where in the payload the length of the message is given; 0 if nowhere.
+    pub(crate) length_line: u64,
     /// Address of the socket that is announced: a number here, while a pointer that the verifier knows as one is none that a
     /// global function may be given.
     pub(crate) sock: u64,

@@ -38,10 +38,15 @@ impl Reach for Probed {
     }
 }
 
-/// Reads kernel memory at any address; zero where there is none.
+/// Reads kernel memory at any address; zero where there is none: the helper sees to that.
 #[inline(always)]
 pub(crate) unsafe fn kernel<T: Copy>(address: u64) -> T {
-    let mut value = MaybeUninit::<T>::zeroed();
+    let mut value = MaybeUninit::<T>::uninit();
+    if size_of::<T>() <= size_of::<u64>() {
+        let word = kernel_word(address, size_of::<T>() as u32);
+        // SAFETY: the first bytes of the word are what was read: little-endian.
+        return unsafe { (&raw const word).cast::<T>().read_unaligned() };
+    }
     unsafe {
         bpf_probe_read_kernel(
             value.as_mut_ptr().cast(),
@@ -52,10 +57,20 @@ pub(crate) unsafe fn kernel<T: Copy>(address: u64) -> T {
     }
 }
 
+/// Up to eight bytes of kernel memory. A function of its own, because each read in line takes a place on the stack.
+#[inline(never)]
+fn kernel_word(address: u64, len: u32) -> u64 {
+    let mut word = 0u64;
+    unsafe {
+        bpf_probe_read_kernel((&raw mut word).cast(), len, address as *const c_void);
+    }
+    word
+}
+
 /// Reads the current process's memory; `None` where it cannot be read now (probes do not fault pages in).
 #[inline(always)]
 pub(crate) unsafe fn user<T: Copy>(address: u64) -> Option<T> {
-    let mut value = MaybeUninit::<T>::zeroed();
+    let mut value = MaybeUninit::<T>::uninit();
     unsafe {
         let failed = bpf_probe_read_user(
             value.as_mut_ptr().cast(),

@@ -8,8 +8,8 @@ use spanwire_ebpf::Direction;
 pub(crate) struct State {
     /// Generation number; 0 until the connection has been seen.
     pub(crate) generation: u64,
-    /// Next position of each direction, by [`Direction`].
-    pub(crate) next: [u64; 2],
+    /// Each direction, by [`Direction`].
+    pub(crate) ways: [Way; 2],
     /// Span id of the request that was read last.
     pub(crate) span: u64,
     /// The task (`pid_tgid`) that read it.
@@ -18,10 +18,6 @@ pub(crate) struct State {
     pub(crate) inode: u64,
     /// A send in flight, between its two tracepoints.
     pub(crate) send: SendInFlight,
-    /// Bytes of the current head that may still be copied, by direction; 0 outside heads.
-    pub(crate) head_left: [u32; 2],
-    /// How the last call of an unfinished head ended, by direction: a [`spanwire_ebpf::scan::Ending`].
-    pub(crate) ending: [u8; 2],
     /// A [`Mode`].
     pub(crate) mode: u8,
     /// The direction of the last bytes, plus one; 0 when there were none.
@@ -38,7 +34,33 @@ pub(crate) struct State {
     pub(crate) pipelined: u8,
     /// It was made in our sight.
     pub(crate) born: u8,
+    /// A single request waits, and by its method its answer has the body that its headers tell of.
+    pub(crate) whole_answer: u8,
+    /// It is one of our own, and user space is to be told so.
+    pub(crate) own: u8,
     pub(crate) reserved: [u8; 6],
+}
+
+/// One direction of a connection.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct Way {
+    /// Position of its next byte.
+    pub(crate) next: u64,
+    /// Where the body ends that a `Content-Length` covers; 0 when none does.
+    pub(crate) covered: u64,
+    /// Bytes of it that moved and were not told of yet: they end where the direction stands.
+    pub(crate) untold: u32,
+    /// Bytes of the current head that may still be copied; 0 outside heads.
+    pub(crate) head_left: u32,
+    /// How the last call of an unfinished head ended: a [`spanwire_ebpf::scan::Ending`].
+    pub(crate) ending: u8,
+    pub(crate) reserved: [u8; 7],
+}
+
+impl Way {
+    const NEVER_SEEN: Self =
+        Self { next: 0, covered: 0, untold: 0, head_left: 0, ending: 0, reserved: [0; 7] };
 }
 
 /// What is known of a send before its bytes are queued.
@@ -85,7 +107,7 @@ impl State {
     /// As a connection is before it has been seen.
     pub(crate) const NEVER_SEEN: Self = Self {
         generation: 0,
-        next: [0; 2],
+        ways: [Way::NEVER_SEEN; 2],
         span: 0,
         reader: 0,
         inode: 0,
@@ -99,8 +121,6 @@ impl State {
             kind: 0,
             reserved: 0,
         },
-        head_left: [0; 2],
-        ending: [0; 2],
         mode: Mode::Unknown as u8,
         last: 0,
         strikes: 0,
@@ -109,6 +129,8 @@ impl State {
         silent: 0,
         pipelined: 0,
         born: 0,
+        whole_answer: 0,
+        own: 0,
         reserved: [0; 6],
     };
 
@@ -120,7 +142,7 @@ impl State {
     /// The 64-bit position of a 32-bit sequence number: the one nearest to where the direction stands.
     #[inline(always)]
     pub(crate) fn extend(&self, direction: Direction, sequence: u32) -> u64 {
-        let next = self.next[direction as usize];
+        let next = self.ways[direction as usize].next;
         next.wrapping_add(i64::from(sequence.wrapping_sub(next as u32) as i32) as u64)
     }
 }

@@ -16,7 +16,7 @@ use spanwire_ebpf::{
     ControlKind, Direction, Offset, ProcessEvent, TcpState, config_flag, tcp_state,
 };
 
-use super::{sock, syscall::FRESH};
+use super::{sock, syscall::begin_state};
 use crate::{
     config, control, emit,
     maps::STATES_BY_ADDRESS,
@@ -85,7 +85,7 @@ unsafe fn born(sock: *const c_void) {
     unsafe {
         let state = if config::has(config_flag::BY_ADDRESS) {
             // Its file comes later, when it is accepted: until then it is known by its address alone.
-            let _ = STATES_BY_ADDRESS.insert(sock as u64, FRESH, 0);
+            begin_state(sock as u64);
             known(sock)
         } else {
             sock::state(sock, BPF_SK_STORAGE_GET_F_CREATE)
@@ -95,7 +95,8 @@ unsafe fn born(sock: *const c_void) {
             && let Some(received) = socket::sequence_typed(sock, Direction::Received)
         {
             (*state).born = 1;
-            (*state).next = [FIRST_LAP + u64::from(sent), FIRST_LAP + u64::from(received)];
+            (*state).ways[0].next = FIRST_LAP + u64::from(sent);
+            (*state).ways[1].next = FIRST_LAP + u64::from(received);
         }
     }
 }

@@ -4,3 +4,5 @@
 mod lifecycle;
 mod sock;
 mod syscall;
+
+pub(crate) use syscall::{Asked, Place};

@@ -142,7 +142,7 @@ unsafe fn sent(sock: *const c_void, returned: i32) {
         if (*state).generation == 0 {
             meet_typed(sock, state, stream, Direction::Sent, len);
         }
-        let expected = (*state).next[0];
+        let expected = (*state).ways[0].next;
         let (position, source) = match stream {
             Stream::Unix => (expected, Source::none(NoData::Nothing)),
             Stream::Tcp if ours => {
@@ -153,8 +153,8 @@ unsafe fn sent(sock: *const c_void, returned: i32) {
                 Source::none(NoData::Nothing),
             ),
         };
-        (*state).next[0] = position + u64::from(len);
-        if observe::passes(state, Direction::Sent) {
+        (*state).ways[0].next = position + u64::from(len);
+        if observe::passes(sock as u64, state, Direction::Sent as usize) {
             return;
         }
         let mut source = source;
@@ -169,7 +169,7 @@ unsafe fn sent(sock: *const c_void, returned: i32) {
             };
         }
         let began = in_flight_began(ours, &in_flight);
-        let what = Moved { direction: Direction::Sent, position, expected, len, began };
+        let what = Moved { way: Direction::Sent as usize, position, expected, len, began };
         observe::moved(sock as u64, state, &what, source);
     }
 }
@@ -232,15 +232,15 @@ unsafe fn received(sock: *const c_void, returned: i32, flags: u64) {
             meet_typed(sock, state, stream, Direction::Received, len);
         }
         let position = match stream {
-            Stream::Unix => (*state).next[1],
+            Stream::Unix => (*state).ways[1].next,
             Stream::Tcp => match socket::sequence_typed(sock, Direction::Received) {
                 Some(after) => (*state).extend(Direction::Received, after.wrapping_sub(len)),
                 None => return,
             },
         };
-        let expected = (*state).next[1];
-        (*state).next[1] = position + u64::from(len);
-        if observe::passes(state, Direction::Received) {
+        let expected = (*state).ways[1].next;
+        (*state).ways[1].next = position + u64::from(len);
+        if observe::passes(sock as u64, state, Direction::Received as usize) {
             return;
         }
         let mut source = Source::none(NoData::Form);
@@ -249,7 +249,7 @@ unsafe fn received(sock: *const c_void, returned: i32, flags: u64) {
             source =
                 if socket::called_on(sock, &call) { Source::of(&call) } else { uncalled(&call) };
         }
-        let what = Moved { direction: Direction::Received, position, expected, len, began: 0 };
+        let what = Moved { way: Direction::Received as usize, position, expected, len, began: 0 };
         observe::moved(sock as u64, state, &what, source);
     }
 }
@@ -271,6 +271,6 @@ unsafe fn meet_typed(
             next = [observe::FIRST_LAP + u64::from(sent), observe::FIRST_LAP + u64::from(received)];
             next[direction as usize & 1] -= u64::from(len);
         }
-        observe::meet(sock as u64, state, next[0], next[1]);
+        observe::meet(sock as u64, state, next);
     }
 }

@@ -12,7 +12,7 @@ use spanwire_ebpf::{Counter, Direction, NoData};
 use crate::{
     bytes::Source,
     emit,
-    maps::{STATES_BY_ADDRESS, count},
+    maps::{STATES_BY_ADDRESS, Scratch, count},
     memory::{Probed, user},
     observe::{self, Moved},
     preemption,
@@ -30,8 +30,14 @@ const MESSAGES: u64 = 16;
 const MESSAGE_SIZE: u64 = 64;
 const MESSAGE_LEN: u64 = 56;
 
-/// A state that was never seen, to insert: too large for the stack of a program.
-pub(super) static FRESH: State = State::NEVER_SEEN;
+/// Begins the state of a socket that was never seen; whether there was room.
+#[inline(always)]
+pub(super) fn begin_state(sock: u64) -> bool {
+    static NEVER_SEEN: State = State::NEVER_SEEN;
+    // By reference: by value it would be copied to the stack, of which it would take a good part.
+    let fresh = &NEVER_SEEN;
+    STATES_BY_ADDRESS.insert(sock, fresh, 0).is_ok()
+}
 
 /// What the call returned. `struct trace_event_raw_sys_exit`: eight bytes common to all, number, return value.
 #[inline(always)]
@@ -56,6 +62,41 @@ fn exit(context: &TracePointContext) -> u32 {
     if returned < 0 {
         return 0;
     }
+    let Some(scratch) = emit::scratch() else { return 0 };
+    let asked = unsafe { &raw mut (*scratch).asked };
+    if decode(returned as u64) != 0 {
+        let Asked { len, receiver, sender } = unsafe { asked.read_volatile() };
+        if sender != NONE {
+            moved(sender, len, Direction::Sent as u64);
+        }
+        if receiver != NONE {
+            moved(receiver, len, Direction::Received as u64);
+        }
+    }
+    emit::release(scratch);
+    0
+}
+
+/// What a call moved, and between which descriptors.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct Asked {
+    len: u64,
+    /// The descriptor that bytes were received from, or [`NONE`].
+    receiver: u64,
+    /// The one they were sent to, or [`NONE`].
+    sender: u64,
+}
+
+/// No descriptor.
+const NONE: u64 = u64::MAX;
+
+/// Finds out what the running call, which returned this, has moved; 0 when nothing. Into the scratch event goes where the
+/// bytes are. Global, so that its room on the stack is free again for what follows.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn decode(returned: u64) -> u64 {
+    let Some(scratch) = emit::this_scratch() else { return 0 };
     let call = Call::probed();
     let receives_one = matches!(
         call.number,
@@ -76,21 +117,24 @@ fn exit(context: &TracePointContext) -> u32 {
     }
     let len = match call.number {
         // These return messages, not bytes.
-        number::SENDMMSG | number::RECVMMSG => lengths(&call, returned as u64),
+        number::SENDMMSG | number::RECVMMSG => lengths(&call, returned),
         _ => returned as u32,
     };
-    let Some(scratch) = emit::scratch() else { return 0 };
+    let sender = match call.number {
+        number::SPLICE => call.third,
+        _ if receives => NONE,
+        _ => call.first,
+    };
     unsafe {
         (*scratch).source =
             if flags & MSG_TRUNC != 0 { Source::none(NoData::Form) } else { Source::of(&call) };
+        (*scratch).asked = Asked {
+            len: u64::from(len),
+            receiver: if receives { call.first } else { NONE },
+            sender,
+        };
     }
-    if call.number == number::SPLICE {
-        moved(call.third, u64::from(len), Direction::Sent as u64);
-    }
-    let direction = if receives { Direction::Received } else { Direction::Sent };
-    moved(call.first, u64::from(len), direction as u64);
-    emit::release(scratch);
-    0
+    1
 }
 
 /// Bytes of the first messages of a call on many.
@@ -113,54 +157,85 @@ fn lengths(call: &Call, messages: u64) -> u32 {
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn moved(descriptor: u64, len: u64, direction: u64) -> u64 {
-    let direction =
-        if direction == Direction::Sent as u64 { Direction::Sent } else { Direction::Received };
-    let len = len as u32;
     unsafe {
         let Some(scratch) = emit::this_scratch() else { return 0 };
-        let Some((sock, stream, state)) = find(descriptor, direction, len) else { return 0 };
-        if len == 0 && !socket::peer_ended::<Probed>(sock as *const c_void) {
+        let state = find(scratch, descriptor, len as u32, direction);
+        if state.is_null() {
             return 0;
         }
-        let way = direction as usize & 1;
-        let expected = (*state).next[way];
-        let mut position = expected;
-        if stream == Stream::Tcp {
-            let after = socket::sequence_probed(sock, direction);
-            position = (*state).extend(direction, after.wrapping_sub(len));
-            if direction == Direction::Sent && position != expected {
-                (*scratch).source = Source::none(NoData::Raced);
-            }
-        }
-        (*state).next[way] = position + u64::from(len);
-        if !observe::passes(state, direction) {
-            observe::report(
-                sock,
-                state,
-                &Moved { direction, position, expected, len, began: 0 },
-                scratch,
-            );
+        // From memory: the verifier is to know nothing of these, or it would follow the rest for each way to them.
+        let Place { sock, position, way } = (&raw const (*scratch).place).read_volatile();
+        let way = way as usize & 1;
+        let expected = (*state).ways[way].next;
+        (*state).ways[way].next = position + u64::from(len as u32);
+        if !observe::passes(sock, state, way) {
+            let what = Moved { way, position, expected, len: len as u32, began: 0 };
+            observe::report(sock, state, &what, scratch);
         }
         0
     }
 }
 
-/// The socket behind a descriptor with its state, met now if it was never seen; `None` for what is not captured.
+/// Which socket a call was on, and where.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct Place {
+    sock: u64,
+    position: u64,
+    way: u64,
+}
+
+/// The state of the socket behind a descriptor, met now if it was never seen; null for what is not captured. Which socket,
+/// and at which position its direction stood, goes into the scratch event.
+///
+/// A function of its own, so that what it needs of the stack is free again for what follows.
+#[inline(never)]
+unsafe fn find(scratch: *mut Scratch, descriptor: u64, len: u32, direction: u64) -> *mut State {
+    unsafe {
+        let direction =
+            if direction == Direction::Sent as u64 { Direction::Sent } else { Direction::Received };
+        let Some((sock, inode)) = socket::behind(descriptor) else { return ptr::null_mut() };
+        let Some(stream) = socket::stream::<Probed>(sock as *const c_void) else {
+            return ptr::null_mut();
+        };
+        if len == 0 && !socket::peer_ended::<Probed>(sock as *const c_void) {
+            return ptr::null_mut();
+        }
+        let Some(state) = known_or_met(sock, inode, stream, direction, len) else {
+            return ptr::null_mut();
+        };
+        let expected = (*state).ways[direction as usize & 1].next;
+        let mut position = expected;
+        if stream == Stream::Tcp {
+            let after = socket::sequence_probed(sock, direction);
+            position = (*state).extend(direction, after.wrapping_sub(len));
+            if direction == Direction::Sent && position != expected {
+                (*scratch).source.no_data = NoData::Raced;
+            }
+        }
+        let place = Place { sock, position, way: direction as u64 };
+        (&raw mut (*scratch).place).write_volatile(place);
+        state
+    }
+}
+
+/// The state of a socket; made, and the connection met, if this is the first that is seen of it.
 #[inline(always)]
-unsafe fn find(
-    descriptor: u64,
+unsafe fn known_or_met(
+    sock: u64,
+    inode: u64,
+    stream: Stream,
     direction: Direction,
     len: u32,
-) -> Option<(u64, Stream, *mut State)> {
+) -> Option<*mut State> {
     unsafe {
-        let (sock, inode) = socket::behind(descriptor)?;
-        let stream = socket::stream::<Probed>(sock as *const c_void)?;
         let known = STATES_BY_ADDRESS.get_ptr_mut(sock);
         if let Some(state) = known
             && (*state).inode == inode
         {
-            return Some((sock, stream, state));
+            return Some(state);
         }
+        // An end of stream on a connection never seen says nothing.
         if len == 0 {
             return None;
         }
@@ -168,7 +243,7 @@ unsafe fn find(
             Some(state) => (*state).inode == 0 && (*state).born != 0,
             None => false,
         };
-        if !newborn && STATES_BY_ADDRESS.insert(sock, FRESH, 0).is_err() {
+        if !newborn && !begin_state(sock) {
             count(Counter::ConnectionsUntracked, 1);
             return None;
         }
@@ -179,9 +254,13 @@ unsafe fn find(
             let sent = socket::sequence_probed(sock, Direction::Sent);
             let received = socket::sequence_probed(sock, Direction::Received);
             next = [observe::FIRST_LAP + u64::from(sent), observe::FIRST_LAP + u64::from(received)];
-            next[direction as usize & 1] -= u64::from(len);
+            if direction == Direction::Sent {
+                next[0] -= u64::from(len);
+            } else {
+                next[1] -= u64::from(len);
+            }
         }
-        observe::meet(sock, state, next[0], next[1]);
-        Some((sock, stream, state))
+        observe::meet(sock, state, next);
+        Some(state)
     }
 }
