@@ -18,7 +18,7 @@ use crate::programs::{finish_counted, take_tour};
 const OURSELVES: &str = "e2e";
 
 /// A test of connections, with the agent it starts.
-type Scenario = fn(Setup) -> TestResult;
+pub(crate) type Scenario = fn(Setup) -> TestResult;
 
 pub(crate) fn add(suite: &mut Suite) {
     // Those that every set of hooks must pass on every kernel, then those that differ only above the hooks.

@@ -13,7 +13,7 @@ use tests::peer::{Connection, Script, Scripted, Target};
 use tests::runner::{Place, Suite};
 use tests::wait;
 
-use crate::connections::in_pairs;
+use crate::connections::{Scenario, in_pairs};
 use crate::programs::finish_counted;
 
 /// Name of this process: both ends of all connections are in it.
@@ -25,7 +25,7 @@ const PART: usize = 2000;
 
 pub(crate) fn add(suite: &mut Suite) {
     for &hooks in Hooks::each() {
-        let scenarios: [(&str, fn(Setup) -> TestResult); 3] = [
+        let scenarios: [(&str, Scenario); 3] = [
             ("hide_no_pipelined_request", pipelined),
             ("are_left_out", left_out),
             ("are_not_expected_in_vain", in_vain),

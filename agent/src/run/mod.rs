@@ -167,8 +167,8 @@ fn network_namespace(run: &Run) -> Result<Option<u32>> {
         .and_then(|system| Ok((system.f_type, rustix::fs::stat(file)?.st_ino)))
         .with_context(|| format!("{} cannot be looked at", file.display()))?;
     /// `NSFS_MAGIC` (include/uapi/linux/magic.h)
-    const NAMESPACES: i64 = 0x6e73_6673;
-    anyhow::ensure!(i64::from(found.0) == NAMESPACES, "{} is no namespace", file.display());
+    const NAMESPACES: rustix::fs::FsWord = 0x6e73_6673;
+    anyhow::ensure!(found.0 == NAMESPACES, "{} is no namespace", file.display());
     Ok(Some(u32::try_from(found.1).context("the namespace's number is none of the kernel's")?))
 }
 

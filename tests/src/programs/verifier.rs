@@ -14,8 +14,8 @@ use crate::process;
 /// When there is no C compiler, or it does not compile.
 pub fn preload() -> anyhow::Result<PathBuf> {
     let source = workload("verifier").join("preload.c");
-    let built =
-        cache("workloads")?.join(format!("verifier-{}.so", fingerprint(&[source.clone()])?));
+    let built = cache("workloads")?
+        .join(format!("verifier-{}.so", fingerprint(std::slice::from_ref(&source))?));
     if !built.exists() {
         let part = built.with_extension("part");
         let mut compiler = Command::new(installed("cc")?);
