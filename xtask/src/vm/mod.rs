@@ -102,11 +102,11 @@ fn tests_binary() -> Result<PathBuf> {
             "--quiet",
         ]);
         let messages = cargo::output(&mut cargo, "see the compiler's message")?;
-        let programs = messages.lines().filter_map(|line| {
+        let mut programs = messages.lines().filter_map(|line| {
             let message: serde_json::Value = serde_json::from_str(line).ok()?;
             message["executable"].as_str().map(PathBuf::from)
         });
-        programs.last().context("cargo named no test program: report this")
+        programs.next_back().context("cargo named no test program: report this")
     })
 }
 
