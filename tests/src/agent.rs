@@ -11,7 +11,7 @@ use crate::otlp::{Receiver, Spans};
 use crate::outcome::{missing, skip};
 use crate::process::Program;
 use crate::vm;
-use crate::wait::Deadline;
+use crate::wait::{self, Deadline};
 
 /// How long it may take until all probes are attached. Generous: CI machines are small and busy.
 const ATTACH_SECONDS: u64 = 30;
@@ -206,7 +206,19 @@ impl Agent {
     /// # Errors
     /// When they do not within 15 s.
     pub fn wait(&self, what: &str, enough: impl Fn(&Spans) -> bool) -> anyhow::Result<Spans> {
-        self.receiver.wait(what, ARRIVAL, enough)
+        let spans = self.receiver.wait(what, ARRIVAL, enough);
+        if spans.is_err() {
+            self.tell_counters();
+        }
+        spans
+    }
+
+    /// Has it end and tell what it has lost: for the output of a test that fails.
+    fn tell_counters(&self) {
+        let told = || self.program.lines().iter().any(|line| line == "seen").then_some(());
+        if self.program.signal(rustix::process::Signal::TERM).is_ok() {
+            let _ = wait::until("its counters", Deadline::after(STOP), told);
+        }
     }
 
     /// Stops it with SIGTERM and gives what had arrived by its end.
