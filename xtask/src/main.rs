@@ -5,12 +5,14 @@
 
 #![forbid(unsafe_code)]
 
+mod bench;
 mod build;
 mod cargo;
 mod checks;
 mod demo;
 mod download;
 mod fuzz;
+mod instructions;
 mod linker;
 mod places;
 mod probes;
@@ -60,6 +62,8 @@ enum Task {
         /// Run only the tests whose names contain this
         filter: Option<String>,
     },
+    /// Measure what the agent costs, as root; writes BENCH.md
+    Bench(bench::Asked),
     /// Fuzz the parsers
     Fuzz {
         /// Run only the targets whose names contain this
@@ -75,6 +79,7 @@ fn main() -> ExitCode {
         Task::Build { release, probes_only } => build::task(release, probes_only),
         Task::Run { demo, arguments } => run::task(demo, &arguments),
         Task::Test { filter } => Ok(test::task(filter.as_deref())),
+        Task::Bench(asked) => bench::task(&asked),
         Task::Fuzz { filter, seconds } => fuzz::task(filter.as_deref(), seconds),
     };
     match done {
