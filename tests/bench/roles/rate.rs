@@ -20,8 +20,8 @@ use tests::wait;
 
 use crate::cpu;
 
-/// How long answers may still come when the last request is due.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long answers may still come when the last request is due: on a busy machine the rate may not be to be had.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How late the kernel may wake us, ns: as soon as it can, instead of up to 50 µs.
 const TIMER_SLACK: Option<NonZeroU64> = NonZeroU64::new(1);
