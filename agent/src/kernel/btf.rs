@@ -13,6 +13,7 @@ pub struct KernelTypes {
     bytes: Vec<u8>,
     strings: usize,
     types: Vec<Type>,
+    /// Structs and tracepoints.
     by_name: HashMap<(u8, String), u32>,
 }
 
@@ -47,6 +48,9 @@ mod kind {
     pub(super) const TYPE_TAG: u8 = 18;
     pub(super) const ENUM64: u8 = 19;
 }
+
+/// What the type of each tracepoint begins with.
+const TRACEPOINT: &str = "btf_trace_";
 
 impl Type {
     fn kind(&self) -> u8 {
@@ -83,8 +87,17 @@ impl KernelTypes {
             let this_type = Type { members: at + 12, info, target };
             let id = u32::try_from(this.types.len()).map_err(|_| Damaged(at))?;
             if name != 0 {
-                let name = this.string(name).ok_or(Damaged(at))?.to_owned();
-                this.by_name.entry((this_type.kind(), name)).or_insert(id);
+                let name = this.string(name).ok_or(Damaged(at))?;
+                // A kernel has a hundred thousand names, and these are all that is ever asked for.
+                let asked_for = match this_type.kind() {
+                    kind::STRUCT => true,
+                    kind::TYPEDEF => name.starts_with(TRACEPOINT),
+                    _ => false,
+                };
+                if asked_for {
+                    let name = name.to_owned();
+                    this.by_name.entry((this_type.kind(), name)).or_insert(id);
+                }
             }
             this.types.push(this_type);
             at += 12
@@ -104,7 +117,7 @@ impl KernelTypes {
     /// Whether the kernel has this tracepoint for BTF programs.
     #[must_use]
     pub fn has_tracepoint(&self, name: &str) -> bool {
-        self.by_name.contains_key(&(kind::TYPEDEF, format!("btf_trace_{name}")))
+        self.by_name.contains_key(&(kind::TYPEDEF, format!("{TRACEPOINT}{name}")))
     }
 
     /// Byte offset of a member of a struct, through anonymous structs and unions; `path` may lead into members of

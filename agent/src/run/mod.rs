@@ -72,6 +72,7 @@ pub fn run(run: &Run) -> Result<()> {
     let mut output = if run.record.is_some() { Output::none() } else { Output::choose()? };
     let probes =
         load::load(&kernel, &Options { hooks: run.hooks, data_ring: run.data_ring, seed })?;
+    drop(kernel); // the table of its types is as large as all that is kept while tracing
     for (set, why) in &probes.refused {
         log::warn!("the hooks at {set} are not used: {why}");
     }
