@@ -49,8 +49,16 @@ pub(super) fn cells(measure: Measure, compared: &Comparison) -> [String; 6] {
         spread(&compared.ratio),
         spread(&compared.same_ratio),
         difference(compared.added.median),
-        format!("±{}", value(measure, compared.least)),
+        if rate { delay_found(compared) } else { format!("±{}", nanos(compared.least)) },
     ]
+}
+
+/// The smallest change of a rate that would be found, and the delay of each unit that would make it.
+fn delay_found(compared: &Comparison) -> String {
+    let (rate, least) = (compared.without.median, compared.least);
+    let delay =
+        if least < rate { nanos(1e9 / (rate - least) - 1e9 / rate) } else { "∞".to_owned() };
+    format!("±{}, {delay} each", grouped(least))
 }
 
 /// `0.912 (0.901–0.923)`
