@@ -84,6 +84,7 @@ pub(crate) const ALL: &[Mode] = &[
     calls::UNRELATED,
     web::SATURATED,
     web::HALF,
+    web::FIXED,
     services::PYTHON,
     services::GO,
     services::DOWNLOAD,

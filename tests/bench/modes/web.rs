@@ -35,7 +35,15 @@ pub(super) const HALF: Mode = Mode {
     about: "the same nginx at half of what it can, at a constant rate; latency from the moment a request was due",
     unit: "request",
     exchanges: 2.0,
-    start: |bench| Ok(Box::new(Half::start(bench)?)),
+    start: |bench| Ok(Box::new(Paced::start(bench, None)?)),
+};
+
+pub(super) const FIXED: Mode = Mode {
+    name: "nginx-10000",
+    about: "the same nginx at 10,000 requests/s: 20,000 exchanges/s, since both ends are traced",
+    unit: "request",
+    exchanges: 2.0,
+    start: |bench| Ok(Box::new(Paced::start(bench, Some(10_000.0))?)),
 };
 
 /// Connections of a load.
@@ -124,25 +132,31 @@ impl Load for Saturated {
     }
 }
 
-struct Half {
+struct Paced {
     nginx: Nginx,
     client: Role,
     rate: f64,
 }
 
-impl Half {
-    fn start(bench: &Bench) -> anyhow::Result<Self> {
+impl Paced {
+    /// At that rate; at half of what nginx can here, if there is none.
+    fn start(bench: &Bench, rate: Option<f64>) -> anyhow::Result<Self> {
         let nginx = Nginx::start(bench.places.servers)?;
-        let mut wrk = Wrk::new(nginx.url(), CONNECTIONS_OF_LOAD, bench.places.clients)?;
-        let full = wrk.run(bench.plan.time, nginx.pid())?;
-        let rate = full.values.first().context("wrk gave no rate")? / 2.0;
+        let rate = match rate {
+            Some(rate) => rate,
+            None => {
+                let mut wrk = Wrk::new(nginx.url(), CONNECTIONS_OF_LOAD, bench.places.clients)?;
+                let full = wrk.run(bench.plan.time, nginx.pid())?;
+                full.values.first().context("wrk gave no rate")? / 2.0
+            }
+        };
+        eprintln!("    {rate:.0} requests/s");
         let client = cpu::on(bench.places.clients, || nginx.client(CONNECTIONS_AT_RATE))?;
-        eprintln!("    {rate:.0} requests/s is half of what it can here");
         Ok(Self { nginx, client, rate })
     }
 }
 
-impl Load for Half {
+impl Load for Paced {
     fn measures(&self) -> &[Measure] {
         const OF: [Measure; 4] = [
             Measure { name: "latency p50", sort: Sort::Wait },

@@ -37,7 +37,8 @@ pub(super) fn value(measure: Measure, value: f64) -> String {
     if measure.sort == Sort::Rate { grouped(value) } else { nanos(value) }
 }
 
-/// The cells of a comparison: without, with, ratio, A/A, added, smallest that would be found.
+/// The cells of a comparison: without, with, ratio, A/A, added with its quartiles, smallest that
+/// would be found.
 pub(super) fn cells(measure: Measure, compared: &Comparison) -> [String; 6] {
     let rate = measure.sort == Sort::Rate;
     let difference = |value: f64| {
@@ -48,7 +49,12 @@ pub(super) fn cells(measure: Measure, compared: &Comparison) -> [String; 6] {
         value(measure, compared.with.median),
         spread(&compared.ratio),
         spread(&compared.same_ratio),
-        difference(compared.added.median),
+        format!(
+            "{} ({} to {})",
+            difference(compared.added.median),
+            difference(compared.added.low),
+            difference(compared.added.high)
+        ),
         if rate { delay_found(compared) } else { format!("±{}", nanos(compared.least)) },
     ]
 }

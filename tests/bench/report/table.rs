@@ -8,8 +8,15 @@ use crate::bench::{Outcome, PLANTED};
 use crate::machine::Machine;
 use crate::targets::{Verdict, judge};
 
-const HEAD: [&str; 7] =
-    ["", "without", "with", "ratio (quartiles)", "A/A (quartiles)", "added", "found from"];
+const HEAD: [&str; 7] = [
+    "",
+    "without",
+    "with",
+    "ratio (quartiles)",
+    "A/A (quartiles)",
+    "added (quartiles)",
+    "found from",
+];
 
 /// Everything, mode by mode, and what became of the targets.
 pub(crate) fn table(machine: &Machine, outcomes: &[Outcome]) -> String {
