@@ -13,7 +13,7 @@ use tests::agent::Hooks;
 
 use crate::bpf::{self, Measuring, Runs};
 use crate::cpu::Places;
-use crate::modes::{Load, Measure, Mode, Order, Sample, Sort};
+use crate::modes::{Load, Measure, Mode, Order, Sample, Sort, Speaks};
 use crate::sink::Sink;
 use crate::statistics::{Comparison, Round};
 use crate::watched::{Use, Watched};
@@ -51,7 +51,7 @@ pub(crate) struct Outcome {
     pub(crate) compared: Vec<(Measure, Comparison)>,
     /// The agents, one for each round.
     pub(crate) agents: Vec<Use>,
-    /// Exchanges there were to be seen while each of them ran.
+    /// Exchanges there were to be seen while each of them ran, if that is known.
     pub(crate) expected: Vec<f64>,
     /// What the agent's programs did for one unit, for each part of the load.
     pub(crate) programs: Vec<Programs>,
@@ -131,7 +131,9 @@ impl Bench {
         let sample = run(load, self.plan.time, 0)?;
         agent.load_ends()?;
         outcome.agents.push(agent.stop()?);
-        outcome.expected.push((warm.units + sample.units) * mode.exchanges);
+        if let Speaks::Each(exchanges) = mode.speaks {
+            outcome.expected.push((warm.units + sample.units) * exchanges);
+        }
         Ok(sample)
     }
 

@@ -80,16 +80,15 @@ fn measure(words: &[String]) -> anyhow::Result<ExitCode> {
     let json = report::json(&machine, plan, &outcomes);
     std::fs::write(&file, serde_json::to_string_pretty(&json)? + "\n")?;
     eprintln!("  {} has all figures", file.display());
+    if !targets::planted_found(&outcomes) {
+        eprintln!(
+            "error: a delay that was planted was not found: the machine is too noisy now for these figures"
+        );
+        return Ok(ExitCode::FAILURE);
+    }
     if let Some(file) = &asked.markdown {
         std::fs::write(file, report::markdown(&machine, plan, &outcomes))
             .with_context(|| file.display().to_string())?;
     }
-    if targets::planted_found(&outcomes) {
-        Ok(ExitCode::SUCCESS)
-    } else {
-        eprintln!(
-            "error: a delay that was planted was not found: the machine is too noisy now for these figures"
-        );
-        Ok(ExitCode::FAILURE)
-    }
+    Ok(ExitCode::SUCCESS)
 }

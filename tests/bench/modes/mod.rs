@@ -19,10 +19,21 @@ pub(crate) struct Mode {
     pub(crate) about: &'static str,
     /// What is counted: `request`, `call`, `process`.
     pub(crate) unit: &'static str,
-    /// How many exchanges the agent should see for each: 2 where both ends are on this host; 0 where none.
-    pub(crate) exchanges: f64,
+    /// What the agent should see of it.
+    pub(crate) speaks: Speaks,
     /// Starts what it needs.
     pub(crate) start: fn(&Bench) -> anyhow::Result<Box<dyn Load>>,
+}
+
+/// How many exchanges there are to be seen.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Speaks {
+    /// So many for each unit: 2 where both ends are on this host.
+    Each(f64),
+    /// Some, beside what is counted.
+    Some,
+    /// None. (Others on this host may speak; their exchanges are not this mode's.)
+    Never,
 }
 
 /// A load that is ready to run.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Load, Measure, Mode, Order, Sample, Sort};
+use super::{Load, Measure, Mode, Order, Sample, Sort, Speaks};
 use crate::cpu;
 use crate::roles::Role;
 
@@ -10,7 +10,7 @@ pub(super) const PROCESSES: Mode = Mode {
     name: "processes",
     about: "1,000 short-lived processes a minute",
     unit: "process",
-    exchanges: 0.0,
+    speaks: Speaks::Never,
     start: |bench| {
         let spawner = cpu::on(bench.places.servers, || Role::start("spawn", &[]))?;
         Ok(Box::new(Processes { spawner }))
@@ -21,7 +21,7 @@ pub(super) const IDLE_CONNECTIONS: Mode = Mode {
     name: "idle-connections",
     about: "5,000 connections with one exchange each, then idle; the time is that of opening one",
     unit: "connection",
-    exchanges: 2.0,
+    speaks: Speaks::Each(2.0),
     start: |bench| {
         let holder = cpu::on(bench.places.servers, || Role::start("idle", &[]))?;
         Ok(Box::new(IdleConnections { holder }))
@@ -32,7 +32,7 @@ pub(super) const IDLE: Mode = Mode {
     name: "idle",
     about: "nothing: what the agent uses when nobody speaks",
     unit: "second",
-    exchanges: 0.0,
+    speaks: Speaks::Never,
     start: |_| Ok(Box::new(Nothing)),
 };
 

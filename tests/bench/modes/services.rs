@@ -6,7 +6,7 @@ use tests::listening::free_port;
 use tests::programs::{Server, go, python};
 
 use super::web::at_rate;
-use super::{Load, Measure, Mode, Order, Sample, Sort};
+use super::{Load, Measure, Mode, Order, Sample, Sort, Speaks};
 use crate::bench::Bench;
 use crate::cpu;
 use crate::roles::Role;
@@ -16,7 +16,7 @@ pub(super) const PYTHON: Mode = Mode {
     name: "python",
     about: "Python's http.server, a thread for each of 8 connections; wrk as fast as it can",
     unit: "request",
-    exchanges: 2.0,
+    speaks: Speaks::Each(2.0),
     start: |bench| {
         let server =
             cpu::on(bench.places.servers, || python::tour_server("python", [127, 0, 0, 1].into()))?;
@@ -28,7 +28,7 @@ pub(super) const GO: Mode = Mode {
     name: "go",
     about: "Go's net/http, 1 KiB, 8 connections; wrk as fast as it can",
     unit: "request",
-    exchanges: 2.0,
+    speaks: Speaks::Each(2.0),
     start: |bench| Ok(Box::new(Service::new(bench, go_server(bench)?, "/1k", 8)?)),
 };
 
@@ -36,7 +36,7 @@ pub(super) const DOWNLOAD: Mode = Mode {
     name: "download",
     about: "1 MiB answers of Go's net/http out of its memory, 4 connections",
     unit: "request",
-    exchanges: 2.0,
+    speaks: Speaks::Each(2.0),
     start: |bench| Ok(Box::new(Service::new(bench, go_server(bench)?, "/1m", 4)?)),
 };
 
@@ -44,7 +44,7 @@ pub(super) const UPLOAD: Mode = Mode {
     name: "upload",
     about: "1 MiB requests, read to their end by Go's net/http, 4 connections",
     unit: "request",
-    exchanges: 2.0,
+    speaks: Speaks::Each(2.0),
     start: |bench| Ok(Box::new(Service::upload(bench)?)),
 };
 
@@ -52,7 +52,7 @@ pub(super) const HUNDRED: Mode = Mode {
     name: "hundred-services",
     about: "100 services, each a process of its own, asked 5,000 times a second in turn",
     unit: "request",
-    exchanges: 2.0,
+    speaks: Speaks::Each(2.0),
     start: |bench| Ok(Box::new(Hundred::start(bench)?)),
 };
 
@@ -145,6 +145,7 @@ impl Load for Hundred {
 
     fn run(&mut self, order: &Order) -> anyhow::Result<Sample> {
         let before = self.used()?;
+        // There is no one server whose CPU time could be told: the sum over all is put in its place.
         let client = self.client.pid();
         let mut sample = at_rate(&mut self.client, order.time, RATE, client)?;
         let used = self.used()? - before;

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use tests::listening::free_port;
 use tests::programs::{Server, installed};
 
-use super::{Load, Measure, Mode, Order, Sample, Sort};
+use super::{Load, Measure, Mode, Order, Sample, Sort, Speaks};
 use crate::bench::Bench;
 use crate::cpu;
 use crate::roles::Role;
@@ -18,7 +18,7 @@ pub(super) const SATURATED: Mode = Mode {
     name: "nginx-saturated",
     about: "nginx, one worker, 1 KiB file, keep-alive; wrk with 16 connections as fast as it can; both ends traced",
     unit: "request",
-    exchanges: 2.0,
+    speaks: Speaks::Each(2.0),
     start: |bench| Ok(Box::new(Saturated::start(bench, false)?)),
 };
 
@@ -26,7 +26,7 @@ pub(super) const CONNECTIONS: Mode = Mode {
     name: "connections",
     about: "the same with a connection for each request",
     unit: "request",
-    exchanges: 2.0,
+    speaks: Speaks::Each(2.0),
     start: |bench| Ok(Box::new(Saturated::start(bench, true)?)),
 };
 
@@ -34,7 +34,7 @@ pub(super) const HALF: Mode = Mode {
     name: "nginx-half",
     about: "the same nginx at half of what it can, at a constant rate; latency from the moment a request was due",
     unit: "request",
-    exchanges: 2.0,
+    speaks: Speaks::Each(2.0),
     start: |bench| Ok(Box::new(Paced::start(bench, None)?)),
 };
 
@@ -42,7 +42,7 @@ pub(super) const FIXED: Mode = Mode {
     name: "nginx-10000",
     about: "the same nginx at 10,000 requests/s: 20,000 exchanges/s, since both ends are traced",
     unit: "request",
-    exchanges: 2.0,
+    speaks: Speaks::Each(2.0),
     start: |bench| Ok(Box::new(Paced::start(bench, Some(10_000.0))?)),
 };
 

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::number::{grouped, nanos};
 use crate::bench::{Outcome, Programs};
+use crate::modes::Speaks;
 use crate::statistics::quantile;
 use crate::watched::Use;
 
@@ -35,7 +36,7 @@ pub(super) fn lines(outcome: &Outcome) -> [String; 2] {
         memory(1),
         memory(2)
     );
-    if outcome.sum(Use::exchanges) > 0.0 {
+    if outcome.mode.speaks != Speaks::Never {
         let each = outcome.of_agents(|used| used.cpu / used.exchanges().max(1.0));
         let _ = write!(cost, "; {:.1} ms of CPU per 1,000 exchanges", each * 1000.0 / 1e6);
     }

@@ -27,7 +27,6 @@ const BLOCK: usize = 16;
 const TURN: Duration = Duration::from_micros(3200);
 
 pub(crate) fn play(arguments: &[String]) -> anyhow::Result<()> {
-    let spin = Spin::calibrate();
     super::obey(|order| {
         let ["go", millis, planted, which] = order else {
             anyhow::bail!("unknown order {order:?}")
@@ -39,7 +38,11 @@ pub(crate) fn play(arguments: &[String]) -> anyhow::Result<()> {
             .filter(|name| *which == "all" || which == name)
             .map(|name| Kind::new(name).with_context(|| name.clone()))
             .collect::<Result<Vec<_>, _>>()?;
-        let turns = spin.turns(Duration::from_nanos(planted.parse()?));
+        let turns = match planted.parse()? {
+            0 => 0,
+            // Calibrated anew each time: the CPU may be faster or slower by now.
+            nanos => Spin::calibrate().turns(Duration::from_nanos(nanos)),
+        };
         run(&mut kinds, Duration::from_millis(millis.parse()?), turns)
     })
 }

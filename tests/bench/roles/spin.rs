@@ -5,8 +5,11 @@ use std::time::Duration;
 
 use tests::wait;
 
-/// Turns in one go of the calibration: some 10 ms.
-const TURNS: u32 = 10_000_000;
+/// Turns in one go of the calibration: some 20 µs, so short that most goes are interrupted by nobody.
+const TURNS: u32 = 20_000;
+
+/// Goes. On a busy machine a CPU may be somebody else's for several milliseconds at a time.
+const GOES: u32 = 2000;
 
 /// How fast this CPU turns.
 pub(super) struct Spin {
@@ -16,7 +19,7 @@ pub(super) struct Spin {
 impl Spin {
     /// Looks how fast. The fastest of several goes is the one nobody interrupted.
     pub(super) fn calibrate() -> Self {
-        let took = (0..5).map(|_| {
+        let took = (0..GOES).map(|_| {
             let began = wait::now();
             turn(TURNS);
             began.elapsed()
