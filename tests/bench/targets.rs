@@ -15,11 +15,37 @@ const PLANTED_WITHIN: f64 = 0.25;
 /// one process cannot show.
 const NOTHING: f64 = 5.0;
 
+/// Noise that leaves a target of a few nanoseconds judgeable, ns.
+const JUDGEABLE: f64 = 20.0;
+
 /// A target and what became of it.
 pub(crate) struct Verdict {
     pub(crate) target: String,
     pub(crate) found: String,
-    pub(crate) met: bool,
+    pub(crate) end: End,
+}
+
+/// What became of a target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    Met,
+    Missed,
+    /// The noise is larger than what was to be judged.
+    Unclear,
+}
+
+impl End {
+    const fn met(met: bool) -> Self {
+        if met { Self::Met } else { Self::Missed }
+    }
+
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Met => "met",
+            Self::Missed => "MISSED",
+            Self::Unclear => "unclear: too much noise",
+        }
+    }
 }
 
 /// All that can be judged by these modes.
@@ -54,7 +80,7 @@ pub(crate) fn judge(outcomes: &[Outcome]) -> Vec<Verdict> {
         verdicts.push(Verdict {
             target: "nginx-10000: at most 0.15 CPU for 10,000 exchanges/s".to_owned(),
             found: format!("{:.3}", each * 10_000.0 / 1e9),
-            met: each * 10_000.0 / 1e9 <= 0.15,
+            end: End::met(each * 10_000.0 / 1e9 <= 0.15),
         });
         verdicts.push(nothing_lost(fixed));
     }
@@ -63,7 +89,7 @@ pub(crate) fn judge(outcomes: &[Outcome]) -> Vec<Verdict> {
         verdicts.push(Verdict {
             target: "hundred-services: at most 64 MB resident".to_owned(),
             found: format!("{steady:.0} MB; {peak:.0} MB for a moment while the probes are loaded"),
-            met: steady <= 64.0,
+            end: End::met(steady <= 64.0),
         });
         verdicts.push(nothing_lost(hundred));
     }
@@ -79,7 +105,11 @@ fn planted(outcomes: &[Outcome]) -> Vec<Verdict> {
         Some(Verdict {
             target: format!("{}: the planted {PLANTED} ns are found", measure.name),
             found: format!("{found:.0} ns"),
-            met: off <= (f64::from(PLANTED) * PLANTED_WITHIN).max(compared.least),
+            end: if compared.least > f64::from(PLANTED) / 2.0 {
+                End::Unclear
+            } else {
+                End::met(off <= (f64::from(PLANTED) * PLANTED_WITHIN).max(compared.least))
+            },
         })
     })
     .collect()
@@ -95,7 +125,11 @@ fn at_most(outcome: &Outcome, name: &str, most: f64) -> Option<Verdict> {
     Some(Verdict {
         target: format!("{name}: at most +{most:.0} ns"),
         found: format!("{added:+.0} ns ±{:.0}", compared.least),
-        met: added <= most.max(compared.least).max(NOTHING),
+        end: if compared.least > most.max(JUDGEABLE) {
+            End::Unclear
+        } else {
+            End::met(added <= most.max(compared.least).max(NOTHING))
+        },
     })
 }
 
@@ -113,7 +147,7 @@ fn ratio(outcome: &Outcome, name: &str, least: f64) -> Option<Verdict> {
             compared.ratio.median,
             100.0 * lost / (lost + seen).max(1.0)
         ),
-        met: compared.ratio.median >= least && lost + spans == 0.0,
+        end: End::met(compared.ratio.median >= least && lost + spans == 0.0),
     })
 }
 
@@ -123,7 +157,7 @@ fn within_noise(outcome: &Outcome, name: &str) -> Option<Verdict> {
     Some(Verdict {
         target: format!("{}: {name} as without, within the noise", outcome.mode.name),
         found: format!("{:+.1} µs ±{:.1}", added / 1e3, compared.least / 1e3),
-        met: added <= compared.least,
+        end: End::met(added <= compared.least),
     })
 }
 
@@ -137,13 +171,13 @@ fn nothing_lost(outcome: &Outcome) -> Verdict {
             "{events:.0} events and {spans:.0} spans lost; {rate:.0} exchanges an agent, {:.2} % of all seen",
             outcome.captured().unwrap_or(0.0) * 100.0
         ),
-        met: events + spans == 0.0,
+        end: End::met(events + spans == 0.0),
     }
 }
 
 /// Whether every comparison with a planted delay found it.
 pub(crate) fn planted_found(outcomes: &[Outcome]) -> bool {
-    planted(outcomes).iter().all(|verdict| verdict.met)
+    planted(outcomes).iter().all(|verdict| verdict.end == End::Met)
         && outcomes
             .iter()
             .flat_map(|outcome| &outcome.compared)

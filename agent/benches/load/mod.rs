@@ -171,10 +171,8 @@ impl Load {
         let server = (pair.connection + (1 << 12), pair.server, direction.opposite());
         let order = if direction == Direction::Sent { [client, server] } else { [server, client] };
         for (connection, tgid, direction) in order {
-            let mut flags = if call.starts { data_flag::STARTS } else { 0 };
-            if direction == Direction::Received && tgid == pair.server {
-                flags |= data_flag::THREAD_WAITS;
-            }
+            let waits = direction == Direction::Received && tgid == pair.server;
+            let flags = if waits { data_flag::THREAD_WAITS } else { 0 };
             let header = DataHeader {
                 time: self.step(),
                 connection,

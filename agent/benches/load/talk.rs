@@ -14,8 +14,6 @@ pub(super) struct Call {
     /// Bytes copied from its beginning, and from its end.
     pub(super) head: Vec<u8>,
     pub(super) tail: Vec<u8>,
-    /// It begins a message.
-    pub(super) starts: bool,
 }
 
 /// A request and its answer.
@@ -104,16 +102,16 @@ fn chunk(length: usize) -> Vec<u8> {
 fn start(bytes: &[u8]) -> Call {
     let head = bytes.windows(4).position(|window| window == b"\r\n\r\n").map_or(0, |at| at + 4);
     let keep = if bytes.len() <= SMALL_MESSAGES { bytes.len() } else { head + AFTER_HEAD };
-    copied(bytes, keep, true)
+    copied(bytes, keep)
 }
 
 /// A call that goes on with a body.
 fn body(bytes: &[u8]) -> Call {
-    copied(bytes, if bytes.len() <= SMALL { bytes.len() } else { EDGE }, false)
+    copied(bytes, if bytes.len() <= SMALL { bytes.len() } else { EDGE })
 }
 
-fn copied(bytes: &[u8], keep: usize, starts: bool) -> Call {
+fn copied(bytes: &[u8], keep: usize) -> Call {
     let rest = &bytes[keep..];
     let tail = if rest.len() > EDGE { &rest[rest.len() - EDGE..] } else { &[] };
-    Call { len: bytes.len() as u32, head: bytes[..keep].to_vec(), tail: tail.to_vec(), starts }
+    Call { len: bytes.len() as u32, head: bytes[..keep].to_vec(), tail: tail.to_vec() }
 }

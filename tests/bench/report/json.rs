@@ -14,7 +14,7 @@ pub(crate) fn json(machine: &Machine, plan: Plan, outcomes: &[Outcome]) -> Value
         outcomes.iter().map(|outcome| (outcome.mode.name.to_owned(), mode(outcome))).collect();
     let targets: Vec<Value> = judge(outcomes)
         .into_iter()
-        .map(|verdict| json!({ "target": verdict.target, "found": verdict.found, "met": verdict.met }))
+        .map(|verdict| json!({ "target": verdict.target, "found": verdict.found, "end": verdict.end.word() }))
         .collect();
     json!({
         "machine": machine.lines(),

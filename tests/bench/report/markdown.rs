@@ -21,9 +21,8 @@ pub(crate) fn markdown(machine: &Machine, plan: Plan, outcomes: &[Outcome]) -> S
     }
     text.push_str(HOW);
     text.push_str("## Targets\n\n| | target | found |\n|---|---|---|\n");
-    for Verdict { target, found, met } in judge(outcomes) {
-        let _ =
-            writeln!(text, "| {} | {target} | {found} |", if met { "met" } else { "**missed**" });
+    for Verdict { target, found, end } in judge(outcomes) {
+        let _ = writeln!(text, "| {} | {target} | {found} |", end.word());
     }
     for outcome in outcomes {
         let _ = write!(text, "\n## {}\n\n{}.\n\n", outcome.mode.name, outcome.mode.about);

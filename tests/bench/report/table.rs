@@ -44,8 +44,8 @@ pub(crate) fn table(machine: &Machine, outcomes: &[Outcome]) -> String {
         }
     }
     text.push_str("\ntargets\n");
-    for Verdict { target, found, met } in judge(outcomes) {
-        let _ = writeln!(text, "  {} {target}: {found}", if met { "met   " } else { "MISSED" });
+    for Verdict { target, found, end } in judge(outcomes) {
+        let _ = writeln!(text, "  {:<6} {target}: {found}", end.word());
     }
     text
 }
