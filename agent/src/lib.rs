@@ -9,6 +9,7 @@ pub mod conn;
 pub mod doctor;
 pub mod exchange;
 pub mod export;
+pub mod hash;
 pub mod input;
 pub mod kernel;
 pub mod logging;

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod arm64;
+mod bench;
 mod build;
 mod cargo;
 mod checks;
@@ -13,6 +14,7 @@ mod debian;
 mod demo;
 mod download;
 mod fuzz;
+mod instructions;
 mod linker;
 mod places;
 mod probes;
@@ -74,6 +76,8 @@ enum Task {
         #[arg(long)]
         renew: bool,
     },
+    /// Measure what the agent costs, as root; writes BENCH.md
+    Bench(bench::Asked),
     /// Fuzz the parsers
     Fuzz {
         /// Run only the targets whose names contain this
@@ -92,6 +96,7 @@ fn main() -> ExitCode {
         Task::VmTest { filter, renew_kernels, renew } => {
             vm::task(filter.as_deref(), vm::Renew { kernels: renew_kernels, records: renew })
         }
+        Task::Bench(asked) => bench::task(&asked),
         Task::Fuzz { filter, seconds } => fuzz::task(filter.as_deref(), seconds),
     };
     match done {

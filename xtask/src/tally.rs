@@ -19,6 +19,8 @@ pub(crate) struct Tally {
 impl Tally {
     /// A check that is no test but passes or fails like one.
     pub(crate) const PASSED: Self = Self { passed: 1, failed: 0, skipped: 0 };
+    /// A check that could not run here.
+    pub(crate) const SKIPPED: Self = Self { passed: 0, failed: 0, skipped: 1 };
     /// A check that failed, or a program that ended before it could count.
     pub(crate) const FAILED: Self = Self { passed: 0, failed: 1, skipped: 0 };
 

@@ -10,7 +10,7 @@ use std::{
 use anyhow::Result;
 
 use crate::{
-    arm64, build, cargo, checks, fuzz, probes, say, system_packages,
+    arm64, build, cargo, checks, fuzz, instructions, probes, say, system_packages,
     tally::{self, Tally},
     vm,
 };
@@ -46,6 +46,12 @@ fn steps(sum: &mut Sum, filter: Option<&str>) -> Result<()> {
     if let Err(error) = system_packages::prepare() {
         say::error(&error); // the tests that need them say what is missing
     }
+    if filter.is_none() && !instructions::possible() && std::env::var_os("CI").is_none() {
+        say::note("instructions are not counted: valgrind is missing");
+        sum.add("instructions", Tally::SKIPPED);
+    } else if filter.is_none() {
+        sum.check("the instructions of a replay", || instructions::check(&agent, false));
+    }
     sum.tests("end-to-end tests", || end_to_end_tests(&agent, filter));
     if filter.is_none() {
         sum.tests("the kernels in virtual machines", || vm::run(&agent, None, false));
@@ -73,7 +79,7 @@ fn end_to_end_tests(agent: &Path, filter: Option<&str>) -> Result<Tally> {
 
 /// Lets cargo build the tests as the user and start them as root, where sudo does so without asking. Else tests that
 /// need root skip themselves and say so.
-fn as_root(tests: &mut Command) {
+pub(crate) fn as_root(tests: &mut Command) {
     let asks = || {
         Command::new("sudo").args(["-n", "true"]).output().is_ok_and(|sudo| sudo.status.success())
     };

@@ -7,7 +7,7 @@
 
 use std::cmp::Reverse;
 use std::collections::hash_map::Entry;
-use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
+use std::collections::{BinaryHeap, VecDeque};
 
 use abi::{Closed, DataHeader, Opened, ProcessEvent, TcpState};
 
@@ -15,6 +15,7 @@ use super::event::Event;
 use super::loss::{Loss, Losses};
 use super::tracker::{Out, Tracker};
 use crate::exchange::Report;
+use crate::hash::{Map, Set};
 use crate::input::{ConnId, Nanos};
 
 /// What the table may take.
@@ -42,15 +43,15 @@ const REMEMBERED: usize = 4096;
 #[derive(Debug, Default)]
 pub struct Connections {
     limits: Limits,
-    trackers: HashMap<ConnId, Slot>,
+    trackers: Map<ConnId, Slot>,
     /// When which connection wants to be looked at. Entries that were overtaken are skipped.
     deadlines: BinaryHeap<Reverse<(Nanos, ConnId)>>,
     /// Connections by the process that used them last.
-    users: HashMap<u32, HashSet<ConnId>>,
+    users: Map<u32, Set<ConnId>>,
     /// The hand of the clock that finds whom to forget: every connection once, and some that are gone.
     hand: VecDeque<ConnId>,
     /// The connections that ended last, and the same in the order of their ends.
-    over: HashSet<ConnId>,
+    over: Set<ConnId>,
     over_order: VecDeque<ConnId>,
     /// Sum of [`Slot::held`].
     held: usize,
@@ -282,7 +283,7 @@ impl Connections {
     }
 }
 
-fn unlist(users: &mut HashMap<u32, HashSet<ConnId>>, pid: u32, id: ConnId) {
+fn unlist(users: &mut Map<u32, Set<ConnId>>, pid: u32, id: ConnId) {
     if let Entry::Occupied(mut listed) = users.entry(pid) {
         listed.get_mut().remove(&id);
         if listed.get().is_empty() {

@@ -13,7 +13,8 @@ use super::SCHEMA_URL;
 use crate::{service::Service, trace::FinishedSpan};
 
 /// One request that carries all of `spans`. No envelope is empty (OTLP: do not send empty envelopes).
-pub(super) fn request(spans: Vec<FinishedSpan>) -> ExportTraceServiceRequest {
+#[must_use]
+pub fn request(spans: Vec<FinishedSpan>) -> ExportTraceServiceRequest {
     let mut resource_spans: Vec<ResourceSpans> = Vec::new();
     let mut places: HashMap<*const Service, usize> = HashMap::new();
     for FinishedSpan { service, scope, span } in spans {

@@ -5,7 +5,7 @@
 //! is never made to wait.
 #![forbid(unsafe_code)]
 
-mod batch;
+pub mod batch;
 pub mod json;
 pub mod otlp;
 pub mod terminal;

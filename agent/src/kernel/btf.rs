@@ -13,6 +13,7 @@ pub struct KernelTypes {
     bytes: Vec<u8>,
     strings: usize,
     types: Vec<Type>,
+    /// Structs, tracepoints, and functions of the kernel's BPF part.
     by_name: HashMap<(u8, String), u32>,
 }
 
@@ -49,6 +50,11 @@ mod kind {
     pub(super) const ENUM64: u8 = 19;
 }
 
+/// What the type of each tracepoint begins with.
+const TRACEPOINT: &str = "btf_trace_";
+/// What the functions begin with that programs may call.
+const FUNCTION: &str = "bpf_";
+
 impl Type {
     fn kind(&self) -> u8 {
         ((self.info >> 24) & 0x1f) as u8
@@ -84,8 +90,18 @@ impl KernelTypes {
             let this_type = Type { members: at + 12, info, target };
             let id = u32::try_from(this.types.len()).map_err(|_| Damaged(at))?;
             if name != 0 {
-                let name = this.string(name).ok_or(Damaged(at))?.to_owned();
-                this.by_name.entry((this_type.kind(), name)).or_insert(id);
+                let name = this.string(name).ok_or(Damaged(at))?;
+                // A kernel has a hundred thousand names, and these are all that is ever asked for.
+                let asked_for = match this_type.kind() {
+                    kind::STRUCT => true,
+                    kind::TYPEDEF => name.starts_with(TRACEPOINT),
+                    kind::FUNC => name.starts_with(FUNCTION),
+                    _ => false,
+                };
+                if asked_for {
+                    let name = name.to_owned();
+                    this.by_name.entry((this_type.kind(), name)).or_insert(id);
+                }
             }
             this.types.push(this_type);
             at += 12
@@ -105,7 +121,7 @@ impl KernelTypes {
     /// Whether the kernel has this tracepoint for BTF programs.
     #[must_use]
     pub fn has_tracepoint(&self, name: &str) -> bool {
-        self.by_name.contains_key(&(kind::TYPEDEF, format!("btf_trace_{name}")))
+        self.by_name.contains_key(&(kind::TYPEDEF, format!("{TRACEPOINT}{name}")))
     }
 
     /// The number of a function of the kernel's BPF part (`bpf_…`), by which programs may call it; `None` if this kernel has
@@ -196,7 +212,7 @@ mod tests {
 
     /// `struct outer { u32 a; union { u32 b; struct inner { u32 c; } named; }; }` and a tracepoint.
     fn table() -> Vec<u8> {
-        let strings = b"\0outer\0a\0b\0inner\0c\0named\0btf_trace_x\0u32\0f\0";
+        let strings = b"\0outer\0a\0b\0inner\0c\0named\0btf_trace_x\0u32\0bpf_f\0";
         let name = |n: &str| {
             let needle = format!("\0{n}\0");
             strings.windows(needle.len()).position(|w| w == needle.as_bytes()).unwrap() as u32 + 1
@@ -209,7 +225,7 @@ mod tests {
             0, structure(kind::UNION, 2), 4, name("b"), 1, 0, name("named"), 2, 0,
             name("outer"), structure(kind::STRUCT, 2), 8, name("a"), 1, 0, 0, 3, 32,
             name("btf_trace_x"), structure(kind::TYPEDEF, 0), 1,
-            name("f"), structure(kind::FUNC, 0), 1,
+            name("bpf_f"), structure(kind::FUNC, 0), 1,
         ];
         let len = u32::try_from(types.len() * 4).unwrap();
         let mut bytes = Vec::new();
@@ -233,7 +249,7 @@ mod tests {
         assert_eq!(types.member("nobody", "a"), None);
         assert!(types.has_tracepoint("x"));
         assert!(!types.has_tracepoint("y"));
-        assert!(types.has_function("f") && !types.has_function("outer"));
+        assert!(types.has_function("bpf_f") && !types.has_function("outer"));
     }
 
     #[test]

@@ -1,9 +1,8 @@
 //! Finds out what a process is before the first event that needs it: at once when it begins a program, because a
 //! short-lived one is gone a moment later.
 
-use std::collections::HashMap;
-
 use crate::{
+    hash::Map,
     input::Input,
     service::{ProcessFacts, read},
 };
@@ -16,7 +15,7 @@ const ANCESTORS: usize = 8;
 /// Remembers who has been looked at.
 #[derive(Default)]
 pub(super) struct Facts {
-    known: HashMap<u32, ()>,
+    known: Map<u32, ()>,
 }
 
 impl Facts {

@@ -81,6 +81,7 @@ pub fn run(run: &Run) -> Result<()> {
             network_namespace: network_namespace(run)?,
         },
     )?;
+    drop(kernel); // the table of its types is as large as all that is kept while tracing
     for (set, why) in &probes.refused {
         log::warn!("the hooks at {set} are not used: {why}");
     }

@@ -4,9 +4,10 @@
 //! gunicorn's arbiter), so that a service with eight workers is one instance. Bounded: processes that ended go after a
 //! while, then those not asked for the longest.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use crate::hash::Map;
 use crate::input::Nanos;
 use crate::service::environment::Environment;
 use crate::service::{ProcessFacts, Service, naming};
@@ -34,7 +35,7 @@ struct Process {
 #[derive(Debug)]
 pub(crate) struct Services {
     host: String,
-    processes: HashMap<u32, Process>,
+    processes: Map<u32, Process>,
     /// Pids by last use.
     order: BTreeMap<u64, u32>,
     next: u64,
@@ -47,7 +48,7 @@ impl Services {
     pub(crate) fn new(host: String) -> Self {
         Self {
             host,
-            processes: HashMap::new(),
+            processes: Map::default(),
             order: BTreeMap::new(),
             next: 0,
             dead: VecDeque::new(),

@@ -3,11 +3,12 @@
 //! A context outlives its span: children may come after it has gone out, and must get the trace it went out with. The
 //! store is bounded by number and age; whoever takes a context out decides first what becomes of those that hang on it.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use crate::conn::Connection;
 use crate::exchange::{ExchangeId, Finished, Role};
+use crate::hash::Map;
 use crate::input::{Nanos, Task};
 use crate::service::Service;
 use crate::trace::traceparent::TraceParent;
@@ -102,7 +103,7 @@ impl Rule {
 /// All contexts, live (their span has not gone out) and released.
 #[derive(Debug, Default)]
 pub(in crate::trace) struct Contexts {
-    by_span: HashMap<SpanId, Context>,
+    by_span: Map<SpanId, Context>,
     /// Live ones by arrival.
     live: BTreeMap<u64, SpanId>,
     /// Released ones with the time of it, oldest first.

@@ -3,11 +3,11 @@
 //! The sequence number of a request's first byte is the same at both ends, and so is the address pair, reversed. That
 //! names the request: nothing is guessed, and nothing is put on the wire. (Under NAT the pair differs: no join here.)
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 
 use crate::conn::Address;
 use crate::exchange::Role;
+use crate::hash::Map;
 use crate::trace::context::{Context, SpanId};
 
 /// What both ends of a request have in common.
@@ -47,7 +47,7 @@ impl Key {
 /// and takes it along when it goes.
 #[derive(Debug, Default)]
 pub(in crate::trace) struct Joins {
-    waiting: HashMap<Key, (Role, SpanId)>,
+    waiting: Map<Key, (Role, SpanId)>,
 }
 
 impl Joins {

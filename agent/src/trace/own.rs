@@ -3,12 +3,13 @@
 //! The kernel half leaves out our own calls; what is left is the other end of our connections, which is some other
 //! process's: a collector that receives our export, a browser that reads our viewer. It is known by the address pair.
 
-use std::collections::{BTreeSet, HashSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::net::IpAddr;
 
 use abi::{Family, Opened};
 
 use crate::conn::{Address, Connection};
+use crate::hash::Set;
 use crate::input::ConnId;
 
 /// Own connections remembered. We hold a handful.
@@ -65,11 +66,11 @@ impl Ends {
 pub(in crate::trace) struct Own {
     pids: Vec<u32>,
     /// Peers' ends of our connections.
-    peers: HashSet<Ends>,
+    peers: Set<Ends>,
     /// The same, oldest first.
     order: VecDeque<Ends>,
     /// Our unix sockets: a peer may be known by no more than whose peer it is.
-    sockets: HashSet<u64>,
+    sockets: Set<u64>,
     /// Connections whose requests were left out: their ends are left out, too. The oldest go first.
     left_out: BTreeSet<ConnId>,
 }
@@ -79,9 +80,9 @@ impl Own {
     pub(in crate::trace) fn new(pids: Vec<u32>) -> Self {
         Self {
             pids,
-            peers: HashSet::new(),
+            peers: Set::default(),
             order: VecDeque::new(),
-            sockets: HashSet::new(),
+            sockets: Set::default(),
             left_out: BTreeSet::new(),
         }
     }

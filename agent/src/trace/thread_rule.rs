@@ -4,9 +4,10 @@
 //! served request in hand. A thread that reads a second request before it has answered the first proves that threads
 //! say nothing in its process. Any doubt is a no: a wrong parent is worse than none.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
 use crate::exchange::Role;
+use crate::hash::Map;
 use crate::input::{Nanos, Task};
 use crate::trace::Count;
 use crate::trace::context::{Context, Contexts, SpanId};
@@ -35,11 +36,11 @@ pub(in crate::trace) enum Verdict {
 #[derive(Debug, Default)]
 pub(in crate::trace) struct Threads {
     /// Processes whose threads say nothing, with the time at which that may be forgotten (their end, and some).
-    revoked: HashMap<u32, Option<Nanos>>,
+    revoked: Map<u32, Option<Nanos>>,
     /// There were too many to remember.
     revoked_all: bool,
     /// The last served requests of each thread, in order of arrival.
-    served: HashMap<Task, VecDeque<SpanId>>,
+    served: Map<Task, VecDeque<SpanId>>,
     /// Requests that arrived before this number were there when control events were lost.
     doubted_below: u64,
 }

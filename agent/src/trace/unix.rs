@@ -6,10 +6,11 @@
 //! under way when we came. The difference is believed only after a request has shown it, and never again once a
 //! request has contradicted it.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use crate::conn::{Address, Connection};
 use crate::exchange::{Finished, Role};
+use crate::hash::Map;
 use crate::input::{ConnId, Nanos};
 use crate::trace::context::{Context, SpanId};
 
@@ -81,8 +82,8 @@ pub(in crate::trace) struct Found {
 #[derive(Debug, Default)]
 pub(in crate::trace) struct UnixPairs {
     ends: BTreeMap<ConnId, End>,
-    by_socket: HashMap<u64, ConnId>,
-    by_peer: HashMap<u64, ConnId>,
+    by_socket: Map<u64, ConnId>,
+    by_peer: Map<u64, ConnId>,
     closed: VecDeque<(Nanos, ConnId)>,
 }
 

@@ -1,0 +1,219 @@
+//! nginx and wrk: as fast as they can, at half of that, and with a connection for each request.
+
+use std::fmt::Write as _;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tests::listening::free_port;
+use tests::programs::{Server, installed};
+
+use super::{Load, Measure, Mode, Order, Sample, Sort, Speaks};
+use crate::bench::Bench;
+use crate::cpu;
+use crate::roles::Role;
+use crate::wrk::Wrk;
+
+pub(super) const SATURATED: Mode = Mode {
+    name: "nginx-saturated",
+    about: "nginx, one worker, 1 KiB file, keep-alive; wrk with 16 connections as fast as it can; both ends traced",
+    unit: "request",
+    speaks: Speaks::Each(2.0),
+    start: |bench| Ok(Box::new(Saturated::start(bench, false)?)),
+};
+
+pub(super) const CONNECTIONS: Mode = Mode {
+    name: "connections",
+    about: "the same with a connection for each request",
+    unit: "request",
+    speaks: Speaks::Each(2.0),
+    start: |bench| Ok(Box::new(Saturated::start(bench, true)?)),
+};
+
+pub(super) const HALF: Mode = Mode {
+    name: "nginx-half",
+    about: "the same nginx at half of what it can, at a constant rate; latency from the moment a request was due",
+    unit: "request",
+    speaks: Speaks::Each(2.0),
+    start: |bench| Ok(Box::new(Paced::start(bench, None)?)),
+};
+
+pub(super) const FIXED: Mode = Mode {
+    name: "nginx-10000",
+    about: "the same nginx at 10,000 requests/s: 20,000 exchanges/s, since both ends are traced",
+    unit: "request",
+    speaks: Speaks::Each(2.0),
+    start: |bench| Ok(Box::new(Paced::start(bench, Some(10_000.0))?)),
+};
+
+/// Connections of a load.
+const CONNECTIONS_OF_LOAD: usize = 16;
+
+/// Connections of the constant-rate client: so many that none is missing while the server is a few ms behind.
+const CONNECTIONS_AT_RATE: usize = 64;
+
+/// Requests a second of what runs in the background.
+const BACKGROUND: f64 = 1000.0;
+
+/// A running nginx with its folder.
+pub(crate) struct Nginx {
+    server: Server,
+    _folder: tempfile::TempDir,
+}
+
+impl Nginx {
+    /// One worker on the servers' CPU, or another.
+    pub(crate) fn start(at: usize) -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let root = folder.path();
+        // The worker runs as another user, and must come in.
+        std::fs::set_permissions(root, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+        std::fs::write(root.join("1k"), "0123456789abcdef".repeat(64))?;
+        let (port, shown) = (free_port()?, root.display());
+        let file = root.join("nginx.conf");
+        let mut text = String::from("daemon off; worker_processes 1; error_log stderr warn;\n");
+        write!(
+            text,
+            "pid {shown}/pid;
+            events {{ worker_connections 512; }}
+            http {{
+                access_log off; sendfile on; keepalive_requests 100000000; default_type text/plain;
+                open_file_cache max=10;
+                client_body_temp_path {shown}/body; proxy_temp_path {shown}/proxy;
+                fastcgi_temp_path {shown}/fastcgi; uwsgi_temp_path {shown}/uwsgi; scgi_temp_path {shown}/scgi;
+                server {{ listen 127.0.0.1:{port}; root {shown}; }}
+            }}\n"
+        )?;
+        std::fs::write(&file, text)?;
+        let mut command = Command::new(installed("nginx")?);
+        command.arg("-p").arg(root).arg("-c").arg(&file).args(["-e", "stderr"]);
+        let server = cpu::on(at, || Server::on_port("nginx", port, &mut command))?;
+        Ok(Self { server, _folder: folder })
+    }
+
+    fn url(&self) -> String {
+        format!("http://127.0.0.1:{}/1k", self.server.port())
+    }
+
+    /// A client that asks at a constant rate, over so many connections, where this thread is bound to.
+    pub(crate) fn client(&self, connections: usize) -> anyhow::Result<Role> {
+        let port = self.server.port().to_string();
+        Role::start("rate", &["/1k".to_owned(), connections.to_string(), port])
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.server.program.pid()
+    }
+}
+
+struct Saturated {
+    nginx: Nginx,
+    wrk: Wrk,
+}
+
+impl Saturated {
+    fn start(bench: &Bench, closing: bool) -> anyhow::Result<Self> {
+        let nginx = Nginx::start(bench.places.servers)?;
+        let mut wrk = Wrk::new(nginx.url(), CONNECTIONS_OF_LOAD, bench.places.clients)?;
+        if closing {
+            wrk = wrk.header("Connection: close");
+        }
+        Ok(Self { nginx, wrk })
+    }
+}
+
+impl Load for Saturated {
+    fn measures(&self) -> &[Measure] {
+        Wrk::MEASURES
+    }
+
+    fn run(&mut self, order: &Order) -> anyhow::Result<Sample> {
+        self.wrk.run(order.time, self.nginx.pid())
+    }
+}
+
+struct Paced {
+    nginx: Nginx,
+    client: Role,
+    rate: f64,
+}
+
+impl Paced {
+    /// At that rate; at half of what nginx can here, if there is none.
+    fn start(bench: &Bench, rate: Option<f64>) -> anyhow::Result<Self> {
+        let nginx = Nginx::start(bench.places.servers)?;
+        let rate = match rate {
+            Some(rate) => rate,
+            None => {
+                let mut wrk = Wrk::new(nginx.url(), CONNECTIONS_OF_LOAD, bench.places.clients)?;
+                let full = wrk.run(bench.plan.time, nginx.pid())?;
+                full.values.first().context("wrk gave no rate")? / 2.0
+            }
+        };
+        eprintln!("    {rate:.0} requests/s");
+        let client = cpu::on(bench.places.clients, || nginx.client(CONNECTIONS_AT_RATE))?;
+        Ok(Self { nginx, client, rate })
+    }
+}
+
+impl Load for Paced {
+    fn measures(&self) -> &[Measure] {
+        const OF: [Measure; 4] = [
+            Measure { name: "latency p50", sort: Sort::Wait },
+            Measure { name: "latency p99", sort: Sort::Wait },
+            Measure { name: "server CPU a request", sort: Sort::Cpu },
+            Measure { name: "client CPU a request", sort: Sort::Cpu },
+        ];
+        &OF
+    }
+
+    fn run(&mut self, order: &Order) -> anyhow::Result<Sample> {
+        at_rate(&mut self.client, order.time, self.rate, self.nginx.pid())
+    }
+}
+
+/// Has the constant-rate client ask; the server's CPU is that of `server` and its children.
+pub(crate) fn at_rate(
+    client: &mut Role,
+    time: Duration,
+    rate: f64,
+    server: u32,
+) -> anyhow::Result<Sample> {
+    let before = cpu::of_family(server)?;
+    let told = client.order(&format!("go {} {rate}", time.as_millis()))?;
+    let used = cpu::of_family(server)?.saturating_sub(before).as_nanos() as f64;
+    let [answered, p50, p99, _longest, own, _took] = told[..] else {
+        anyhow::bail!("the client said {told:?}");
+    };
+    let units = answered.max(1.0);
+    Ok(Sample { units, values: vec![p50, p99, used / units, own / units] })
+}
+
+/// Something for the agent to trace on the clients' CPU while something else is measured.
+pub(super) struct Background {
+    client: Option<Role>,
+    _nginx: Nginx,
+}
+
+impl Background {
+    pub(super) fn start(bench: &Bench) -> anyhow::Result<Self> {
+        let nginx = Nginx::start(bench.places.clients)?;
+        let client = cpu::on(bench.places.clients, || nginx.client(4))?;
+        Ok(Self { client: Some(client), _nginx: nginx })
+    }
+
+    /// Runs for that time, and meanwhile does something.
+    pub(super) fn during<T>(
+        &mut self,
+        time: Duration,
+        act: impl FnOnce() -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
+        let mut client = self.client.take().context("it failed before")?;
+        let order = format!("go {} {BACKGROUND}", time.as_millis());
+        let runs = std::thread::spawn(move || client.order(&order).map(|_| client));
+        let done = act();
+        let client = runs.join().map_err(|_| anyhow::anyhow!("the background panicked"))?;
+        self.client = Some(client?);
+        done
+    }
+}

@@ -1,0 +1,76 @@
+//! What the agents of a mode used, saw and lost, as medians over the rounds; losses as their sum.
+
+use std::fmt::Write as _;
+
+use super::number::{grouped, nanos};
+use crate::bench::{Outcome, Programs};
+use crate::modes::Speaks;
+use crate::statistics::quantile;
+use crate::watched::Use;
+
+impl Outcome {
+    /// The median over the rounds of something of the agent.
+    pub(crate) fn of_agents(&self, value: impl Fn(&Use) -> f64) -> f64 {
+        quantile(&self.agents.iter().map(value).collect::<Vec<_>>(), 0.5)
+    }
+
+    /// The sum over the rounds.
+    pub(crate) fn sum(&self, value: impl Fn(&Use) -> f64) -> f64 {
+        self.agents.iter().map(value).sum()
+    }
+
+    /// Part of the exchanges there were that were seen; `None` where there were none.
+    pub(crate) fn captured(&self) -> Option<f64> {
+        let there = self.expected.iter().sum::<f64>();
+        (there > 0.0).then(|| self.sum(Use::exchanges) / there)
+    }
+}
+
+/// A line about cost, a line about what was seen and lost.
+pub(super) fn lines(outcome: &Outcome) -> [String; 2] {
+    let memory = |at: usize| outcome.of_agents(|used| used.memory[at]);
+    let mut cost = format!(
+        "agent: {:.1} % of a CPU; MB resident {:.0} at start, {:.0} steady, {:.0} peak",
+        outcome.of_agents(|used| used.cores) * 100.0,
+        memory(0),
+        memory(1),
+        memory(2)
+    );
+    if outcome.mode.speaks != Speaks::Never {
+        let each = outcome.of_agents(|used| used.cpu / used.exchanges().max(1.0));
+        let _ = write!(cost, "; {:.1} ms of CPU per 1,000 exchanges", each * 1000.0 / 1e6);
+    }
+    let mut seen = format!(
+        "saw {} events, {} exchanges, {} spans; lost {} events, {} spans",
+        grouped(outcome.sum(Use::events)),
+        grouped(outcome.sum(Use::exchanges)),
+        grouped(outcome.sum(Use::spans)),
+        grouped(outcome.sum(Use::events_lost)),
+        grouped(outcome.sum(Use::spans_lost)),
+    );
+    if let Some(part) = outcome.captured() {
+        let _ = write!(seen, "; {:.2} % of all exchanges seen", part * 100.0);
+    }
+    [cost, seen]
+}
+
+/// A line for each part: what the agent's programs did for a unit, as the kernel measured.
+pub(super) fn programs(outcome: &Outcome) -> Vec<String> {
+    outcome.programs.iter().map(|programs| program_line(outcome, programs)).collect()
+}
+
+fn program_line(outcome: &Outcome, programs: &Programs) -> String {
+    let units = programs.units.max(1.0);
+    let all: u64 = programs.runs.values().map(|runs| runs.nanos).sum();
+    let unit = outcome.mode.unit;
+    let what = programs.part.map_or_else(|| unit.to_owned(), |part| format!("{unit} ({part})"));
+    let mut line = format!("programs: {} a {what}", nanos(all as f64 / units));
+    for (name, runs) in &programs.runs {
+        let each = runs.nanos as f64 / (runs.count.max(1)) as f64;
+        let _ = write!(line, "; {name} {:.2} × {}", runs.count as f64 / units, nanos(each));
+        if runs.missed > 0 {
+            let _ = write!(line, " ({} skipped)", runs.missed);
+        }
+    }
+    line
+}
