@@ -4,7 +4,12 @@ use std::{io, os::fd::AsFd};
 
 use abi::Counter;
 
-use super::{counters, decode, load::Probes, wait::Waiter};
+use super::{
+    counters, decode,
+    load::Probes,
+    order::{Order, Stamped},
+    wait::Waiter,
+};
 use crate::input::{Input, Nanos};
 
 /// Events taken before they are handed on: bounds memory when the rings are full.
@@ -16,8 +21,9 @@ const LAST_LOOKS: u32 = 10;
 pub struct Capture {
     probes: Probes,
     waiter: Waiter,
-    control: Vec<(u64, Input)>,
-    data: Vec<(u64, Input)>,
+    control: Vec<Stamped>,
+    data: Vec<Stamped>,
+    order: Order,
     lost: [u64; 2],
     /// Events no probe writes: 0 unless kernel and agent are of different builds.
     pub malformed: u64,
@@ -40,6 +46,7 @@ impl Capture {
             waiter,
             control: Vec::new(),
             data: Vec::new(),
+            order: Order::default(),
             lost: [0; 2],
             malformed: 0,
             looks: 0,
@@ -55,9 +62,10 @@ impl Capture {
             while self.drain(&mut each) {}
             self.last_counters = Some(before);
             if self.last_counters.as_ref() == Some(&counters::snapshot(&self.probes)) {
-                return;
+                break;
             }
         }
+        self.order.finish(each);
     }
 
     /// The kernel's counters: now, or as they were at the end.
@@ -99,16 +107,8 @@ impl Capture {
         let more = self.data.len() == BATCH || self.control.len() == BATCH;
         self.looks += 1;
         self.waiter.looked(!self.data.is_empty() || !self.control.is_empty());
-        // Rings keep the order of their reservations, which is not quite that of the stamps in them.
-        self.control.sort_by_key(|(time, _)| *time);
-        let mut control = self.control.drain(..).peekable();
-        for (at, input) in self.data.drain(..) {
-            while let Some((_, earlier)) = control.next_if(|(time, _)| *time <= at) {
-                each(earlier);
-            }
-            each(input);
-        }
-        control.for_each(|(_, input)| each(input));
+        let is_whole = self.data.len() < BATCH;
+        self.order.look(&mut self.data, &mut self.control, is_whole, &mut each);
         more
     }
 

@@ -9,5 +9,6 @@ pub mod hooks;
 pub mod load;
 pub mod mounts;
 pub mod object;
+mod order;
 pub mod own_calls;
 mod wait;
