@@ -36,6 +36,9 @@ pub(crate) fn add(suite: &mut Suite) {
             );
         }
     }
+    for how in ["select", "epoll", "blocking", "mixed"] {
+        suite.test(format!("linking::event_loop_that_waits[{how}]"), move || loop_that_waits(how));
+    }
     suite.test("linking::traceparent_is_continued", traceparent_is_continued);
     suite.test("linking::bad_traceparent_is_ignored", bad_traceparent_is_ignored);
 }
@@ -97,6 +100,43 @@ fn event_loops_in_the_middle(way: &str, clients: usize) -> TestResult {
         }
     }
     println!("{silent} of {} calls of event loops have no parent", 2 * REQUESTS);
+    Ok(())
+}
+
+/// A loop that serves one request at a time, of two connections in turn. It is like a thread that does, unless its sockets do
+/// not block or are in an epoll set, or it once mixed two requests: then its calls have no parent.
+fn loop_that_waits(how: &str) -> TestResult {
+    let agent = Agent::start()?;
+    let last = python::chain("waited-for", None)?;
+    let server = python::chain_selectors("waiting-loop", last.port(), how)?;
+    let mut clients = [Connection::open(&server.target)?, Connection::open(&server.target)?];
+    for pair in 0..REQUESTS / 2 {
+        for together in if how == "mixed" { vec![vec![0, 1]] } else { vec![vec![0], vec![1]] } {
+            for &client in &together {
+                let path = path(2 * pair + client);
+                clients[client].send(format!("GET {path} HTTP/1.1\r\nHost: loop\r\n\r\n"))?;
+            }
+            for &client in &together {
+                let answer = clients[client].answer("GET")?;
+                ensure!(answer.body == b"waiting-loop waited-for", "{answer:?}");
+            }
+        }
+    }
+    agent.wait("the spans of all requests", |spans| {
+        spans.of("waiting-loop", Kind::Client).len() >= REQUESTS
+            && spans.of("waiting-loop", Kind::Server).len() >= REQUESTS
+    })?;
+    let stopped = agent.stop()?;
+    let revoked = stopped.counters.value("kernel.thread_rule_revoked")?;
+    ensure!(revoked > 0 || how != "mixed", "two requests were mixed, and nobody saw it");
+    let spans = stopped.spans;
+    for number in 0..REQUESTS {
+        let of_this = spans.at(&path(number));
+        let served = of_this.of("waiting-loop", Kind::Server);
+        let call = of_this.of("waiting-loop", Kind::Client);
+        let wanted = if how == "blocking" { &*served.single()?.span_id } else { "" };
+        ensure!(call.single()?.parent == wanted, "the parent must be {wanted:?}:\n{of_this}");
+    }
     Ok(())
 }
 

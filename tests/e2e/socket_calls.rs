@@ -7,7 +7,8 @@ use anyhow::{Context as _, ensure};
 use serde_json::Value as Json;
 use tests::agent::{Hooks, Setup};
 use tests::otlp::{Kind, Span, Spans};
-use tests::outcome::TestResult;
+use tests::outcome::{TestResult, skip};
+use tests::peer::{Script, Scripted};
 use tests::process;
 use tests::programs::socket_calls;
 use tests::runner::{Place, Suite};
@@ -32,11 +33,46 @@ pub(crate) fn add(suite: &mut Suite) {
             move || random_seeds(hooks, seeds(first)),
         );
     }
+    for &hooks in Hooks::each() {
+        suite.test(
+            format!("socket_calls::received_inside_another_call[{}]", hooks.word()),
+            move || inside_another_call(hooks),
+        );
+    }
     suite.test("socket_calls::truth_is_told_without_an_agent", || {
         let truth = truth(0..20)?;
         ensure!(truth.len() == 20 && truth.iter().all(|seed| !seed.exchanges.is_empty()));
         Ok(())
     });
+}
+
+/// A receive by `io_uring` completes inside a read of something else: its buffer is not taken for what was received.
+fn inside_another_call(hooks: Hooks) -> TestResult {
+    let agent = Setup::default().hooks(hooks).start()?;
+    let answer = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbody";
+    let server = Scripted::start(vec![Script::Heads(1), Script::say(answer), Script::Drain])?;
+    let mut program = Command::new(socket_calls::io_uring()?);
+    program.env("OTEL_SERVICE_NAME", "uring").arg(server.port().to_string());
+    let ended = program.output()?;
+    if ended.status.code() == Some(77) {
+        return Err(skip("this kernel has no io_uring for us"));
+    }
+    ensure!(
+        ended.status.success(),
+        "{:?}: {}",
+        ended.status,
+        String::from_utf8_lossy(&ended.stderr)
+    );
+    let spans = agent.wait("the server's span", |spans| {
+        spans.0.iter().any(|span| span.path() == "/uring" && span.kind == Kind::Server)
+    });
+    let stopped = agent.stop()?;
+    spans?;
+    for span in &stopped.spans.0 {
+        let status = span.int("http.response.status_code");
+        ensure!(status != Some(500), "an answer that was never sent: {span}");
+    }
+    Ok(())
 }
 
 /// The seeds of a run. `SPANWIRE_SEEDS=FIRST..END` runs others: one that failed, or many more.

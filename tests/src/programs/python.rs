@@ -44,6 +44,17 @@ pub fn chain_asyncio(name: &str, next: u16) -> anyhow::Result<Server> {
     link("chain_asyncio.py", name, Some(next))
 }
 
+/// A link of a chain that serves all requests in one thread, by `select` or by `epoll`, and waits for the next link in it.
+///
+/// # Errors
+/// When Python is missing, or it does not come up.
+pub fn chain_selectors(name: &str, next: u16, how: &str) -> anyhow::Result<Server> {
+    let port = free_port()?;
+    let mut command = script("chain_selectors.py")?;
+    command.args([name, &port.to_string(), &next.to_string(), how]);
+    Server::on_port(name, port, &mut command)
+}
+
 fn link(file: &str, name: &str, next: Option<u16>) -> anyhow::Result<Server> {
     let port = free_port()?;
     let mut command = script(file)?;

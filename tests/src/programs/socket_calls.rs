@@ -1,4 +1,4 @@
-//! The generator of random socket calls: a C program, compiled into the cache.
+//! The C programs, compiled into the cache: the generator of random socket calls, and a receive by `io_uring`.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -10,13 +10,26 @@ use crate::process;
 const FILES: [&str; 7] =
     ["plan.h", "forms.h", "main.c", "plan.c", "send.c", "receive.c", "sides.c"];
 
-/// The program, compiled if it is not yet.
+/// The generator.
 ///
 /// # Errors
 /// When there is no C compiler, or it does not compile.
 pub fn binary() -> anyhow::Result<PathBuf> {
-    let files = FILES.map(|file| workload("socket_calls").join(file));
-    let built = cache("workloads")?.join(format!("socket_calls-{}", fingerprint(&files)?));
+    compiled("socket_calls", &FILES)
+}
+
+/// The receive by `io_uring`.
+///
+/// # Errors
+/// As [`binary`].
+pub fn io_uring() -> anyhow::Result<PathBuf> {
+    compiled("io_uring", &["main.c"])
+}
+
+/// A program, compiled if it is not yet.
+fn compiled(name: &str, files: &[&str]) -> anyhow::Result<PathBuf> {
+    let files: Vec<PathBuf> = files.iter().map(|file| workload(name).join(file)).collect();
+    let built = cache("workloads")?.join(format!("{name}-{}", fingerprint(&files)?));
     if !built.exists() {
         let compiler = installed("cc")?;
         let part = built.with_extension("part");
