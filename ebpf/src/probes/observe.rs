@@ -653,14 +653,13 @@ const NO_LENGTH: u64 = u64::MAX;
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn message_len(end: u64, begins: u64) -> u64 {
-    let Some(scratch) = emit::this_scratch() else { return NO_LENGTH };
     // The LF that ends the last header, and those of the blank line, begin no header.
     let last = end.wrapping_sub(3);
     if last > u64::from(SECOND) {
         return NO_LENGTH;
     }
-    let line = unsafe { &raw mut (*scratch).length_line };
-    unsafe { line.write_volatile(0) };
+    let Some(scratch) = emit::this_scratch() else { return NO_LENGTH };
+    unsafe { (&raw mut (*scratch).length_line).write_volatile(0) };
     let mut block = 0;
     while block < u64::from(SECOND) / LINES {
         if block * LINES >= last {
@@ -671,7 +670,9 @@ extern "C" fn message_len(end: u64, begins: u64) -> u64 {
         }
         block += 1;
     }
-    let line = unsafe { line.read_volatile() };
+    // Asked for again, rather than kept on the stack of the deepest chain.
+    let Some(scratch) = emit::this_scratch() else { return NO_LENGTH };
+    let line = unsafe { (&raw const (*scratch).length_line).read_volatile() };
     if line == 0 {
         // A request without a length has no body (RFC 9112 §6.3 point 7).
         return if begins & begins::REQUEST != 0 { end } else { NO_LENGTH };
