@@ -1,8 +1,9 @@
 //! Calls that the agent puts into the probes' place before it loads them.
 //!
-//! Since Linux 7.0 a tracepoint's programs can be preempted. While one is, the kernel passes over it for every other task
-//! on that CPU, and what was to be seen is lost. `bpf_preempt_disable` (6.10) prevents that; it is a function of the kernel
-//! (a kfunc) whose number only the kernel's type information tells, so the probes hold marks that the agent replaces.
+//! Since Linux 7.0 a tracepoint's programs can be preempted, and another task's program would then find the first one's
+//! half-done work in everything that belongs to the CPU. `bpf_preempt_disable` (6.10) prevents that: a task is taken off
+//! the CPU at the end of a program, not in the middle. It is a function of the kernel (a kfunc) whose number only the
+//! kernel's type information tells, so the probes hold marks that the agent replaces.
 
 /// An instruction of BPF (Documentation/bpf/standardization/instruction-set.rst), as its eight bytes lie in an object.
 pub type Instruction = [u8; 8];

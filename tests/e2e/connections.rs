@@ -40,10 +40,9 @@ pub(crate) fn add(suite: &mut Suite) {
         ("answer_is_cut_short", cut_short),
     ];
     for &hooks in Hooks::each() {
-        let place = if hooks.are_tested_fully() { Place::Everywhere } else { Place::Here };
         let placed = of_hooks.map(|test| (test, Place::Everywhere));
         for ((name, scenario), place) in
-            placed.into_iter().chain(above_them.map(|test| (test, place)))
+            placed.into_iter().chain(above_them.map(|test| (test, hooks.place())))
         {
             suite.at(place, format!("connections::{name}[{}]", hooks.word()), 60, move || {
                 scenario(Setup::default().hooks(hooks))

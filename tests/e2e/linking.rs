@@ -10,20 +10,23 @@ use tests::outcome::TestResult;
 use tests::peer::{Connection, Target};
 use tests::programs::{Server, node, python};
 use tests::runner::{Place, Suite};
+use tests::vm;
 
 /// Requests in each chain test.
 const REQUESTS: usize = 100;
+
+/// Clients at once where the CPU is emulated.
+const CLIENTS_IN_VM: usize = 4;
 
 /// Name of this process, which is the client of all chains.
 const OURSELVES: &str = "e2e";
 
 pub(crate) fn add(suite: &mut Suite) {
-    for clients in [1, 32] {
+    for clients in [1, if vm::is_here() { CLIENTS_IN_VM } else { 32 }] {
         for &hooks in Hooks::each() {
-            // One client at a time would be the rule's easy half: not worth an emulated CPU's time.
-            let place = if clients == 1 { Place::Here } else { Place::Everywhere };
             suite.at(
-                place,
+                // One client at a time is the rule's easy half: not worth an emulated CPU's time.
+                if clients == 1 { Place::Here } else { hooks.place() },
                 format!("linking::four_threaded_services[{}, {clients} clients]", hooks.word()),
                 60,
                 move || four_threaded_services(Setup::default().hooks(hooks), clients),

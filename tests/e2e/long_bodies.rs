@@ -10,7 +10,7 @@ use tests::agent::{Hooks, Setup};
 use tests::otlp::Kind;
 use tests::outcome::TestResult;
 use tests::peer::{Connection, Script, Scripted, Target};
-use tests::runner::{Place, Suite};
+use tests::runner::Suite;
 use tests::wait;
 
 use crate::connections::{Scenario, in_pairs};
@@ -32,7 +32,7 @@ pub(crate) fn add(suite: &mut Suite) {
         ];
         for (name, scenario) in scenarios {
             suite.at(
-                Place::Everywhere,
+                hooks.place(),
                 format!("long_bodies::{name}[{}]", hooks.word()),
                 60,
                 move || scenario(Setup::default().hooks(hooks)),

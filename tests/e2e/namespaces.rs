@@ -8,7 +8,7 @@ use tests::otlp::{Kind, Spans};
 use tests::outcome::TestResult;
 use tests::process;
 use tests::programs::{Server, python};
-use tests::runner::{Place, Suite};
+use tests::runner::Suite;
 use tests::tour::{self, TOUR};
 
 use crate::programs::{find, finish, joined};
@@ -20,15 +20,17 @@ pub(crate) fn add(suite: &mut Suite) {
     for &hooks in Hooks::each() {
         let word = hooks.word();
         suite.at(
-            Place::Everywhere,
+            hooks.place(),
             format!("namespaces::two_hosts_one_agent[{word}]"),
             60,
             move || one_agent(Setup::default().hooks(hooks)),
         );
-        let place = if hooks.are_tested_fully() { Place::Everywhere } else { Place::Here };
-        suite.at(place, format!("namespaces::two_hosts_two_agents[{word}]"), 60, move || {
-            two_agents(hooks)
-        });
+        suite.at(
+            hooks.place(),
+            format!("namespaces::two_hosts_two_agents[{word}]"),
+            60,
+            move || two_agents(hooks),
+        );
     }
 }
 

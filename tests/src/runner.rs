@@ -19,6 +19,13 @@ use crate::wait::{self, Deadline};
 /// Exit code of a test process whose test could not run, as automake has it.
 const SKIPPED: i32 = 77;
 
+/// How often a test is run on a kernel that has passed over probes in it, and says so: an emulated CPU is interrupted in
+/// the middle of a probe much oftener than any other.
+const GOES: u32 = 3;
+
+/// What an agent's counters say then.
+const PASSED_OVER: &str = "kernel recursion misses";
+
 /// Most bytes of a failed test's output that are shown, from its end.
 const SHOWN: usize = 64 * 1024;
 
@@ -210,9 +217,7 @@ fn run_all(chosen: &[&Test], filtered: usize, nocapture: bool) -> ExitCode {
         print!("test {} ... ", test.name);
         let _ = std::io::stdout().flush();
         let test_began = wait::now();
-        let ended = run_isolated(test, nocapture).unwrap_or_else(|error| {
-            Ended::Failed(format!("the test could not be started: {error:#}"))
-        });
+        let ended = run_patiently(test, nocapture);
         let took = test_began.elapsed().as_secs_f32();
         match ended {
             Ended::Passed => {
@@ -246,6 +251,25 @@ fn run_all(chosen: &[&Test], filtered: usize, nocapture: bool) -> ExitCode {
         began.elapsed().as_secs_f64(),
     );
     if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Runs a test, and again where the kernel owns up to having passed over probes.
+fn run_patiently(test: &Test, nocapture: bool) -> Ended {
+    for _ in 1..GOES {
+        match run_once(test, nocapture) {
+            Ended::Failed(output) if vm::passes_over_probes() && output.contains(PASSED_OVER) => {
+                print!("again, because the kernel passed over probes ... ");
+                let _ = std::io::stdout().flush();
+            }
+            ended => return ended,
+        }
+    }
+    run_once(test, nocapture)
+}
+
+fn run_once(test: &Test, nocapture: bool) -> Ended {
+    run_isolated(test, nocapture)
+        .unwrap_or_else(|error| Ended::Failed(format!("the test could not be started: {error:#}")))
 }
 
 fn run_isolated(test: &Test, nocapture: bool) -> anyhow::Result<Ended> {
