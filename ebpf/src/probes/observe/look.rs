@@ -1,0 +1,204 @@
+//! Looking at the bytes of a call: copied as far as needed, and searched for what begins there and where its head ends.
+//!
+//! Functions that copy or search are global, and so verified by themselves: inlined, their loops would be followed once for
+//! each way that leads to them.
+
+use core::hint::black_box;
+
+use spanwire_ebpf::scan::{BlankLine, Ending, Start, Status, is_answered_whole, start, status};
+
+use crate::{
+    bytes::{copy, copy_inline, payload},
+    emit,
+    maps::Scratch,
+    state::HEAD_CAP,
+};
+
+/// First read where a message is expected: most heads are shorter.
+const FIRST: u32 = 1024;
+/// Second read where the head was longer than the first.
+pub(super) const SECOND: u32 = 4096;
+/// Read where a body goes on: enough to see a message start and a chunk's size line.
+const INSIDE: u32 = 64;
+/// Bytes kept from the end of a call whose middle is left out: a last chunk and its trailers are in them.
+pub(super) const TAIL: u32 = 64;
+/// Bytes searched for a head's end at a time.
+const BLOCK: u64 = 512;
+
+/// What a call begins, as a number that the verifier knows nothing of.
+pub(super) mod begins {
+    pub(in crate::observe) const NOTHING: u64 = 0;
+    pub(in crate::observe) const RESPONSE: u64 = 1;
+    pub(in crate::observe) const REQUEST: u64 = 2;
+    /// And by its method nothing follows the request's head but the next one.
+    pub(in crate::observe) const BODYLESS: u64 = 4;
+    /// And the answer to the request has the body that its headers tell of.
+    pub(in crate::observe) const ANSWERED_WHOLE: u64 = 8;
+    /// And the answer is the last to its request.
+    pub(in crate::observe) const FINAL: u64 = 16;
+    /// And by its status it may have a body.
+    pub(in crate::observe) const FRAMED: u64 = 32;
+}
+
+/// What the first `have` bytes of the payload begin.
+#[inline(always)]
+fn beginning(scratch: *mut Scratch, have: u64) -> u64 {
+    let first = word(scratch, 0);
+    match start(first, have as usize) {
+        Start::No => begins::NOTHING,
+        // Nothing is known of the status of one that is cut before it.
+        Start::Response if have < 16 => begins::RESPONSE | begins::FINAL,
+        Start::Response => match status(word(scratch, 1)) {
+            Status::Interim => begins::RESPONSE,
+            Status::Bodyless => begins::RESPONSE | begins::FINAL,
+            Status::Other => begins::RESPONSE | begins::FINAL | begins::FRAMED,
+        },
+        Start::Request { bodyless } => {
+            let mut code = begins::REQUEST;
+            if bodyless {
+                code |= begins::BODYLESS;
+            }
+            if is_answered_whole(first, have as usize) {
+                code |= begins::ANSWERED_WHOLE;
+            }
+            code
+        }
+    }
+}
+
+/// How [`look`] looks.
+pub(super) mod how {
+    /// A head goes on.
+    pub(in crate::observe) const HEAD: u64 = 1;
+    /// A message may begin.
+    pub(in crate::observe) const MAY_BEGIN: u64 = 2;
+    /// A whole head is expected.
+    pub(in crate::observe) const FAR: u64 = 4;
+}
+
+/// Copies the first of the `len` bytes that are `from` bytes into the call, and looks at them: how many were copied (0 when
+/// they cannot be read), from bit 16 on how many of them belong to the head that begins or goes on there (0 when it does
+/// not end), from bit 32 on what they begin. The call before ended like `ending`.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(super) extern "C" fn look(from: u64, len: u64, ending: u64, looks: u64) -> u64 {
+    let Some(scratch) = emit::this_scratch() else { return 0 };
+    let in_head = looks & how::HEAD != 0;
+    let after = if in_head { ending as u8 } else { 0 };
+    let mut begins = begins::NOTHING;
+    let mut want = u64::from(if looks & how::FAR != 0 { FIRST } else { INSIDE });
+    loop {
+        let have = copy_inline(scratch, 0, from, if len < want { len } else { want });
+        if have == 0 {
+            return 0;
+        }
+        if looks & how::MAY_BEGIN != 0 {
+            begins = beginning(scratch, have);
+        }
+        if !in_head && begins == begins::NOTHING {
+            return have;
+        }
+        let end = head_len(scratch, have, after);
+        if end != 0 || have != u64::from(FIRST) || len <= have || want != u64::from(FIRST) {
+            return have | end << 16 | begins << 32;
+        }
+        want = u64::from(SECOND);
+    }
+}
+
+/// Copies on until `wanted` bytes are there, and behind them the last bytes of the call if there is a hole between: how
+/// many, and from bit 16 on how many of the last.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(super) extern "C" fn gather(
+    from: u64,
+    len: u64,
+    have: u64,
+    wanted: u64,
+    wants_tail: u64,
+) -> u64 {
+    let mut kept = wanted;
+    if wanted > have {
+        kept = copy(0, from, wanted);
+    }
+    let tail = u64::from(TAIL);
+    if wants_tail != 0 && len > kept + tail && copy(kept, from + len - tail, tail) == tail {
+        return kept | tail << 16;
+    }
+    kept
+}
+
+/// How a head's call of `have` bytes, all of them here, ended, after one that ended like `before`.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(super) extern "C" fn ending(have: u64, before: u64) -> u64 {
+    let Some(scratch) = emit::this_scratch() else { return 0 };
+    let last = byte(scratch, have.wrapping_sub(1));
+    let one_before = if have > 1 { Some(byte(scratch, have - 2)) } else { None };
+    u64::from(Ending::from_byte(before as u8).then(one_before, last).byte())
+}
+
+/// How many of the first `len` bytes of the scratch payload belong to the head, 0 if it goes on behind them; at most
+/// [`SECOND`] bytes are searched. The call before ended like `after`.
+#[inline(always)]
+fn head_len(scratch: *mut Scratch, len: u64, after: u8) -> u64 {
+    unsafe {
+        let search = &raw mut (*scratch).search;
+        search.write_volatile(BlankLine::after(Ending::from_byte(after)));
+    }
+    let mut block = 0;
+    while block < u64::from(SECOND) / BLOCK {
+        if block * BLOCK >= len {
+            break;
+        }
+        let end = head_block(block);
+        if end != 0 {
+            return if end <= len { end } else { 0 };
+        }
+        block += 1;
+    }
+    0
+}
+
+/// Searches the next bytes of the payload for the head's end: where it is, 0 if not there.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn head_block(block: u64) -> u64 {
+    const WORDS: u64 = BLOCK / 8;
+    let Some(scratch) = emit::this_scratch() else { return 0 };
+    let search = unsafe { &raw mut (*scratch).search };
+    let mut blank = unsafe { search.read_volatile() };
+    let first = black_box(block) % (u64::from(SECOND) / BLOCK) * WORDS;
+    let mut i = 0;
+    while i < WORDS {
+        let ends = blank.word(word(scratch, (first + i) as usize));
+        if ends != 0 {
+            return (first + i) * 8 + BlankLine::len(ends) as u64;
+        }
+        i += 1;
+    }
+    unsafe { search.write_volatile(blank) };
+    0
+}
+
+#[inline(always)]
+pub(super) fn word_at(scratch: *mut Scratch, at: u64) -> u64 {
+    unsafe { payload(scratch).add(bounded(at)).cast::<u64>().read_unaligned() }
+}
+
+#[inline(always)]
+fn byte(scratch: *mut Scratch, at: u64) -> u8 {
+    unsafe { payload(scratch).add(bounded(at)).read_volatile() }
+}
+
+/// A place in the payload, its bound where the verifier sees it.
+#[inline(always)]
+fn bounded(at: u64) -> usize {
+    let at = black_box(at);
+    (if at > u64::from(HEAD_CAP) { u64::from(HEAD_CAP) } else { at }) as usize
+}
+
+#[inline(always)]
+pub(super) fn word(scratch: *mut Scratch, i: usize) -> u64 {
+    unsafe { payload(scratch).cast::<u64>().add(i).read_volatile() }
+}

@@ -1,0 +1,354 @@
+//! One message, or a part of one: what is found out of it becomes an event.
+//!
+//! What is found out goes into the scratch event at once and is read from there again: the verifier knows nothing of what
+//! comes from memory, and so does not follow the rest once for each way that led to it.
+
+use aya_ebpf::helpers::generated::bpf_get_current_pid_tgid;
+use spanwire_ebpf::{Counter, Direction, NoData, data_flag};
+
+use super::{
+    length::{NO_LENGTH, message_len},
+    look::{TAIL, begins, ending, gather, how, look},
+};
+use crate::{
+    control, emit,
+    maps::{COUNTERS, Scratch, count},
+    serving, socket,
+    state::{HEAD_CAP, Mode, SECOND_LOOKS, STRIKES, State, Way},
+};
+
+/// Bytes kept behind the head of a message with a body: small bodies, and answers that were sent together.
+const AFTER_HEAD: u32 = 512;
+/// A call that begins a message is copied whole up to this length: several small messages may be in it.
+const SMALL_MESSAGES: u32 = 2048;
+/// A body call up to this long is copied whole: one read costs no more than two, and its framing is then known.
+const SMALL: u32 = 1024;
+
+const SENT: usize = Direction::Sent as usize;
+
+/// What is left of a call. It lies in the scratch event: the stack has no room for it.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct Rest {
+    pub(super) position: u64,
+    pub(super) expected: u64,
+    pub(super) began: u64,
+    /// Bytes of the call before it.
+    pub(super) from: u64,
+    pub(super) len: u32,
+    /// The other direction moved last.
+    pub(super) turns: u8,
+    /// When a message ends in it, the bytes behind that may be left for another event.
+    pub(super) may_be_cut: u8,
+    reserved: [u8; 2],
+}
+
+/// Reports a message, or a part of one: how many bytes.
+#[inline(never)]
+pub(super) fn message(
+    sock: u64,
+    state: *mut State,
+    direction: *mut Way,
+    way: usize,
+    scratch: *mut Scratch,
+) -> u32 {
+    unsafe {
+        let rest = &raw const (*scratch).rest;
+        let in_head = (*direction).head_left > 0;
+        let known = (*state).is(Mode::Http1);
+        let header = &raw mut (*scratch).header;
+        let found = &raw mut (*scratch).found;
+
+        put(&raw mut (*header).len, get(&raw const (*rest).len));
+        put(
+            &raw mut (*header).no_data,
+            if get(&raw const (*rest).len) == 0 { 0 } else { (*scratch).source.no_data as u8 },
+        );
+        put(&raw mut (*found).seen, 0);
+        if get(&raw const (*rest).len) > 0 && get(&raw const (*header).no_data) == 0 {
+            let mut looks = 0;
+            if in_head {
+                looks = how::HEAD | how::FAR;
+            } else {
+                // On a connection not yet known a message starts where nothing moved before, or the other side spoke last:
+                // what goes on in one direction may be the middle of something whose start was not to be seen.
+                if known || get(&raw const (*rest).turns) != 0 {
+                    looks |= how::MAY_BEGIN;
+                }
+                if get(&raw const (*rest).turns) != 0 || get(&raw const (*rest).from) > 0 {
+                    looks |= how::FAR;
+                }
+            }
+            let seen = look(
+                get(&raw const (*rest).from),
+                u64::from(get(&raw const (*rest).len)),
+                u64::from((*direction).ending),
+                looks,
+            );
+            put(&raw mut (*found).seen, seen);
+            if seen == 0 {
+                put(&raw mut (*header).no_data, NoData::Fault as u8);
+            }
+        }
+
+        let begins = get(&raw const (*found).seen) >> 32;
+        if begins != begins::NOTHING {
+            (*state).mode = Mode::Http1 as u8;
+        } else if !known {
+            strike(state, get(&raw const (*rest).len), get(&raw const (*header).no_data));
+            return get(&raw const (*rest).len);
+        }
+        if (*state).announced == 0 {
+            // As the directions stood before this call; before the calls that left no trace too, if we know of none.
+            let complete = (*state).born != 0 && (*state).silent == 0;
+            let here = if complete {
+                get(&raw const (*rest).expected)
+            } else {
+                get(&raw const (*rest).position)
+            };
+            // No array of the two: an index that is not known is none into the stack for older verifiers.
+            let sent = if way == SENT { here } else { (*state).ways[0].next };
+            let received = if way == SENT { (*state).ways[1].next } else { here };
+            control::opened(sock, state, sent, received);
+        }
+
+        let seen = get(&raw const (*found).seen);
+        let have = seen as u16;
+        put(&raw mut (*found).wanted, u64::from(have));
+        put(&raw mut (*found).wants_tail, 1);
+        if seen >> 32 != begins::NOTHING || in_head && have > 0 {
+            head(state, direction, scratch);
+        } else if have > 0 && get(&raw const (*rest).len) <= SMALL {
+            put(&raw mut (*found).wanted, u64::from(get(&raw const (*rest).len)));
+        }
+        let have = u64::from(get(&raw const (*found).seen) as u16);
+        let wanted = get(&raw const (*found).wanted);
+        let tail = get(&raw const (*found).wants_tail);
+        let len = u64::from(get(&raw const (*rest).len));
+        let mut kept = wanted;
+        if have > 0 && (wanted > have || tail != 0 && len > wanted + u64::from(TAIL)) {
+            kept = gather(get(&raw const (*rest).from), len, have, wanted, tail);
+        }
+        put(&raw mut (*header).head, u32::from(kept as u16));
+        put(&raw mut (*header).tail, (kept >> 16) as u32);
+
+        let task = bpf_get_current_pid_tgid();
+        put(&raw mut (*header).flags, 0);
+        put(&raw mut (*header).serving, 0);
+        let flags = &raw mut (*header).flags;
+        let begins = get(&raw const (*found).seen) >> 32;
+        if begins & begins::REQUEST != 0 {
+            put(flags, data_flag::REQUEST);
+            count_way(Counter::RequestsSent, way);
+            if way == SENT {
+                put(&raw mut (*header).serving, serving::of(task));
+            } else {
+                let waits = socket::thread_waits(sock);
+                if waits {
+                    put(flags, data_flag::REQUEST | data_flag::THREAD_WAITS);
+                }
+                serving::request_read(state, task, get(&raw const (*rest).position), waits);
+            }
+        } else if begins != begins::NOTHING && way == SENT {
+            serving::answered(state);
+        }
+        if (*state).silent != 0 {
+            (*state).silent = 0;
+            put(flags, get(flags) | data_flag::AFTER_SILENCE);
+        }
+        if get(&raw const (*rest).len) == 0 {
+            put(flags, get(flags) | data_flag::END);
+        }
+        tally(get(&raw const (*header).no_data));
+
+        let time = emit::now();
+        let began_before = if get(&raw const (*rest).began) == 0 {
+            0
+        } else {
+            at_most_u32(time - get(&raw const (*rest).began))
+        };
+        put(&raw mut (*header).began_before, began_before);
+        (*header).time = time;
+        (*header).connection = (*state).generation;
+        (*header).position = get(&raw const (*rest).position);
+        (*header).tgid = (task >> 32) as u32;
+        (*header).tid = task as u32;
+        (*header).direction = way as u8;
+        (*header).reserved = 0;
+        let written = emit::data();
+        if written == 0 && get(flags) & data_flag::REQUEST != 0 {
+            count_way(Counter::RequestsSentLost, way);
+        }
+        get(&raw const (*header).len)
+    }
+}
+
+/// What is known of the message that is put together, where the verifier knows nothing of it.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct Found {
+    /// What [`look`] saw.
+    seen: u64,
+    /// How many bytes of its start are to be in the event.
+    wanted: u64,
+    /// 0 when its end is not to be in the event.
+    wants_tail: u64,
+}
+
+#[inline(always)]
+pub(super) unsafe fn put<T>(slot: *mut T, value: T) {
+    unsafe { slot.write_volatile(value) }
+}
+
+#[inline(always)]
+pub(super) unsafe fn get<T: Copy>(slot: *const T) -> T {
+    unsafe { slot.read_volatile() }
+}
+
+/// A message's head begins here or goes on: how much of it is wanted, and how long the message is if all that is left is to
+/// be left out or told of by itself.
+#[inline(always)]
+fn head(state: *mut State, direction: *mut Way, scratch: *mut Scratch) {
+    unsafe {
+        let found = &raw mut (*scratch).found;
+        let rest = &raw const (*scratch).rest;
+        let seen = get(&raw const (*found).seen);
+        let have = u32::from(seen as u16);
+        let end = u32::from((seen >> 16) as u16);
+        let begins = seen >> 32;
+        let begins_here = begins != begins::NOTHING;
+        let bodyless = begins & begins::BODYLESS != 0;
+        if begins & begins::REQUEST != 0 && get(&raw const (*rest).turns) == 0 {
+            (*state).pipelined = 1;
+        }
+        if begins_here {
+            (*direction).head_left = HEAD_CAP;
+            (*direction).ending = 0;
+        }
+        if end == 0 {
+            // Longer than is searched here: all of it goes, and so does what follows until the allowance is used up.
+            let left = get(&raw const (*direction).head_left);
+            if get(&raw const (*rest).len) > have {
+                (*direction).ending = 0;
+                put(
+                    &raw mut (*found).wanted,
+                    u64::from(at_most(get(&raw const (*rest).len), left)),
+                );
+            } else {
+                let before = u64::from(get(&raw const (*direction).ending));
+                (*direction).ending = ending(u64::from(have), before) as u8;
+            }
+            (*direction).head_left = left.saturating_sub(get(&raw const (*rest).len));
+            return note_request(state, begins);
+        }
+        (*direction).head_left = 0;
+        (*direction).ending = 0;
+        // Where a length is of use: the body is still to come, or it is long.
+        let mut known = NO_LENGTH;
+        if begins_here
+            && (get(&raw const (*rest).len) > SMALL_MESSAGES
+                || get(&raw const (*rest).len) == end && !bodyless)
+            && framed(state, begins)
+        {
+            known = message_len(u64::from(end), begins);
+        }
+        note_request(state, begins);
+        let len = u64::from(get(&raw const (*rest).len));
+        if known == NO_LENGTH || known < len && get(&raw const (*rest).may_be_cut) == 0 {
+            if bodyless && get(&raw const (*rest).len) > end {
+                (*state).pipelined = 1;
+            }
+            let whole = bodyless
+                || (*state).pipelined != 0
+                || get(&raw const (*rest).len) <= SMALL_MESSAGES;
+            let wanted = at_most(
+                get(&raw const (*rest).len),
+                if whole { HEAD_CAP } else { end + AFTER_HEAD },
+            );
+            return put(&raw mut (*found).wanted, u64::from(wanted));
+        }
+        // All about the rest is known: it is not read at all.
+        put(&raw mut (*found).wanted, u64::from(end));
+        put(&raw mut (*found).wants_tail, 0);
+        if known < len {
+            put(&raw mut (*scratch).header.len, known as u32);
+        } else if known > len {
+            (*direction).covered = get(&raw const (*rest).position) + known;
+        }
+    }
+}
+
+/// Notes of a request whether its answer has the body that its headers tell of; a final answer uses that up.
+#[inline(always)]
+fn note_request(state: *mut State, begins: u64) {
+    if begins & (begins::REQUEST | begins::FINAL) != 0 {
+        unsafe { (*state).whole_answer = u8::from(begins & begins::ANSWERED_WHOLE != 0) };
+    }
+}
+
+/// Counts in one of two slots: `sent`, or the one after it for what was received.
+#[inline(always)]
+fn count_way(sent: Counter, way: usize) {
+    if let Some(slot) = COUNTERS.get_ptr_mut(sent as u32 + (way as u32 & 1)) {
+        unsafe { *slot += 1 }
+    }
+}
+
+/// Whether the lengths that a message's head gives are to be believed: a request's always. An answer's only when it is
+/// certain to which request it is one: a single one waits, and its method was seen.
+#[inline(always)]
+fn framed(state: *const State, begins: u64) -> bool {
+    begins & begins::REQUEST != 0
+        || unsafe {
+            begins & begins::FRAMED != 0 && (*state).whole_answer != 0 && (*state).pipelined == 0
+        }
+}
+
+/// Nothing known began here. After enough of these the connection is left alone; at once when its bytes are of a sort that
+/// is never seen, because what comes between them may be the middle of anything.
+#[inline(always)]
+fn strike(state: *mut State, len: u32, no_data: u8) {
+    unsafe {
+        (*state).silent = 1;
+        if (*state).is(Mode::Ignored) || len == 0 {
+            return;
+        }
+        let unseen = no_data == NoData::Form as u8
+            || no_data == NoData::ForeignCall as u8
+            || no_data == NoData::Raced as u8;
+        (*state).strikes += 1;
+        if unseen || (*state).strikes >= STRIKES {
+            (*state).mode = Mode::Ignored as u8;
+            (*state).second_looks = if unseen { 0 } else { SECOND_LOOKS };
+            count(Counter::ConnectionsIgnored, 1);
+        }
+    }
+}
+
+#[inline(always)]
+fn tally(no_data: u8) {
+    // In the order of the reasons (asserted below).
+    if no_data != 0
+        && let Some(slot) = COUNTERS.get_ptr_mut(Counter::Faults as u32 - 1 + u32::from(no_data))
+    {
+        unsafe { *slot += 1 }
+    }
+}
+
+const _: () = {
+    let first = Counter::Faults as u32 - NoData::Fault as u32;
+    assert!(Counter::ForeignCalls as u32 - first == NoData::ForeignCall as u32);
+    assert!(Counter::UnreadableForms as u32 - first == NoData::Form as u32);
+    assert!(Counter::KernelPages as u32 - first == NoData::KernelPages as u32);
+    assert!(Counter::Raced as u32 - first == NoData::Raced as u32);
+};
+
+#[inline(always)]
+const fn at_most(len: u32, limit: u32) -> u32 {
+    if len < limit { len } else { limit }
+}
+
+#[inline(always)]
+const fn at_most_u32(nanos: u64) -> u32 {
+    if nanos > u32::MAX as u64 { u32::MAX } else { nanos as u32 }
+}
