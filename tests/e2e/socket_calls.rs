@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, ensure};
 use serde_json::Value as Json;
-use tests::agent::{Hooks, Setup};
+use tests::agent::{Counters, Hooks, Setup};
 use tests::otlp::{Kind, Span, Spans};
 use tests::outcome::{TestResult, skip};
 use tests::peer::{Script, Scripted};
@@ -20,6 +20,9 @@ const SEEDS: u64 = 500;
 
 /// The same where the CPU is emulated: every form of call comes in them.
 const SEEDS_IN_VM: u64 = 60;
+
+/// How a difference begins that is a span of something that was in a body.
+const GHOST: &str = "a ghost";
 
 /// Differences that are told in full.
 const TOLD: usize = 40;
@@ -115,8 +118,19 @@ fn random_seeds(hooks: Hooks, seeds: std::ops::Range<u64>) -> TestResult {
         arrived.is_ok()
     );
     let told = &differences[..differences.len().min(TOLD)];
-    ensure!(differences.is_empty(), "{} differences:\n{}", differences.len(), told.join("\n"));
+    let told = told.join("\n");
+    ensure!(!differences.iter().any(|difference| difference.starts_with(GHOST)), "ghosts:\n{told}");
+    ensure!(
+        differences.len() as u64 <= passed_over(&stopped.counters)?,
+        "{} differences:\n{told}",
+        differences.len()
+    );
     stopped.counters.nothing_lost()
+}
+
+/// Calls that a preempting kernel has passed the probes over for, by its own count: each can spoil one connection's end.
+fn passed_over(counters: &Counters) -> anyhow::Result<u64> {
+    if vm::passes_over_probes() { counters.value("kernel.recursion_misses") } else { Ok(0) }
 }
 
 /// How many spans are of our random exchanges.
@@ -131,7 +145,7 @@ fn compare(truth: &[Seed], spans: &Spans) -> Vec<String> {
         .0
         .iter()
         .filter(|span| span.path().contains("ghost"))
-        .map(|span| format!("a ghost: {span}\n  beside {}", beside(span, spans)))
+        .map(|span| format!("{GHOST}: {span}\n  beside {}", beside(span, spans)))
         .collect();
     let mut by_path = ByPath::new();
     for span in &spans.0 {

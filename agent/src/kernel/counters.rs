@@ -1,6 +1,9 @@
 //! The kernel half's counters under the names a user sees.
 
-use std::{fs, os::fd::AsRawFd};
+use std::{
+    fs,
+    os::fd::{AsRawFd, BorrowedFd},
+};
 
 use abi::Counter;
 
@@ -16,8 +19,15 @@ pub fn snapshot(probes: &Probes) -> Vec<(Counter, &'static str, u64)> {
 /// was interrupted in the middle of it (`recursion_misses`, 5.12). What was to be seen then was not.
 #[must_use]
 pub fn recursion_misses(probes: &Probes) -> u64 {
-    let misses = |fd: i32| misses_in(&fs::read_to_string(format!("/proc/self/fdinfo/{fd}")).ok()?);
-    probes.programs().filter_map(|program| misses(program.as_raw_fd())).sum()
+    let misses = |(name, fd): (&str, BorrowedFd<'_>)| {
+        let fdinfo = fs::read_to_string(format!("/proc/self/fdinfo/{}", fd.as_raw_fd()));
+        let misses = misses_in(&fdinfo.ok()?)?;
+        if misses > 0 {
+            log::debug!("{name} was passed over {misses} times");
+        }
+        Some(misses)
+    };
+    probes.programs().filter_map(misses).sum()
 }
 
 /// The number in what the kernel says of a program's descriptor (Documentation/filesystems/proc.rst).

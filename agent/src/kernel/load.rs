@@ -220,9 +220,11 @@ impl Probes {
         self.counters.get(&(counter as u32), 0).map_or(0, |by_cpu| by_cpu.iter().sum())
     }
 
-    /// The programs that are in the kernel.
-    pub fn programs(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        self.attached.programs().filter_map(|(_, program)| Some(program.fd().ok()?.as_fd()))
+    /// The programs that are in the kernel, by name.
+    pub fn programs(&self) -> impl Iterator<Item = (&str, BorrowedFd<'_>)> {
+        self.attached
+            .programs()
+            .filter_map(|(name, program)| Some((name, program.fd().ok()?.as_fd())))
     }
 
     /// Makes a connection to ourselves and looks whether both of its ends are met: one by its send, one by its

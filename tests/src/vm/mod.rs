@@ -13,8 +13,8 @@ use std::io::Write as _;
 
 use crate::agent::Hooks;
 
-/// How much longer things may take where the CPU is emulated: its time goes by instructions, a few hundred million a second.
-pub const SLOWER: u32 = 3;
+/// How much longer things may take where the CPU is emulated.
+pub const SLOWER: u32 = 6;
 
 /// Where the machine says which kernel series it was booted with.
 const SERIES: &str = "/etc/kernel-series";

@@ -32,6 +32,11 @@ pub(crate) struct Kernel {
 }
 
 impl Kernel {
+    /// Whether it is a kernel that takes tasks off their CPU in the middle of a tracepoint (7.0).
+    pub(crate) fn is_preemptible(&self) -> bool {
+        number(&self.series) >= vec![7, 0]
+    }
+
     /// Whether it is a kernel that allocates socket storage by `kmalloc_nolock` (6.18), which needs that instruction.
     pub(crate) fn needs_cmpxchg16b(&self) -> bool {
         number(&self.series) >= vec![6, 18]

@@ -97,9 +97,17 @@ impl Boot<'_> {
 
     fn qemu(&self, initrd: &Path, records: &Path) -> Command {
         let mut qemu = Command::new(QEMU);
-        // Time goes by instructions, not by the clock of a host that is thirty times faster: else the timer would interrupt
-        // a guest as if each of its instructions took thirty times as long, in the middle of everything. That needs one
-        // host thread for all virtual CPUs.
+        if self.kernel.is_preemptible() {
+            // Time goes by instructions, not by the clock of a host that is thirty times faster: else the timer would take
+            // a task off its CPU in the middle of everything, thirty times as often as on any real machine. That needs one
+            // host thread for all virtual CPUs, and older kernels do not boot with it.
+            qemu.args(["-accel", "tcg,thread=single,tb-size=256", "-icount", "shift=1,sleep=off"]);
+        } else {
+            qemu.args(["-accel", "tcg,thread=multi,tb-size=256"]);
+        }
+        // QEMU 7.2 emulates cmpxchg16b wrongly: 6.12 dies of it. Kernels since 6.18 cannot do without, and live with it.
+        let cpu = if self.kernel.needs_cmpxchg16b() { "max" } else { "max,-cx16" };
+        qemu.args(["-cpu", cpu, "-smp", "2"]);
         qemu.args([
             "-accel",
             "tcg,thread=single,tb-size=256",
