@@ -171,6 +171,7 @@ fn pipelined(setup: Setup) -> TestResult {
     in_pairs(&spans)
 }
 
+/// A head byte by byte, and one longer than most. The probes see where each ends: they tell of every request that follows.
 fn single_bytes(setup: Setup) -> TestResult {
     let agent = setup.start()?;
     let server = python::tour_server("patient", [127, 0, 0, 1].into())?;
@@ -179,9 +180,20 @@ fn single_bytes(setup: Setup) -> TestResult {
         connection.send([*byte])?;
     }
     ensure!(connection.answer("POST")?.body == b"hello");
-    ensure!(connection.get("/hello")?.status == 200);
-    let spans =
-        finish_counted(agent, &[(OURSELVES, Kind::Client, 2), ("patient", Kind::Server, 2)])?;
+    ensure!(connection.ask("GET", "/hello", &[("X-Long", &"x".repeat(2000))])?.status == 200);
+    ensure!(connection.get("/hello?last")?.status == 200);
+    agent.wait("all spans", |spans| {
+        spans.of(OURSELVES, Kind::Client).len() >= 3 && spans.of("patient", Kind::Server).len() >= 3
+    })?;
+    let stopped = agent.stop()?;
+    stopped.counters.nothing_lost()?;
+    for name in ["kernel.requests_sent", "kernel.requests_received"] {
+        let told = stopped.counters.value(name)?;
+        ensure!(told >= 3, "{name} is {told}, not 3");
+    }
+    let spans = stopped.spans;
+    ensure!(spans.of(OURSELVES, Kind::Client).len() == 3, "{spans}");
+    ensure!(spans.of("patient", Kind::Server).len() == 3, "{spans}");
     in_pairs(&spans)?;
     let posted = spans.of("patient", Kind::Server).at("/echo");
     let posted = posted.single()?;
@@ -193,7 +205,6 @@ fn single_bytes(setup: Setup) -> TestResult {
     Ok(())
 }
 
-/// Every connection of this test is closed by the scripted server after its answer.
 fn bodies(setup: Setup) -> TestResult {
     let answers: [(&str, &str, i64, Option<i64>); 8] = [
         ("length", "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbody", 200, Some(4)),

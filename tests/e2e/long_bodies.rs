@@ -25,10 +25,11 @@ const PART: usize = 2000;
 
 pub(crate) fn add(suite: &mut Suite) {
     for &hooks in Hooks::each() {
-        let scenarios: [(&str, Scenario); 3] = [
+        let scenarios: [(&str, Scenario); 4] = [
             ("hide_no_pipelined_request", pipelined),
             ("are_left_out", left_out),
             ("are_not_expected_in_vain", in_vain),
+            ("are_not_told_by_chunks", in_chunks),
         ];
         for (name, scenario) in scenarios {
             suite.at(
@@ -155,6 +156,56 @@ fn in_vain(setup: Setup) -> TestResult {
             let span = found.single()?;
             ensure!(span.text("http.request.method") == method, "{span}");
             ensure!(span.int("http.response.status_code") == Some(i64::from(status)), "{span}");
+        }
+    }
+    in_pairs(&spans)
+}
+
+/// A chunk that looks like a request with a long body, and is a call of its own, even the first after the other side has
+/// spoken: its length covers nothing.
+fn in_chunks(setup: Setup) -> TestResult {
+    const GHOST: &str = "POST /ghost HTTP/1.1\r\nHost: ghost\r\nContent-Length: 70000\r\n\r\n";
+    const DONE: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+    // The ghost's blank line, the line end behind it that makes another, and the last chunk's.
+    let rest = 3;
+    let script = vec![
+        Script::Heads(1 + rest),
+        Script::say(DONE),
+        Script::Heads(1),
+        Script::say("HTTP/1.1 100 Continue\r\n\r\n"),
+        Script::Heads(rest),
+        Script::say(DONE),
+        Script::Heads(1),
+        Script::say(DONE),
+    ];
+    let agent = setup.start()?;
+    let server = Scripted::start(script)?;
+    let mut connection = Connection::open(&Target::port(server.port()))?;
+    for (path, header) in [("/chunks", ""), ("/expected", "Expect: 100-continue\r\n")] {
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nHost: chunks\r\n{header}Transfer-Encoding: chunked\r\n\r\n"
+        );
+        connection.send(head)?;
+        connection.send(format!("{:x}\r\n", GHOST.len()))?;
+        if !header.is_empty() {
+            // Now the ghost is the first to come after the other side has spoken.
+            ensure!(connection.answer("POST")?.status == 100);
+        }
+        connection.send(GHOST)?;
+        connection.send("\r\n0\r\n\r\n")?;
+        ensure!(connection.answer("POST")?.status == 200);
+    }
+    ensure!(connection.get("/last")?.status == 200);
+    let spans =
+        finish_counted(agent, &[(OURSELVES, Kind::Client, 3), (OURSELVES, Kind::Server, 3)])?;
+    for kind in [Kind::Client, Kind::Server] {
+        for path in ["/chunks", "/expected", "/last"] {
+            let found = spans.of(OURSELVES, kind).at(path);
+            let span = found.single()?;
+            ensure!(span.int("http.response.status_code") == Some(200), "{span}");
+            let size = span.int("http.request.body.size").unwrap_or(0);
+            let right = if path == "/last" { 0 } else { i64::try_from(GHOST.len())? };
+            ensure!(size == right, "{path}: body size {size}: {span}");
         }
     }
     in_pairs(&spans)

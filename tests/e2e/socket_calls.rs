@@ -42,6 +42,11 @@ pub(crate) fn add(suite: &mut Suite) {
             move || inside_another_call(hooks),
         );
     }
+    for &hooks in Hooks::each() {
+        suite.test(format!("socket_calls::thrown_away_unread[{}]", hooks.word()), move || {
+            thrown_away(hooks)
+        });
+    }
     suite.test("socket_calls::truth_is_told_without_an_agent", || {
         let truth = truth(0..20)?;
         ensure!(truth.len() == 20 && truth.iter().all(|seed| !seed.exchanges.is_empty()));
@@ -72,6 +77,30 @@ fn inside_another_call(hooks: Hooks) -> TestResult {
     let stopped = agent.stop()?;
     spans?;
     for span in &stopped.spans.0 {
+        let status = span.int("http.response.status_code");
+        ensure!(status != Some(500), "an answer that was never sent: {span}");
+    }
+    Ok(())
+}
+
+/// A receive with `MSG_TRUNC` throws the answer away; what its buffer held before is not taken for it.
+fn thrown_away(hooks: Hooks) -> TestResult {
+    use std::io::{Read as _, Write as _};
+    let agent = Setup::default().hooks(hooks).start()?;
+    let answer = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbody";
+    let server = Scripted::start(vec![Script::Heads(1), Script::say(answer)])?;
+    let mut stream = std::net::TcpStream::connect(("127.0.0.1", server.port()))?;
+    stream.write_all(b"GET /thrown HTTP/1.1\r\nHost: away\r\n\r\n")?;
+    let mut buffer = b"HTTP/1.1 500 Ghost\r\nContent-Length: 0\r\n\r\n ".to_vec();
+    let flags = rustix::net::RecvFlags::TRUNC;
+    let (_, moved) = rustix::net::recv(&stream, &mut buffer, flags)?;
+    ensure!(moved == answer.len() && buffer.starts_with(b"HTTP/1.1 500"), "{moved}");
+    ensure!(stream.read(&mut buffer)? == 0);
+    drop(stream);
+    let spans = agent.wait("both spans", |spans| spans.at("/thrown").len() == 2);
+    let stopped = agent.stop()?;
+    spans?;
+    for span in &stopped.spans.at("/thrown").0 {
         let status = span.int("http.response.status_code");
         ensure!(status != Some(500), "an answer that was never sent: {span}");
     }

@@ -80,6 +80,12 @@ impl Capture {
         counters::recursion_misses(&self.probes)
     }
 
+    /// How often something woke us before it was time for the next look.
+    #[must_use]
+    pub const fn wakes(&self) -> u64 {
+        self.waiter.wakes
+    }
+
     /// Waits until it is time for the next look, or for the end.
     pub fn wait(&mut self) {
         self.waiter.wait(&mut self.probes);

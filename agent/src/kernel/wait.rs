@@ -32,6 +32,8 @@ pub(super) struct Waiter {
     epoll: OwnedFd,
     /// Looks in a row that found nothing.
     quiet: u32,
+    /// How often something woke us before the timer was over.
+    pub(super) wakes: u64,
 }
 
 impl Waiter {
@@ -42,7 +44,7 @@ impl Waiter {
         epoll::add(&epoll, &probes.control, epoll::EventData::new_u64(0), edges)?;
         epoll::add(&epoll, &probes.data, epoll::EventData::new_u64(1), edges)?;
         epoll::add(&epoll, stop, epoll::EventData::new_u64(2), epoll::EventFlags::IN)?;
-        Ok(Self { epoll, quiet: 0 })
+        Ok(Self { epoll, quiet: 0, wakes: 0 })
     }
 
     /// The rings were drained: whether there was anything.
@@ -51,7 +53,7 @@ impl Waiter {
     }
 
     /// Waits until the timer is over, the probes wake us, or `stop` becomes readable.
-    pub(super) fn wait(&self, probes: &mut Probes) {
+    pub(super) fn wait(&mut self, probes: &mut Probes) {
         let mut every = DRAIN_EVERY;
         if self.quiet < IDLE_AFTER {
             ask(probes, wake::RING_FILLS);
@@ -72,7 +74,9 @@ impl Waiter {
             data: epoll::EventData::new_u64(0),
         }; 3];
         // Interrupted or not: what follows is a look at the rings.
-        let _ = epoll::wait(&self.epoll, &mut woken, Some(&timeout));
+        if epoll::wait(&self.epoll, &mut woken, Some(&timeout)).is_ok_and(|count| count > 0) {
+            self.wakes += 1;
+        }
     }
 }
 

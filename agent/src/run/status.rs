@@ -62,6 +62,7 @@ pub(super) fn counters(pipeline: &Pipeline, capture: &Capture, output: &Output) 
     }
     counters.add("kernel", "recursion_misses", Meaning::Loss, capture.recursion_misses());
     counters.add("kernel", "looks", Meaning::Event, capture.looks);
+    counters.add("kernel", "wakes", Meaning::Event, capture.wakes());
     counters.add("kernel", "events_malformed", Meaning::Loss, capture.malformed);
     pipeline.count(&mut counters);
     output.count(&mut counters);

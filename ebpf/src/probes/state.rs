@@ -34,8 +34,8 @@ pub(crate) struct State {
     pub(crate) pipelined: u8,
     /// It was made in our sight.
     pub(crate) born: u8,
-    /// A single request waits, and by its method its answer has the body that its headers tell of.
-    pub(crate) whole_answer: u8,
+    /// Of the request that was made last: a [`Question`].
+    pub(crate) asked: u8,
     /// It is one of our own, and user space is to be told so.
     pub(crate) own: u8,
     pub(crate) reserved: [u8; 6],
@@ -84,6 +84,18 @@ pub(crate) struct SendInFlight {
     pub(crate) reserved: u32,
 }
 
+/// Where the request that was made last stands.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Question {
+    /// Its final answer has begun, or there was none.
+    Nothing = 0,
+    /// It waits for its answer.
+    Waits = 1,
+    /// It waits, and by its method its answer has the body that its headers tell of.
+    WaitsForWhole = 2,
+}
+
 /// What is spoken on a connection, as far as copying cares.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
@@ -129,7 +141,7 @@ impl State {
         silent: 0,
         pipelined: 0,
         born: 0,
-        whole_answer: 0,
+        asked: 0,
         own: 0,
         reserved: [0; 6],
     };

@@ -14,7 +14,7 @@ use crate::{
     control, emit,
     maps::{COUNTERS, Scratch, count},
     serving, socket,
-    state::{HEAD_CAP, Mode, SECOND_LOOKS, STRIKES, State, Way},
+    state::{HEAD_CAP, Mode, Question, SECOND_LOOKS, STRIKES, State, Way},
 };
 
 /// Bytes kept behind the head of a message with a body: small bodies, and answers that were sent together.
@@ -243,12 +243,13 @@ fn head(state: *mut State, direction: *mut Way, scratch: *mut Scratch) {
         }
         (*direction).head_left = 0;
         (*direction).ending = 0;
+        let follows = get(&raw const (*rest).from) != 0;
         // Where a length is of use: the body is still to come, or it is long.
         let mut known = NO_LENGTH;
         if begins_here
             && (get(&raw const (*rest).len) > SMALL_MESSAGES
                 || get(&raw const (*rest).len) == end && !bodyless)
-            && framed(state, begins)
+            && framed(state, begins, follows)
         {
             known = message_len(u64::from(end), begins);
         }
@@ -278,12 +279,16 @@ fn head(state: *mut State, direction: *mut Way, scratch: *mut Scratch) {
     }
 }
 
-/// Notes of a request whether its answer has the body that its headers tell of; a final answer uses that up.
+/// Notes of a request what its answer is to be; a final answer uses that up.
 #[inline(always)]
 fn note_request(state: *mut State, begins: u64) {
-    if begins & (begins::REQUEST | begins::FINAL) != 0 {
-        unsafe { (*state).whole_answer = u8::from(begins & begins::ANSWERED_WHOLE != 0) };
-    }
+    let asked = match begins {
+        _ if begins & begins::ANSWERED_WHOLE != 0 => Question::WaitsForWhole,
+        _ if begins & begins::REQUEST != 0 => Question::Waits,
+        _ if begins & begins::FINAL != 0 => Question::Nothing,
+        _ => return,
+    };
+    unsafe { (*state).asked = asked as u8 };
 }
 
 /// Counts in one of two slots: `sent`, or the one after it for what was received.
@@ -294,14 +299,20 @@ fn count_way(sent: Counter, way: usize) {
     }
 }
 
-/// Whether the lengths that a message's head gives are to be believed: a request's always. An answer's only when it is
-/// certain to which request it is one: a single one waits, and its method was seen.
+/// Whether the lengths that a message's head gives are to be believed. A request's where one is expected: none waits for its
+/// answer, so that this is not the middle of one; or it `follows` another of known length. An answer's when it is certain to
+/// which request it is one: a single one waits, and its method was seen.
 #[inline(always)]
-fn framed(state: *const State, begins: u64) -> bool {
-    begins & begins::REQUEST != 0
-        || unsafe {
-            begins & begins::FRAMED != 0 && (*state).whole_answer != 0 && (*state).pipelined == 0
+fn framed(state: *const State, begins: u64, follows: bool) -> bool {
+    unsafe {
+        let asked = get(&raw const (*state).asked);
+        if begins & begins::REQUEST != 0 {
+            return follows || asked == Question::Nothing as u8;
         }
+        begins & begins::FRAMED != 0
+            && asked == Question::WaitsForWhole as u8
+            && (*state).pipelined == 0
+    }
 }
 
 /// Nothing known began here. After enough of these the connection is left alone; at once when its bytes are of a sort that
