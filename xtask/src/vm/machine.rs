@@ -109,17 +109,6 @@ impl Boot<'_> {
         let cpu = if self.kernel.needs_cmpxchg16b() { "max" } else { "max,-cx16" };
         qemu.args(["-cpu", cpu, "-smp", "2"]);
         qemu.args([
-            "-accel",
-            "tcg,thread=single,tb-size=256",
-            "-icount",
-            "shift=1,sleep=off",
-            "-smp",
-            "2",
-        ]);
-        // QEMU 7.2 emulates cmpxchg16b wrongly: 6.12 dies of it. Kernels since 6.18 cannot do without, and live with it.
-        let cpu = if self.kernel.needs_cmpxchg16b() { "max" } else { "max,-cx16" };
-        qemu.args(["-cpu", cpu]);
-        qemu.args([
             "-machine",
             "q35",
             "-m",
