@@ -99,15 +99,16 @@ impl Boot<'_> {
         let mut qemu = Command::new(QEMU);
         if self.kernel.is_preemptible() {
             // Time goes by instructions, not by the clock of a host that is thirty times faster: else the timer would take
-            // a task off its CPU in the middle of everything, thirty times as often as on any real machine. That needs one
-            // host thread for all virtual CPUs, and older kernels do not boot with it.
+            // a task off its CPU in the middle of everything, thirty times as often as on any real machine. Several CPUs
+            // would then run one after the other, each for so long that a process is born and gone unseen: it has one.
             qemu.args(["-accel", "tcg,thread=single,tb-size=256", "-icount", "shift=1,sleep=off"]);
+            qemu.args(["-smp", "1"]);
         } else {
-            qemu.args(["-accel", "tcg,thread=multi,tb-size=256"]);
+            qemu.args(["-accel", "tcg,thread=multi,tb-size=256", "-smp", "2"]);
         }
         // QEMU 7.2 emulates cmpxchg16b wrongly: 6.12 dies of it. Kernels since 6.18 cannot do without, and live with it.
         let cpu = if self.kernel.needs_cmpxchg16b() { "max" } else { "max,-cx16" };
-        qemu.args(["-cpu", cpu, "-smp", "2"]);
+        qemu.args(["-cpu", cpu]);
         qemu.args([
             "-machine",
             "q35",
