@@ -26,6 +26,11 @@ const SMALL: u32 = 1024;
 
 const SENT: usize = Direction::Sent as usize;
 
+/// Whether bodies are left out that a `Content-Length` covers. Off: where a body's call looks like the begin of a message,
+/// the length in it was believed in rare cases and hid the real one (`SPANWIRE_SEEDS=25099..25100` and 2482 of the random
+/// socket calls, over several runs).
+const LENGTHS_ARE_BELIEVED: bool = false;
+
 /// What is left of a call. It lies in the scratch event: the stack has no room for it.
 #[derive(Clone, Copy)]
 #[repr(C)]
@@ -246,7 +251,8 @@ fn head(state: *mut State, direction: *mut Way, scratch: *mut Scratch) {
         let follows = get(&raw const (*rest).from) != 0;
         // Where a length is of use: the body is still to come, or it is long.
         let mut known = NO_LENGTH;
-        if begins_here
+        if LENGTHS_ARE_BELIEVED
+            && begins_here
             && (get(&raw const (*rest).len) > SMALL_MESSAGES
                 || get(&raw const (*rest).len) == end && !bodyless)
             && framed(state, begins, follows)
