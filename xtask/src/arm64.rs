@@ -2,16 +2,22 @@
 //!
 //! The toolchain has no standard library for it, so that is built from source too, by the same sysroot as the probes'.
 
-use std::path::Path;
+use std::{path::Path, process::ExitCode};
 
 use anyhow::{Context, Result};
 
-use crate::{cargo, places, probes, toolchain};
+use crate::{cargo, places, probes, say, toolchain};
 
 const TARGET: &str = "aarch64-unknown-linux-gnu";
 
 /// The C compiler and linker; some crates bring C.
 pub(crate) const COMPILER: &str = "aarch64-linux-gnu-gcc";
+
+/// The task.
+pub(crate) fn task() -> Result<ExitCode> {
+    say::step("building for arm64 (about 2 minutes the first time)", build)?;
+    Ok(ExitCode::SUCCESS)
+}
 
 /// Builds the probes with arm64's registers, and the agent with them inside.
 pub(crate) fn build() -> Result<()> {

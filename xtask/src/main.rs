@@ -50,6 +50,9 @@ enum Task {
         /// Stop after the kernel probes (target/probes.o)
         #[arg(long)]
         probes_only: bool,
+        /// Build for arm64, in its own folder: nothing of it is run here
+        #[arg(long, conflicts_with_all = ["release", "probes_only"])]
+        arm64: bool,
     },
     /// Build, then trace this host as root
     Run {
@@ -90,7 +93,8 @@ enum Task {
 
 fn main() -> ExitCode {
     let done = match Cli::parse().task {
-        Task::Build { release, probes_only } => build::task(release, probes_only),
+        Task::Build { arm64: true, .. } => arm64::task(),
+        Task::Build { release, probes_only, .. } => build::task(release, probes_only),
         Task::Run { demo, arguments } => run::task(demo, &arguments),
         Task::Test { filter } => Ok(test::task(filter.as_deref())),
         Task::VmTest { filter, renew_kernels, renew } => {

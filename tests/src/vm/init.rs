@@ -29,14 +29,12 @@ pub fn first_process() -> ! {
 }
 
 /// File systems, modules, loopback. Not what the agent must be able to make itself (tracefs, bpffs, securityfs).
+///
+/// Everything is in memory already, `/tmp` included: a checkout may lie there, and nothing may cover it.
 fn prepare() -> anyhow::Result<()> {
-    for (kind, place) in [
-        ("proc", "/proc"),
-        ("sysfs", "/sys"),
-        ("devtmpfs", "/dev"),
-        ("tmpfs", "/tmp"),
-        ("tmpfs", "/run"),
-    ] {
+    for (kind, place) in
+        [("proc", "/proc"), ("sysfs", "/sys"), ("devtmpfs", "/dev"), ("tmpfs", "/run")]
+    {
         mount(kind, place, kind, MountFlags::empty(), None).with_context(|| place.to_owned())?;
     }
     std::fs::create_dir("/sys/fs/cgroup").or_else(exists)?;
