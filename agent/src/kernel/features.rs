@@ -12,7 +12,7 @@ use super::{btf::KernelTypes, hooks::HookSet, mounts};
 const BTF: &str = "/sys/kernel/btf/vmlinux";
 /// Oldest kernel the probes are made for: the ring buffer came with 5.8, and 5.10 is the oldest that is tested.
 const OLDEST: (u32, u32) = (5, 10);
-/// What an older one must have all the same, if its vendor has brought it up to that (RHEL 8's 4.18, since 8.4).
+/// What an older one must have all the same, if its vendor has brought it up to that (RHEL 8's later 4.18).
 const RING_BUFFER: &str = "bpf_ringbuf_output";
 
 /// Why this host cannot be traced.

@@ -174,9 +174,10 @@ impl Connection {
 fn answer_length(bytes: &[u8]) -> anyhow::Result<usize> {
     let mut slots = [httparse::EMPTY_HEADER; 32];
     let mut answer = httparse::Response::new(&mut slots);
-    let head = answer.parse(bytes)?;
-    ensure!(head.is_complete(), "the answer's head came in pieces");
+    let httparse::Status::Complete(head) = answer.parse(bytes)? else {
+        anyhow::bail!("the answer's head came in pieces");
+    };
     let length = answer.headers.iter().find(|h| h.name.eq_ignore_ascii_case("content-length"));
     let length = std::str::from_utf8(length.context("no content-length")?.value)?;
-    Ok(head.unwrap() + length.parse::<usize>()?)
+    Ok(head + length.parse::<usize>()?)
 }
