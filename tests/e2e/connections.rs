@@ -21,7 +21,8 @@ const OURSELVES: &str = "e2e";
 pub(crate) type Scenario = fn(Setup) -> TestResult;
 
 pub(crate) fn add(suite: &mut Suite) {
-    // Those that every set of hooks must pass on every kernel, then those that differ only above the hooks.
+    // Those that every set of hooks must pass on every kernel; those that the best one must, where the kernel still has a
+    // say; and those of HTTP alone.
     let of_hooks: [(&str, Scenario); 5] = [
         ("ipv6", ipv6),
         ("unix_socket", unix_socket),
@@ -29,21 +30,23 @@ pub(crate) fn add(suite: &mut Suite) {
         ("pipelined", pipelined),
         ("sendfile", sendfile),
     ];
-    let above_them: [(&str, Scenario); 8] = [
-        ("kept_for_many_requests", kept),
+    let of_sockets: [(&str, Scenario); 4] = [
         ("head_in_single_bytes", single_bytes),
         ("bodies_end_in_every_way", bodies),
-        ("client_gives_up_waiting", given_up),
         ("server_resets", server_resets),
         ("client_leaves_the_answer_unread", unread),
+    ];
+    let of_http: [(&str, Scenario); 4] = [
+        ("kept_for_many_requests", kept),
+        ("client_gives_up_waiting", given_up),
         ("server_closes_without_answer", server_closes),
         ("answer_is_cut_short", cut_short),
     ];
     for &hooks in Hooks::each() {
-        let placed = of_hooks.map(|test| (test, Place::Everywhere));
-        for ((name, scenario), place) in
-            placed.into_iter().chain(above_them.map(|test| (test, hooks.place())))
-        {
+        let placed = (of_hooks.map(|test| (test, Place::Everywhere)).into_iter())
+            .chain(of_sockets.map(|test| (test, hooks.place())))
+            .chain(of_http.map(|test| (test, Place::Here)));
+        for ((name, scenario), place) in placed {
             suite.at(place, format!("connections::{name}[{}]", hooks.word()), 60, move || {
                 scenario(Setup::default().hooks(hooks))
             });

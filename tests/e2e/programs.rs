@@ -11,7 +11,7 @@ use tests::outcome::TestResult;
 use tests::peer::{Answer, Connection, Target};
 use tests::process;
 use tests::programs::{Server, go, gunicorn, installed, java, nginx, node, python};
-use tests::runner::{Place, Suite};
+use tests::runner::Suite;
 use tests::tour::{self, Stop, TOUR};
 
 /// What the tour's clients are called.
@@ -20,7 +20,7 @@ const CLIENT: &str = "tour-client";
 pub(crate) fn add(suite: &mut Suite) {
     for &hooks in Hooks::each() {
         let setup = move || Setup::default().hooks(hooks);
-        suite.at(Place::Everywhere, format!("programs::python[{}]", hooks.word()), 60, move || {
+        suite.at(hooks.place(), format!("programs::python[{}]", hooks.word()), 60, move || {
             direct(
                 setup(),
                 || python::tour_server("python", [127, 0, 0, 1].into()),

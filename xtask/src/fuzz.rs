@@ -15,6 +15,9 @@ use crate::{cargo, places, say, tally::Tally};
 
 const CARGO_FUZZ: &str = "0.13.2";
 
+/// Lines of a target's log that are shown when it has found something.
+const LAST_LINES: usize = 80;
+
 /// Where the targets are: a cargo-fuzz folder of its own workspace, with `seeds/TARGET/*` in it.
 fn folder() -> PathBuf {
     places::workspace().join("tests/fuzz")
@@ -55,7 +58,7 @@ pub(crate) fn run(filter: Option<&str>, seconds: u32) -> Result<Tally> {
             Ok(()) => Tally::PASSED,
             Err(error) => {
                 say::error(&error);
-                Tally::FAILED
+                Tally::failed(format_args!("fuzz target {target}: {error:#}"))
             }
         };
     }
@@ -115,11 +118,25 @@ impl Tool {
             "-rss_limit_mb=2048",
         ]);
         run.arg(format!("-max_total_time={seconds}"));
+        // What it says while all is well (its dictionary, its functions) would bury everything else.
+        let log = self.target.join(format!("{target}.log"));
+        let file = fs::File::create(&log)
+            .with_context(|| format!("cannot write {}: make room there", log.display()))?;
+        run.stdout(file.try_clone()?).stderr(file);
         cargo::run(
             &mut run,
             "the input that did it is named above; keep it in tests/fuzz/seeds under the bug's name",
         )
+        .inspect_err(|_| say::note(end_of(&log)))
     }
+}
+
+/// The last lines of a target's log: the panic, the stack and the input are there.
+fn end_of(log: &Path) -> String {
+    let whole = fs::read(log).unwrap_or_default();
+    let whole = String::from_utf8_lossy(&whole);
+    let lines: Vec<&str> = whole.lines().collect();
+    lines[lines.len().saturating_sub(LAST_LINES)..].join("\n")
 }
 
 /// The seeds of a target, when it has any.

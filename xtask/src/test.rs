@@ -23,8 +23,7 @@ pub(crate) fn task(filter: Option<&str>) -> ExitCode {
     let began = say::now();
     let mut sum = Sum::default();
     if let Err(error) = steps(&mut sum, filter) {
-        say::error(&error);
-        sum.add("what stopped it", Tally::FAILED);
+        sum.add("what stopped it", failed(&error));
     }
     say::note(format!("everything took {}", say::seconds(began.elapsed())));
     sum.report(filter)
@@ -92,6 +91,12 @@ pub(crate) fn as_root(tests: &mut Command) {
     }
 }
 
+/// A step that ended with an error.
+fn failed(error: &anyhow::Error) -> Tally {
+    say::error(error);
+    Tally::failed(format_args!("error: {error:#}"))
+}
+
 /// What ran so far.
 #[derive(Default)]
 struct Sum {
@@ -104,27 +109,21 @@ impl Sum {
     /// A step that passes or fails as one.
     fn check(&mut self, what: &'static str, run: impl FnOnce() -> Result<()>) {
         let ended = say::step(format!("checking {what}"), run);
-        if let Err(error) = &ended {
-            say::error(error);
-        }
-        self.add(what, if ended.is_ok() { Tally::PASSED } else { Tally::FAILED });
+        self.add(what, ended.map_or_else(|error| failed(&error), |()| Tally::PASSED));
     }
 
     /// A step that counts.
     fn tests(&mut self, what: &'static str, run: impl FnOnce() -> Result<Tally>) {
-        let tally = say::step(what, run).unwrap_or_else(|error| {
-            say::error(&error);
-            Tally::FAILED
-        });
-        say::note(tally);
+        let tally = say::step(what, run).unwrap_or_else(|error| failed(&error));
+        say::note(&tally);
         self.add(what, tally);
     }
 
     fn add(&mut self, what: &'static str, tally: Tally) {
-        self.tally += tally;
         if tally.failed > 0 {
             self.failed.push(what);
         }
+        self.tally += tally;
     }
 
     /// The last line, and the exit code. A filter that no test answers to is a mistake, not a success.
@@ -136,6 +135,7 @@ impl Sum {
             );
         }
         if !self.failed.is_empty() {
+            eprintln!("\nwhat failed, once more:\n{}", self.tally.said);
             eprintln!("  failed: {}", self.failed.join(", "));
         }
         println!("{}", self.tally);

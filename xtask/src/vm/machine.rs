@@ -15,7 +15,10 @@ use std::{
 use anyhow::{Context, Result, bail};
 
 use super::kernels::Kernel;
-use crate::{say, tally::Tally};
+use crate::{
+    say,
+    tally::{Reader, Tally},
+};
 
 /// What emulates the machine; in Debian's package `qemu-system-x86`.
 pub(crate) const QEMU: &str = "qemu-system-x86_64";
@@ -62,37 +65,37 @@ impl Boot<'_> {
         let console = child.stdout.take().context("QEMU has no output")?;
         let watch = watch(child);
         let began = say::now();
-        let mut report = Report { tally: Tally::default(), records: String::new() };
+        let mut reader = Reader::default();
         let mut lines = Vec::new();
         let mut has_ended = false;
         for line in BufReader::new(console).split(b'\n').map_while(io::Result::ok) {
             let line = String::from_utf8_lossy(&line).trim_end().to_owned();
             has_ended |= line.contains(ENDED);
-            report.tally.read_line(&line);
+            reader.line(&line);
             let mut out = io::stdout().lock();
             if !line.is_empty() {
                 writeln!(out, "[{}] {line}", self.name)?;
             }
             lines.push(line);
         }
+        let mut tally = reader.tally;
         if watch.ended().is_err() {
             say::note(format!("{}: it was stopped after {}", self.name, say::seconds(PATIENCE)));
         }
         if !has_ended {
-            let from = lines.len().saturating_sub(SHOWN);
-            say::note(format!(
-                "{}: the machine ended without its report; its console's last lines:\n{}",
-                self.name,
-                lines[from..].join("\n")
+            let last = lines[lines.len().saturating_sub(SHOWN)..].join("\n");
+            tally += Tally::failed(format_args!(
+                "the machine ended without its report; its console's last lines:\n{last}"
             ));
-            report.tally += Tally::FAILED;
-        } else if report.tally.is_empty() {
-            say::note(format!("{}: no test ran", self.name));
-            report.tally += Tally::FAILED;
+        } else if tally.is_empty() {
+            tally += Tally::failed("no test ran");
         }
-        say::note(format!("{}: {} in {}", self.name, report.tally, say::seconds(began.elapsed())));
-        report.records = fs::read_to_string(&records).unwrap_or_default().replace('\r', "");
-        Ok(report)
+        if tally.failed > 0 {
+            tally.said = format!("of the machine {}:\n{}", self.name, tally.said);
+        }
+        say::note(format!("{}: {tally} in {}", self.name, say::seconds(began.elapsed())));
+        let records = fs::read_to_string(&records).unwrap_or_default().replace('\r', "");
+        Ok(Report { tally, records })
     }
 
     fn qemu(&self, initrd: &Path, records: &Path) -> Command {

@@ -46,6 +46,7 @@ pub(crate) fn task(filter: Option<&str>, renew: Renew) -> Result<ExitCode> {
         say::error(&error);
     }
     let tally = run(&agent, filter, renew.records)?;
+    print!("{}", tally.said);
     println!("{tally}");
     Ok(if tally.failed == 0 && !tally.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -173,7 +174,7 @@ impl Prepared {
         let reports: Vec<(String, Report)> = reports.into_inner().expect("nobody panics");
         let mut tally = Tally::default();
         for (_, report) in &reports {
-            tally += report.tally;
+            tally += report.tally.clone();
         }
         // Part of the machines have part of the records.
         if filter.is_none() {

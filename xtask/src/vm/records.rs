@@ -27,11 +27,12 @@ pub(crate) fn settle(order: &[&str], reports: &[(String, Report)], renew: bool) 
             say::note(format!("{FOLDER}/{name} is written anew"));
             tally += Tally::PASSED;
         } else {
-            say::note(format!(
+            let told = format!(
                 "{FOLDER}/{name} is not what the machines say (`cargo xtask vm-test --renew` writes it anew):\n{}",
                 difference(&old, &text)
-            ));
-            tally += Tally::FAILED;
+            );
+            say::note(&told);
+            tally += Tally::failed(told);
         }
     }
     Ok(tally)
