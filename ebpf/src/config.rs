@@ -97,6 +97,7 @@ pub enum Offset {
     IterIov,
     IterOffset,
     IterSegments,
+    IterCount,
     FileEpLinks,
     SkShutdown,
     TaskRealParent,
@@ -110,7 +111,7 @@ pub enum Offset {
 
 impl Offset {
     /// Every offset with the struct and the (possibly nested) member it is read from.
-    pub const ALL: [(Self, &'static str, &'static str); 45] = [
+    pub const ALL: [(Self, &'static str, &'static str); 46] = [
         (Self::TaskFiles, "task_struct", "files"),
         (Self::TaskStack, "task_struct", "stack"),
         (Self::TaskIoUring, "task_struct", "io_uring"),
@@ -147,6 +148,7 @@ impl Offset {
         (Self::IterIov, "iov_iter", "__iov"),
         (Self::IterOffset, "iov_iter", "iov_offset"),
         (Self::IterSegments, "iov_iter", "nr_segs"),
+        (Self::IterCount, "iov_iter", "count"),
         (Self::FileEpLinks, "file", "f_ep_links"),
         (Self::SkShutdown, "sock", "sk_shutdown"),
         (Self::TaskRealParent, "task_struct", "real_parent"),

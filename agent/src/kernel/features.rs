@@ -156,7 +156,8 @@ fn needed(offset: Offset, set: HookSet) -> bool {
         | Offset::IterUbuf
         | Offset::IterIov
         | Offset::IterOffset
-        | Offset::IterSegments => set == HookSet::Locked,
+        | Offset::IterSegments
+        | Offset::IterCount => set == HookSet::Locked,
         _ => true,
     }
 }

@@ -81,7 +81,17 @@ pub(crate) struct SendInFlight {
     pub(crate) began: u64,
     /// The kernel's `iov_iter` type.
     pub(crate) kind: u32,
-    pub(crate) reserved: u32,
+    /// Bytes that were to be sent, low 32 bits.
+    pub(crate) wanted: u32,
+}
+
+impl SendInFlight {
+    /// Whether a piece at this position, with so many bytes left, is a further one of this send. Else this send has
+    /// returned unseen: the kernel passes over a program that another task is in the middle of (7.0).
+    #[inline(always)]
+    pub(crate) const fn goes_on(&self, sequence: u32, left: u32) -> bool {
+        sequence.wrapping_sub(self.sequence).wrapping_add(left) == self.wanted
+    }
 }
 
 /// Where the request that was made last stands.
@@ -131,7 +141,7 @@ impl State {
             skip: 0,
             began: 0,
             kind: 0,
-            reserved: 0,
+            wanted: 0,
         },
         mode: Mode::Unknown as u8,
         last: 0,

@@ -104,7 +104,7 @@ impl Boot<'_> {
             // Time goes by instructions, not by the clock of a host that is thirty times faster: else the timer would take
             // a task off its CPU in the middle of everything, thirty times as often as on any real machine. Several CPUs
             // would then run one after the other, each for so long that a process is born and gone unseen: it has one.
-            qemu.args(["-accel", "tcg,thread=single,tb-size=256", "-icount", "shift=1,sleep=off"]);
+            qemu.args(["-accel", "tcg,thread=single,tb-size=256", "-icount", "shift=0,sleep=off"]);
             qemu.args(["-smp", "1"]);
         } else {
             qemu.args(["-accel", "tcg,thread=multi,tb-size=256", "-smp", "2"]);

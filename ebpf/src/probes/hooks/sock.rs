@@ -76,14 +76,15 @@ unsafe fn about_to_send(context: &BtfTracePointContext) {
             return;
         }
         let task = bpf_get_current_pid_tgid();
-        if (*state).send.task == task {
+        let Some(sequence) = socket::sequence_typed(sock, Direction::Sent) else { return };
+        let iter = message.add(config::offset(Offset::MsgIter)).cast::<c_void>();
+        let left: u64 = Typed::member(iter, Offset::IterCount);
+        if (*state).send.task == task && (*state).send.goes_on(sequence, left as u32) {
             if (*state).send.began == 0 {
                 (*state).send.began = emit::now();
             }
             return;
         }
-        let Some(sequence) = socket::sequence_typed(sock, Direction::Sent) else { return };
-        let iter = message.add(config::offset(Offset::MsgIter)).cast::<c_void>();
         let kind: u8 = Typed::member(iter, Offset::IterType);
         let base: u64 = if kind == ITER_UBUF {
             Typed::member(iter, Offset::IterUbuf)
@@ -99,7 +100,7 @@ unsafe fn about_to_send(context: &BtfTracePointContext) {
             skip: Typed::member(iter, Offset::IterOffset),
             began: 0,
             kind: u32::from(kind),
-            reserved: 0,
+            wanted: left as u32,
         };
     }
 }
