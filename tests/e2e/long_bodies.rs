@@ -1,4 +1,4 @@
-//! Long bodies and what looks like a message in them: nothing that comes after one may be missed, and nothing in one may be
+//! Long heads, long bodies and what looks like a message in them: nothing that comes after one may be missed, and nothing in one may be
 //! taken for a message.
 
 use anyhow::ensure;
@@ -16,8 +16,11 @@ const OURSELVES: &str = "e2e";
 
 pub(crate) fn add(suite: &mut Suite) {
     for &hooks in Hooks::each() {
-        let scenarios: [(&str, Scenario); 2] =
-            [("are_not_expected_in_vain", in_vain), ("are_not_told_by_chunks", in_chunks)];
+        let scenarios: [(&str, Scenario); 3] = [
+            ("are_not_expected_in_vain", in_vain),
+            ("are_not_told_by_chunks", in_chunks),
+            ("come_behind_long_heads", behind_long_heads),
+        ];
         for (name, scenario) in scenarios {
             suite.at(
                 hooks.place(),
@@ -59,6 +62,50 @@ fn in_vain(setup: Setup) -> TestResult {
             let span = found.single()?;
             ensure!(span.text("http.request.method") == method, "{span}");
             ensure!(span.int("http.response.status_code") == Some(i64::from(status)), "{span}");
+        }
+    }
+    in_pairs(&spans)
+}
+
+/// Heads longer than is searched at once, each in one call: with nothing behind them, with a chunked body of which a few
+/// bytes could be thought not worth a copy, and with one whose last bytes lie in several segments.
+fn behind_long_heads(setup: Setup) -> TestResult {
+    const ANSWER: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+    let agent = setup.start()?;
+    let mut requests = Vec::new();
+    for (path, head_len, body_len) in
+        [("/head", 5000, 0), ("/few", 2800, 540), ("/many", 6000, 30_000), ("/last", 9000, 0)]
+    {
+        let (method, framing) =
+            if body_len > 0 { ("POST", "Transfer-Encoding: chunked\r\n") } else { ("GET", "") };
+        let start = format!("{method} {path} HTTP/1.1\r\nHost: long\r\n{framing}X-Fill: ");
+        let mut request = start.clone() + &"f".repeat(head_len - start.len() - 4) + "\r\n\r\n";
+        if body_len > 0 {
+            request += &format!("{body_len:x}\r\n{}\r\n0\r\n\r\n", "b".repeat(body_len));
+        }
+        requests.push((method, path, body_len, request));
+    }
+    // Every body's blank lines are heads' ends to the server, which knows no more of HTTP than that.
+    let script = [1, 2, 2, 1].map(|heads| vec![Script::Heads(heads), Script::say(ANSWER)]);
+    let server = Scripted::start(script.concat())?;
+    let mut connection = Connection::open(&Target::port(server.port()))?;
+    for (method, _, _, request) in &requests {
+        connection.send_in_two(request, request.len() - 9)?;
+        ensure!(connection.answer(method)?.status == 200);
+    }
+    let spans =
+        finish_counted(agent, &[(OURSELVES, Kind::Client, 4), (OURSELVES, Kind::Server, 4)])?;
+    for kind in [Kind::Client, Kind::Server] {
+        for (method, path, body_len, _) in &requests {
+            let found = spans.of(OURSELVES, kind).at(path);
+            let span = found.single()?;
+            ensure!(span.text("http.request.method") == *method, "{span}");
+            ensure!(span.int("http.response.status_code") == Some(200), "{span}");
+            let size = span.int("http.request.body.size");
+            ensure!(
+                size.is_none_or(|size| size == i64::try_from(*body_len).unwrap_or(-1)),
+                "{span}"
+            );
         }
     }
     in_pairs(&spans)

@@ -3,7 +3,7 @@
 use core::ffi::c_void;
 
 use aya_ebpf::helpers::generated::bpf_probe_read_user;
-use spanwire_ebpf::NoData;
+use spanwire_ebpf::{MAX_PAYLOAD, NoData};
 
 use crate::{
     emit::this_scratch,
@@ -178,7 +178,8 @@ pub(crate) fn payload(scratch: *mut Scratch) -> *mut u8 {
     unsafe { (&raw mut (*scratch).payload).cast() }
 }
 
-/// Reads `len` bytes of user memory to `at`; `len`, or 0 when they cannot be read. Both are at most [`HEAD_CAP`].
+/// Reads `len` bytes of user memory to `at`; `len`, or 0 when they cannot be read. A read begins within the payload, and is
+/// no longer than [`HEAD_CAP`].
 #[inline(always)]
 fn read(scratch: *mut Scratch, at: u64, address: u64, len: u64) -> u64 {
     let payload = payload(scratch);
@@ -186,8 +187,8 @@ fn read(scratch: *mut Scratch, at: u64, address: u64, len: u64) -> u64 {
     // would leave them out.
     let mut at = core::hint::black_box(at);
     let mut len = core::hint::black_box(len);
-    if at > u64::from(HEAD_CAP) {
-        at = u64::from(HEAD_CAP);
+    if at > MAX_PAYLOAD as u64 {
+        at = MAX_PAYLOAD as u64;
     }
     if len > u64::from(HEAD_CAP) {
         len = u64::from(HEAD_CAP);

@@ -9,7 +9,7 @@ use spanwire_ebpf::{Counter, DataHeader, scan::BlankLine};
 use crate::{
     bytes::{Source, Walk},
     hooks::{Asked, Place},
-    observe::{Found, Rest},
+    observe::{Found, Moving},
     state::State,
 };
 
@@ -79,12 +79,10 @@ pub(crate) struct Scratch {
     pub(crate) asked: Asked,
     /// Which socket it was on.
     pub(crate) place: Place,
-    /// What is left of the call.
-    pub(crate) rest: Rest,
+    /// The call.
+    pub(crate) call: Moving,
     /// What was found out of it.
     pub(crate) found: Found,
-    /// Where in the payload the length of the message is given; 0 if nowhere.
-    pub(crate) length_line: u64,
     /// Address of the socket that is announced: a number here, while a pointer that the verifier knows as one is none that a
     /// global function may be given.
     pub(crate) sock: u64,

@@ -34,11 +34,9 @@ pub(crate) struct State {
     pub(crate) pipelined: u8,
     /// It was made in our sight.
     pub(crate) born: u8,
-    /// Of the request that was made last: a [`Question`].
-    pub(crate) asked: u8,
     /// It is one of our own, and user space is to be told so.
     pub(crate) own: u8,
-    pub(crate) reserved: [u8; 6],
+    pub(crate) reserved: [u8; 7],
 }
 
 /// One direction of a connection.
@@ -47,20 +45,15 @@ pub(crate) struct State {
 pub(crate) struct Way {
     /// Position of its next byte.
     pub(crate) next: u64,
-    /// Where the body ends that a `Content-Length` covers; 0 when none does.
-    pub(crate) covered: u64,
-    /// Bytes of it that moved and were not told of yet: they end where the direction stands.
-    pub(crate) untold: u32,
     /// Bytes of the current head that may still be copied; 0 outside heads.
     pub(crate) head_left: u32,
     /// How the last call of an unfinished head ended: a [`spanwire_ebpf::scan::Ending`].
     pub(crate) ending: u8,
-    pub(crate) reserved: [u8; 7],
+    pub(crate) reserved: [u8; 3],
 }
 
 impl Way {
-    const NEVER_SEEN: Self =
-        Self { next: 0, covered: 0, untold: 0, head_left: 0, ending: 0, reserved: [0; 7] };
+    const NEVER_SEEN: Self = Self { next: 0, head_left: 0, ending: 0, reserved: [0; 3] };
 }
 
 /// What is known of a send before its bytes are queued.
@@ -92,18 +85,6 @@ impl SendInFlight {
     pub(crate) const fn goes_on(&self, sequence: u32, left: u32) -> bool {
         sequence.wrapping_sub(self.sequence).wrapping_add(left) == self.wanted
     }
-}
-
-/// Where the request that was made last stands.
-#[derive(Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub(crate) enum Question {
-    /// Its final answer has begun, or there was none.
-    Nothing = 0,
-    /// It waits for its answer.
-    Waits = 1,
-    /// It waits, and by its method its answer has the body that its headers tell of.
-    WaitsForWhole = 2,
 }
 
 /// What is spoken on a connection, as far as copying cares.
@@ -151,9 +132,8 @@ impl State {
         silent: 0,
         pipelined: 0,
         born: 0,
-        asked: 0,
         own: 0,
-        reserved: [0; 6],
+        reserved: [0; 7],
     };
 
     #[inline(always)]

@@ -1,6 +1,6 @@
 //! A raw HTTP/1.1 client: bytes out as the test says, answers in by the rules of RFC 9112 §6.
 
-use std::io::{BufRead as _, BufReader, Read, Write};
+use std::io::{BufRead as _, BufReader, IoSlice, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
@@ -90,6 +90,18 @@ impl Connection {
     /// When the connection is gone.
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) -> anyhow::Result<()> {
         Ok(self.stream.get_mut().write_all(bytes.as_ref())?)
+    }
+
+    /// Sends these bytes by one call that has them in two segments, the second from `cut` on.
+    ///
+    /// # Errors
+    /// When they cannot be sent, or not all at once.
+    pub fn send_in_two(&mut self, bytes: impl AsRef<[u8]>, cut: usize) -> anyhow::Result<()> {
+        let (first, second) = bytes.as_ref().split_at(cut);
+        let sent =
+            self.stream.get_mut().write_vectored(&[IoSlice::new(first), IoSlice::new(second)])?;
+        ensure!(sent == first.len() + second.len(), "only {sent} bytes were sent");
+        Ok(())
     }
 
     /// Reads the answer to a request of that method.

@@ -5,7 +5,7 @@
 
 use core::hint::black_box;
 
-use spanwire_ebpf::scan::{BlankLine, Ending, Start, Status, is_answered_whole, start, status};
+use spanwire_ebpf::scan::{BlankLine, Ending, Start, start};
 
 use crate::{
     bytes::{copy, copy_inline, payload},
@@ -17,11 +17,11 @@ use crate::{
 /// First read where a message is expected: most heads are shorter.
 const FIRST: u32 = 1024;
 /// Second read where the head was longer than the first.
-pub(super) const SECOND: u32 = 4096;
+const SECOND: u32 = 4096;
 /// Read where a body goes on: enough to see a message start and a chunk's size line.
 const INSIDE: u32 = 64;
 /// Bytes kept from the end of a call whose middle is left out: a last chunk and its trailers are in them.
-pub(super) const TAIL: u32 = 64;
+const TAIL: u32 = 64;
 /// Bytes searched for a head's end at a time.
 const BLOCK: u64 = 512;
 
@@ -32,12 +32,6 @@ pub(super) mod begins {
     pub(in crate::observe) const REQUEST: u64 = 2;
     /// And by its method nothing follows the request's head but the next one.
     pub(in crate::observe) const BODYLESS: u64 = 4;
-    /// And the answer to the request has the body that its headers tell of.
-    pub(in crate::observe) const ANSWERED_WHOLE: u64 = 8;
-    /// And the answer is the last to its request.
-    pub(in crate::observe) const FINAL: u64 = 16;
-    /// And by its status it may have a body.
-    pub(in crate::observe) const FRAMED: u64 = 32;
 }
 
 /// What the first `have` bytes of the payload begin.
@@ -47,22 +41,9 @@ fn beginning(scratch: *mut Scratch, have: u64) -> u64 {
     match start(first, have as usize) {
         Start::No => begins::NOTHING,
         // Nothing is known of the status of one that is cut before it.
-        Start::Response if have < 16 => begins::RESPONSE | begins::FINAL,
-        Start::Response => match status(word(scratch, 1)) {
-            Status::Interim => begins::RESPONSE,
-            Status::Bodyless => begins::RESPONSE | begins::FINAL,
-            Status::Other => begins::RESPONSE | begins::FINAL | begins::FRAMED,
-        },
-        Start::Request { bodyless } => {
-            let mut code = begins::REQUEST;
-            if bodyless {
-                code |= begins::BODYLESS;
-            }
-            if is_answered_whole(first, have as usize) {
-                code |= begins::ANSWERED_WHOLE;
-            }
-            code
-        }
+        Start::Response => begins::RESPONSE,
+        Start::Request { bodyless: true } => begins::REQUEST | begins::BODYLESS,
+        Start::Request { bodyless: false } => begins::REQUEST,
     }
 }
 
@@ -76,19 +57,18 @@ pub(super) mod how {
     pub(in crate::observe) const FAR: u64 = 4;
 }
 
-/// Copies the first of the `len` bytes that are `from` bytes into the call, and looks at them: how many were copied (0 when
-/// they cannot be read), from bit 16 on how many of them belong to the head that begins or goes on there (0 when it does
+/// Copies the first of the `len` bytes of the call, and looks at them: how many were copied (0 when they cannot be read), from bit 16 on how many of them belong to the head that begins or goes on there (0 when it does
 /// not end), from bit 32 on what they begin. The call before ended like `ending`.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub(super) extern "C" fn look(from: u64, len: u64, ending: u64, looks: u64) -> u64 {
+pub(super) extern "C" fn look(len: u64, ending: u64, looks: u64) -> u64 {
     let Some(scratch) = emit::this_scratch() else { return 0 };
     let in_head = looks & how::HEAD != 0;
     let after = if in_head { ending as u8 } else { 0 };
     let mut begins = begins::NOTHING;
     let mut want = u64::from(if looks & how::FAR != 0 { FIRST } else { INSIDE });
     loop {
-        let have = copy_inline(scratch, 0, from, if len < want { len } else { want });
+        let have = copy_inline(scratch, 0, 0, if len < want { len } else { want });
         if have == 0 {
             return 0;
         }
@@ -106,26 +86,35 @@ pub(super) extern "C" fn look(from: u64, len: u64, ending: u64, looks: u64) -> u
     }
 }
 
-/// Copies on until `wanted` bytes are there, and behind them the last bytes of the call if there is a hole between: how
-/// many, and from bit 16 on how many of the last.
+/// Copies on until `wanted` bytes are there, and behind them the last bytes of the call: how many of the first are there,
+/// and from bit 16 on how many of the last. Where there is no hole between, all are first ones.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub(super) extern "C" fn gather(
-    from: u64,
-    len: u64,
-    have: u64,
-    wanted: u64,
-    wants_tail: u64,
-) -> u64 {
+pub(super) extern "C" fn gather(len: u64, have: u64, wanted: u64) -> u64 {
     let mut kept = wanted;
     if wanted > have {
-        kept = copy(0, from, wanted);
+        kept = copy(0, 0, wanted);
+    }
+    if kept < wanted || len <= kept {
+        return kept;
     }
     let tail = u64::from(TAIL);
-    if wants_tail != 0 && len > kept + tail && copy(kept, from + len - tail, tail) == tail {
+    if len <= kept + tail {
+        return kept + copy(kept, kept, len - kept);
+    }
+    if copy(kept, len - tail, tail) == tail {
         return kept | tail << 16;
     }
     kept
+}
+
+/// How many of the first `have` bytes of the payload belong to the head that begins or goes on there, 0 if it goes on behind
+/// them: for one that is longer than [`look`] looks. The call before ended like `ending`.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(super) extern "C" fn long_head_len(have: u64, ending: u64) -> u64 {
+    let Some(scratch) = emit::this_scratch() else { return 0 };
+    head_len(scratch, have, ending as u8)
 }
 
 /// How a head's call of `have` bytes, all of them here, ended, after one that ended like `before`.
@@ -139,7 +128,7 @@ pub(super) extern "C" fn ending(have: u64, before: u64) -> u64 {
 }
 
 /// How many of the first `len` bytes of the scratch payload belong to the head, 0 if it goes on behind them; at most
-/// [`SECOND`] bytes are searched. The call before ended like `after`.
+/// [`HEAD_CAP`] bytes are searched. The call before ended like `after`.
 #[inline(always)]
 fn head_len(scratch: *mut Scratch, len: u64, after: u8) -> u64 {
     unsafe {
@@ -147,7 +136,7 @@ fn head_len(scratch: *mut Scratch, len: u64, after: u8) -> u64 {
         search.write_volatile(BlankLine::after(Ending::from_byte(after)));
     }
     let mut block = 0;
-    while block < u64::from(SECOND) / BLOCK {
+    while block < u64::from(HEAD_CAP) / BLOCK {
         if block * BLOCK >= len {
             break;
         }
@@ -168,7 +157,7 @@ extern "C" fn head_block(block: u64) -> u64 {
     let Some(scratch) = emit::this_scratch() else { return 0 };
     let search = unsafe { &raw mut (*scratch).search };
     let mut blank = unsafe { search.read_volatile() };
-    let first = black_box(block) % (u64::from(SECOND) / BLOCK) * WORDS;
+    let first = black_box(block) % (u64::from(HEAD_CAP) / BLOCK) * WORDS;
     let mut i = 0;
     while i < WORDS {
         let ends = blank.word(word(scratch, (first + i) as usize));
@@ -179,11 +168,6 @@ extern "C" fn head_block(block: u64) -> u64 {
     }
     unsafe { search.write_volatile(blank) };
     0
-}
-
-#[inline(always)]
-pub(super) fn word_at(scratch: *mut Scratch, at: u64) -> u64 {
-    unsafe { payload(scratch).add(bounded(at)).cast::<u64>().read_unaligned() }
 }
 
 #[inline(always)]
@@ -199,6 +183,6 @@ fn bounded(at: u64) -> usize {
 }
 
 #[inline(always)]
-pub(super) fn word(scratch: *mut Scratch, i: usize) -> u64 {
+fn word(scratch: *mut Scratch, i: usize) -> u64 {
     unsafe { payload(scratch).cast::<u64>().add(i).read_volatile() }
 }

@@ -6,15 +6,12 @@
 use aya_ebpf::helpers::generated::bpf_get_current_pid_tgid;
 use spanwire_ebpf::{Counter, Direction, NoData, data_flag};
 
-use super::{
-    length::{NO_LENGTH, message_len},
-    look::{TAIL, begins, ending, gather, how, look},
-};
+use super::look::{begins, ending, gather, how, long_head_len, look};
 use crate::{
     control, emit,
     maps::{COUNTERS, Scratch, count},
     serving, socket,
-    state::{HEAD_CAP, Mode, Question, SECOND_LOOKS, STRIKES, State, Way},
+    state::{HEAD_CAP, Mode, SECOND_LOOKS, STRIKES, State, Way},
 };
 
 /// Bytes kept behind the head of a message with a body: small bodies, and answers that were sent together.
@@ -26,29 +23,20 @@ const SMALL: u32 = 1024;
 
 const SENT: usize = Direction::Sent as usize;
 
-/// Whether bodies are left out that a `Content-Length` covers. Off: where a body's call looks like the begin of a message,
-/// the length in it was believed in rare cases and hid the real one (`SPANWIRE_SEEDS=25099..25100` and 2482 of the random
-/// socket calls, over several runs).
-const LENGTHS_ARE_BELIEVED: bool = false;
-
-/// What is left of a call. It lies in the scratch event: the stack has no room for it.
+/// A call. It lies in the scratch event: the stack has no room for it.
 #[derive(Clone, Copy)]
 #[repr(C)]
-pub(crate) struct Rest {
+pub(crate) struct Moving {
     pub(super) position: u64,
     pub(super) expected: u64,
     pub(super) began: u64,
-    /// Bytes of the call before it.
-    pub(super) from: u64,
     pub(super) len: u32,
     /// The other direction moved last.
     pub(super) turns: u8,
-    /// When a message ends in it, the bytes behind that may be left for another event.
-    pub(super) may_be_cut: u8,
-    reserved: [u8; 2],
+    reserved: [u8; 3],
 }
 
-/// Reports a message, or a part of one: how many bytes.
+/// Reports a message, or a part of one.
 #[inline(never)]
 pub(super) fn message(
     sock: u64,
@@ -56,40 +44,37 @@ pub(super) fn message(
     direction: *mut Way,
     way: usize,
     scratch: *mut Scratch,
-) -> u32 {
+) {
     unsafe {
-        let rest = &raw const (*scratch).rest;
+        let call = &raw const (*scratch).call;
         let in_head = (*direction).head_left > 0;
         let known = (*state).is(Mode::Http1);
         let header = &raw mut (*scratch).header;
         let found = &raw mut (*scratch).found;
 
-        put(&raw mut (*header).len, get(&raw const (*rest).len));
+        put(&raw mut (*header).len, get(&raw const (*call).len));
         put(
             &raw mut (*header).no_data,
-            if get(&raw const (*rest).len) == 0 { 0 } else { (*scratch).source.no_data as u8 },
+            if get(&raw const (*call).len) == 0 { 0 } else { (*scratch).source.no_data as u8 },
         );
         put(&raw mut (*found).seen, 0);
-        if get(&raw const (*rest).len) > 0 && get(&raw const (*header).no_data) == 0 {
+        if get(&raw const (*call).len) > 0 && get(&raw const (*header).no_data) == 0 {
             let mut looks = 0;
             if in_head {
                 looks = how::HEAD | how::FAR;
             } else {
                 // On a connection not yet known a message starts where nothing moved before, or the other side spoke last:
-                // what goes on in one direction may be the middle of something whose start was not to be seen.
-                if known || get(&raw const (*rest).turns) != 0 {
+                // what goes on in one direction, or behind bytes that moved unseen, may be the middle of something.
+                let follows = get(&raw const (*call).position) == get(&raw const (*call).expected);
+                if known || get(&raw const (*call).turns) != 0 && follows {
                     looks |= how::MAY_BEGIN;
                 }
-                if get(&raw const (*rest).turns) != 0 || get(&raw const (*rest).from) > 0 {
+                if get(&raw const (*call).turns) != 0 {
                     looks |= how::FAR;
                 }
             }
-            let seen = look(
-                get(&raw const (*rest).from),
-                u64::from(get(&raw const (*rest).len)),
-                u64::from((*direction).ending),
-                looks,
-            );
+            let seen =
+                look(u64::from(get(&raw const (*call).len)), u64::from((*direction).ending), looks);
             put(&raw mut (*found).seen, seen);
             if seen == 0 {
                 put(&raw mut (*header).no_data, NoData::Fault as u8);
@@ -100,16 +85,15 @@ pub(super) fn message(
         if begins != begins::NOTHING {
             (*state).mode = Mode::Http1 as u8;
         } else if !known {
-            strike(state, get(&raw const (*rest).len), get(&raw const (*header).no_data));
-            return get(&raw const (*rest).len);
+            return strike(state, get(&raw const (*call).len), get(&raw const (*header).no_data));
         }
         if (*state).announced == 0 {
             // As the directions stood before this call; before the calls that left no trace too, if we know of none.
             let complete = (*state).born != 0 && (*state).silent == 0;
             let here = if complete {
-                get(&raw const (*rest).expected)
+                get(&raw const (*call).expected)
             } else {
-                get(&raw const (*rest).position)
+                get(&raw const (*call).position)
             };
             // No array of the two: an index that is not known is none into the stack for older verifiers.
             let sent = if way == SENT { here } else { (*state).ways[0].next };
@@ -120,19 +104,21 @@ pub(super) fn message(
         let seen = get(&raw const (*found).seen);
         let have = seen as u16;
         put(&raw mut (*found).wanted, u64::from(have));
-        put(&raw mut (*found).wants_tail, 1);
+        put(&raw mut (*found).goes_on, 0);
         if seen >> 32 != begins::NOTHING || in_head && have > 0 {
             head(state, direction, scratch);
-        } else if have > 0 && get(&raw const (*rest).len) <= SMALL {
-            put(&raw mut (*found).wanted, u64::from(get(&raw const (*rest).len)));
+        } else if have > 0 && get(&raw const (*call).len) <= SMALL {
+            put(&raw mut (*found).wanted, u64::from(get(&raw const (*call).len)));
         }
         let have = u64::from(get(&raw const (*found).seen) as u16);
         let wanted = get(&raw const (*found).wanted);
-        let tail = get(&raw const (*found).wants_tail);
-        let len = u64::from(get(&raw const (*rest).len));
+        let len = u64::from(get(&raw const (*call).len));
         let mut kept = wanted;
-        if have > 0 && (wanted > have || tail != 0 && len > wanted + u64::from(TAIL)) {
-            kept = gather(get(&raw const (*rest).from), len, have, wanted, tail);
+        if have > 0 && (wanted > have || len > wanted) {
+            kept = gather(len, have, wanted);
+        }
+        if get(&raw const (*found).goes_on) != 0 {
+            head_went_on(direction, scratch, u64::from(kept as u16));
         }
         put(&raw mut (*header).head, u32::from(kept as u16));
         put(&raw mut (*header).tail, (kept >> 16) as u32);
@@ -152,7 +138,7 @@ pub(super) fn message(
                 if waits {
                     put(flags, data_flag::REQUEST | data_flag::THREAD_WAITS);
                 }
-                serving::request_read(state, task, get(&raw const (*rest).position), waits);
+                serving::request_read(state, task, get(&raw const (*call).position), waits);
             }
         } else if begins != begins::NOTHING && way == SENT {
             serving::answered(state);
@@ -161,21 +147,21 @@ pub(super) fn message(
             (*state).silent = 0;
             put(flags, get(flags) | data_flag::AFTER_SILENCE);
         }
-        if get(&raw const (*rest).len) == 0 {
+        if get(&raw const (*call).len) == 0 {
             put(flags, get(flags) | data_flag::END);
         }
         tally(get(&raw const (*header).no_data));
 
         let time = emit::now();
-        let began_before = if get(&raw const (*rest).began) == 0 {
+        let began_before = if get(&raw const (*call).began) == 0 {
             0
         } else {
-            at_most_u32(time - get(&raw const (*rest).began))
+            at_most_u32(time - get(&raw const (*call).began))
         };
         put(&raw mut (*header).began_before, began_before);
         (*header).time = time;
         (*header).connection = (*state).generation;
-        (*header).position = get(&raw const (*rest).position);
+        (*header).position = get(&raw const (*call).position);
         (*header).tgid = (task >> 32) as u32;
         (*header).tid = task as u32;
         (*header).direction = way as u8;
@@ -184,7 +170,6 @@ pub(super) fn message(
         if written == 0 && get(flags) & data_flag::REQUEST != 0 {
             count_way(Counter::RequestsSentLost, way);
         }
-        get(&raw const (*header).len)
     }
 }
 
@@ -196,8 +181,8 @@ pub(crate) struct Found {
     seen: u64,
     /// How many bytes of its start are to be in the event.
     wanted: u64,
-    /// 0 when its end is not to be in the event.
-    wants_tail: u64,
+    /// Not zero when its head did not end where [`look`] looked.
+    goes_on: u64,
 }
 
 #[inline(always)]
@@ -210,91 +195,61 @@ pub(super) unsafe fn get<T: Copy>(slot: *const T) -> T {
     unsafe { slot.read_volatile() }
 }
 
-/// A message's head begins here or goes on: how much of it is wanted, and how long the message is if all that is left is to
-/// be left out or told of by itself.
+/// A message's head begins here or goes on: how much of the call is wanted.
 #[inline(always)]
 fn head(state: *mut State, direction: *mut Way, scratch: *mut Scratch) {
     unsafe {
         let found = &raw mut (*scratch).found;
-        let rest = &raw const (*scratch).rest;
+        let call = &raw const (*scratch).call;
         let seen = get(&raw const (*found).seen);
-        let have = u32::from(seen as u16);
         let end = u32::from((seen >> 16) as u16);
         let begins = seen >> 32;
-        let begins_here = begins != begins::NOTHING;
         let bodyless = begins & begins::BODYLESS != 0;
-        if begins & begins::REQUEST != 0 && get(&raw const (*rest).turns) == 0 {
+        if begins & begins::REQUEST != 0 && get(&raw const (*call).turns) == 0 {
             (*state).pipelined = 1;
         }
-        if begins_here {
+        if begins != begins::NOTHING {
             (*direction).head_left = HEAD_CAP;
             (*direction).ending = 0;
         }
         if end == 0 {
-            // Longer than is searched here: all of it goes, and so does what follows until the allowance is used up.
+            // Longer than was looked at: all of it goes, and so does what follows until the allowance is used up.
             let left = get(&raw const (*direction).head_left);
-            if get(&raw const (*rest).len) > have {
-                (*direction).ending = 0;
-                put(
-                    &raw mut (*found).wanted,
-                    u64::from(at_most(get(&raw const (*rest).len), left)),
-                );
-            } else {
-                let before = u64::from(get(&raw const (*direction).ending));
-                (*direction).ending = ending(u64::from(have), before) as u8;
-            }
-            (*direction).head_left = left.saturating_sub(get(&raw const (*rest).len));
-            return note_request(state, begins);
+            let len = get(&raw const (*call).len);
+            put(&raw mut (*found).wanted, u64::from(at_most(len, left)));
+            put(&raw mut (*found).goes_on, 1);
+            return;
         }
         (*direction).head_left = 0;
         (*direction).ending = 0;
-        let follows = get(&raw const (*rest).from) != 0;
-        // Where a length is of use: the body is still to come, or it is long.
-        let mut known = NO_LENGTH;
-        if LENGTHS_ARE_BELIEVED
-            && begins_here
-            && (get(&raw const (*rest).len) > SMALL_MESSAGES
-                || get(&raw const (*rest).len) == end && !bodyless)
-            && framed(state, begins, follows)
-        {
-            known = message_len(u64::from(end), begins);
+        if bodyless && get(&raw const (*call).len) > end {
+            (*state).pipelined = 1;
         }
-        note_request(state, begins);
-        let len = u64::from(get(&raw const (*rest).len));
-        if known == NO_LENGTH || known < len && get(&raw const (*rest).may_be_cut) == 0 {
-            if bodyless && get(&raw const (*rest).len) > end {
-                (*state).pipelined = 1;
-            }
-            let whole = bodyless
-                || (*state).pipelined != 0
-                || get(&raw const (*rest).len) <= SMALL_MESSAGES;
-            let wanted = at_most(
-                get(&raw const (*rest).len),
-                if whole { HEAD_CAP } else { end + AFTER_HEAD },
-            );
-            return put(&raw mut (*found).wanted, u64::from(wanted));
-        }
-        // All about the rest is known: it is not read at all.
-        put(&raw mut (*found).wanted, u64::from(end));
-        put(&raw mut (*found).wants_tail, 0);
-        if known < len {
-            put(&raw mut (*scratch).header.len, known as u32);
-        } else if known > len {
-            (*direction).covered = get(&raw const (*rest).position) + known;
-        }
+        let whole =
+            bodyless || (*state).pipelined != 0 || get(&raw const (*call).len) <= SMALL_MESSAGES;
+        let wanted =
+            at_most(get(&raw const (*call).len), if whole { HEAD_CAP } else { end + AFTER_HEAD });
+        put(&raw mut (*found).wanted, u64::from(wanted));
     }
 }
 
-/// Notes of a request what its answer is to be; a final answer uses that up.
+/// Now that `kept` bytes of a long head's call are here: whether it ended in them.
 #[inline(always)]
-fn note_request(state: *mut State, begins: u64) {
-    let asked = match begins {
-        _ if begins & begins::ANSWERED_WHOLE != 0 => Question::WaitsForWhole,
-        _ if begins & begins::REQUEST != 0 => Question::Waits,
-        _ if begins & begins::FINAL != 0 => Question::Nothing,
-        _ => return,
-    };
-    unsafe { (*state).asked = asked as u8 };
+fn head_went_on(direction: *mut Way, scratch: *mut Scratch, kept: u64) {
+    unsafe {
+        let len = get(&raw const (*scratch).call.len);
+        let left = get(&raw const (*direction).head_left);
+        let before = u64::from(get(&raw const (*direction).ending));
+        let mut left = left.saturating_sub(len);
+        let mut after = 0;
+        if long_head_len(kept, before) != 0 {
+            left = 0;
+        } else if kept == u64::from(len) {
+            after = ending(kept, before) as u8;
+        }
+        (*direction).head_left = left;
+        (*direction).ending = after;
+    }
 }
 
 /// Counts in one of two slots: `sent`, or the one after it for what was received.
@@ -302,22 +257,6 @@ fn note_request(state: *mut State, begins: u64) {
 fn count_way(sent: Counter, way: usize) {
     if let Some(slot) = COUNTERS.get_ptr_mut(sent as u32 + (way as u32 & 1)) {
         unsafe { *slot += 1 }
-    }
-}
-
-/// Whether the lengths that a message's head gives are to be believed. A request's where one is expected: none waits for its
-/// answer, so that this is not the middle of one; or it `follows` another of known length. An answer's when it is certain to
-/// which request it is one: a single one waits, and its method was seen.
-#[inline(always)]
-fn framed(state: *const State, begins: u64, follows: bool) -> bool {
-    unsafe {
-        let asked = get(&raw const (*state).asked);
-        if begins & begins::REQUEST != 0 {
-            return follows || asked == Question::Nothing as u8;
-        }
-        begins & begins::FRAMED != 0
-            && asked == Question::WaitsForWhole as u8
-            && (*state).pipelined == 0
     }
 }
 
