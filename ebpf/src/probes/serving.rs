@@ -19,17 +19,22 @@ pub(crate) fn request_read(state: *mut State, task: u64, position: u64, thread_w
         let span = id::span(config::seed(), connection, position);
         (*state).span = span;
         (*state).reader = task;
-        if let Some(before) = SERVING.get_ptr(task) {
-            let overlaps = (*before).answered == 0 && (*before).connection != connection;
-            if !thread_waits {
-                let _ = SERVING.remove(task);
+        let served = Served { span, connection, answered: 0 };
+        let Some(before) = SERVING.get_ptr_mut(task) else {
+            if thread_waits {
+                let _ = SERVING.insert(task, served, 0);
             }
-            if overlaps {
-                revoke(task);
-            }
-        }
+            return;
+        };
+        let overlaps = (*before).answered == 0 && (*before).connection != connection;
         if thread_waits {
-            let _ = SERVING.insert(task, Served { span, connection, answered: 0 }, 0);
+            // In place: the task alone writes here, and to put an entry into the map anew costs several times as much.
+            *before = served;
+        } else {
+            let _ = SERVING.remove(task);
+        }
+        if overlaps {
+            revoke(task);
         }
     }
 }

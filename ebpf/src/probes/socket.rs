@@ -165,24 +165,27 @@ pub(crate) unsafe fn network_namespace(sock: u64) -> u32 {
 /// Whether a thread that reads this socket waits for it alone: it is in blocking mode and in no epoll set, as it is
 /// where one thread serves one request.
 #[inline(always)]
-pub(crate) unsafe fn thread_waits(sock: u64) -> bool {
+pub(crate) unsafe fn thread_waits<R: Reach>(sock: *const c_void) -> bool {
     unsafe {
-        let socket: *const c_void = Probed::member(sock as *const c_void, Offset::SkSocket);
-        let file: *const c_void = Probed::member(socket, Offset::SocketFile);
+        let socket: *const c_void = R::member(sock, Offset::SkSocket);
+        if socket.is_null() {
+            return false;
+        }
+        let file: *const c_void = R::member(socket, Offset::SocketFile);
         if file.is_null() {
             return false;
         }
-        let flags: u32 = Probed::member(file, Offset::FileFlags);
+        let flags: u32 = R::member(file, Offset::FileFlags);
         if flags & NON_BLOCKING != 0 {
             return false;
         }
         if exists(Offset::FileEp) {
-            let set: u64 = Probed::member(file, Offset::FileEp);
+            let set: u64 = R::member(file, Offset::FileEp);
             return set == 0;
         }
         if exists(Offset::FileEpLinks) {
             // Before 5.11 a list head: empty when it points to itself.
-            let next: u64 = Probed::member(file, Offset::FileEpLinks);
+            let next: u64 = R::member(file, Offset::FileEpLinks);
             return next == file as u64 + offset(Offset::FileEpLinks) as u64;
         }
         false

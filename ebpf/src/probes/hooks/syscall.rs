@@ -170,7 +170,7 @@ extern "C" fn moved(descriptor: u64, len: u64, direction: u64) -> u64 {
         (*state).ways[way].next = position + u64::from(len as u32);
         if !observe::passes(sock, state, way) {
             let what = Moved { way, position, expected, len: len as u32, began: 0 };
-            observe::report(sock, state, &what, scratch);
+            observe::report::<Probed>(sock, state, &what, scratch);
         }
         0
     }

@@ -3,6 +3,8 @@
 //! What is found out goes into the scratch event at once and is read from there again: the verifier knows nothing of what
 //! comes from memory, and so does not follow the rest once for each way that led to it.
 
+use core::ffi::c_void;
+
 use aya_ebpf::helpers::generated::bpf_get_current_pid_tgid;
 use spanwire_ebpf::{Counter, Direction, NoData, data_flag};
 
@@ -10,6 +12,7 @@ use super::look::{begins, ending, gather, how, long_head_len, look};
 use crate::{
     control, emit,
     maps::{COUNTERS, Scratch, count},
+    memory::Reach,
     serving, socket,
     state::{HEAD_CAP, Mode, SECOND_LOOKS, STRIKES, State, Way},
 };
@@ -38,7 +41,7 @@ pub(crate) struct Moving {
 
 /// Reports a message, or a part of one.
 #[inline(never)]
-pub(super) fn message(
+pub(super) fn message<R: Reach>(
     sock: u64,
     state: *mut State,
     direction: *mut Way,
@@ -134,7 +137,7 @@ pub(super) fn message(
             if way == SENT {
                 put(&raw mut (*header).serving, serving::of(task));
             } else {
-                let waits = socket::thread_waits(sock);
+                let waits = socket::thread_waits::<R>(sock as *const c_void);
                 if waits {
                     put(flags, data_flag::REQUEST | data_flag::THREAD_WAITS);
                 }

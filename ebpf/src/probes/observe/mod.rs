@@ -18,6 +18,7 @@ use crate::{
     bytes::Source,
     config, control, emit,
     maps::{GENERATIONS, Scratch, count},
+    memory::{Reach, Typed},
     socket,
     state::{Mode, State},
 };
@@ -85,18 +86,18 @@ pub(crate) fn passes(sock: u64, state: *mut State, way: usize) -> bool {
     }
 }
 
-/// Reports bytes that moved and are at `source`. The state's next position is already past them.
+/// Reports bytes that moved and are at `source`, from a hook that has its socket typed. The state's next position is already past them.
 #[inline(always)]
 pub(crate) fn moved(sock: u64, state: *mut State, what: &Moved, source: Source) {
     let Some(scratch) = emit::scratch() else { return };
     unsafe { (*scratch).source = source };
-    report(sock, state, what, scratch);
+    report::<Typed>(sock, state, what, scratch);
     emit::release(scratch);
 }
 
 /// The same where the scratch event is ours already and says where the bytes are.
 #[inline(always)]
-pub(crate) fn report(sock: u64, state: *mut State, what: &Moved, scratch: *mut Scratch) {
+pub(crate) fn report<R: Reach>(sock: u64, state: *mut State, what: &Moved, scratch: *mut Scratch) {
     unsafe {
         let way = what.way & 1;
         let direction = &raw mut (*state).ways[way];
@@ -108,6 +109,6 @@ pub(crate) fn report(sock: u64, state: *mut State, what: &Moved, scratch: *mut S
         put(&raw mut (*call).began, what.began);
         put(&raw mut (*call).len, what.len);
         put(&raw mut (*call).turns, u8::from(turns));
-        message(sock, state, direction, way, scratch);
+        message::<R>(sock, state, direction, way, scratch);
     }
 }
