@@ -41,6 +41,16 @@ impl Early {
             || self.pieces.front().is_some_and(|kept| now.since(kept.piece().ended) > WAIT)
     }
 
+    /// Forgets what had moved before `at`; whether there was anything.
+    pub(super) fn forget_before(&mut self, at: Nanos) -> bool {
+        let mut forgot = false;
+        while let Some(kept) = self.pieces.pop_front_if(|kept| kept.piece().ended < at) {
+            self.held -= kept.held();
+            forgot = true;
+        }
+        forgot
+    }
+
     /// Takes all.
     pub(super) fn take(&mut self) -> VecDeque<Kept> {
         self.held = 0;

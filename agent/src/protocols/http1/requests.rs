@@ -6,6 +6,7 @@ use super::line::{Line, request_line};
 use super::open::Open;
 use super::{Http1, State, body};
 use crate::conn::Loss;
+use crate::exchange::Role;
 use crate::input::Nanos;
 use crate::protocols::{Body, Outlet, Piece};
 
@@ -100,6 +101,10 @@ impl Http1 {
             return self.lose_requests(0, out);
         };
         self.answers_before(piece.ended, out);
+        // A server has read what it answers: what it sent before was quoted in a body, or answered nobody.
+        if self.role == Role::Server && self.early.forget_before(head.began) {
+            out.lose(Loss::Unpaired, 1);
+        }
         let body = body::Reader::new(body::of_request(&request.method, request.framing));
         let bytes = piece.position.saturating_add(used).saturating_sub(head.position);
         let mut open = Open::start(head, request, bytes, piece.ended, self.role, out);
