@@ -28,6 +28,7 @@ impl Http1 {
                 State::Body(body) => self.in_answer_body(body, &piece, whole, out),
                 State::Lost if whole && self.answer_resumes(&piece) => {
                     self.answers = State::Boundary;
+                    self.found = true;
                     0
                 }
                 State::Lost => piece.len(),
@@ -67,6 +68,7 @@ impl Http1 {
             self.early.push(*piece);
             return piece.len();
         }
+        self.found &= self.stitch.next() == Next::Lost;
         if piece.bytes().is_none() {
             lose(piece, out);
             self.lose_answers(out);
@@ -193,6 +195,7 @@ impl Http1 {
         }
         if done {
             self.answers = State::Boundary;
+            self.found |= body.is_lost();
             self.stitch.answer_complete(body.counted(), piece.ended, out);
         } else {
             self.answers = State::Body(body);

@@ -62,6 +62,9 @@ pub(super) struct Http1 {
     current: Option<ExchangeId>,
     stitch: Stitch,
     early: Early,
+    /// The framing of the answers was lost, and where the last one ended was found by its look: what comes now may still stand
+    /// in its body.
+    found: bool,
     /// When the last byte of the answers' direction moved that was read.
     last_answer: Nanos,
     /// When the last byte of the requests' direction moved.
@@ -122,6 +125,7 @@ impl Http1 {
             current: None,
             stitch,
             early: Early::default(),
+            found: false,
             last_answer: Nanos(0),
             last_request: Nanos(0),
             over: false,

@@ -101,8 +101,10 @@ impl Http1 {
             return self.lose_requests(0, out);
         };
         self.answers_before(piece.ended, out);
-        // A server has read what it answers: what it sent before was quoted in a body, or answered nobody.
-        if self.role == Role::Server && self.early.forget_before(head.began) {
+        // A server has read what it answers: what it sent before was quoted in a body, or answered nobody. What a client may
+        // have received before it was seen to send is not believed where it can stand in a body.
+        let unasked = self.role == Role::Server || self.found;
+        if unasked && self.early.forget_before(head.began) {
             out.lose(Loss::Unpaired, 1);
         }
         let body = body::Reader::new(body::of_request(&request.method, request.framing));
