@@ -35,6 +35,18 @@ pub(crate) fn task(demo: bool, arguments: &[String]) -> Result<ExitCode> {
     }
     agent.args(arguments);
     if demo {
+        // Traces are what it is for: also where its output goes to a file, or through another program.
+        let is_told = |name| std::env::var_os(name).is_some();
+        if ![
+            "OTEL_TRACES_EXPORTER",
+            "OTEL_EXPORTER_OTLP_ENDPOINT",
+            "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+        ]
+        .into_iter()
+        .any(is_told)
+        {
+            agent.env("OTEL_TRACES_EXPORTER", "console");
+        }
         demo::start()?;
     } else if traces {
         say::note(

@@ -87,6 +87,8 @@ fn input() -> impl Strategy<Value = Input> {
                 Input::Process(Box::new(ProcessFacts {
                     pid,
                     comm,
+                    // Its arguments name it, and so stay.
+                    exe: "/usr/bin/python3".to_owned(),
                     arguments,
                     ..ProcessFacts::default()
                 }))

@@ -14,5 +14,6 @@ mod registry;
 
 pub use facts::ProcessFacts;
 pub use instance::Service;
+pub(crate) use naming::is_named_by_arguments;
 pub use read::read;
 pub(crate) use registry::Services;

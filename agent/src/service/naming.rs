@@ -158,6 +158,11 @@ pub(super) fn language(facts: &ProcessFacts) -> &'static str {
     }
 }
 
+/// Whether more than its first argument is needed to name a process: it runs somebody else's program.
+pub(crate) fn is_named_by_arguments(facts: &ProcessFacts) -> bool {
+    runtime(facts) != Runtime::Native
+}
+
 /// Path of the executable, or the best stand-in for it.
 pub(super) fn executable(facts: &ProcessFacts) -> &str {
     // A program that was replaced while it runs, as by every package upgrade.

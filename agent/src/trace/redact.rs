@@ -19,6 +19,31 @@ pub(in crate::trace) const QUERY_KEYS: [&str; 7] = [
     "Signature",
 ];
 
+/// Query keys whose values are credentials wherever they are seen, in any case.
+const CREDENTIALS: [&str; 21] = [
+    "access_token",
+    "api-key",
+    "api_key",
+    "apikey",
+    "auth",
+    "auth_token",
+    "authorization",
+    "client_secret",
+    "credential",
+    "credentials",
+    "id_token",
+    "jwt",
+    "passwd",
+    "password",
+    "pwd",
+    "refresh_token",
+    "secret",
+    "session",
+    "session_id",
+    "sessionid",
+    "token",
+];
+
 /// A query (without `?`) with the values of `keys` replaced.
 pub(in crate::trace) fn query<'a>(query: &'a str, keys: &[String]) -> Cow<'a, str> {
     if query.split('&').all(|pair| secret_key(pair, keys).is_none()) {
@@ -38,7 +63,9 @@ pub(in crate::trace) fn query<'a>(query: &'a str, keys: &[String]) -> Cow<'a, st
 fn secret_key<'a>(pair: &'a str, keys: &[String]) -> Option<&'a str> {
     let (key, _) = pair.split_once('=')?;
     let decoded = decoded(key);
-    keys.iter().any(|secret| secret.as_bytes() == &*decoded).then_some(key)
+    let is_secret = keys.iter().any(|secret| secret.as_bytes() == &*decoded)
+        || CREDENTIALS.iter().any(|secret| decoded.eq_ignore_ascii_case(secret.as_bytes()));
+    is_secret.then_some(key)
 }
 
 /// An authority (RFC 3986 §3.2) with user name and password replaced.
@@ -96,6 +123,8 @@ mod tests {
             ("", ""),
             ("a=1&b=2", "a=1&b=2"),
             ("sig=abc", "sig=REDACTED"),
+            ("Token=abc&tokens=3", "Token=REDACTED&tokens=3"),
+            ("a=1&api%5Fkey=abc", "a=1&api%5Fkey=REDACTED"),
             ("a=1&sig=abc&b=2", "a=1&sig=REDACTED&b=2"),
             ("sig=a&sig=b", "sig=REDACTED&sig=REDACTED"),
             ("sig=a=b", "sig=REDACTED"),
