@@ -6,6 +6,7 @@
 
 pub mod cli;
 pub mod conn;
+mod courtesy;
 pub mod doctor;
 pub mod exchange;
 pub mod export;

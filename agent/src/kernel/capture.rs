@@ -10,7 +10,10 @@ use super::{
     order::{Order, Stamped},
     wait::Waiter,
 };
-use crate::input::{Input, Nanos};
+use crate::{
+    courtesy::Courtesy,
+    input::{Input, Nanos},
+};
 
 /// Events taken before they are handed on: bounds memory when the rings are full.
 const BATCH: usize = 8192;
@@ -25,6 +28,7 @@ pub struct Capture {
     data: Vec<Stamped>,
     order: Order,
     lost: [u64; 2],
+    courtesy: Courtesy,
     /// Events no probe writes: 0 unless kernel and agent are of different builds.
     pub malformed: u64,
     /// How often the rings were looked at.
@@ -34,7 +38,7 @@ pub struct Capture {
 }
 
 impl Capture {
-    /// Reads from these probes, until `stop` becomes readable.
+    /// Reads from these probes, until `stop` becomes readable, in the calling thread.
     ///
     /// # Errors
     ///
@@ -48,6 +52,7 @@ impl Capture {
             data: Vec::new(),
             order: Order::default(),
             lost: [0; 2],
+            courtesy: Courtesy::of_this_thread(),
             malformed: 0,
             looks: 0,
             last_counters: None,
@@ -94,9 +99,12 @@ impl Capture {
     /// Hands on what has happened since, in order of time; whether there may be more.
     pub fn drain(&mut self, mut each: impl FnMut(Input)) -> bool {
         // Data first: whatever announces a connection was written before its data, so it is in the control ring by now.
+        let mut bytes = 0;
         while self.data.len() < BATCH
             && let Some(item) = self.probes.data.next()
         {
+            bytes += item.len();
+            self.courtesy.waits(bytes, self.probes.data_ring);
             match decode::data(&item) {
                 Ok(input) => self.data.push((time(&input), input)),
                 Err(_) => self.malformed += 1,
@@ -112,6 +120,7 @@ impl Capture {
         }
         let more = self.data.len() == BATCH || self.control.len() == BATCH;
         self.looks += 1;
+        self.courtesy.looked(bytes, self.probes.data_ring);
         self.waiter.looked(!self.data.is_empty() || !self.control.is_empty());
         let is_whole = self.data.len() < BATCH;
         self.order.look(&mut self.data, &mut self.control, is_whole, &mut each);

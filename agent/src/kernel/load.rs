@@ -75,6 +75,8 @@ pub struct Probes {
     pub off: Vec<(&'static str, String)>,
     /// Bytes moved.
     pub data: RingBuf<MapData>,
+    /// Size of that ring, bytes.
+    pub data_ring: usize,
     /// Lifecycle.
     pub control: RingBuf<MapData>,
     /// What to wake us for: one of [`abi::wake`].
@@ -199,6 +201,7 @@ fn load_set(kernel: &Kernel, options: &Options, set: HookSet) -> Result<Probes, 
         refused: Vec::new(),
         off,
         data,
+        data_ring: options.data_ring as usize,
         control,
         wake,
         counters,

@@ -93,6 +93,8 @@ pub fn run(run: &Run) -> Result<()> {
         Some(record) => Some(start_recording(record, seed, &hooks)?),
         None => None,
     };
+    // Before this thread gives way to everybody: what it starts then would, too, and has nothing to insist for.
+    let mut status = Status::start();
     let mut capture = Capture::new(probes, &stop).context("the rings cannot be watched")?;
     let mut live = Live {
         facts: Facts::default(),
@@ -100,7 +102,6 @@ pub fn run(run: &Run) -> Result<()> {
         pipeline: Pipeline::new(seed, settings()),
         spans: Vec::new(),
     };
-    let mut status = Status::start();
     let mut silence = Silence::new(run.silence_hint.clone());
     eprintln!("spanwire: tracing at {hooks}, {}", output.describe());
 
