@@ -12,6 +12,7 @@ mod config;
 mod control;
 mod counter;
 mod data;
+pub mod frame;
 pub mod id;
 pub mod preemption;
 pub mod scan;

@@ -108,6 +108,9 @@ pub fn run(run: &Run) -> Result<()> {
     let mut clock = Clock::default();
     while !stop.requested() {
         capture.wait();
+        // What is seen now is younger than all that is still to be drained, so it comes behind that.
+        let tick = clock.tick();
+        let gone = tick.as_ref().and_then(|(now, _)| live.sweep.look(*now));
         let mut failed = None;
         loop {
             let more = capture.drain(|input| {
@@ -120,14 +123,14 @@ pub fn run(run: &Run) -> Result<()> {
         if let Some(lost) = capture.lost() {
             live.give(lost, &mut |input| write(&mut recording, input, &mut failed));
         }
-        if let Some(tick) = clock.tick() {
-            if let Some(gone) = live.sweep.look(tick.0) {
-                live.give(gone, &mut |input| write(&mut recording, input, &mut failed));
-            }
-            live.give(tick.1, &mut |input| write(&mut recording, input, &mut failed));
-            silence.look(tick.0, live.pipeline.requests());
-            output.tick(tick.0);
-            status.publish(tick.0, || status::counters(&live.pipeline, &capture, &output));
+        if let Some(gone) = gone {
+            live.give(gone, &mut |input| write(&mut recording, input, &mut failed));
+        }
+        if let Some((now, tick)) = tick {
+            live.give(tick, &mut |input| write(&mut recording, input, &mut failed));
+            silence.look(now, live.pipeline.requests());
+            output.tick(now);
+            status.publish(now, || status::counters(&live.pipeline, &capture, &output));
         }
         if let Some(error) = failed {
             return Err(error);

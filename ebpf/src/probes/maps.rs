@@ -9,7 +9,7 @@ use spanwire_ebpf::{Counter, DataHeader, scan::BlankLine};
 use crate::{
     bytes::{Source, Walk},
     hooks::{Asked, Place},
-    observe::{Found, Moving},
+    observe::{Found, Moving, Walking},
     state::State,
 };
 
@@ -83,6 +83,8 @@ pub(crate) struct Scratch {
     pub(crate) call: Moving,
     /// What was found out of it.
     pub(crate) found: Found,
+    /// Where its direction is, if it speaks HTTP/2.
+    pub(crate) walking: Walking,
     /// Address of the socket that is announced: a number here, while a pointer that the verifier knows as one is none that a
     /// global function may be given.
     pub(crate) sock: u64,
