@@ -85,7 +85,7 @@ impl Frame {
             }
             kind::PRIORITY => self.length == 5 && self.stream != 0,
             kind::RST_STREAM => self.length == 4 && self.stream != 0,
-            kind::SETTINGS => self.stream == 0 && self.length % 6 == 0,
+            kind::SETTINGS => self.stream == 0 && self.length.is_multiple_of(6),
             kind::PING => self.stream == 0 && self.length == 8,
             kind::GOAWAY => self.stream == 0 && self.length >= 8,
             kind::WINDOW_UPDATE => self.length == 4,

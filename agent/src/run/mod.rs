@@ -21,6 +21,7 @@ use self::{
     unix_sweep::UnixSweep,
 };
 use crate::{
+    courtesy,
     input::Input,
     kernel::{
         capture::Capture,
@@ -68,6 +69,7 @@ const SHUTDOWN: Duration = Duration::from_secs(5);
 ///
 /// When the host cannot be traced; each error is one sentence for the user.
 pub fn run(run: &Run) -> Result<()> {
+    courtesy::let_others_go_first();
     let stop = Stop::on_signals().context("signals cannot be caught")?;
     let kernel = Kernel::examine()?;
     let seed = host::seed()?;
@@ -93,7 +95,6 @@ pub fn run(run: &Run) -> Result<()> {
         Some(record) => Some(start_recording(record, seed, &hooks)?),
         None => None,
     };
-    // Before this thread gives way to everybody: what it starts then would, too, and has nothing to insist for.
     let mut status = Status::start();
     let mut capture = Capture::new(probes, &stop).context("the rings cannot be watched")?;
     let mut live = Live {

@@ -1,10 +1,10 @@
 //! Every map of the probes.
 
 use aya_ebpf::{
-    btf_maps::{Array, LruHashMap, PerCpuArray, RingBuf, SkStorage},
+    btf_maps::{Array, LruHashMap, PerCpuArray, RingBuf, SkStorage, of_maps::ArrayOfMaps},
     macros::btf_map,
 };
-use spanwire_ebpf::{Counter, DataHeader, scan::BlankLine};
+use spanwire_ebpf::{Counter, DATA_RINGS, DataHeader, scan::BlankLine};
 
 use crate::{
     bytes::{Source, Walk},
@@ -13,9 +13,10 @@ use crate::{
     state::State,
 };
 
-/// Bytes moved. Its size is set by the agent.
+/// Bytes moved: a ring for each CPU, as far as there are so many, made by the agent. In one ring all CPUs would wait for each
+/// other at each event.
 #[btf_map(name = "DATA")]
-pub(crate) static DATA: RingBuf<u8, { 8 << 20 }, 0> = RingBuf::new();
+pub(crate) static DATA: ArrayOfMaps<RingBuf<u8, 4096, 0>, DATA_RINGS> = ArrayOfMaps::new();
 
 /// Lifecycle: small, and never pushed out by data.
 #[btf_map(name = "CONTROL")]

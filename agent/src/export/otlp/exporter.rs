@@ -22,7 +22,6 @@ use super::http::Http;
 use super::queue::Queue;
 use super::retry::{Backoff, BackoffTimes, Outcome};
 use super::{Limits, TlsError};
-use crate::courtesy::Courtesy;
 use crate::export::{FinishedSpan, batch, json};
 
 /// Why an exporter cannot start.
@@ -151,7 +150,6 @@ struct Sender {
 
 impl Sender {
     async fn run(mut self) {
-        let mut courtesy = Courtesy::of_this_thread();
         loop {
             let stopping = self.stopped.borrow().is_some();
             if !stopping {
@@ -162,8 +160,6 @@ impl Sender {
                 }
             }
             loop {
-                let (waiting, most) = self.shared.queue.fill();
-                courtesy.looked(waiting, most);
                 let spans = self.shared.queue.take();
                 if spans.is_empty() {
                     break;

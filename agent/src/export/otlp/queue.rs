@@ -101,14 +101,6 @@ impl Queue {
         self.is_batch(&self.lock())
     }
 
-    /// What waits, of what can wait, in the scarcer of the two measures.
-    pub(super) fn fill(&self) -> (usize, usize) {
-        let inner = self.lock();
-        let spans = (inner.spans.len(), self.limits.queue_spans);
-        let bytes = (inner.bytes, self.limits.queue_bytes);
-        if spans.0 * bytes.1 > bytes.0 * spans.1 { spans } else { bytes }
-    }
-
     fn is_batch(&self, inner: &Inner) -> bool {
         inner.spans.len() >= self.limits.batch_spans || inner.bytes >= self.limits.batch_bytes
     }
