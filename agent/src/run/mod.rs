@@ -126,7 +126,7 @@ pub fn run(run: &Run) -> Result<()> {
             live.give(tick.1, &mut |input| write(&mut recording, input, &mut failed));
             silence.look(tick.0, live.pipeline.requests());
             output.tick(tick.0);
-            status.publish(tick.0, || status::counters(&live.pipeline, &capture, &output));
+            status.publish(tick.0, || status::snapshot(&live.pipeline, &capture, &output));
         }
         if let Some(error) = failed {
             return Err(error);

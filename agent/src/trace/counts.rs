@@ -39,11 +39,12 @@ pub enum Count {
     ThreadTimedOut,
     ThreadCycle,
     ServiceUnknown,
+    Checks,
 }
 
 impl Count {
     /// Every count with the name a user sees and what it means.
-    pub const ALL: [(Self, &'static str, &'static str); 32] = [
+    pub const ALL: [(Self, &'static str, &'static str); 33] = [
         (Self::Released, "spans_released", "spans handed on"),
         (
             Self::NotSampled,
@@ -171,6 +172,11 @@ impl Count {
             Self::ServiceUnknown,
             "spans_of_unknown_service",
             "spans of processes of which nothing is known",
+        ),
+        (
+            Self::Checks,
+            "traces_left_out_checks",
+            "traces left out because they began with a health check, a probe or a scrape",
         ),
     ];
 

@@ -16,6 +16,8 @@
 //! is no parent: absent is honest, wrong is not.
 #![forbid(unsafe_code)]
 
+mod active;
+mod checks;
 mod context;
 mod counts;
 mod forwarded;
@@ -35,6 +37,8 @@ mod unix;
 mod url;
 
 pub use counts::{Count, Counts};
+pub use active::Active;
+pub use checks::CheckRule;
 pub use settings::Settings;
 pub use tracer::{FinishedSpan, Tracer};
 

@@ -200,7 +200,9 @@ impl Tracer {
                 self.counts.add(Count::Released);
             }
         } else {
-            self.counts.add(Count::NotSampled);
+            let check = self.contexts.of(span).is_some_and(|context| context.check);
+            let is_root = fixed.parent.is_none();
+            self.counts.add(if check && is_root { Count::Checks } else { Count::NotSampled });
         }
         self.contexts.release(span, self.now);
     }

@@ -7,7 +7,7 @@ use abi::id::Seed;
 use abi::{Family, Opened};
 use opentelemetry_proto::tonic::trace::v1::Span;
 
-use crate::exchange::{Finished, Report, Role, Started};
+use crate::exchange::{Asked, Finished, Report, Role, Started};
 use crate::input::{ConnId, Nanos};
 use crate::service::{ProcessFacts, Service, Services};
 use crate::trace::context::{Context, Contexts, SpanId};
@@ -221,6 +221,8 @@ impl Tracer {
             other_end: None,
             overlapped: false,
             service,
+            check: self.settings.checks.iter().any(|rule| rule.holds(&started.asked)),
+            asked: started.asked,
             end: None,
             unseen: false,
             answered_by: None,
@@ -246,6 +248,7 @@ impl Tracer {
         context.unseen = finished.failure == Some(crate::exchange::Failure::Unseen);
         let role = context.role;
         let found = self.unix.finished(span, &finished);
+        context.asked = Asked::default();
         if let Some(context) = self.contexts.of_mut(span) {
             context.finished = Some(Box::new(finished));
         }
