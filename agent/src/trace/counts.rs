@@ -40,11 +40,12 @@ pub enum Count {
     ThreadCycle,
     ServiceUnknown,
     Checks,
+    RoutesFull,
 }
 
 impl Count {
     /// Every count with the name a user sees and what it means.
-    pub const ALL: [(Self, &'static str, &'static str); 33] = [
+    pub const ALL: [(Self, &'static str, &'static str); 34] = [
         (Self::Released, "spans_released", "spans handed on"),
         (
             Self::NotSampled,
@@ -177,6 +178,11 @@ impl Count {
             Self::Checks,
             "traces_left_out_checks",
             "traces left out because they began with a health check, a probe or a scrape",
+        ),
+        (
+            Self::RoutesFull,
+            "routes_without_room",
+            "requests whose route is not learned because their service has too many paths, or there are too many services",
         ),
     ];
 

@@ -27,6 +27,7 @@ mod own;
 mod redact;
 mod release;
 mod resolve;
+mod routes;
 mod sampler;
 mod settings;
 mod thread_rule;
@@ -36,9 +37,10 @@ mod tracestate;
 mod unix;
 mod url;
 
-pub use counts::{Count, Counts};
 pub use active::Active;
 pub use checks::CheckRule;
+pub use counts::{Count, Counts};
+pub use routes::{RouteRule, RouteSettings};
 pub use settings::Settings;
 pub use tracer::{FinishedSpan, Tracer};
 

@@ -1,8 +1,10 @@
-//! Health checks left out whole, and requests shown while they last.
+//! Health checks left out whole, routes in names, and requests shown while they last.
+
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
 
 use super::host::{Host, MS, Request, from_outside, tcp};
 use crate::exchange::{Call, Role};
-use crate::trace::{CheckRule, Count, Settings};
+use crate::trace::{CheckRule, Count, RouteRule, RouteSettings, Settings};
 
 const HEADER: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
@@ -70,6 +72,37 @@ fn the_rules_are_the_users() {
     let mut host = Host::with(Settings { checks: vec![own], ..Settings::default() });
     host.all(&[&asking(served, "/ready", None)]);
     assert_eq!(host.count(Count::Checks), 1);
+}
+
+#[test]
+fn a_route_is_in_a_servers_name_and_marked() {
+    let rule = RouteRule { path: "/stock/{item}".into(), ..RouteRule::default() };
+    let routes = RouteSettings { rules: vec![rule], ..RouteSettings::default() };
+    let mut host = Host::with(Settings { routes, ..Settings::default() });
+    let (client, server) = tcp(1);
+    let ruled = asking(Request::server(&server, 0, 1, 10, 20), "/stock/cup?x=1", None);
+    let learned = asking(Request::server(&server, 100, 1, 30, 40), "/login/7", None);
+    let unsure = asking(Request::server(&server, 200, 1, 50, 60), "/cups/blue", None);
+    let asks = asking(Request::client(&client, 300, 2, 70, 80), "/login", None);
+    host.all(&[&ruled, &learned, &unsure, &asks]);
+    let text = |request: &Request, key: &str| {
+        let span = host.span(request);
+        let found = span.0.attributes.iter().find(|attribute| attribute.key == key)?;
+        match found.value.clone()?.value? {
+            Value::StringValue(text) => Some(text),
+            other => panic!("{other:?}"),
+        }
+    };
+    for (request, name, route, source) in [
+        (&ruled, "GET /stock/{item}", Some("/stock/{item}"), Some("rule")),
+        (&learned, "GET /login/{id}", Some("/login/{id}"), Some("learned")),
+        (&unsure, "GET", None, None),
+        (&asks, "GET", None, None),
+    ] {
+        assert_eq!(host.span(request).0.name, name);
+        assert_eq!(text(request, "http.route").as_deref(), route);
+        assert_eq!(text(request, "spanwire.http.route.source").as_deref(), source);
+    }
 }
 
 #[test]
