@@ -11,7 +11,7 @@ use opentelemetry_proto::tonic::trace::v1::{Span, Status};
 use crate::exchange::{Call, Finished, Role};
 use crate::input::Nanos;
 use crate::service::attribute::{number, text};
-use crate::service::Service;
+use crate::service::{Service, is_process};
 use crate::trace::context::{Context, Fixed, Rule, SpanId};
 use crate::trace::resolve::Blocked;
 use crate::trace::routes::Route;
@@ -254,7 +254,9 @@ impl Tracer {
             described.attributes.push(text("http.route", route.template));
             described.attributes.push(text("spanwire.http.route.source", route.source.name()));
         }
-        described.attributes.push(number("spanwire.process.pid", context.task.pid));
+        if is_process(context.task.pid) {
+            described.attributes.push(number("spanwire.process.pid", context.task.pid));
+        }
         if let Some((_, rule)) = fixed.parent {
             described.attributes.push(text(LINK_RULE, rule.name()));
         }
