@@ -23,7 +23,7 @@ pub enum Command {
     Run(RunArgs),
     /// Write the kernel's raw events to a file instead of tracing them, for `replay`. Credentials are overwritten.
     Record(RecordArgs),
-    /// Read a recording through the same pipeline; needs no root.
+    /// Read a recording, or a packet capture, through the same pipeline; needs no root.
     Replay(ReplayArgs),
     /// Say what this kernel allows; the exit code says whether it can be traced.
     Doctor(DoctorArgs),
@@ -76,7 +76,7 @@ pub struct RecordArgs {
 /// Options of `replay`.
 #[derive(Debug, Args)]
 pub struct ReplayArgs {
-    /// A file that `record` wrote.
+    /// A file that `record` wrote, or a packet capture (pcap, pcapng).
     pub file: PathBuf,
     /// Print OTLP/JSON, one export request a line, instead of trees.
     #[arg(long)]

@@ -57,6 +57,20 @@ pub struct Started {
     pub told: bool,
     /// Context headers of the request, as they came.
     pub propagation: Propagation,
+    /// What it asks for.
+    pub asked: Asked,
+}
+
+/// What a request asks for, as far as that matters before its end: to show it while it is open, and to know health
+/// checks from work.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Asked {
+    /// Its method as sent, case kept.
+    pub method: String,
+    /// Its path without the query; empty where it has none (CONNECT).
+    pub path: String,
+    /// Who asks, in its own words (`User-Agent`).
+    pub user_agent: Option<String>,
 }
 
 /// The context headers of a request, unparsed; several of a kind are kept apart because that decides their validity.

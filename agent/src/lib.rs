@@ -14,6 +14,7 @@ pub mod hash;
 pub mod input;
 pub mod kernel;
 pub mod logging;
+pub mod pcap;
 pub mod pipeline;
 pub mod protocols;
 pub mod record;

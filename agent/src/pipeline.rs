@@ -10,7 +10,7 @@ use crate::{
     exchange::{Report, Role},
     input::{ConnId, Input},
     status::{Counters, Meaning},
-    trace::{FinishedSpan, Settings, Tracer},
+    trace::{Active, FinishedSpan, Settings, Tracer},
 };
 
 /// All stages between the kernel's events and the exporters.
@@ -108,6 +108,12 @@ impl Pipeline {
         self.seen.requests
     }
 
+    /// Requests that are open for long, `most` of them by name.
+    #[must_use]
+    pub fn active(&self, most: usize) -> Active {
+        self.tracer.active(most)
+    }
+
     /// Adds what the stages counted.
     pub fn count(&self, counters: &mut Counters) {
         let seen = &self.seen;
@@ -126,6 +132,7 @@ impl Pipeline {
         counters.add("protocols", "requests_received_unread", Meaning::Loss, received);
         counters.add("protocols", "requests", Meaning::Event, seen.requests);
         counters.add("protocols", "exchanges", Meaning::Event, seen.exchanges);
+        counters.add("trace", "requests_open_long", Meaning::Level, self.active(0).count);
         for (count, name, meaning) in self.tracer.counts().rows() {
             counters.add("trace", name, meaning, count);
         }

@@ -12,7 +12,7 @@ use std::thread;
 use std::time::Duration;
 
 use spanwire::status::{
-    Counters, LiveError, Meaning, SUBCOMMAND, StartError, StatusChild, live, serve,
+    Counters, LiveError, Meaning, SUBCOMMAND, Snapshot, StartError, StatusChild, live, serve,
 };
 
 type Test = fn(&Path);
@@ -61,7 +61,7 @@ fn counters(value: u64) -> Counters {
 /// Asks until the numbers are the wanted ones.
 fn until(directory: &Path, wanted: &Counters) {
     for _ in 0..500 {
-        if live(directory).expect("the child answers") == *wanted {
+        if live(directory).expect("the child answers").counters == *wanted {
             return;
         }
         thread::sleep(Duration::from_millis(10));
@@ -89,7 +89,7 @@ fn the_newest_numbers_are_told(directory: &Path) {
     let mode = |path: &Path| fs::metadata(path).expect("it exists").permissions().mode() & 0o777;
     assert_eq!(mode(directory), 0o700);
     assert_eq!(mode(&directory.join("agent.json")), 0o600);
-    assert_eq!(live(directory).expect("the child answers"), Counters::default());
+    assert_eq!(live(directory).expect("the child answers"), Snapshot::default());
     for value in [1, 1 << 60] {
         child.publish(counters(value));
         until(directory, &counters(value));
@@ -179,7 +179,7 @@ fn the_child_ends_with_its_agent(directory: &Path) {
     let mut port = String::new();
     out.read_line(&mut port).expect("its child's port");
     let port: u16 = port.trim().parse().expect("a port");
-    assert_eq!(live(directory).expect("the child answers"), Counters::default());
+    assert_eq!(live(directory).expect("the child answers"), Snapshot::default());
     // Nothing is cleaned up, only the pipe closes.
     agent.kill().expect("it is killed");
     agent.wait().expect("it ends");

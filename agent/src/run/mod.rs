@@ -131,7 +131,7 @@ pub fn run(run: &Run) -> Result<()> {
             live.give(tick, &mut |input| write(&mut recording, input, &mut failed));
             silence.look(now, live.pipeline.requests());
             output.tick(now);
-            status.publish(now, || status::counters(&live.pipeline, &capture, &output));
+            status.publish(now, || status::snapshot(&live.pipeline, &capture, &output));
         }
         if let Some(error) = failed {
             return Err(error);

@@ -9,7 +9,7 @@ use crate::{
     input::Nanos,
     kernel::capture::Capture,
     pipeline::Pipeline,
-    status::{Counters, Meaning, RUN_DIRECTORY, StatusChild},
+    status::{Counters, Meaning, RUN_DIRECTORY, Snapshot, StatusChild},
 };
 
 /// Time between two snapshots, ns.
@@ -34,13 +34,24 @@ impl Status {
         Self { child, last: Nanos(0) }
     }
 
-    pub(super) fn publish(&mut self, now: Nanos, counters: impl FnOnce() -> Counters) {
+    pub(super) fn publish(&mut self, now: Nanos, snapshot: impl FnOnce() -> Snapshot) {
         if let Some(child) = &self.child
             && now.since(self.last) >= EVERY
         {
             self.last = now;
-            child.publish(counters());
+            child.publish(snapshot());
         }
+    }
+}
+
+/// Requests that are shown while they are open. Most hosts have none; a chat server's thousands are counted.
+const OPEN_SHOWN: usize = 100;
+
+/// What the agent tells of itself now.
+pub(super) fn snapshot(pipeline: &Pipeline, capture: &Capture, output: &Output) -> Snapshot {
+    Snapshot {
+        counters: counters(pipeline, capture, output),
+        open: pipeline.active(OPEN_SHOWN).oldest,
     }
 }
 

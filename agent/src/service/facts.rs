@@ -2,6 +2,15 @@
 
 use serde::{Deserialize, Serialize};
 
+/// From here on numbers are no process's (Linux's `PID_MAX_LIMIT` is 2^22): they stand for what is known by its address
+/// only, as in a packet capture, and are told to nobody.
+pub const FIRST_ADDRESS: u32 = 1 << 31;
+
+/// Whether a number is a process's.
+pub(crate) const fn is_process(pid: u32) -> bool {
+    pid < FIRST_ADDRESS
+}
+
 /// A process as it was when it was looked at.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProcessFacts {

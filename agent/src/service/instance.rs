@@ -6,10 +6,10 @@ use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use uuid::{Uuid, uuid};
 
-use crate::service::ProcessFacts;
 use crate::service::attribute::{number, text};
 use crate::service::environment::Environment;
 use crate::service::naming;
+use crate::service::{ProcessFacts, is_process};
 
 /// Name of a process of which nothing is known (Resource SDK, default of `service.name`).
 const UNKNOWN: &str = "unknown_service";
@@ -92,6 +92,9 @@ impl Attributes {
     }
 
     fn process(&mut self, facts: &ProcessFacts) {
+        if !is_process(facts.pid) {
+            return;
+        }
         self.text("os.type", "linux");
         self.0.insert("process.pid".to_owned(), number("process.pid", facts.pid));
         self.text("process.executable.name", naming::base_name(naming::executable(facts)));

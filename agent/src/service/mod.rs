@@ -12,7 +12,8 @@ mod naming;
 mod read;
 mod registry;
 
-pub use facts::ProcessFacts;
+pub(crate) use facts::is_process;
+pub use facts::{FIRST_ADDRESS, ProcessFacts};
 pub use instance::Service;
 pub(crate) use naming::is_named_by_arguments;
 pub use read::read;

@@ -165,7 +165,7 @@ fn is_same(one: &ProcessFacts, two: &ProcessFacts) -> bool {
 
 /// Nothing that names it could be read.
 fn is_blank(facts: &ProcessFacts) -> bool {
-    facts.exe.is_empty() && facts.arguments.is_empty()
+    facts.exe.is_empty() && facts.arguments.is_empty() && facts.otel.is_empty()
 }
 
 /// Same program, same name.

@@ -11,7 +11,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 
 use super::agent_file::AgentFile;
-use super::{Counters, Listening, Order, SUBCOMMAND};
+use super::{Listening, Order, SUBCOMMAND, Snapshot};
 
 /// Bytes of the token: 256 bits cannot be guessed.
 const TOKEN_BYTES: usize = 32;
@@ -42,7 +42,7 @@ pub struct StatusChild {
     directory: PathBuf,
     process: Process,
     /// To the thread that writes into the pipe; `None` when the child is to end.
-    snapshots: Option<SyncSender<Counters>>,
+    snapshots: Option<SyncSender<Snapshot>>,
     feeding: Option<JoinHandle<()>>,
 }
 
@@ -87,9 +87,9 @@ impl StatusChild {
 
     /// Hands the newest numbers on, once a second or so. Never waits: a snapshot that the child is too slow for is
     /// left out, the next one holds all of it.
-    pub fn publish(&self, counters: Counters) {
+    pub fn publish(&self, snapshot: impl Into<Snapshot>) {
         if let Some(snapshots) = &self.snapshots {
-            let _ = snapshots.try_send(counters);
+            let _ = snapshots.try_send(snapshot.into());
         }
     }
 
@@ -158,9 +158,9 @@ impl Drop for Process {
 }
 
 /// The thread that writes: the child may be slow, the agent must not be.
-fn feed(mut pipe: ChildStdin, snapshots: &Receiver<Counters>) {
-    for counters in snapshots {
-        if let Err(error) = tell(&mut pipe, &Order::Counters(counters)) {
+fn feed(mut pipe: ChildStdin, snapshots: &Receiver<Snapshot>) {
+    for snapshot in snapshots {
+        if let Err(error) = tell(&mut pipe, &Order::Snapshot(snapshot)) {
             log::warn!("the status server is gone: {error}");
             return;
         }

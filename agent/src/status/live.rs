@@ -6,7 +6,9 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::Counters;
+use serde::de::DeserializeOwned;
+
+use super::Snapshot;
 use super::agent_file::AgentFile;
 
 /// Longest answer that is read: a few hundred counters are 20 KiB.
@@ -33,7 +35,7 @@ pub enum LiveError {
 ///
 /// # Errors
 /// No agent runs, or it does not answer within a few seconds.
-pub fn live(directory: &Path) -> Result<Counters, LiveError> {
+pub fn live(directory: &Path) -> Result<Snapshot, LiveError> {
     let file = AgentFile::read(directory).map_err(|error| {
         let path = AgentFile::path(directory);
         match error.kind() {
@@ -45,17 +47,17 @@ pub fn live(directory: &Path) -> Result<Counters, LiveError> {
     if !file.is_alive() {
         return Err(LiveError::Gone(file.pid));
     }
-    Ok(ask(&file)?)
+    Ok(Snapshot { counters: ask(&file, "/api/counters")?, open: ask(&file, "/api/open")? })
 }
 
-fn ask(file: &AgentFile) -> io::Result<Counters> {
+fn ask<T: DeserializeOwned>(file: &AgentFile, path: &str) -> io::Result<T> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, file.port));
     let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(2))?;
     stream.set_read_timeout(Some(Duration::from_secs(5)))?;
     stream.set_write_timeout(Some(Duration::from_secs(5)))?;
     write!(
         stream,
-        "GET /api/counters HTTP/1.1\r\nhost: 127.0.0.1:{}\r\nauthorization: Bearer {}\r\nconnection: close\r\n\r\n",
+        "GET {path} HTTP/1.1\r\nhost: 127.0.0.1:{}\r\nauthorization: Bearer {}\r\nconnection: close\r\n\r\n",
         file.port, file.token
     )?;
     let mut answer = Vec::new();

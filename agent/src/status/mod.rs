@@ -9,6 +9,7 @@ mod agent_file;
 mod child;
 mod counters;
 mod live;
+mod open;
 mod request;
 mod server;
 mod unprivileged;
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 pub use child::{StartError, StatusChild};
 pub use counters::{Counter, Counters, Group, Meaning};
 pub use live::{LiveError, live};
+pub use open::{OpenRequest, table};
 pub use server::serve;
 
 /// Where a running agent says how to reach it.
@@ -36,7 +38,22 @@ enum Order {
     /// First: who may ask.
     Token(String),
     /// The newest numbers.
-    Counters(Counters),
+    Snapshot(Snapshot),
+}
+
+/// What the agent tells of itself, as it is at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// All counters.
+    pub counters: Counters,
+    /// The requests that are open for longest.
+    pub open: Vec<OpenRequest>,
+}
+
+impl From<Counters> for Snapshot {
+    fn from(counters: Counters) -> Self {
+        Self { counters, open: Vec::new() }
+    }
 }
 
 /// What the child says, once: the port it listens on.

@@ -6,8 +6,9 @@
 
 use hyper::header::{AUTHORIZATION, HOST, HeaderMap, HeaderName, ORIGIN};
 use hyper::{Method, StatusCode};
+use serde::Serialize;
 
-use super::Counters;
+use super::Snapshot;
 
 /// Who may ask.
 #[derive(Debug)]
@@ -32,7 +33,7 @@ pub(super) fn answer(
     method: &Method,
     path: &str,
     headers: &HeaderMap,
-    counters: &Counters,
+    snapshot: &Snapshot,
 ) -> Answer {
     if let Some((status, why)) = access.refusal(headers) {
         return text(status, why);
@@ -41,16 +42,21 @@ pub(super) fn answer(
         return text(StatusCode::METHOD_NOT_ALLOWED, "only GET\n");
     }
     match path {
-        "/api/counters" => match serde_json::to_string(counters) {
-            Ok(body) => Answer { status: StatusCode::OK, content_type: "application/json", body },
-            Err(_) => text(StatusCode::INTERNAL_SERVER_ERROR, "counters cannot be written\n"),
-        },
+        "/api/counters" => json(&snapshot.counters),
+        "/api/open" => json(&snapshot.open),
         "/metrics" => Answer {
             status: StatusCode::OK,
             content_type: "text/plain; version=0.0.4; charset=utf-8",
-            body: counters.prometheus(),
+            body: snapshot.counters.prometheus(),
         },
-        _ => text(StatusCode::NOT_FOUND, "/api/counters or /metrics\n"),
+        _ => text(StatusCode::NOT_FOUND, "/api/counters, /api/open or /metrics\n"),
+    }
+}
+
+fn json(value: &impl Serialize) -> Answer {
+    match serde_json::to_string(value) {
+        Ok(body) => Answer { status: StatusCode::OK, content_type: "application/json", body },
+        Err(_) => text(StatusCode::INTERNAL_SERVER_ERROR, "it cannot be written\n"),
     }
 }
 
@@ -100,7 +106,7 @@ fn equal(a: &[u8], b: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::status::Meaning;
+    use crate::status::{Counters, Meaning, OpenRequest};
 
     fn ask(method: &Method, path: &str, headers: &[(&'static str, &str)]) -> (u16, String) {
         let access = Access { port: 7726, token: "abc".to_owned() };
@@ -110,7 +116,16 @@ mod tests {
         }
         let mut counters = Counters::default();
         counters.add("kernel", "faults", Meaning::Loss, 4);
-        let answer = answer(&access, method, path, &map, &counters);
+        let open = OpenRequest {
+            service: "shop".into(),
+            kind: "server".into(),
+            method: "GET".into(),
+            path: "/events".into(),
+            pid: 7,
+            open_ns: 61_000_000_000,
+        };
+        let snapshot = Snapshot { counters, open: vec![open] };
+        let answer = answer(&access, method, path, &map, &snapshot);
         (answer.status.as_u16(), answer.body)
     }
 
@@ -127,6 +142,9 @@ mod tests {
             ask(&Method::GET, "/api/counters", &[("host", "localhost:7726"), TOKEN, own]);
         assert_eq!(status, 200);
         assert_eq!(serde_json::from_str::<Counters>(&body).unwrap().groups[0].counters[0].value, 4);
+        let (status, body) = ask(&Method::GET, "/api/open", &[HOST, TOKEN]);
+        assert_eq!(status, 200);
+        assert_eq!(serde_json::from_str::<Vec<OpenRequest>>(&body).unwrap()[0].path, "/events");
         assert_eq!(ask(&Method::GET, "/", &[HOST, TOKEN]).0, 404);
         assert_eq!(ask(&Method::POST, "/metrics", &[HOST, TOKEN]).0, 405);
     }

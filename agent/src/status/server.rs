@@ -22,7 +22,7 @@ use tonic::codegen::Bytes;
 
 use super::request::{Access, answer};
 use super::unprivileged::become_unprivileged;
-use super::{Counters, Listening, Order, PORT};
+use super::{Listening, Order, PORT, Snapshot};
 
 /// Connections at a time: a scraper, a person, and room for strangers who are refused.
 const MOST_CONNECTIONS: usize = 32;
@@ -43,14 +43,14 @@ pub fn serve() -> io::Result<()> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, PORT))
         .or_else(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))?;
     let port = listener.local_addr()?.port();
-    let newest = Arc::new(Mutex::new(Counters::default()));
+    let newest = Arc::new(Mutex::new(Snapshot::default()));
     let (on_end, end) = oneshot::channel();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     {
         let newest = newest.clone();
         thread::spawn(move || {
-            while let Ok(Some(Order::Counters(counters))) = next_order() {
-                *newest.lock().unwrap_or_else(PoisonError::into_inner) = counters;
+            while let Ok(Some(Order::Snapshot(snapshot))) = next_order() {
+                *newest.lock().unwrap_or_else(PoisonError::into_inner) = snapshot;
             }
             let _ = on_end.send(());
         });
@@ -79,7 +79,7 @@ fn next_order() -> io::Result<Option<Order>> {
 async fn accept(
     listener: TcpListener,
     access: Arc<Access>,
-    newest: Arc<Mutex<Counters>>,
+    newest: Arc<Mutex<Snapshot>>,
 ) -> io::Result<()> {
     listener.set_nonblocking(true)?;
     let listener = tokio::net::TcpListener::from_std(listener)?;
@@ -115,12 +115,12 @@ async fn accept(
 fn respond(
     access: &Access,
     request: &Request<Incoming>,
-    newest: &Mutex<Counters>,
+    newest: &Mutex<Snapshot>,
 ) -> Response<Full<Bytes>> {
-    let counters = newest.lock().unwrap_or_else(PoisonError::into_inner);
+    let snapshot = newest.lock().unwrap_or_else(PoisonError::into_inner);
     let answer =
-        answer(access, request.method(), request.uri().path(), request.headers(), &counters);
-    drop(counters);
+        answer(access, request.method(), request.uri().path(), request.headers(), &snapshot);
+    drop(snapshot);
     let mut response = Response::new(Full::new(Bytes::from(answer.body)));
     *response.status_mut() = answer.status;
     let headers = response.headers_mut();

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use crate::conn::Connection;
-use crate::exchange::{ExchangeId, Finished, Role};
+use crate::exchange::{Asked, ExchangeId, Finished, Role};
 use crate::hash::Map;
 use crate::input::{Nanos, Task};
 use crate::service::Service;
@@ -41,6 +41,10 @@ pub(in crate::trace) struct Context {
     pub tracestate: Option<Arc<str>>,
     /// Clients: the request its task was serving as the kernel saw it; taken away when the thread rule says no.
     pub candidate: Option<SpanId>,
+    /// What it asks for, while it is open.
+    pub asked: Asked,
+    /// It is a health check, a probe or a scrape: a trace that begins with it is left out.
+    pub check: bool,
     /// The same request at its other end on this host.
     pub other_end: Option<SpanId>,
     /// Servers: the thread had another request open at the same time.
@@ -143,6 +147,11 @@ impl Contexts {
     /// How many there are.
     pub(in crate::trace) fn len(&self) -> usize {
         self.by_span.len()
+    }
+
+    /// The live ones in the order of their arrival.
+    pub(in crate::trace) fn live_by_arrival(&self) -> impl Iterator<Item = &Context> {
+        self.live.values().filter_map(|span| self.by_span.get(span))
     }
 
     /// How many are live.

@@ -39,11 +39,13 @@ pub enum Count {
     ThreadTimedOut,
     ThreadCycle,
     ServiceUnknown,
+    Checks,
+    RoutesFull,
 }
 
 impl Count {
     /// Every count with the name a user sees and what it means.
-    pub const ALL: [(Self, &'static str, &'static str); 32] = [
+    pub const ALL: [(Self, &'static str, &'static str); 34] = [
         (Self::Released, "spans_released", "spans handed on"),
         (
             Self::NotSampled,
@@ -171,6 +173,16 @@ impl Count {
             Self::ServiceUnknown,
             "spans_of_unknown_service",
             "spans of processes of which nothing is known",
+        ),
+        (
+            Self::Checks,
+            "traces_left_out_checks",
+            "traces left out because they began with a health check, a probe or a scrape",
+        ),
+        (
+            Self::RoutesFull,
+            "routes_without_room",
+            "requests whose route is not learned because their service has too many paths, or there are too many services",
         ),
     ];
 

@@ -3,8 +3,9 @@
 //! Names a span by its method and never by its path: paths are without bound. Takes no header's value beyond those
 //! that the conventions ask for, and no body ever.
 //!
-//! Own attributes: `spanwire.time_to_first_byte_ns` (int, ns from the request's first byte to the answer's first) and
-//! `spanwire.incomplete` (bool, true when bytes were lost by us and the end of the exchange was not seen).
+//! Own attributes: `spanwire.time_to_first_byte_ns` (int, ns from the request's first byte to the answer's first),
+//! `spanwire.request.size` and `spanwire.response.size` (int, bytes on the wire, heads, framing and what a tunnel carried
+//! included) and `spanwire.incomplete` (bool, true when bytes were lost by us and the end of the exchange was not seen).
 
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::trace::v1::{Status, status::StatusCode};
@@ -23,6 +24,9 @@ pub(in crate::trace) const SCOPE: &str = "spanwire.http";
 /// Methods that keep their name by default (semconv 1.44: RFC 9110 §9, PATCH and QUERY).
 pub(in crate::trace) const KNOWN_METHODS: [&str; 10] =
     ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY"];
+
+/// Longest name of a protocol that is believed to be one.
+const PROTOCOL_MAX: usize = 32;
 
 /// What HTTP says about a span.
 pub(in crate::trace) struct Described {
@@ -186,6 +190,13 @@ fn network(http: &Http, role: Role, conn: &Connection, out: &mut Vec<KeyValue>) 
         }
         Address::Unknown => {}
     }
+    if let Some((name, version)) = switched(http) {
+        out.push(text("network.protocol.name", name));
+        if let Some(version) = version {
+            out.push(text("network.protocol.version", version));
+        }
+        return;
+    }
     let minor = match role {
         Role::Server => http.request_minor,
         Role::Client => http.response_minor.unwrap_or(http.request_minor),
@@ -193,13 +204,42 @@ fn network(http: &Http, role: Role, conn: &Connection, out: &mut Vec<KeyValue>) 
     out.push(text("network.protocol.version", format!("1.{minor}")));
 }
 
-/// Body sizes where known, and the time to the answer's first byte.
+/// Name and version of the protocol that a 101 went over to (RFC 9110 §7.8): the answer names it. WebSocket's version is
+/// told apart from its name (RFC 6455 §4.1).
+fn switched(http: &Http) -> Option<(String, Option<String>)> {
+    if http.status != Some(101) {
+        return None;
+    }
+    let upgrade = values(&http.response_headers, "upgrade").next()?;
+    let first = upgrade.split(',').next()?.trim();
+    let (name, version) = match first.split_once('/') {
+        Some((name, version)) => (name, Some(version.to_owned())),
+        None => (first, None),
+    };
+    let is_token = |text: &str| {
+        (1..=PROTOCOL_MAX).contains(&text.len())
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte))
+    };
+    let name = name.to_ascii_lowercase();
+    let version = version.or_else(|| {
+        let told = || values(&http.request_headers, "sec-websocket-version").next();
+        (name == "websocket").then(told)?.map(std::borrow::Cow::into_owned)
+    });
+    is_token(&name).then(|| (name, version.filter(|version| is_token(version))))
+}
+
+/// Sizes where known, and the time to the answer's first byte.
 fn sizes(http: &Http, finished: &Finished, at: Nanos, out: &mut Vec<KeyValue>) {
     if let Some(bytes) = http.request_body {
         out.push(number("http.request.body.size", bytes));
     }
     if let Some(bytes) = http.response_body {
         out.push(number("http.response.body.size", bytes));
+    }
+    // Of an exchange whose end we did not see these would be any number.
+    if finished.failure != Some(Failure::Unseen) {
+        out.push(number("spanwire.request.size", finished.bytes.request));
+        out.push(number("spanwire.response.size", finished.bytes.response));
     }
     if let Some(first) = finished.first_answer {
         out.push(number("spanwire.time_to_first_byte_ns", first.since(at)));

@@ -16,6 +16,8 @@
 //! is no parent: absent is honest, wrong is not.
 #![forbid(unsafe_code)]
 
+mod active;
+mod checks;
 mod context;
 mod counts;
 mod forwarded;
@@ -25,6 +27,7 @@ mod own;
 mod redact;
 mod release;
 mod resolve;
+mod routes;
 mod sampler;
 mod settings;
 mod thread_rule;
@@ -34,7 +37,10 @@ mod tracestate;
 mod unix;
 mod url;
 
+pub use active::Active;
+pub use checks::CheckRule;
 pub use counts::{Count, Counts};
+pub use routes::{RouteRule, RouteSettings};
 pub use settings::Settings;
 pub use tracer::{FinishedSpan, Tracer};
 

@@ -10,10 +10,12 @@ use opentelemetry_proto::tonic::trace::v1::{Span, Status};
 
 use crate::exchange::{Call, Finished, Role};
 use crate::input::Nanos;
-use crate::service::Service;
 use crate::service::attribute::{number, text};
+use crate::service::{Service, is_process};
 use crate::trace::context::{Context, Fixed, Rule, SpanId};
 use crate::trace::resolve::Blocked;
+use crate::trace::routes::Route;
+use crate::trace::url::Target;
 use crate::trace::{Count, FinishedSpan, Tracer, http, sampler};
 
 /// OTLP `Span.flags`, bit 8: whether the parent (or link target) is remote is known.
@@ -194,15 +196,30 @@ impl Tracer {
         self.held.remove(&(sequence, span));
         if sampler::exports(fixed.flags) {
             let service = self.service(span);
+            let route = self.route(span, &finished, &service);
             if let Some(context) = self.contexts.of(span) {
-                let finished = self.span(span, context, &finished, &fixed, service);
+                let finished = self.span(span, context, &finished, &fixed, service, route);
                 self.ready.push(finished);
                 self.counts.add(Count::Released);
             }
         } else {
-            self.counts.add(Count::NotSampled);
+            let check = self.contexts.of(span).is_some_and(|context| context.check);
+            let is_root = fixed.parent.is_none();
+            self.counts.add(if check && is_root { Count::Checks } else { Count::NotSampled });
         }
         self.contexts.release(span, self.now);
+    }
+
+    /// The route of a server's request, as far as it is known (semconv 1.44, `http.route`: servers only).
+    fn route(&mut self, span: SpanId, finished: &Finished, service: &Service) -> Option<Route> {
+        let Call::Http(call) = &finished.call;
+        if self.contexts.of(span)?.role != Role::Server || call.method == "CONNECT" {
+            return None;
+        }
+        let target = Target::of(&call.target, false);
+        // An absolute target without path means the root (RFC 9112 §3.2.1).
+        let path = if target.path.is_empty() { "/" } else { target.path };
+        self.routes.of(&service.name, path, call.status, &mut self.counts)
     }
 
     /// The service of a span's process: as it was when the request began, if it was known by then.
@@ -226,12 +243,20 @@ impl Tracer {
         finished: &Finished,
         fixed: &Fixed,
         service: Arc<Service>,
+        route: Option<Route>,
     ) -> FinishedSpan {
         let Call::Http(call) = &finished.call;
         let began = self.began(context);
         let mut described =
             http::describe(call, finished, context.role, &context.conn, began, &self.settings);
-        described.attributes.push(number("spanwire.process.pid", context.task.pid));
+        if let Some(route) = route {
+            described.name = format!("{} {}", described.name, route.template);
+            described.attributes.push(text("http.route", route.template));
+            described.attributes.push(text("spanwire.http.route.source", route.source.name()));
+        }
+        if is_process(context.task.pid) {
+            described.attributes.push(number("spanwire.process.pid", context.task.pid));
+        }
         if let Some((_, rule)) = fixed.parent {
             described.attributes.push(text(LINK_RULE, rule.name()));
         }

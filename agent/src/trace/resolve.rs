@@ -141,7 +141,9 @@ impl Tracer {
     fn root(&self, span: SpanId) -> Fixed {
         let [high, low] = abi::id::trace(self.seed, span);
         let trace = (u128::from(high) << 64 | u128::from(low)).to_be_bytes();
-        Fixed { trace, flags: sampler::root(), state: None, parent: None, link: None }
+        let check = self.contexts.of(span).is_some_and(|context| context.check);
+        let flags = if check { sampler::left_out() } else { sampler::root() };
+        Fixed { trace, flags, state: None, parent: None, link: None }
     }
 }
 

@@ -10,6 +10,11 @@ pub(in crate::trace) const fn root() -> u8 {
     SAMPLED | RANDOM
 }
 
+/// Flags of a trace that begins here and is left out.
+pub(in crate::trace) const fn left_out() -> u8 {
+    RANDOM
+}
+
 /// Flags of a span whose parent has `flags`. The random bit is passed on as it came (Level 2, §3.2.2.5.2).
 pub(in crate::trace) const fn child(flags: u8) -> u8 {
     flags

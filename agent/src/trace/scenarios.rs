@@ -4,6 +4,7 @@
 //! request's start before its end) and fed in. Then the spans are compared with what really happened.
 
 mod chain;
+mod checks;
 mod host;
 mod joins;
 mod limits;

@@ -2,7 +2,8 @@
 //!
 //! Everything has a default that is safe to run with; nothing here changes while the agent runs.
 
-use crate::trace::{http, redact};
+use crate::trace::routes::RouteSettings;
+use crate::trace::{CheckRule, http, redact};
 
 /// Nanoseconds in a second.
 const SECOND: u64 = 1_000_000_000;
@@ -18,6 +19,12 @@ pub struct Settings {
     pub known_methods: Vec<String>,
     /// Query keys whose values are replaced (D13). Case-sensitive, compared after percent-decoding.
     pub redacted_query_keys: Vec<String>,
+    /// Health checks, probes and scrapes: traces that begin with one are left out.
+    pub checks: Vec<CheckRule>,
+    /// How `http.route` is known.
+    pub routes: RouteSettings,
+    /// How long a request must be open to be shown while it lasts, ns of event time.
+    pub active_after: u64,
     /// How long after its end a span waits for late news of its other end, ns of event time.
     pub settle: u64,
     /// How long after its end a span waits for the end of the request that may be its parent, ns of event time.
@@ -37,6 +44,9 @@ impl Default for Settings {
             host_name: String::new(),
             known_methods: http::KNOWN_METHODS.iter().map(ToString::to_string).collect(),
             redacted_query_keys: redact::QUERY_KEYS.iter().map(ToString::to_string).collect(),
+            checks: CheckRule::defaults(),
+            routes: RouteSettings::default(),
+            active_after: 60 * SECOND,
             // Both ends of a request are read from the same rings; they differ by a drain (10 ms) and by what is
             // reordered in between.
             settle: SECOND / 5,

@@ -7,12 +7,13 @@ use abi::id::Seed;
 use abi::{Family, Opened};
 use opentelemetry_proto::tonic::trace::v1::Span;
 
-use crate::exchange::{Finished, Report, Role, Started};
+use crate::exchange::{Asked, Finished, Report, Role, Started};
 use crate::input::{ConnId, Nanos};
 use crate::service::{ProcessFacts, Service, Services};
 use crate::trace::context::{Context, Contexts, SpanId};
 use crate::trace::join::Joins;
 use crate::trace::own::Own;
+use crate::trace::routes::Routes;
 use crate::trace::thread_rule::Threads;
 use crate::trace::traceparent::Incoming;
 use crate::trace::tracestate::TraceState;
@@ -44,6 +45,7 @@ pub struct Tracer {
     pub(in crate::trace) unix: UnixPairs,
     pub(in crate::trace) threads: Threads,
     pub(in crate::trace) own: Own,
+    pub(in crate::trace) routes: Routes,
     /// Held spans by when they are looked at next, then by arrival.
     pub(in crate::trace) queue: BTreeSet<(Nanos, u64, SpanId)>,
     /// Held spans by arrival.
@@ -69,6 +71,7 @@ impl Tracer {
             unix: UnixPairs::default(),
             threads: Threads::default(),
             own: Own::new(settings.own_pids.clone()),
+            routes: Routes::new(settings.routes.clone()),
             queue: BTreeSet::new(),
             held: BTreeSet::new(),
             blocked: BTreeSet::new(),
@@ -218,6 +221,8 @@ impl Tracer {
             thread_waits: started.thread_waits,
             traceparent,
             tracestate,
+            check: self.settings.checks.iter().any(|rule| rule.holds(&started.asked)),
+            asked: started.asked,
             other_end: None,
             overlapped: false,
             service,
@@ -243,6 +248,7 @@ impl Tracer {
         let end = finished.end.max(context.at);
         context.end = Some(end);
         context.answered_by = finished.answered_by;
+        context.asked = Asked::default();
         context.unseen = finished.failure == Some(crate::exchange::Failure::Unseen);
         let role = context.role;
         let found = self.unix.finished(span, &finished);

@@ -7,7 +7,6 @@ use super::requests::lose;
 use super::stitch::Next;
 use super::{Http1, State, body};
 use crate::conn::Loss;
-use crate::exchange::Failure;
 use crate::protocols::{Body, Outlet, Piece};
 
 impl Http1 {
@@ -38,6 +37,9 @@ impl Http1 {
                 self.last_answer = piece.ended;
             }
             piece = piece.after(used);
+        }
+        if let Some(open) = &mut self.tunnel {
+            open.answer_moved(piece.len(), piece.ended);
         }
     }
 
@@ -150,10 +152,10 @@ impl Http1 {
             Some(body) => self.answers = State::Body(Box::new(body)),
             None => {
                 self.answers = State::Boundary;
-                self.stitch.answer_complete(Some(0), piece.ended, out);
                 if kind == body::Kind::Tunnel {
-                    self.finish(Failure::Unseen, piece.ended, out);
+                    return self.become_tunnel(piece.ended, out);
                 }
+                self.stitch.answer_complete(Some(0), piece.ended, out);
             }
         }
     }

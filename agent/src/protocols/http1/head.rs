@@ -19,7 +19,7 @@ const HEADERS: usize = 128;
 const HEADERS_MAX: usize = HEAD_MAX / 3;
 
 /// Request headers that spans need.
-const REQUEST_KEPT: [&str; 8] = [
+const REQUEST_KEPT: [&str; 9] = [
     "host",
     "user-agent",
     "forwarded",
@@ -28,6 +28,7 @@ const REQUEST_KEPT: [&str; 8] = [
     "x-forwarded-host",
     "content-type",
     "upgrade",
+    "sec-websocket-version",
 ];
 /// Response headers that spans need.
 const RESPONSE_KEPT: [&str; 2] = ["content-type", "upgrade"];
@@ -125,6 +126,7 @@ impl Collected {
             propagation: Propagation::default(),
             framing: self.framing(),
             expects: false,
+            user_agent: None,
         };
         self.each_header(|name, value| {
             head.framing.header(name, value);
@@ -132,6 +134,10 @@ impl Collected {
                 "traceparent" => head.propagation.traceparent.push(value.to_vec()),
                 "tracestate" => head.propagation.tracestate.push(value.to_vec()),
                 "expect" => head.expects = value.eq_ignore_ascii_case(b"100-continue"),
+                "user-agent" if head.user_agent.is_none() => {
+                    head.user_agent = Some(String::from_utf8_lossy(value).into_owned());
+                    head.kept.push((name.into(), value.to_vec()));
+                }
                 _ if REQUEST_KEPT.contains(&name) => head.kept.push((name.into(), value.to_vec())),
                 _ => {}
             }
@@ -216,6 +222,8 @@ pub(super) struct RequestHead {
     pub(super) framing: Framing,
     /// It asks for `100 (Continue)` before it sends its body (RFC 9110 §10.1.1).
     pub(super) expects: bool,
+    /// The first `User-Agent`, lossily decoded.
+    pub(super) user_agent: Option<String>,
 }
 
 /// What is taken from an answer's head.
@@ -264,7 +272,7 @@ impl Framing {
             "content-length" => {
                 // The same number several times is that number (RFC 9110 §8.6).
                 for part in value.split(|b| *b == b',') {
-                    self.length = match (self.length, number(part.trim_ascii())) {
+                    self.length = match (self.length, number(trim(part))) {
                         (Length::Absent, Some(n)) => Length::Of(n),
                         (Length::Of(before), Some(n)) if before == n => Length::Of(n),
                         _ => Length::Invalid,
@@ -272,13 +280,21 @@ impl Framing {
                 }
             }
             "transfer-encoding" => {
-                let last = value.rsplit(|b| *b == b',').next().unwrap_or_default().trim_ascii();
-                let chunked = last.eq_ignore_ascii_case(b"chunked");
+                let last = value.rsplit(|b| *b == b',').next().unwrap_or_default();
+                let chunked = trim(last).eq_ignore_ascii_case(b"chunked");
                 self.coding = if chunked { Coding::Chunked } else { Coding::Other };
             }
             _ => {}
         }
     }
+}
+
+/// Without the white space that may stand around a value (`OWS`, RFC 9110 §5.6.3), and no other.
+fn trim(value: &[u8]) -> &[u8] {
+    let space = |b: &u8| !matches!(b, b' ' | b'\t');
+    let start = value.iter().position(space).unwrap_or(value.len());
+    let end = value.iter().rposition(space).map_or(start, |last| last + 1);
+    &value[start..end]
 }
 
 /// 1*DIGIT that fits 63 bits.

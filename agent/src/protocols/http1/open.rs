@@ -2,9 +2,14 @@
 #![forbid(unsafe_code)]
 
 use super::head::{AnswerHead, Collected, RequestHead};
-use crate::exchange::{Call, ExchangeId, Failure, Finished, Http, Report, Role, Sizes, Started};
+use crate::exchange::{
+    Asked, Call, ExchangeId, Failure, Finished, Http, Report, Role, Sizes, Started,
+};
 use crate::input::{Nanos, Task};
 use crate::protocols::Outlet;
+
+/// The media type of server-sent events.
+const EVENT_STREAM: &[u8] = b"text/event-stream";
 
 /// One request and what has come back for it.
 #[derive(Debug)]
@@ -52,6 +57,11 @@ impl Open {
             thread_waits: head.thread_waits,
             told: head.told,
             propagation: request.propagation,
+            asked: Asked {
+                method: request.method.clone(),
+                path: path(&request.method, &request.target).to_owned(),
+                user_agent: request.user_agent,
+            },
         }));
         let http = Http {
             method: request.method,
@@ -133,17 +143,43 @@ impl Open {
     }
 
     /// Told as it ended at `at`: answered, or failed for that reason.
-    pub(super) fn ended(self, failure: Failure, at: Nanos, out: &mut Outlet<'_>) {
+    pub(super) fn ended(mut self, failure: Failure, at: Nanos, out: &mut Outlet<'_>) {
         if self.answered.is_some() {
             return self.finish(None, at, out);
         }
         let failure = match failure {
             _ if self.unproven => Failure::Unseen,
+            Failure::ConnectionClosed | Failure::Cancelled if self.is_event_stream() => {
+                self.answered = Some(self.last.max(at));
+                return self.finish(None, at, out);
+            }
             // A server's caller does not care who closed: there was no answer.
             Failure::Cancelled if self.role == Role::Server => Failure::ConnectionClosed,
             other => other,
         };
         self.finish(Some(failure), at, out);
+    }
+
+    /// The tunnel that it became has closed at `at`. A tunnel has no end but that.
+    pub(super) fn tunnel_closed(mut self, failure: Failure, at: Nanos, out: &mut Outlet<'_>) {
+        let failure = match failure {
+            Failure::ConnectionClosed | Failure::Cancelled => None,
+            Failure::ConnectionReset | Failure::Timeout | Failure::Unseen => Some(failure),
+        };
+        self.answered = None;
+        if failure.is_none() {
+            self.answered = Some(self.last.max(at));
+        }
+        self.finish(failure, at, out);
+    }
+
+    /// Whether its answer is a stream of events, which goes on until somebody closes it (WHATWG HTML, server-sent events).
+    pub(super) fn is_event_stream(&self) -> bool {
+        let kind = |value: &[u8]| {
+            value.get(..EVENT_STREAM.len()).is_some_and(|v| v.eq_ignore_ascii_case(EVENT_STREAM))
+        };
+        let mut headers = self.http.response_headers.iter();
+        headers.any(|(name, value)| name == "content-type" && kind(value))
     }
 
     /// Reports it. The end is the last byte of the answer; without one, when it failed; unseen, the last byte seen.
@@ -162,5 +198,40 @@ impl Open {
             failure,
             call: Call::Http(self.http),
         }));
+    }
+}
+
+/// The path of a request target (RFC 9112 §3.2), without query; empty for CONNECT, whose target is an authority.
+fn path<'a>(method: &str, target: &'a str) -> &'a str {
+    if method == "CONNECT" {
+        return "";
+    }
+    let target = target.split(['?', '#']).next().unwrap_or_default();
+    match target.split_once("://") {
+        Some((scheme, rest)) if !scheme.starts_with('/') => {
+            rest.find('/').map_or("/", |start| &rest[start..])
+        }
+        _ => target,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::path;
+
+    #[test]
+    fn targets_have_paths() {
+        for (method, target, expected) in [
+            ("GET", "/a/b?c=/d", "/a/b"),
+            ("GET", "http://h:80/a?b", "/a"),
+            ("GET", "http://h", "/"),
+            ("GET", "http://h?b", "/"),
+            ("GET", "/a?u=http://x/y", "/a"),
+            ("GET", "/http://x/", "/http://x/"),
+            ("OPTIONS", "*", "*"),
+            ("CONNECT", "h:443", ""),
+        ] {
+            assert_eq!(path(method, target), expected, "{method} {target}");
+        }
     }
 }

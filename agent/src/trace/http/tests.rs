@@ -82,7 +82,7 @@ fn read(http: &Http, role: Role, conn: &Connection, failure: Option<Failure>) ->
         end: Nanos(5000),
         first_answer: failure.is_none().then_some(Nanos(3000)),
         answered_by: None,
-        bytes: Sizes::default(),
+        bytes: Sizes { request: 90, response: 112 },
         failure,
         call: Call::Http(http.clone()),
     };
@@ -143,6 +143,8 @@ fn a_server_span_in_full() {
         ("network.protocol.version", "1.1"),
         ("http.request.body.size", "#0"),
         ("http.response.body.size", "#12"),
+        ("spanwire.request.size", "#90"),
+        ("spanwire.response.size", "#112"),
         ("spanwire.time_to_first_byte_ns", "#2000"),
         ("http.response.status_code", "#200"),
     ];
@@ -166,6 +168,8 @@ fn a_client_span_in_full() {
         ("network.peer.address", "10.0.0.2"),
         ("network.peer.port", "#8080"),
         ("network.protocol.version", "1.0"),
+        ("spanwire.request.size", "#90"),
+        ("spanwire.response.size", "#112"),
         ("spanwire.time_to_first_byte_ns", "#2000"),
         ("http.response.status_code", "#200"),
     ];
@@ -241,7 +245,7 @@ fn what_we_lost_is_nobodys_failure() {
         let read = unseen(status);
         assert!(!read.failed);
         read.has(&[("spanwire.incomplete", "true?")]);
-        read.lacks(&["error.type"]);
+        read.lacks(&["error.type", "spanwire.request.size", "spanwire.response.size"]);
     }
     assert!(unseen(Some(500)).failed);
 }
@@ -352,6 +356,36 @@ fn unix_sockets_say_so() {
     let served = read(&get("/a", &[("host", "app")]), Role::Server, &from, None);
     served.has(&[("network.transport", "unix"), ("server.address", "app"), ("server.port", "#80")]);
     served.lacks(&["network.peer.address", "client.address"]);
+}
+
+#[test]
+fn what_http_was_left_for_is_named() {
+    let switched = |upgrade: &str, request: &[(&str, &str)]| {
+        let mut http = Http { status: Some(101), ..get("/ws", request) };
+        http.response_headers = vec![("upgrade".into(), upgrade.as_bytes().to_vec())];
+        http
+    };
+    let websocket = switched("WebSocket", &[("sec-websocket-version", "13")]);
+    for read in [server(&websocket), client(&websocket)] {
+        read.has(&[
+            ("network.protocol.name", "websocket"),
+            ("network.protocol.version", "13"),
+            ("http.response.status_code", "#101"),
+        ]);
+        assert!(!read.failed);
+    }
+    server(&switched("SPDY/3.1, other", &[]))
+        .has(&[("network.protocol.name", "spdy"), ("network.protocol.version", "3.1")]);
+    let tcp = server(&switched("tcp", &[("sec-websocket-version", "13")]));
+    tcp.has(&[("network.protocol.name", "tcp")]);
+    tcp.lacks(&["network.protocol.version"]);
+    for not_one in ["", "a b", "a\u{e9}", &"x".repeat(33)] {
+        let read = server(&switched(not_one, &[]));
+        read.lacks(&["network.protocol.name"]);
+        read.has(&[("network.protocol.version", "1.1")]);
+    }
+    let offered = Http { status: Some(200), ..switched("websocket", &[]) };
+    server(&offered).lacks(&["network.protocol.name"]);
 }
 
 #[test]

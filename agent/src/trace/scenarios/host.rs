@@ -8,7 +8,7 @@ use opentelemetry_proto::tonic::trace::v1::Span;
 
 use crate::conn::{Address, Connection};
 use crate::exchange::{
-    Call, ExchangeId, Failure, Finished, Http, Propagation, Report, Role, Sizes, Started,
+    Asked, Call, ExchangeId, Failure, Finished, Http, Propagation, Report, Role, Sizes, Started,
 };
 use crate::input::{ConnId, Nanos, Task};
 use crate::service::ProcessFacts;
@@ -58,6 +58,7 @@ impl Request {
                 serving: None,
                 thread_waits: role == Role::Server,
                 propagation: Propagation::default(),
+                asked: Asked { method: "GET".into(), path: "/".into(), user_agent: None },
             },
             finished: Finished {
                 id,
