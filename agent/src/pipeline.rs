@@ -63,7 +63,7 @@ impl Pipeline {
                 self.tracer.closed(ConnId(event.connection));
             }
             Input::TcpState(event) => self.connections.tcp_state(&event),
-            Input::Exec(_) => {}
+            Input::Exec(event) => self.tracer.process_began(event.tgid),
             Input::Exit(event) => {
                 self.connections.process_exit(&event);
                 self.tracer.process_gone(event.tgid);

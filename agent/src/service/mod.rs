@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub(crate) mod attribute;
+mod cgroup;
 mod environment;
 mod facts;
 mod instance;

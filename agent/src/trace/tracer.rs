@@ -114,6 +114,11 @@ impl Tracer {
         self.services.process(facts);
     }
 
+    /// A process began another program; what it is was told just before.
+    pub fn process_began(&mut self, pid: u32) {
+        self.services.began(pid);
+    }
+
     /// A process ended.
     pub fn process_gone(&mut self, pid: u32) {
         self.services.gone(pid, self.now);
