@@ -48,7 +48,7 @@ impl Count {
         (
             Self::NotSampled,
             "spans_not_sampled",
-            "spans dropped because their parent was not sampled",
+            "spans dropped by the sampler: ours, or the caller's",
         ),
         (Self::OwnTraffic, "spans_own_traffic", "requests from or to ourselves"),
         (Self::DuplicateStart, "requests_started_twice", "starts of a request already known"),

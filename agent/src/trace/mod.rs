@@ -22,6 +22,7 @@ mod forwarded;
 mod http;
 mod join;
 mod own;
+mod probability;
 mod redact;
 mod release;
 mod resolve;
@@ -35,6 +36,7 @@ mod unix;
 mod url;
 
 pub use counts::{Count, Counts};
+pub use sampler::{Sampler, Share};
 pub use settings::Settings;
 pub use tracer::{FinishedSpan, Tracer};
 

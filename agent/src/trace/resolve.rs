@@ -8,7 +8,7 @@ use crate::exchange::Role;
 use crate::input::Nanos;
 use crate::trace::context::{Context, Fixed, Rule, SpanId};
 use crate::trace::thread_rule::Verdict;
-use crate::trace::{Count, Counts, Tracer, sampler};
+use crate::trace::{Count, Counts, Sampler, Tracer};
 
 /// Longest way up that is followed at once. A chain of calls as deep as this within one moment is a loop.
 const DEPTH: usize = 256;
@@ -123,9 +123,10 @@ impl Tracer {
     fn fix(&mut self, span: SpanId, origin: Origin) {
         let Some(context) = self.contexts.of(span) else { return };
         let up = origin.span().and_then(|up| Some((up, self.contexts.of(up)?.fixed.clone()?)));
+        let header = by_header(context, &self.settings.sampler);
         let fixed = match context.role {
-            Role::Server => server(context, up.as_ref(), &mut self.counts),
-            Role::Client => client(context, origin, up.as_ref(), &mut self.counts),
+            Role::Server => server(header, up.as_ref(), &mut self.counts),
+            Role::Client => client(header, origin, up.as_ref(), &mut self.counts),
         };
         let mut fixed = fixed.unwrap_or_else(|| self.root(span));
         if let (Origin::Answered(_), Some((server, cause))) = (origin, up) {
@@ -141,13 +142,18 @@ impl Tracer {
     fn root(&self, span: SpanId) -> Fixed {
         let [high, low] = abi::id::trace(self.seed, span);
         let trace = (u128::from(high) << 64 | u128::from(low)).to_be_bytes();
-        Fixed { trace, flags: sampler::root(), state: None, parent: None, link: None }
+        let share = self.contexts.of(span).and_then(|context| context.share);
+        let (flags, state) = self.settings.sampler.root(trace, share);
+        Fixed { trace, flags, state, parent: None, link: None }
     }
 }
 
 /// A server's request: the other end's child, unless it read another trace's header; else the header's.
-fn server(context: &Context, up: Option<&(SpanId, Fixed)>, counts: &mut Counts) -> Option<Fixed> {
-    let header = by_header(context);
+fn server(
+    header: Option<Fixed>,
+    up: Option<&(SpanId, Fixed)>,
+    counts: &mut Counts,
+) -> Option<Fixed> {
     if let Some((client, fixed)) = up {
         if header.as_ref().is_none_or(|header| header.trace == fixed.trace) {
             return Some(below(*client, Rule::SameHost, fixed));
@@ -164,12 +170,11 @@ fn server(context: &Context, up: Option<&(SpanId, Fixed)>, counts: &mut Counts) 
 /// serves where that is of the same trace, else whom the header names (a header that was only passed on names the
 /// caller of the passing process: the trace is right, and a level may be missing).
 fn client(
-    context: &Context,
+    header: Option<Fixed>,
     origin: Origin,
     up: Option<&(SpanId, Fixed)>,
     counts: &mut Counts,
 ) -> Option<Fixed> {
-    let header = by_header(context);
     match (origin, up) {
         (Origin::Served(_), Some((server, fixed)))
             if header.as_ref().is_none_or(|header| header.trace == fixed.trace) =>
@@ -192,21 +197,23 @@ fn client(
 }
 
 /// Where the `traceparent` that a request carries puts it.
-fn by_header(context: &Context) -> Option<Fixed> {
-    context.traceparent.map(|header| Fixed {
+fn by_header(context: &Context, sampler: &Sampler) -> Option<Fixed> {
+    let header = context.traceparent?;
+    let (flags, state) = sampler.continued(header.trace, header.flags, context.tracestate.as_ref());
+    Some(Fixed {
         trace: header.trace,
-        flags: sampler::child(header.flags),
-        state: context.tracestate.clone(),
+        flags,
+        state,
         parent: Some((header.parent, Rule::TraceParent)),
         link: None,
     })
 }
 
-/// A child of a span of this host.
+/// A child of a span of this host: in its trace, which is kept or not as a whole.
 fn below(parent: SpanId, rule: Rule, above: &Fixed) -> Fixed {
     Fixed {
         trace: above.trace,
-        flags: sampler::child(above.flags),
+        flags: above.flags,
         state: above.state.clone(),
         parent: Some((parent, rule)),
         link: None,

@@ -7,4 +7,5 @@ mod chain;
 mod host;
 mod joins;
 mod limits;
+mod sampling;
 mod threads;

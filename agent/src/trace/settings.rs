@@ -2,7 +2,7 @@
 //!
 //! Everything has a default that is safe to run with; nothing here changes while the agent runs.
 
-use crate::trace::{http, redact};
+use crate::trace::{Sampler, http, redact};
 
 /// Nanoseconds in a second.
 const SECOND: u64 = 1_000_000_000;
@@ -18,6 +18,8 @@ pub struct Settings {
     pub known_methods: Vec<String>,
     /// Query keys whose values are replaced (D13). Case-sensitive, compared after percent-decoding.
     pub redacted_query_keys: Vec<String>,
+    /// Which traces are kept.
+    pub sampler: Sampler,
     /// How long after its end a span waits for late news of its other end, ns of event time.
     pub settle: u64,
     /// How long after its end a span waits for the end of the request that may be its parent, ns of event time.
@@ -37,6 +39,7 @@ impl Default for Settings {
             host_name: String::new(),
             known_methods: http::KNOWN_METHODS.iter().map(ToString::to_string).collect(),
             redacted_query_keys: redact::QUERY_KEYS.iter().map(ToString::to_string).collect(),
+            sampler: Sampler::default(),
             // Both ends of a request are read from the same rings; they differ by a drain (10 ms) and by what is
             // reordered in between.
             settle: SECOND / 5,

@@ -225,6 +225,7 @@ impl Tracer {
             tracestate,
             other_end: None,
             overlapped: false,
+            share: None,
             service,
             end: None,
             unseen: false,
