@@ -18,6 +18,7 @@ pub mod protocols;
 pub mod record;
 pub mod replay;
 pub mod run;
+pub mod selection;
 pub mod service;
 pub mod status;
 pub mod trace;

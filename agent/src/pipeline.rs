@@ -9,7 +9,8 @@ use crate::{
     conn::{Connections, Limits, Loss},
     exchange::{Report, Role},
     input::{ConnId, Input},
-    status::{Counters, Meaning},
+    selection::Selection,
+    status::{Counter, Counters, Group, Meaning},
     trace::{FinishedSpan, Settings, Tracer},
 };
 
@@ -108,6 +109,11 @@ impl Pipeline {
         self.seen.requests
     }
 
+    /// Other rules of what is traced, from now on.
+    pub fn select(&mut self, selection: Selection) {
+        self.tracer.select(selection);
+    }
+
     /// Adds what the stages counted.
     pub fn count(&self, counters: &mut Counters) {
         let seen = &self.seen;
@@ -128,6 +134,18 @@ impl Pipeline {
         counters.add("protocols", "exchanges", Meaning::Event, seen.exchanges);
         for (count, name, meaning) in self.tracer.counts().rows() {
             counters.add("trace", name, meaning, count);
+        }
+        let left_out: Vec<Counter> = self
+            .tracer
+            .left_out()
+            .map(|(rule, value)| Counter {
+                name: rule.to_owned().into(),
+                value,
+                meaning: Meaning::Event,
+            })
+            .collect();
+        if !left_out.is_empty() {
+            counters.groups.push(Group { name: "left_out_by".into(), counters: left_out });
         }
     }
 

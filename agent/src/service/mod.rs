@@ -12,6 +12,7 @@ mod instance;
 mod naming;
 mod read;
 mod registry;
+mod sdk;
 
 pub use facts::ProcessFacts;
 pub use instance::Service;

@@ -10,7 +10,8 @@ use std::sync::Arc;
 
 use crate::hash::Map;
 use crate::input::Nanos;
-use crate::service::{ProcessFacts, Service, cgroup, naming};
+use crate::selection::{Selection, Subject, Verdict};
+use crate::service::{ProcessFacts, Service, cgroup, naming, sdk};
 
 /// Processes remembered. A big host runs a few thousand; one is some KiB.
 const KEPT: usize = 16_384;
@@ -31,6 +32,10 @@ struct Process {
     service: Option<Arc<Service>>,
     /// The services whose instances it leads: one, and more for a master that serves several.
     leads: Vec<Arc<Service>>,
+    /// What the operator's rules say of it, once asked for.
+    verdict: Option<Verdict>,
+    /// Its command line loads an OpenTelemetry SDK.
+    loads_sdk: bool,
     /// When it may be forgotten.
     gone: Option<Nanos>,
     /// Its place in the order of use.
@@ -61,17 +66,19 @@ impl Services {
         }
     }
 
-    /// What a process is. If it is known already, that it looks different is kept for [`Self::began`].
-    pub(crate) fn process(&mut self, facts: ProcessFacts) {
+    /// What a process is; whether it is another one than was known by this pid. If it is the same, that it looks
+    /// different is kept for [`Self::began`].
+    pub(crate) fn process(&mut self, facts: ProcessFacts) -> bool {
         if let Some(known) = self.processes.get_mut(&facts.pid)
             && known.facts.start_ticks == facts.start_ticks
             && known.facts.exe == facts.exe
         {
             known.gone = None;
             known.later = (known.facts.arguments != facts.arguments).then(|| Box::new(facts));
-            return;
+            return false;
         }
         self.insert(facts);
+        true
     }
 
     /// A process began another program: what was said of it last is what it is now.
@@ -93,10 +100,12 @@ impl Services {
         self.next += 1;
         self.order.insert(used, pid);
         let process = Process {
+            loads_sdk: sdk::is_loaded(&facts),
             facts: Arc::new(facts),
             later: None,
             service: None,
             leads: Vec::new(),
+            verdict: None,
             gone: None,
             used,
         };
@@ -155,6 +164,63 @@ impl Services {
     /// The service of a process, `unknown_service` when nothing is known of it.
     pub(crate) fn of(&mut self, pid: u32) -> Arc<Service> {
         self.known(pid).unwrap_or_else(|| Arc::new(Service::unknown(pid, &self.host)))
+    }
+
+    /// What the rules say of all requests of a process. Asked for every request, decided once.
+    pub(crate) fn verdict(&mut self, pid: u32, selection: &Selection) -> Verdict {
+        if selection.rules().is_empty() {
+            return Verdict::Traced(None);
+        }
+        if let Some(verdict) = self.processes.get(&pid).and_then(|process| process.verdict) {
+            return verdict;
+        }
+        let verdict = self.ask(pid, |subject| selection.of_process(subject));
+        if let Some(process) = self.processes.get_mut(&pid) {
+            process.verdict = Some(verdict);
+        }
+        verdict
+    }
+
+    /// What the rules say of one request of a process to that port.
+    pub(crate) fn of_request(
+        &mut self,
+        pid: u32,
+        port: Option<u16>,
+        selection: &Selection,
+    ) -> Verdict {
+        self.ask(pid, |subject| selection.of_request(subject, port))
+    }
+
+    /// The rules are others now.
+    pub(crate) fn forget_verdicts(&mut self) {
+        for process in self.processes.values_mut() {
+            process.verdict = None;
+        }
+    }
+
+    /// Whether a process's command line loads an OpenTelemetry SDK.
+    pub(crate) fn loads_sdk(&self, pid: u32) -> bool {
+        self.processes.get(&pid).is_some_and(|process| process.loads_sdk)
+    }
+
+    /// Whether a process's variables tell an SDK to export to a server with this port.
+    pub(crate) fn is_told_to_export_to(&self, pid: u32, port: u16) -> bool {
+        self.processes
+            .get(&pid)
+            .is_some_and(|process| sdk::is_told_to_export_to(&process.facts, port))
+    }
+
+    fn ask(&mut self, pid: u32, decide: impl Fn(&Subject<'_>) -> Verdict) -> Verdict {
+        let service = self.of(pid);
+        let unknown = ProcessFacts::default();
+        let facts = self.processes.get(&pid).map_or(&unknown, |process| &*process.facts);
+        let unit = cgroup::service_unit(&facts.cgroup);
+        decide(&Subject {
+            executable: naming::executable(facts),
+            service: &service.name,
+            unit: unit.as_deref(),
+            container: cgroup::container(&facts.cgroup),
+        })
     }
 
     /// The process that says what `pid` is: itself, or where it says nothing the nearest ancestor that does. `None`

@@ -39,11 +39,13 @@ pub enum Count {
     ThreadTimedOut,
     ThreadCycle,
     ServiceUnknown,
+    SdkTraffic,
+    NotSelected,
 }
 
 impl Count {
     /// Every count with the name a user sees and what it means.
-    pub const ALL: [(Self, &'static str, &'static str); 32] = [
+    pub const ALL: [(Self, &'static str, &'static str); 34] = [
         (Self::Released, "spans_released", "spans handed on"),
         (
             Self::NotSampled,
@@ -172,6 +174,12 @@ impl Count {
             "spans_of_unknown_service",
             "spans of processes of which nothing is known",
         ),
+        (
+            Self::SdkTraffic,
+            "requests_of_sdks",
+            "requests of processes whose own OpenTelemetry SDK traces them",
+        ),
+        (Self::NotSelected, "requests_not_selected", "requests left out by the operator's rules"),
     ];
 
     /// Whether it means that something is missing from the traces that was there to be seen. A parent that could not be

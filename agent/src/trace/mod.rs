@@ -16,6 +16,7 @@
 //! is no parent: absent is honest, wrong is not.
 #![forbid(unsafe_code)]
 
+mod admission;
 mod context;
 mod counts;
 mod forwarded;
@@ -27,6 +28,7 @@ mod redact;
 mod release;
 mod resolve;
 mod sampler;
+mod sdk;
 mod settings;
 mod thread_rule;
 mod traceparent;

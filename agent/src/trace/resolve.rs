@@ -79,7 +79,11 @@ impl Tracer {
         server: &Context,
         force: bool,
     ) -> Result<Origin, Blocked> {
-        if let Some(client) = server.other_end.filter(|client| self.contexts.contains(*client)) {
+        // The span of a client that traces itself is not ours: the header names it.
+        let is_ours = |client: &SpanId| {
+            self.contexts.of(*client).is_some_and(|client| !self.traces_itself(client.task.pid))
+        };
+        if let Some(client) = server.other_end.filter(is_ours) {
             return Ok(Origin::OtherEnd(client));
         }
         let settled = server.end.is_some_and(|end| self.is_settled(end));

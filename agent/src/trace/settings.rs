@@ -1,7 +1,9 @@
 //! What the trace stage is told before it starts: who we are, what to redact, and how much to remember.
 //!
-//! Everything has a default that is safe to run with; nothing here changes while the agent runs.
+//! Everything has a default that is safe to run with; nothing here changes while the agent runs, but which
+//! requests are selected.
 
+use crate::selection::Selection;
 use crate::trace::{Sampler, http, redact};
 
 /// Nanoseconds in a second.
@@ -18,6 +20,8 @@ pub struct Settings {
     pub known_methods: Vec<String>,
     /// Query keys whose values are replaced (D13). Case-sensitive, compared after percent-decoding.
     pub redacted_query_keys: Vec<String>,
+    /// Which processes and requests are traced; may be changed by [`Tracer::select`](crate::trace::Tracer::select).
+    pub selection: Selection,
     /// Which traces are kept.
     pub sampler: Sampler,
     /// How long after its end a span waits for late news of its other end, ns of event time.
@@ -39,6 +43,7 @@ impl Default for Settings {
             host_name: String::new(),
             known_methods: http::KNOWN_METHODS.iter().map(ToString::to_string).collect(),
             redacted_query_keys: redact::QUERY_KEYS.iter().map(ToString::to_string).collect(),
+            selection: Selection::default(),
             sampler: Sampler::default(),
             // Both ends of a request are read from the same rings; they differ by a drain (10 ms) and by what is
             // reordered in between.
