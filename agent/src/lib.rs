@@ -5,7 +5,9 @@
 //! two ends it can come from.
 
 pub mod cli;
+pub mod config;
 pub mod conn;
+pub mod control;
 pub mod doctor;
 pub mod exchange;
 pub mod export;
@@ -13,8 +15,10 @@ pub mod hash;
 pub mod input;
 pub mod kernel;
 pub mod logging;
+pub mod manual;
 pub mod pipeline;
 pub mod protocols;
+pub mod ps;
 pub mod record;
 pub mod replay;
 pub mod run;

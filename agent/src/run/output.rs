@@ -39,14 +39,8 @@ impl Output {
         }
     }
 
-    /// By the standard `OTEL_*` variables; without any, the terminal if there is one.
-    pub(super) fn choose() -> Result<Self> {
-        let choice = otlp::choose(&|name| std::env::var(name).ok());
-        for wrong in &choice.wrong {
-            let text = format!("{}: {}", wrong.variable, wrong.why);
-            anyhow::ensure!(wrong.weight != otlp::Weight::Fatal, text);
-            log::warn!("{text}");
-        }
+    /// As configured; if nothing is, the terminal if there is one.
+    pub(super) fn choose(choice: &otlp::Choice) -> Result<Self> {
         let mut output = Self::none();
         if let Some(config) = &choice.otlp {
             output.otlp =

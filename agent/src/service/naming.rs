@@ -205,7 +205,7 @@ pub(super) fn is_wrapper(facts: &ProcessFacts) -> bool {
 
 /// The runtime's language as `telemetry.sdk.language` has it; `unknown` for native programs: how they were made
 /// cannot be told from their arguments.
-pub(super) fn language(facts: &ProcessFacts) -> &'static str {
+pub(crate) fn language(facts: &ProcessFacts) -> &'static str {
     match runtime(facts) {
         Runtime::Python | Runtime::Uwsgi => "python",
         Runtime::Java => "java",
