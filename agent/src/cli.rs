@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::kernel::{hooks::HookSet, load::DATA_RING};
+use crate::{config::Sources, kernel::hooks::HookSet};
 
 /// Traces what the processes of this host say to each other, with no change to any of them.
 #[derive(Debug, Parser)]
@@ -19,34 +19,101 @@ pub struct Cli {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Trace until stopped. Spans go where the standard OTEL_* variables say; without any, to this terminal.
+    /// Trace until stopped.
+    ///
+    /// Spans go where the configuration says (OTEL_EXPORTER_OTLP_ENDPOINT, or export.endpoint in the file); without any,
+    /// to this terminal. SIGHUP reads the rules of selection again, SIGUSR1 takes every probe off the host.
     Run(RunArgs),
+    /// List the processes that talk to others: what each is called, and whether it is traced.
+    Ps(ConfigArgs),
+    /// Say what this kernel allows; the exit code says whether it can be traced.
+    Doctor(DoctorArgs),
+    /// Check the configuration, and show what is set and where.
+    Config(ConfigArgs),
+    /// Take every probe off the host and end the running agent.
+    ///
+    /// The probes go first and at once; then what was traced is sent, for at most five seconds.
+    Stop,
+    /// Take every probe off the host at once, and leave the agent running.
+    ///
+    /// For agents that are started again when they end (a DaemonSet): this one traces nothing until it is restarted.
+    Detach,
     /// Write the kernel's raw events to a file instead of tracing them, for `replay`. Credentials are overwritten.
     Record(RecordArgs),
     /// Read a recording, or a packet capture, through the same pipeline; needs no root.
     Replay(ReplayArgs),
-    /// Say what this kernel allows; the exit code says whether it can be traced.
-    Doctor(DoctorArgs),
+    /// Write the manual pages to a folder.
+    #[command(hide = true)]
+    Man(ManArgs),
+    /// Print the completions for a shell.
+    Completions(CompletionsArgs),
     /// The unprivileged child that tells the counters; started by the agent itself.
     #[command(name = crate::status::SUBCOMMAND, hide = true)]
     StatusServer,
 }
 
+/// Where the configuration is.
+#[derive(Debug, Args)]
+pub struct ConfigArgs {
+    /// The configuration file [default: $SPANWIRE_CONFIG, or /etc/spanwire/spanwire.yaml if that is there]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+/// Options of `man`.
+#[derive(Debug, Args)]
+pub struct ManArgs {
+    /// The folder.
+    pub folder: PathBuf,
+}
+
+/// Options of `completions`.
+#[derive(Debug, Args)]
+pub struct CompletionsArgs {
+    /// Which shell.
+    pub shell: clap_complete::Shell,
+}
+
 /// How to capture.
 #[derive(Debug, Args)]
 pub struct CaptureArgs {
-    /// Which hooks to use.
-    #[arg(long, value_enum, default_value = "auto")]
-    pub hooks: Hooks,
-    /// Size of the kernel's data ring in bytes: a power of two, at least one page.
-    #[arg(long, value_name = "BYTES", default_value_t = DATA_RING, value_parser = ring_size)]
-    pub data_ring: u32,
+    /// The configuration file [default: $SPANWIRE_CONFIG, or /etc/spanwire/spanwire.yaml if that is there]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Which hooks to use [default: auto]
+    #[arg(long, value_enum)]
+    pub hooks: Option<Hooks>,
+    /// Size of the kernel's data ring in bytes: a power of two, at least one page [default: 8388608]
+    #[arg(long, value_name = "BYTES", value_parser = ring_size)]
+    pub data_ring: Option<u32>,
     /// Trace only connections of the network namespace of this file, such as /run/netns/NAME or /proc/PID/ns/net.
     #[arg(long, value_name = "FILE")]
     pub netns: Option<PathBuf>,
     /// At the end write all counters to this file, as one JSON object.
     #[arg(long, value_name = "FILE")]
     pub counters: Option<PathBuf>,
+}
+
+impl CaptureArgs {
+    /// The configuration with these options over it.
+    #[must_use]
+    pub fn sources(self) -> Sources {
+        let mut sources = Sources::new(self.config);
+        let hooks = self.hooks.and_then(|hooks| hooks.to_possible_value());
+        let given = [
+            ("--hooks", "SPANWIRE_HOOKS", hooks.map(|hooks| hooks.get_name().to_owned())),
+            ("--data-ring", "SPANWIRE_DATA_RING", self.data_ring.map(|bytes| bytes.to_string())),
+            (
+                "--netns",
+                "SPANWIRE_NETWORK_NAMESPACE",
+                self.netns.map(|file| file.display().to_string()),
+            ),
+        ];
+        let given = given.into_iter();
+        sources.options =
+            given.filter_map(|(o, variable, text)| Some((o, variable, text?))).collect();
+        sources
+    }
 }
 
 /// Options of `run`.
@@ -120,7 +187,8 @@ impl Hooks {
     }
 }
 
-fn ring_size(text: &str) -> Result<u32, String> {
+/// A size that the kernel takes for a ring.
+pub(crate) fn ring_size(text: &str) -> Result<u32, String> {
     let bytes: u32 = text.parse().map_err(|_| "not a number of bytes".to_owned())?;
     if bytes.is_power_of_two() && bytes >= 4096 {
         Ok(bytes)

@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use clap::Parser;
 use spanwire::{
     cli::{CaptureArgs, Cli, Command},
-    doctor, logging, replay,
+    config::{Settings, Sources},
+    control, doctor, logging, manual, ps, replay,
     run::{self, Record, Run},
     status,
 };
@@ -30,26 +31,33 @@ fn main() -> ExitCode {
 fn perform(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Run(args) => {
-            run::run(&Run { silence_hint: args.silence_hint, ..capture(args.capture) })?;
+            run::run(&Run { silence_hint: args.silence_hint, ..capture(args.capture)? })?;
         }
         Command::Record(args) => {
             let record = Record { path: args.file, limit: args.limit };
-            run::run(&Run { record: Some(record), ..capture(args.capture) })?;
+            run::run(&Run { record: Some(record), ..capture(args.capture)? })?;
         }
         Command::Replay(args) => replay::replay(&args)?,
         Command::Doctor(args) => return doctor::doctor(&args),
+        Command::Ps(args) => ps::ps(&configured(Sources::new(args.config))?.1)?,
+        Command::Config(args) => print!("{}", configured(Sources::new(args.config))?.1.table()),
+        Command::Stop => control::stop()?,
+        Command::Detach => control::detach()?,
+        Command::Man(args) => manual::man(&args.folder)?,
+        Command::Completions(args) => manual::completions(args.shell),
         Command::StatusServer => status::serve()?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn capture(args: CaptureArgs) -> Run {
-    Run {
-        hooks: args.hooks.set(),
-        data_ring: args.data_ring,
-        network_namespace: args.netns,
-        counters: args.counters,
-        record: None,
-        silence_hint: None,
-    }
+fn capture(args: CaptureArgs) -> anyhow::Result<Run> {
+    let counters = args.counters.clone();
+    let (sources, settings) = configured(args.sources())?;
+    Ok(Run { settings, sources, counters, record: None, silence_hint: None })
+}
+
+fn configured(sources: Sources) -> anyhow::Result<(Sources, Settings)> {
+    let settings = sources.load()?;
+    log::set_max_level(settings.log_level);
+    Ok((sources, settings))
 }

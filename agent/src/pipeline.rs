@@ -9,7 +9,8 @@ use crate::{
     conn::{Connections, Limits, Loss},
     exchange::{Report, Role},
     input::{ConnId, Input},
-    status::{Counters, Meaning},
+    selection::Selection,
+    status::{Counter, Counters, Group, Meaning},
     trace::{Active, FinishedSpan, Settings, Tracer},
 };
 
@@ -63,7 +64,7 @@ impl Pipeline {
                 self.tracer.closed(ConnId(event.connection));
             }
             Input::TcpState(event) => self.connections.tcp_state(&event),
-            Input::Exec(_) => {}
+            Input::Exec(event) => self.tracer.process_began(event.tgid),
             Input::Exit(event) => {
                 self.connections.process_exit(&event);
                 self.tracer.process_gone(event.tgid);
@@ -114,6 +115,11 @@ impl Pipeline {
         self.tracer.active(most)
     }
 
+    /// Other rules of what is traced, from now on.
+    pub fn select(&mut self, selection: Selection) {
+        self.tracer.select(selection);
+    }
+
     /// Adds what the stages counted.
     pub fn count(&self, counters: &mut Counters) {
         let seen = &self.seen;
@@ -135,6 +141,18 @@ impl Pipeline {
         counters.add("trace", "requests_open_long", Meaning::Level, self.active(0).count);
         for (count, name, meaning) in self.tracer.counts().rows() {
             counters.add("trace", name, meaning, count);
+        }
+        let left_out: Vec<Counter> = self
+            .tracer
+            .left_out()
+            .map(|(rule, value)| Counter {
+                name: rule.to_owned().into(),
+                value,
+                meaning: Meaning::Event,
+            })
+            .collect();
+        if !left_out.is_empty() {
+            counters.groups.push(Group { name: "left_out_by".into(), counters: left_out });
         }
     }
 

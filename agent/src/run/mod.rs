@@ -7,9 +7,10 @@ mod clock;
 mod facts;
 mod host;
 mod output;
+mod reload;
+mod signals;
 mod silence;
 mod status;
-mod stop;
 mod unix_sweep;
 
 use std::{path::PathBuf, time::Duration};
@@ -17,32 +18,31 @@ use std::{path::PathBuf, time::Duration};
 use anyhow::{Context, Result};
 
 use self::{
-    clock::Clock, facts::Facts, output::Output, silence::Silence, status::Status, stop::Stop,
-    unix_sweep::UnixSweep,
+    clock::Clock, facts::Facts, output::Output, reload::Reload, signals::Signals, silence::Silence,
+    status::Status, unix_sweep::UnixSweep,
 };
 use crate::{
+    config::{Settings, Sources},
     courtesy,
     input::Input,
     kernel::{
         capture::Capture,
         features::Kernel,
-        hooks::HookSet,
         load::{self, Options},
     },
     pipeline::Pipeline,
     record::{Header, Metadata, Writer},
-    trace::Settings,
+    status::Counters,
+    trace,
 };
 
 /// How to run.
 #[derive(Clone, Debug)]
 pub struct Run {
-    /// Only this set of hooks.
-    pub hooks: Option<HookSet>,
-    /// Bytes of the data ring.
-    pub data_ring: u32,
-    /// A file of the one network namespace that is traced.
-    pub network_namespace: Option<PathBuf>,
+    /// What is configured.
+    pub settings: Settings,
+    /// Where that comes from, to be read again.
+    pub sources: Sources,
     /// Where all counters are written at the end, as JSON.
     pub counters: Option<PathBuf>,
     /// Where the raw input is recorded instead of being traced.
@@ -70,17 +70,22 @@ const SHUTDOWN: Duration = Duration::from_secs(5);
 /// When the host cannot be traced; each error is one sentence for the user.
 pub fn run(run: &Run) -> Result<()> {
     courtesy::let_others_go_first();
-    let stop = Stop::on_signals().context("signals cannot be caught")?;
+    let signals = Signals::catch().context("signals cannot be caught")?;
     let kernel = Kernel::examine()?;
     let seed = host::seed()?;
-    let mut output = if run.record.is_some() { Output::none() } else { Output::choose()? };
+    let settings = &run.settings;
+    for warning in &settings.warnings {
+        log::warn!("{warning}");
+    }
+    let mut output =
+        if run.record.is_some() { Output::none() } else { Output::choose(&settings.export)? };
     let probes = load::load(
         &kernel,
         &Options {
-            hooks: run.hooks,
-            data_ring: run.data_ring,
+            hooks: settings.hooks,
+            data_ring: settings.data_ring,
             seed,
-            network_namespace: network_namespace(run)?,
+            network_namespace: network_namespace(settings)?,
         },
     )?;
     drop(kernel); // the table of its types is as large as all that is kept while tracing
@@ -95,19 +100,20 @@ pub fn run(run: &Run) -> Result<()> {
         Some(record) => Some(start_recording(record, seed, &hooks)?),
         None => None,
     };
-    let mut status = Status::start();
-    let mut capture = Capture::new(probes, &stop).context("the rings cannot be watched")?;
+    let mut capture = Capture::new(probes, &signals).context("the rings cannot be watched")?;
     let mut live = Live {
         facts: Facts::default(),
         sweep: UnixSweep::default(),
-        pipeline: Pipeline::new(seed, settings()),
+        pipeline: Pipeline::new(seed, trace_settings(settings)),
         spans: Vec::new(),
     };
+    let mut reload = Reload::new(run.sources.clone(), settings.clone());
+    let mut status = Status::start();
     let mut silence = Silence::new(run.silence_hint.clone());
     eprintln!("spanwire: tracing at {hooks}, {}", output.describe());
 
     let mut clock = Clock::default();
-    while !stop.requested() {
+    while !signals.stop() && !signals.detach() {
         capture.wait();
         // What is seen now is younger than all that is still to be drained, so it comes behind that.
         let tick = clock.tick();
@@ -117,7 +123,7 @@ pub fn run(run: &Run) -> Result<()> {
             let more = capture.drain(|input| {
                 live.take(input, |input| write(&mut recording, input, &mut failed));
             });
-            if !more || stop.requested() {
+            if !more || signals.stop() || signals.detach() {
                 break;
             }
         }
@@ -137,6 +143,11 @@ pub fn run(run: &Run) -> Result<()> {
             return Err(error);
         }
         output.take(&mut live.spans);
+        if signals.reload()
+            && let Some(selection) = reload.read()
+        {
+            live.pipeline.select(selection);
+        }
     }
 
     // What the rings still hold belongs to what was traced; what happens from here on does not, our last export above all.
@@ -148,8 +159,17 @@ pub fn run(run: &Run) -> Result<()> {
     live.give(clock.now().1, &mut |input| write(&mut recording, input, &mut failed));
     live.pipeline.finish(&mut live.spans);
     output.take(&mut live.spans);
+    // The host is rid of us before anything can hang: nothing is pinned, so this takes every program away.
+    let of_kernel = status::of_kernel(&capture);
+    drop(capture);
+    if signals.detach() {
+        log::warn!("every probe is off; nothing is traced until the agent is started again");
+        stay_detached(&signals, &mut status, &mut output, |output| {
+            status::with_stages(of_kernel.clone(), &live.pipeline, output)
+        });
+    }
     output.shutdown(SHUTDOWN);
-    let counters = status::counters(&live.pipeline, &capture, &output);
+    let counters = status::with_stages(of_kernel, &live.pipeline, &output);
     if let Some(recording) = recording {
         let written = recording.finish()?;
         eprintln!(
@@ -166,9 +186,30 @@ pub fn run(run: &Run) -> Result<()> {
     Ok(())
 }
 
+/// Goes on to export what was traced and to tell the counters, and traces nothing: what restarts agents that end
+/// (systemd, Kubernetes) would have the probes back at once.
+fn stay_detached(
+    signals: &Signals,
+    status: &mut Status,
+    output: &mut Output,
+    counters: impl Fn(&Output) -> Counters,
+) {
+    let clock = Clock::default();
+    while !signals.stop() {
+        signals.wait(Duration::from_secs(1));
+        if signals.reload() {
+            log::warn!("the configuration is not read while every probe is off");
+        }
+        if let Input::Tick { now, .. } = clock.now().1 {
+            output.tick(now);
+            status.publish(now, || counters(output).into());
+        }
+    }
+}
+
 /// The number of the one network namespace to trace. The kernel numbers them by the inodes of their files.
-fn network_namespace(run: &Run) -> Result<Option<u32>> {
-    let Some(file) = &run.network_namespace else { return Ok(None) };
+fn network_namespace(settings: &Settings) -> Result<Option<u32>> {
+    let Some(file) = &settings.network_namespace else { return Ok(None) };
     let found = rustix::fs::statfs(file)
         .and_then(|system| Ok((system.f_type, rustix::fs::stat(file)?.st_ino)))
         .with_context(|| format!("{} cannot be looked at", file.display()))?;
@@ -183,7 +224,7 @@ struct Live {
     facts: Facts,
     sweep: UnixSweep,
     pipeline: Pipeline,
-    spans: Vec<crate::trace::FinishedSpan>,
+    spans: Vec<trace::FinishedSpan>,
 }
 
 impl Live {
@@ -202,8 +243,12 @@ impl Live {
     }
 }
 
-fn settings() -> Settings {
-    Settings { own_pids: vec![std::process::id()], host_name: host::name(), ..Settings::default() }
+fn trace_settings(settings: &Settings) -> trace::Settings {
+    trace::Settings {
+        own_pids: vec![std::process::id()],
+        host_name: host::name(),
+        ..settings.trace()
+    }
 }
 
 type Recording = Writer<std::fs::File>;

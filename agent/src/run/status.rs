@@ -57,6 +57,11 @@ pub(super) fn snapshot(pipeline: &Pipeline, capture: &Capture, output: &Output) 
 
 /// Everything that is counted, stage by stage.
 pub(super) fn counters(pipeline: &Pipeline, capture: &Capture, output: &Output) -> Counters {
+    with_stages(of_kernel(capture), pipeline, output)
+}
+
+/// What the kernel half counts, and what its events meet first.
+pub(super) fn of_kernel(capture: &Capture) -> Counters {
     let mut counters = Counters::default();
     for (counter, name, value) in capture.counters() {
         let meaning = match counter {
@@ -75,6 +80,15 @@ pub(super) fn counters(pipeline: &Pipeline, capture: &Capture, output: &Output) 
     counters.add("kernel", "looks", Meaning::Event, capture.looks);
     counters.add("kernel", "wakes", Meaning::Event, capture.wakes());
     counters.add("kernel", "events_malformed", Meaning::Loss, capture.malformed);
+    counters
+}
+
+/// The same, with what the other stages count.
+pub(super) fn with_stages(
+    mut counters: Counters,
+    pipeline: &Pipeline,
+    output: &Output,
+) -> Counters {
     pipeline.count(&mut counters);
     output.count(&mut counters);
     counters

@@ -32,4 +32,7 @@ pub struct ProcessFacts {
     pub otel: Vec<(String, String)>,
     /// Lines of its cgroup file.
     pub cgroup: Vec<String>,
+    /// It is the process that systemd started for its unit: a child of init, and the unit's oldest.
+    #[serde(default)]
+    pub leads_unit: bool,
 }

@@ -5,16 +5,18 @@
 #![forbid(unsafe_code)]
 
 pub(crate) mod attribute;
+mod cgroup;
 mod environment;
 mod facts;
 mod instance;
 mod naming;
 mod read;
 mod registry;
+mod sdk;
 
 pub(crate) use facts::is_process;
 pub use facts::{FIRST_ADDRESS, ProcessFacts};
 pub use instance::Service;
-pub(crate) use naming::is_named_by_arguments;
+pub(crate) use naming::{is_named_by_arguments, language};
 pub use read::read;
 pub(crate) use registry::Services;

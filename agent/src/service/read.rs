@@ -9,8 +9,11 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use crate::service::ProcessFacts;
+use crate::service::{ProcessFacts, cgroup};
 
+/// Where the control groups are: version 2, and version 1 or a hybrid host, where systemd has a hierarchy of its own.
+const HIERARCHIES: [&str; 3] =
+    ["/sys/fs/cgroup", "/sys/fs/cgroup/systemd", "/sys/fs/cgroup/unified"];
 /// Most bytes of a command line (the kernel has 128 KiB for one argument, and more for all).
 const COMMAND_LINE: u64 = 256 * 1024;
 /// Most bytes of an environment.
@@ -28,7 +31,7 @@ pub fn read(pid: u32) -> Option<ProcessFacts> {
             .map(|path| path.to_string_lossy().into_owned())
             .unwrap_or_default()
     };
-    let facts = ProcessFacts {
+    let mut facts = ProcessFacts {
         pid,
         parent,
         start_ticks,
@@ -41,9 +44,32 @@ pub fn read(pid: u32) -> Option<ProcessFacts> {
             .lines()
             .map(str::to_owned)
             .collect(),
+        leads_unit: false,
     };
+    facts.leads_unit = leads_unit(&facts);
     // The same pid may be another process by now.
     (stat(&root)?.2 == start_ticks).then_some(facts)
+}
+
+/// Whether systemd started this process for its unit: a child of init, and the oldest in the unit's control group. A
+/// daemon that was left behind there (by a cron job, by a shell) is younger than what the unit is for.
+fn leads_unit(facts: &ProcessFacts) -> bool {
+    if facts.parent != 1 || cgroup::service_unit(&facts.cgroup).is_none() {
+        return false;
+    }
+    let Some(path) = cgroup::systemd_path(&facts.cgroup).filter(|path| !path.contains("..")) else {
+        return false;
+    };
+    let members = HIERARCHIES
+        .iter()
+        .find_map(|root| bytes(&Path::new(&format!("{root}{path}/cgroup.procs")), SMALL));
+    members.is_some_and(|members| {
+        String::from_utf8_lossy(&members)
+            .split_ascii_whitespace()
+            .filter(|pid| pid.parse() != Ok(facts.pid))
+            .filter_map(|pid| stat(&Path::new("/proc").join(pid)))
+            .all(|(_, _, started)| started >= facts.start_ticks)
+    })
 }
 
 /// Name, parent and start time (`proc_pid_stat(5)`, fields 2, 4 and 22).

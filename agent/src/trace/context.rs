@@ -11,6 +11,7 @@ use crate::exchange::{Asked, ExchangeId, Finished, Role};
 use crate::hash::Map;
 use crate::input::{Nanos, Task};
 use crate::service::Service;
+use crate::trace::Share;
 use crate::trace::traceparent::TraceParent;
 
 /// Key of a context: the span id of its request ([`abi::id::span`]).
@@ -49,6 +50,8 @@ pub(in crate::trace) struct Context {
     pub other_end: Option<SpanId>,
     /// Servers: the thread had another request open at the same time.
     pub overlapped: bool,
+    /// A rule keeps no more than this share of the traces that begin with it.
+    pub share: Option<Share>,
     /// The process's service, once known.
     pub service: Option<Arc<Service>>,
     /// When it ended.

@@ -17,6 +17,7 @@
 #![forbid(unsafe_code)]
 
 mod active;
+mod admission;
 mod checks;
 mod context;
 mod counts;
@@ -24,11 +25,13 @@ mod forwarded;
 mod http;
 mod join;
 mod own;
+mod probability;
 mod redact;
 mod release;
 mod resolve;
 mod routes;
 mod sampler;
+mod sdk;
 mod settings;
 mod thread_rule;
 mod traceparent;
@@ -41,6 +44,7 @@ pub use active::Active;
 pub use checks::CheckRule;
 pub use counts::{Count, Counts};
 pub use routes::{RouteRule, RouteSettings};
+pub use sampler::{Sampler, Share};
 pub use settings::Settings;
 pub use tracer::{FinishedSpan, Tracer};
 

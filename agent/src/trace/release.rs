@@ -54,7 +54,7 @@ impl Tracer {
 
     /// Releases a span, whatever is not known by now.
     pub(in crate::trace) fn force(&mut self, span: SpanId) {
-        if self.take_back_own(span) {
+        if self.take_back(span) {
             return;
         }
         // Forced, it cannot be blocked.
@@ -112,21 +112,27 @@ impl Tracer {
         self.unblock(span);
     }
 
-    /// Takes a span back that turns out to be of our own traffic. That a connection is ours is told when our call on it has
-    /// returned; by then the other end may have read what we sent.
-    fn take_back_own(&mut self, span: SpanId) -> bool {
+    /// Takes a span back that turns out not to be ours to tell: of our own traffic, or of a process that traces itself.
+    /// That a connection is ours is told when our call on it has returned; by then the other end may have read what we
+    /// sent. That a process has an SDK is seen when that exports.
+    fn take_back(&mut self, span: SpanId) -> bool {
         let Some(context) = self.contexts.of(span) else { return false };
-        if !self.own.leaves_out(context.task.pid, &context.conn) {
+        let pid = context.task.pid;
+        let why = if self.own.leaves_out(pid, &context.conn) {
+            Count::OwnTraffic
+        } else if self.traces_itself(pid) {
+            Count::SdkTraffic
+        } else {
             return false;
-        }
+        };
         self.forget(span);
-        self.counts.add(Count::OwnTraffic);
+        self.counts.add(why);
         true
     }
 
     /// Releases a span if its place is known; else it waits, for a limited time.
     fn try_release(&mut self, span: SpanId) {
-        if self.take_back_own(span) {
+        if self.take_back(span) {
             return;
         }
         match self.resolve(span, false) {

@@ -1,9 +1,11 @@
 //! What the trace stage is told before it starts: who we are, what to redact, and how much to remember.
 //!
-//! Everything has a default that is safe to run with; nothing here changes while the agent runs.
+//! Everything has a default that is safe to run with; nothing here changes while the agent runs, but which
+//! requests are selected.
 
+use crate::selection::Selection;
 use crate::trace::routes::RouteSettings;
-use crate::trace::{CheckRule, http, redact};
+use crate::trace::{CheckRule, Sampler, http, redact};
 
 /// Nanoseconds in a second.
 const SECOND: u64 = 1_000_000_000;
@@ -25,6 +27,10 @@ pub struct Settings {
     pub routes: RouteSettings,
     /// How long a request must be open to be shown while it lasts, ns of event time.
     pub active_after: u64,
+    /// Which processes and requests are traced; may be changed by [`Tracer::select`](crate::trace::Tracer::select).
+    pub selection: Selection,
+    /// Which traces are kept.
+    pub sampler: Sampler,
     /// How long after its end a span waits for late news of its other end, ns of event time.
     pub settle: u64,
     /// How long after its end a span waits for the end of the request that may be its parent, ns of event time.
@@ -47,6 +53,8 @@ impl Default for Settings {
             checks: CheckRule::defaults(),
             routes: RouteSettings::default(),
             active_after: 60 * SECOND,
+            selection: Selection::default(),
+            sampler: Sampler::default(),
             // Both ends of a request are read from the same rings; they differ by a drain (10 ms) and by what is
             // reordered in between.
             settle: SECOND / 5,

@@ -1,15 +1,18 @@
 //! The exporter: its handle for the capture side, and the thread that sends.
 //!
 //! One batch is in flight at a time and is held until the server decides; only the deadline of a shutdown takes it
-//! away. This is an outer edge: it has a runtime and a clock, which no stage before it has.
+//! away. With a spool a batch goes to disk when its first attempt fails, and what comes after it follows, so that memory
+//! holds seconds and the disk hours. This is an outer edge: it has a runtime and a clock, which no stage before it has.
 
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use prost::Message;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
@@ -21,8 +24,9 @@ use super::grpc::Grpc;
 use super::http::Http;
 use super::queue::Queue;
 use super::retry::{Backoff, BackoffTimes, Outcome};
+use super::spool::{Spool, SpoolError};
 use super::{Limits, TlsError};
-use crate::export::{FinishedSpan, batch, json};
+use crate::export::{FinishedSpan, batch};
 
 /// Why an exporter cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -30,10 +34,18 @@ pub enum StartError {
     /// TLS files or client.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The folder for the spool.
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
     /// No thread or no runtime.
     #[error("the exporter's thread cannot be started: {0}")]
     Thread(#[from] io::Error),
 }
+
+/// How long the thread may need after the deadline of a shutdown: to count, and to write what is left to the spool.
+const GRACE: Duration = Duration::from_millis(250);
+/// See [`GRACE`]: 64 MiB of spans are packed and written within this.
+const GRACE_WITH_SPOOL: Duration = Duration::from_secs(5);
 
 /// Sends spans over OTLP from a thread of its own.
 #[derive(Debug)]
@@ -43,6 +55,7 @@ pub struct Exporter {
     stop: watch::Sender<Option<Instant>>,
     /// Closed by the thread when it has ended.
     ended: mpsc::Receiver<()>,
+    grace: Duration,
 }
 
 #[derive(Debug)]
@@ -68,6 +81,12 @@ impl Exporter {
                 Protocol::HttpProtobuf | Protocol::HttpJson => Transport::Http(Http::new(config)?),
             }
         };
+        let spool = config.spool.as_ref().map(Spool::open).transpose()?;
+        if let Some(spool) = &spool {
+            add(&shared.counts.recovered, spool.spans());
+            shared.counts.spooled.store(spool.spans(), Relaxed);
+        }
+        let grace = if spool.is_some() { GRACE_WITH_SPOOL } else { GRACE };
         let (stop, stopped) = watch::channel(None);
         let (on_end, ended) = mpsc::channel();
         let sender = Sender {
@@ -78,6 +97,9 @@ impl Exporter {
             timeout: config.timeout,
             backoff: config.backoff,
             json: config.protocol == Protocol::HttpJson,
+            destination: config.destination(),
+            spool,
+            spare: None,
             troubled: false,
         };
         thread::Builder::new().name("spanwire-export".to_owned()).spawn(move || {
@@ -86,7 +108,7 @@ impl Exporter {
             runtime.shutdown_background();
             drop(on_end);
         })?;
-        Ok(Self { shared, stop, ended })
+        Ok(Self { shared, stop, ended, grace })
     }
 
     /// Hands spans over; never waits for the network. What does not fit is dropped and counted.
@@ -102,13 +124,13 @@ impl Exporter {
         self.shared.counts.totals()
     }
 
-    /// Sends what waits, for no longer than `within`, then ends the thread. What was not accepted by then is counted
-    /// as dropped.
+    /// Sends what waits, for no longer than `within`, then ends the thread. What was not accepted by then goes into the
+    /// spool, or is counted as dropped.
     #[must_use = "the totals say what was lost"]
     pub fn shutdown(self, within: Duration) -> Totals {
         self.stop.send_replace(Some(Instant::now() + within));
-        // The grace is for the thread to count; a thread stuck in the kernel is left behind.
-        let _ = self.ended.recv_timeout(within + Duration::from_millis(250));
+        // A thread stuck in the kernel is left behind.
+        let _ = self.ended.recv_timeout(within + self.grace);
         self.totals()
     }
 }
@@ -144,32 +166,43 @@ struct Sender {
     timeout: Duration,
     backoff: BackoffTimes,
     json: bool,
+    /// For the log: nobody finds out what is wrong with a server that is not named.
+    destination: String,
+    spool: Option<Spool>,
+    /// A batch that was to go to disk and could not.
+    spare: Option<Held>,
     /// The last attempt failed: said once in the log, not once per attempt.
     troubled: bool,
+}
+
+/// A batch until the server has decided on it.
+struct Held {
+    /// The request, as protobuf.
+    request: Vec<u8>,
+    spans: u64,
+    /// It is in the spool, too.
+    on_disk: bool,
 }
 
 impl Sender {
     async fn run(mut self) {
         loop {
             let stopping = self.stopped.borrow().is_some();
-            if !stopping {
+            if !stopping && !self.is_spooled() {
                 tokio::select! {
                     () = sleep(self.limits.delay) => {}
                     () = self.shared.queue.batch_full() => {}
                     _ = self.stopped.wait_for(Option::is_some) => {}
                 }
             }
-            loop {
-                let spans = self.shared.queue.take();
-                if spans.is_empty() {
-                    break;
-                }
-                if !self.deliver(spans).await {
+            while let Some(held) = self.next() {
+                let from_disk = held.on_disk;
+                if !self.deliver(held).await {
                     self.give_up();
                     return;
                 }
                 // Between deadlines a half-full batch waits for its time again.
-                if !stopping && !self.shared.queue.is_batch_waiting() {
+                if !stopping && !from_disk && !self.shared.queue.is_batch_waiting() {
                     break;
                 }
             }
@@ -179,43 +212,84 @@ impl Sender {
         }
     }
 
-    /// Holds one batch until the server has decided on it. False: the deadline came first.
-    async fn deliver(&mut self, spans: Vec<FinishedSpan>) -> bool {
+    fn is_spooled(&self) -> bool {
+        self.spool.as_ref().is_some_and(|spool| !spool.is_empty())
+    }
+
+    /// The next batch: what is on disk is older than what is not.
+    fn next(&mut self) -> Option<Held> {
+        let on_disk = self.spool.as_mut().and_then(|spool| {
+            spool.expire(unix_time());
+            spool.oldest()
+        });
+        self.count_spool();
+        if let Some((request, spans)) = on_disk {
+            return Some(Held { request, spans, on_disk: true });
+        }
+        self.next_in_memory()
+    }
+
+    fn next_in_memory(&mut self) -> Option<Held> {
+        if let Some(spare) = self.spare.take() {
+            return Some(spare);
+        }
+        let spans = self.shared.queue.take();
+        if spans.is_empty() {
+            return None;
+        }
         let count = spans.len() as u64;
-        let body = match self.encode(spans) {
+        Some(Held { request: batch::request(spans).encode_to_vec(), spans: count, on_disk: false })
+    }
+
+    /// Holds one batch until the server has decided on it. False: the deadline came first.
+    async fn deliver(&mut self, mut held: Held) -> bool {
+        let body = match self.body(&held.request) {
             Ok(body) => body,
             Err(error) => {
-                log::error!("{count} spans cannot be encoded: {error}");
-                add(&self.shared.counts.refused, count);
+                log::error!("{} spans cannot be encoded: {error}", held.spans);
+                self.decided(&held);
+                add(&self.shared.counts.refused, held.spans);
                 return true;
             }
         };
         let mut backoff = Backoff::new(self.backoff);
         loop {
             let Some(outcome) = self.attempt(body.clone()).await else {
-                add(&self.shared.counts.dropped_shutdown, count);
+                self.put_away(&held);
                 return false;
             };
             match outcome {
                 Outcome::Accepted { rejected, message } => {
-                    self.accepted(count, rejected, &message);
+                    self.decided(&held);
+                    self.accepted(held.spans, rejected, &message);
                     return true;
                 }
                 Outcome::Refused(why) => {
-                    add(&self.shared.counts.refused, count);
-                    log::warn!("the server refused {count} spans: {}", printable(&why));
+                    self.decided(&held);
+                    add(&self.shared.counts.refused, held.spans);
+                    log::warn!(
+                        "{} refused {} spans: {}",
+                        self.destination,
+                        held.spans,
+                        printable(&why)
+                    );
                     return true;
                 }
                 Outcome::Later { why, after } => {
                     add(&self.shared.counts.failed_attempts, 1);
                     if !self.troubled {
                         self.troubled = true;
-                        log::warn!("export failed, trying again: {}", printable(&why));
+                        log::warn!(
+                            "export to {} failed, trying again: {}",
+                            self.destination,
+                            printable(&why)
+                        );
                     }
+                    self.keep_held(&mut held);
                     let random = RandomState::new().hash_one(());
                     let wait = after.unwrap_or_else(|| backoff.next(random));
                     if !self.pause(wait, after.is_some()).await {
-                        add(&self.shared.counts.dropped_shutdown, count);
+                        self.put_away(&held);
                         return false;
                     }
                 }
@@ -223,9 +297,84 @@ impl Sender {
         }
     }
 
-    fn encode(&self, spans: Vec<FinishedSpan>) -> serde_json::Result<Bytes> {
-        let encoded =
-            if self.json { json::body(spans)? } else { batch::request(spans).encode_to_vec() };
+    /// Writes a batch to the spool, if there is one; its number there.
+    fn keep(&mut self, held: &Held) -> Option<u64> {
+        let kept = self.spool.as_mut()?.push(&held.request, held.spans, unix_time());
+        self.count_spool();
+        match kept {
+            Ok(number) => Some(number),
+            Err(error) => {
+                let failures = &self.shared.counts.spool_failures;
+                if failures.load(Relaxed) == 0 {
+                    log::warn!("spans cannot be kept on disk, and stay in memory: {error}");
+                }
+                add(failures, 1);
+                None
+            }
+        }
+    }
+
+    /// The first attempt with a batch has failed: from now on it is on disk, too.
+    fn keep_held(&mut self, held: &mut Held) {
+        if !held.on_disk
+            && let Some(number) = self.keep(held)
+            && let Some(spool) = &mut self.spool
+        {
+            spool.hold(number);
+            held.on_disk = true;
+        }
+    }
+
+    /// The server has decided on a batch.
+    fn decided(&mut self, held: &Held) {
+        if held.on_disk
+            && let Some(spool) = &mut self.spool
+        {
+            spool.sent();
+        }
+        self.count_spool();
+    }
+
+    /// The deadline has come: what is not on disk goes there, or is lost.
+    fn put_away(&mut self, held: &Held) {
+        if !held.on_disk && self.keep(held).is_none() {
+            add(&self.shared.counts.dropped_shutdown, held.spans);
+        }
+    }
+
+    /// Whether full batches can move from memory to disk, so that an outage fills the disk and not the queue.
+    const fn absorbs(&self) -> bool {
+        self.spool.is_some() && self.spare.is_none()
+    }
+
+    fn absorb(&mut self) {
+        while self.absorbs()
+            && self.shared.queue.is_batch_waiting()
+            && let Some(held) = self.next_in_memory()
+        {
+            if self.keep(&held).is_none() {
+                self.spare = Some(held);
+            }
+        }
+    }
+
+    fn count_spool(&mut self) {
+        let Some(spool) = &mut self.spool else { return };
+        let counts = &self.shared.counts;
+        counts.spooled.store(spool.spans(), Relaxed);
+        let gone = spool.gone();
+        add(&counts.dropped_spool_full, gone.full);
+        add(&counts.dropped_spool_old, gone.old);
+        add(&counts.dropped_spool_damaged, gone.damaged);
+    }
+
+    /// What goes over the wire for a request.
+    fn body(&self, request: &[u8]) -> anyhow::Result<Bytes> {
+        let encoded = if self.json {
+            serde_json::to_vec(&ExportTraceServiceRequest::decode(request)?)?
+        } else {
+            request.to_vec()
+        };
         Ok(match &self.transport {
             Transport::Grpc(_) => encoded.into(),
             Transport::Http(http) => http.body(encoded),
@@ -252,15 +401,20 @@ impl Sender {
         }
     }
 
-    /// Waits between attempts. A shutdown that begins ends the wait, unless the server asked for it; one whose
-    /// deadline lies before the end of the wait returns false at once.
+    /// Waits between attempts; meanwhile the queue may move to disk. A shutdown that begins ends the wait, unless the
+    /// server asked for it; one whose deadline lies before the end of the wait returns false at once.
     async fn pause(&mut self, wait: Duration, asked: bool) -> bool {
         let until = Instant::now() + wait;
-        let stopping = *self.stopped.borrow();
+        let mut stopped = self.stopped.clone();
+        let stopping = *stopped.borrow();
         if stopping.is_none() {
-            tokio::select! {
-                () = sleep_until(until) => return true,
-                _ = self.stopped.wait_for(Option::is_some) => {}
+            loop {
+                let absorbs = self.absorbs();
+                tokio::select! {
+                    () = sleep_until(until) => return true,
+                    _ = stopped.wait_for(Option::is_some) => break,
+                    () = self.shared.queue.batch_full(), if absorbs => self.absorb(),
+                }
             }
             if !asked {
                 return true;
@@ -276,7 +430,7 @@ impl Sender {
 
     fn accepted(&mut self, count: u64, rejected: i64, message: &str) {
         if std::mem::take(&mut self.troubled) {
-            log::info!("export works again");
+            log::info!("export to {} works again", self.destination);
         }
         // A server's number, which may be any.
         let rejected = u64::try_from(rejected).unwrap_or(0).min(count);
@@ -285,22 +439,29 @@ impl Sender {
         add(&counts.rejected, rejected);
         add(&counts.sent, count - rejected);
         if rejected > 0 {
-            log::warn!("the server rejected {rejected} of {count} spans: {}", printable(message));
+            let words = printable(message);
+            log::warn!("{} rejected {rejected} of {count} spans: {words}", self.destination);
         } else if !message.is_empty() {
-            log::warn!("the server took all spans but says: {}", printable(message));
+            log::warn!("{} took all spans but says: {}", self.destination, printable(message));
         }
     }
 
-    /// Counts what is still in the queue at the deadline.
-    fn give_up(&self) {
-        loop {
-            let spans = self.shared.queue.take();
-            if spans.is_empty() {
-                return;
-            }
-            add(&self.shared.counts.dropped_shutdown, spans.len() as u64);
+    /// The deadline: what is still in the queue goes to disk, or is lost.
+    fn give_up(&mut self) {
+        while let Some(held) = self.next_in_memory() {
+            self.put_away(&held);
         }
     }
+}
+
+/// Seconds of Unix time: the age of what is on disk must be right over restarts.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "the edge where spans leave; see the function's words"
+)]
+fn unix_time() -> u64 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    now.map_or(0, |since| since.as_secs())
 }
 
 /// Returns at the deadline of the shutdown; never while there is none.
