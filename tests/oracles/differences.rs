@@ -10,10 +10,16 @@ pub(crate) struct Difference {
     /// Why it is right.
     #[allow(dead_code, reason = "it is there for who reads it")]
     pub(crate) why: &'static str,
+    /// They read a message, too, and it ends elsewhere.
+    pub(crate) elsewhere: bool,
 }
 
 const fn because(tag: &'static str, why: &'static str) -> Difference {
-    Difference { tag, why }
+    Difference { tag, why, elsewhere: false }
+}
+
+const fn elsewhere(tag: &'static str, why: &'static str) -> Difference {
+    Difference { tag, why, elsewhere: true }
 }
 
 /// What we read and they refuse: some server reads it, and we watch what servers do.
@@ -35,6 +41,9 @@ const EMPTY: &str =
     "empty lines before a request are passed over (RFC 9112 §2.2), however many there are";
 const METHODS: &str = "Node knows a list of methods; others serve any, and the span says `_OTHER`";
 
+/// Where they are wrong.
+const TAB: &str = "white space around a value may be a tab (RFC 9110 §5.6.3); Node then does not know the coding any more";
+
 /// What they read and we refuse.
 const LINE_START: &str = "where HTTP begins is told by a whole and exact first line, since other protocols pass here, too";
 const CAPITALS: &str = "a method that is not in capitals is not believed: see `line.rs`";
@@ -42,6 +51,7 @@ const VERSION: &str = "versions and status codes that nobody speaks are none";
 
 /// With Node.
 pub(crate) const LLHTTP: &[Difference] = &[
+    elsewhere("chunked with tab behind", TAB),
     because("folded value", FOLD),
     because("folded empty line", FOLD),
     because("folded first header", FOLD),

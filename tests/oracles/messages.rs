@@ -69,6 +69,7 @@ const HEADERS: &[(&str, &[u8], &[u8])] = &[
     ("chunked", CHUNKED, b"5\r\nhello\r\n0\r\n\r\n"),
     ("chunked in capitals", b"TRANSFER-ENCODING: CHUNKED\r\n", b"5\r\nhello\r\n0\r\n\r\n"),
     ("chunked, no space", b"Transfer-Encoding:chunked\r\n", b"5\r\nhello\r\n0\r\n\r\n"),
+    ("chunked with tab behind", b"Transfer-Encoding: chunked\t\r\n", b"5\r\nhello\r\n0\r\n\r\n"),
     ("chunked after gzip", b"Transfer-Encoding: gzip, chunked\r\n", b"5\r\nhello\r\n0\r\n\r\n"),
     (
         "chunked after gzip in two",
