@@ -6,7 +6,7 @@
 
 use httparse::{EMPTY_HEADER, Header, ParserConfig};
 
-use super::line::{Line, StatusLine, request_line, status_line};
+use super::line::{Line, StatusLine, is_token, request_line, status_line};
 use crate::exchange::Propagation;
 use crate::input::{Nanos, Task};
 use crate::protocols::Piece;
@@ -128,7 +128,7 @@ impl Collected {
             expects: false,
             user_agent: None,
         };
-        self.each_header(|name, value| {
+        let read = self.each_header(|name, value| {
             head.framing.header(name, value);
             match name {
                 "traceparent" => head.propagation.traceparent.push(value.to_vec()),
@@ -142,6 +142,7 @@ impl Collected {
                 _ => {}
             }
         });
+        head.framing.doubt(&self.bytes, read);
         Some(head)
     }
 
@@ -149,12 +150,13 @@ impl Collected {
     pub(super) fn answer(&self) -> Option<AnswerHead> {
         let Line::Yes(line) = status_line(&self.bytes) else { return None };
         let mut head = AnswerHead { line, kept: Vec::new(), framing: self.framing() };
-        self.each_header(|name, value| {
+        let read = self.each_header(|name, value| {
             head.framing.header(name, value);
             if RESPONSE_KEPT.contains(&name) {
                 head.kept.push((name.into(), value.to_vec()));
             }
         });
+        head.framing.doubt(&self.bytes, read);
         Some(head)
     }
 
@@ -162,10 +164,10 @@ impl Collected {
         Framing { ended: self.ended, whole: self.ended && !self.truncated, ..Framing::default() }
     }
 
-    /// Calls for each header with its name in lower case. Lines that are no header are left out.
-    fn each_header(&self, mut each: impl FnMut(&str, &[u8])) {
+    /// Calls for each header with its name in lower case; how many there were. Lines that are no header are left out.
+    fn each_header(&self, mut each: impl FnMut(&str, &[u8])) -> usize {
         let after_line = |bytes: &[u8]| bytes.iter().position(|b| *b == b'\n').map(|end| end + 1);
-        let Some(start) = after_line(&self.bytes) else { return };
+        let Some(start) = after_line(&self.bytes) else { return 0 };
         // The first line is understood already; the parser gets one that it cannot refuse.
         let mut head = b"HTTP/1.1 200 OK\r\n".to_vec();
         head.extend_from_slice(&self.bytes[start..]);
@@ -194,6 +196,7 @@ impl Collected {
                 each(&name, header.value);
             }
         }
+        headers.len()
     }
 }
 
@@ -243,6 +246,8 @@ pub(super) struct Framing {
     pub(super) whole: bool,
     pub(super) length: Length,
     pub(super) coding: Coding,
+    /// How many headers spoke of the two.
+    said: usize,
 }
 
 /// `Content-Length`.
@@ -270,6 +275,7 @@ impl Framing {
     fn header(&mut self, name: &str, value: &[u8]) {
         match name {
             "content-length" => {
+                self.said += 1;
                 // The same number several times is that number (RFC 9110 §8.6).
                 for part in value.split(|b| *b == b',') {
                     self.length = match (self.length, number(trim(part))) {
@@ -280,11 +286,35 @@ impl Framing {
                 }
             }
             "transfer-encoding" => {
+                self.said += 1;
                 let last = value.rsplit(|b| *b == b',').next().unwrap_or_default();
                 let chunked = trim(last).eq_ignore_ascii_case(b"chunked");
                 self.coding = if chunked { Coding::Chunked } else { Coding::Other };
             }
             _ => {}
+        }
+    }
+}
+
+impl Framing {
+    /// Of a head's lines `read` were headers. If one of the others speaks of the body, then how long that is depends on who
+    /// reads it (RFC 9112 §11.2), and is not known.
+    fn doubt(&mut self, head: &[u8], read: usize) {
+        let lines = || head.split(|byte| *byte == b'\n');
+        // The first line, the blank line, and nothing behind it.
+        if lines().count() <= read + 3 {
+            return;
+        }
+        let speaks = |line: &&[u8]| {
+            [b"content-length".as_slice(), b"transfer-encoding"].iter().any(|name| {
+                let start = line.get(..name.len());
+                start.is_some_and(|start| start.eq_ignore_ascii_case(name))
+                    && line.get(name.len()).is_some_and(|next| !is_token(*next))
+            })
+        };
+        if lines().filter(speaks).count() > self.said {
+            self.coding = Coding::Absent;
+            self.length = Length::Invalid;
         }
     }
 }

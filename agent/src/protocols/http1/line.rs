@@ -149,7 +149,7 @@ pub(super) fn goes_on_as_head(bytes: &[u8]) -> Line<()> {
 }
 
 /// `tchar` (RFC 9110 §5.6.2)
-const fn is_token(byte: u8) -> bool {
+pub(super) const fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric()
         || matches!(
             byte,

@@ -156,7 +156,8 @@ impl Http1 {
     /// HTTP ends here: what is open is told, the rest is not ours.
     fn finish(&mut self, failure: Failure, at: Nanos, out: &mut Outlet<'_>) {
         if let State::Body(body) = &self.answers {
-            if body.until_close() {
+            let in_order = matches!(failure, Failure::ConnectionClosed | Failure::Cancelled);
+            if body.until_close() && in_order {
                 let counted = body.counted();
                 let last = self.stitch.front().map(|open| open.last());
                 self.stitch.answer_complete(counted, last.unwrap_or(at), out);
