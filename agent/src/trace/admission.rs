@@ -82,7 +82,7 @@ impl Tracer {
 
     /// Whether a process's own SDK exports its spans.
     pub(in crate::trace) fn traces_itself(&self, pid: u32) -> bool {
-        self.sdks.exports(pid) || self.services.loads_sdk(pid)
+        self.sdks.exports(pid)
     }
 
     /// A connection is seen for the first time: perhaps an SDK's, to where it exports.

@@ -20,7 +20,7 @@ const TRACES: &str = "/v1/traces";
 /// What was seen of a process.
 #[derive(Clone, Copy, Debug, Default)]
 struct Seen {
-    /// It is told to export, and connected to where.
+    /// It loads an SDK's agent, or is told to export and connected to where.
     told: bool,
     /// It posted traces, and was answered.
     posted: bool,
@@ -35,7 +35,7 @@ pub(in crate::trace) struct Sdks {
 }
 
 impl Sdks {
-    /// A process is told to export and holds a connection to where.
+    /// A process loads an SDK's agent, or is told to export and holds a connection to where.
     pub(in crate::trace) fn told(&mut self, pid: u32) {
         self.of(pid).told = true;
     }
