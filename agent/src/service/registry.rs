@@ -517,4 +517,38 @@ mod tests {
         assert_eq!(services.processes.len(), KEPT);
         assert_eq!(services.order.len(), KEPT);
     }
+
+    proptest::proptest! {
+        /// Titles, forks and whatever is read again: only another program gives another name.
+        #[test]
+        fn a_name_never_changes_while_a_program_runs(
+            news in proptest::collection::vec((1u32..6, 0u32..6, 0usize..4, 0u8..3), 1..60),
+        ) {
+            let lines: [&[&str]; 4] = [
+                &["python3", "/srv/shop/app.py"],
+                &["gunicorn: worker [till]"],
+                &["python3", "worker.py"],
+                &[],
+            ];
+            let mut services = Services::new("web1".into());
+            let mut named: Map<u32, Arc<Service>> = Map::default();
+            for (pid, parent, line, what) in news {
+                match what {
+                    0 => {
+                        services.process(facts(pid, parent, "/usr/bin/python3", lines[line]));
+                    }
+                    1 => {
+                        services.began(pid);
+                        named.remove(&pid);
+                    }
+                    _ => {
+                        if let Some(service) = services.known(pid) {
+                            let before = named.entry(pid).or_insert_with(|| Arc::clone(&service));
+                            proptest::prop_assert!(Arc::ptr_eq(before, &service));
+                        }
+                    }
+                }
+            }
+        }
+    }
 }

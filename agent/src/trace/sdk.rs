@@ -2,7 +2,7 @@
 //!
 //! What makes sure of it, any one of these:
 //!
-//! - its command line loads an SDK's agent;
+//! - its command line, or a variable that its runtime reads, loads an SDK;
 //! - it holds a connection to the port to which its variables tell an SDK to export;
 //! - it posted to `…/v1/traces` and was answered with success. Not if it was posted the same by others: then it is a
 //!   proxy or a Collector that hands on what is not its own.
