@@ -197,11 +197,11 @@ impl Spool {
 
     /// Drops what is too old at `now`, in seconds of Unix time.
     pub(super) fn expire(&mut self, now: u64) {
-        while let Some(oldest) = self.batches.front()
-            && Some(oldest.number) != self.held
-            && now.saturating_sub(oldest.at) > self.config.max_age.as_secs()
+        let most = self.config.max_age.as_secs();
+        while let Some(oldest) = self.batches.iter().position(|b| Some(b.number) != self.held)
+            && now.saturating_sub(self.batches[oldest].at) > most
         {
-            self.gone.old += self.drop_at(0);
+            self.gone.old += self.drop_at(oldest);
         }
     }
 
@@ -404,6 +404,11 @@ mod tests {
         // A clock that was set back makes nothing old.
         spool.expire(0);
         assert_eq!(spool.spans(), 2);
+        // What is being sent stays, and holds up nothing behind it.
+        assert_eq!(spool.oldest(), Some((b"two".to_vec(), 2)));
+        spool.push(b"three", 3, 70).unwrap();
+        spool.push(b"four", 4, 300).unwrap();
+        assert_eq!((spool.spans(), spool.gone()), (6, Gone { old: 3, ..Gone::default() }));
     }
 
     #[test]
