@@ -11,7 +11,7 @@ use crate::{
     input::{ConnId, Input},
     selection::Selection,
     status::{Counter, Counters, Group, Meaning},
-    trace::{FinishedSpan, Settings, Tracer},
+    trace::{FinishedSpan, Sampler, Settings, Tracer},
 };
 
 /// All stages between the kernel's events and the exporters.
@@ -109,9 +109,9 @@ impl Pipeline {
         self.seen.requests
     }
 
-    /// Other rules of what is traced, from now on.
-    pub fn select(&mut self, selection: Selection) {
-        self.tracer.select(selection);
+    /// Other rules of what is traced and kept, from now on.
+    pub fn select(&mut self, selection: Selection, sampler: Sampler) {
+        self.tracer.select(selection, sampler);
     }
 
     /// Adds what the stages counted.

@@ -1,7 +1,7 @@
 //! What the trace stage is told before it starts: who we are, what to redact, and how much to remember.
 //!
 //! Everything has a default that is safe to run with; nothing here changes while the agent runs, but which
-//! requests are selected.
+//! requests are selected and sampled.
 
 use crate::selection::Selection;
 use crate::trace::{Sampler, http, redact};
@@ -22,7 +22,7 @@ pub struct Settings {
     pub redacted_query_keys: Vec<String>,
     /// Which processes and requests are traced; may be changed by [`Tracer::select`](crate::trace::Tracer::select).
     pub selection: Selection,
-    /// Which traces are kept.
+    /// Which traces are kept; likewise.
     pub sampler: Sampler,
     /// How long after its end a span waits for late news of its other end, ns of event time.
     pub settle: u64,

@@ -444,4 +444,53 @@ mod tests {
         assert!(spool.is_empty());
         assert_eq!(spool.gone(), Gone::default());
     }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(32))]
+
+        /// Whatever happens in whatever order, a restart included: nothing is larger than it may be, and each span is
+        /// there, sent, or counted as gone.
+        #[test]
+        fn no_span_is_ever_uncounted(steps in proptest::collection::vec((0u8..6, 1u64..400), 1..40)) {
+            let directory = tempfile::tempdir().unwrap();
+            let config = SpoolConfig { max_bytes: 600, ..config(directory.path()) };
+            let mut spool = Spool::open(&config).unwrap();
+            let (mut pushed, mut sent, mut gone, mut now) = (0, 0, 0, 1_000);
+            for (step, n) in steps {
+                match step {
+                    0..=2 => {
+                        // Of any size: noise does not compress.
+                        let noise: Vec<u8> = (0..n / 4)
+                            .flat_map(|at| abi::id::span([n, 7], at, now).to_le_bytes())
+                            .collect();
+                        if spool.push(&noise, n, now).is_ok() {
+                            pushed += n;
+                        }
+                    }
+                    3 => {
+                        if let Some((_, spans)) = spool.oldest() {
+                            spool.sent();
+                            sent += spans;
+                        }
+                    }
+                    4 => {
+                        now += n;
+                        spool.expire(now);
+                    }
+                    _ => {
+                        gone += sum(spool.gone());
+                        drop(spool);
+                        spool = Spool::open(&config).unwrap();
+                    }
+                }
+                proptest::prop_assert!(spool.bytes <= config.max_bytes);
+            }
+            gone += sum(spool.gone());
+            proptest::prop_assert_eq!(pushed, sent + gone + spool.spans());
+        }
+    }
+
+    fn sum(gone: Gone) -> u64 {
+        gone.full + gone.old + gone.damaged
+    }
 }
