@@ -22,7 +22,7 @@ pub enum Command {
     /// Trace until stopped.
     ///
     /// Spans go where the configuration says (OTEL_EXPORTER_OTLP_ENDPOINT, or export.endpoint in the file); without any,
-    /// to this terminal. SIGHUP reads the rules of selection again, SIGUSR1 takes every probe off the host.
+    /// to this terminal. SIGHUP reads rules of selection and sampler again, SIGUSR1 takes every probe off the host.
     Run(RunArgs),
     /// List the processes that talk to others: what each is called, and whether it is traced.
     Ps(ConfigArgs),

@@ -11,7 +11,7 @@ use crate::{
     input::{ConnId, Input},
     selection::Selection,
     status::{Counter, Counters, Group, Meaning},
-    trace::{Active, FinishedSpan, Settings, Tracer},
+    trace::{Active, FinishedSpan, Sampler, Settings, Tracer},
 };
 
 /// All stages between the kernel's events and the exporters.
@@ -115,9 +115,9 @@ impl Pipeline {
         self.tracer.active(most)
     }
 
-    /// Other rules of what is traced, from now on.
-    pub fn select(&mut self, selection: Selection) {
-        self.tracer.select(selection);
+    /// Other rules of what is traced and kept, from now on.
+    pub fn select(&mut self, selection: Selection, sampler: Sampler) {
+        self.tracer.select(selection, sampler);
     }
 
     /// Adds what the stages counted.

@@ -3,6 +3,8 @@
 //! A key that Kubernetes does not know is silently ignored by it, so a typo shows nowhere else: each object is read into
 //! its type and written again, and must not have lost anything.
 
+#![allow(clippy::unwrap_used, reason = "what is not as it should be is to fail the test")]
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -111,6 +113,9 @@ fn kubernetes_reads_all_that_the_manifest_says() {
         container.volume_mounts.iter().flatten().map(|mount| mount.name.clone()).collect();
     let volumes: BTreeSet<_> = pod.volumes.iter().flatten().map(|one| one.name.clone()).collect();
     assert_eq!(mounts, volumes);
+    // An empty directory is everybody's to write; the agent refuses to trust such a one, so it must make its own below.
+    let run = container.volume_mounts.iter().flatten().find(|mount| mount.name == "run").unwrap();
+    assert_eq!(run.mount_path, "/run");
     assert_eq!(pod.host_pid, Some(true));
     let limits = container.resources.as_ref().unwrap().limits.as_ref().unwrap();
     assert!(limits.contains_key("memory"));

@@ -26,6 +26,8 @@ const SAMPLERS: [&str; 6] = [
     "parentbased_always_off",
     "parentbased_traceidratio",
 ];
+/// Settings that hold at once when the configuration is read again, beside the rules of selection.
+const AT_ONCE: [&str; 3] = ["log_level", "sampling.argument", "sampling.sampler"];
 /// Names of levels.
 const LEVELS: &str = "off, error, warn, info, debug or trace";
 
@@ -131,10 +133,11 @@ impl Settings {
         }
     }
 
-    /// What has changed since `before` and does not hold before the next start. Rules of selection hold at once.
+    /// What has changed since `before` and does not hold before the next start.
     #[must_use]
     pub fn only_at_start(&self, before: &Self) -> Vec<&'static str> {
         KEYS.iter()
+            .filter(|key| !AT_ONCE.contains(&key.path))
             .filter(|key| {
                 let text = |settings: &Self| {
                     let set = settings.set.iter().find(|set| set.key.path == key.path);

@@ -144,9 +144,10 @@ pub fn run(run: &Run) -> Result<()> {
         }
         output.take(&mut live.spans);
         if signals.reload()
-            && let Some(selection) = reload.read()
+            && let Some(settings) = reload.read()
         {
-            live.pipeline.select(selection);
+            log::set_max_level(settings.log_level);
+            live.pipeline.select(settings.selection, settings.sampler);
         }
     }
 

@@ -1,15 +1,13 @@
-//! SIGHUP: the configuration is read again. Rules of selection hold at once; a configuration that is wrong changes
-//! nothing, and what cannot change while the agent runs is said to wait for its next start.
+//! SIGHUP: the configuration is read again. Rules of selection, the sampler and the level of the log hold at once; a
+//! configuration that is wrong changes nothing, and what cannot change while the agent runs is said to wait for its next
+//! start.
 
-use crate::{
-    config::{Settings, Sources},
-    selection::Selection,
-};
+use crate::config::{Settings, Sources};
 
 /// What holds, and where it comes from.
 pub(super) struct Reload {
     sources: Sources,
-    /// As at the start, but for the selection.
+    /// As at the start.
     settings: Settings,
 }
 
@@ -18,8 +16,8 @@ impl Reload {
         Self { sources, settings }
     }
 
-    /// The rules of selection, if they are others now.
-    pub(super) fn read(&mut self) -> Option<Selection> {
+    /// What holds from now on; `None` when what is written is wrong.
+    pub(super) fn read(&mut self) -> Option<Settings> {
         let settings = match self.sources.load() {
             Ok(settings) => settings,
             Err(problems) => {
@@ -34,14 +32,9 @@ impl Reload {
         if !later.is_empty() {
             log::warn!("{} will hold from the next start on", later.join(", "));
         }
-        if settings.selection == self.settings.selection {
-            log::info!("the configuration was read again: the rules of selection are the same");
-            return None;
-        }
-        let count = settings.selection.rules().len();
-        log::info!("the configuration was read again: {count} rules of selection hold from now on");
-        self.settings.selection = settings.selection.clone();
-        Some(settings.selection)
+        let rules = settings.selection.rules().len();
+        log::info!("the configuration was read again; rules of selection: {rules}");
+        Some(settings)
     }
 }
 
@@ -50,6 +43,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::trace::{Sampler, Share};
 
     fn reload(file: &Path) -> Reload {
         let sources = Sources { file: Some(file.to_owned()), ..Sources::default() };
@@ -64,13 +58,17 @@ mod tests {
         let write = |text: &str| std::fs::write(&file, text).unwrap();
         write("select:\n  - exclude: {service: shop}\n");
         let mut reload = reload(&file);
-        assert_eq!(reload.read(), None);
+        let rules = |settings: Option<Settings>| settings.map(|s| s.selection.rules().len());
+        assert_eq!(rules(reload.read()), Some(1));
         write("select:\n  - exclude: {servise: till}\n");
-        assert_eq!(reload.read(), None);
-        write("select:\n  - exclude: {service: till}\n  - exclude: {port: 80}\n");
-        assert_eq!(reload.read().map(|selection| selection.rules().len()), Some(2));
-        assert_eq!(reload.read(), None);
+        assert_eq!(rules(reload.read()), None);
+        write(
+            "sampling: {sampler: always_off}\nselect:\n  - exclude: {port: 80}\n  - include: all\n",
+        );
+        let settings = reload.read().unwrap();
+        assert_eq!(settings.sampler, Sampler::always(Share::NONE));
+        assert_eq!(rules(Some(settings)), Some(2));
         std::fs::remove_file(&file).unwrap();
-        assert_eq!(reload.read(), None);
+        assert_eq!(rules(reload.read()), None);
     }
 }

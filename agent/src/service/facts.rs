@@ -30,6 +30,10 @@ pub struct ProcessFacts {
     pub directory: String,
     /// The `OTEL_*` variables of its environment, and no others.
     pub otel: Vec<(String, String)>,
+    /// Names of other variables that load an OpenTelemetry SDK into the runtime that reads them, such as
+    /// `JAVA_TOOL_OPTIONS`. Their values are not kept.
+    #[serde(default)]
+    pub sdk_variables: Vec<String>,
     /// Lines of its cgroup file.
     pub cgroup: Vec<String>,
     /// It is the process that systemd started for its unit: a child of init, and the unit's oldest.

@@ -2,14 +2,15 @@
 //! for again.
 //!
 //! A process may end or begin another program while it is read: whatever cannot be read is empty, and a process that
-//! is not the same at the end is none. Reads no more than it must: of the environment only `OTEL_*`.
+//! is not the same at the end is none. Keeps no more than it must: of the environment only `OTEL_*`, and the names of
+//! variables that load an OpenTelemetry SDK.
 
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use crate::service::{ProcessFacts, cgroup};
+use crate::service::{ProcessFacts, cgroup, sdk};
 
 /// Where the control groups are: version 2, and version 1 or a hybrid host, where systemd has a hierarchy of its own.
 const HIERARCHIES: [&str; 3] =
@@ -31,6 +32,7 @@ pub fn read(pid: u32) -> Option<ProcessFacts> {
             .map(|path| path.to_string_lossy().into_owned())
             .unwrap_or_default()
     };
+    let environment = bytes(&root.join("environ"), ENVIRONMENT).unwrap_or_default();
     let mut facts = ProcessFacts {
         pid,
         parent,
@@ -39,7 +41,8 @@ pub fn read(pid: u32) -> Option<ProcessFacts> {
         exe: link("exe"),
         arguments: split(&bytes(&root.join("cmdline"), COMMAND_LINE).unwrap_or_default()),
         directory: link("cwd"),
-        otel: variables(&bytes(&root.join("environ"), ENVIRONMENT).unwrap_or_default()),
+        otel: variables(&environment),
+        sdk_variables: sdk_variables(&environment),
         cgroup: String::from_utf8_lossy(&bytes(&root.join("cgroup"), SMALL).unwrap_or_default())
             .lines()
             .map(str::to_owned)
@@ -101,6 +104,17 @@ fn variables(environment: &[u8]) -> Vec<(String, String)> {
         .collect()
 }
 
+/// Names of the variables that load an OpenTelemetry SDK, as its Kubernetes operator and its manuals set them.
+fn sdk_variables(environment: &[u8]) -> Vec<String> {
+    let entries = environment.split(|byte| *byte == 0);
+    let names = entries.filter_map(|entry| {
+        let (name, value) = entry.split_at(entry.iter().position(|byte| *byte == b'=')?);
+        let name = std::str::from_utf8(name).ok().filter(|name| sdk::VARIABLES.contains(name))?;
+        sdk::is_named_in(&String::from_utf8_lossy(value)).then(|| name.to_owned())
+    });
+    names.collect()
+}
+
 /// Arguments, each ended by a zero byte. A process that has written a title over them leaves a tail of zeros.
 fn split(line: &[u8]) -> Vec<String> {
     let end = line.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
@@ -141,6 +155,15 @@ mod tests {
         let expected = [("OTEL_SERVICE_NAME", "shop"), ("OTEL_A", "b=c")]
             .map(|(k, v)| (k.to_owned(), v.to_owned()));
         assert_eq!(variables(environment), expected);
+    }
+
+    #[test]
+    fn of_what_loads_an_sdk_only_the_name_is_kept() {
+        let environment =
+            b"NODE_OPTIONS=--require /otel-auto-instrumentation-nodejs/autoinstrumentation.js\0\
+            PYTHONPATH=/srv/secret\0JAVA_TOOL_OPTIONS=-javaagent:/opentelemetry-javaagent.jar\0\
+            X=opentelemetry-javaagent\0BROKEN\0";
+        assert_eq!(sdk_variables(environment), ["NODE_OPTIONS", "JAVA_TOOL_OPTIONS"]);
     }
 
     #[test]

@@ -3,31 +3,60 @@
 //! Neither proves alone that spans leave the process: variables are inherited by children that know nothing of them. So
 //! each question here says how much its answer means.
 
-use crate::service::ProcessFacts;
+use crate::service::{ProcessFacts, naming};
 
 /// The port of OTLP over gRPC (IANA, "opentelemetry").
 const OTLP_GRPC: u16 = 4317;
 /// The port of OTLP over HTTP (OTLP specification, "OTLP/HTTP Default Port").
 const OTLP_HTTP: u16 = 4318;
 
-/// Whether the command line loads an SDK's agent, so that the process traces itself: OpenTelemetry's Java agent, or
-/// Node's automatic instrumentation.
+/// Variables by which something is loaded into a runtime, whatever it was started as.
+pub(super) const VARIABLES: [&str; 5] =
+    ["CORECLR_PROFILER_PATH", "JAVA_TOOL_OPTIONS", "NODE_OPTIONS", "PYTHONPATH", "RUBYOPT"];
+/// Parts of the paths of OpenTelemetry's automatic instrumentations: of its releases, and of what its Kubernetes operator
+/// makes of them.
+const INSTRUMENTATIONS: [&str; 5] = [
+    "@opentelemetry/auto-instrumentations-node",
+    "OpenTelemetry.AutoInstrumentation",
+    "opentelemetry-javaagent",
+    "opentelemetry/instrumentation/auto_instrumentation",
+    "otel-auto-instrumentation",
+];
+
+/// Whether the command line, or a variable that the runtime reads, loads an SDK into it, so that the process traces
+/// itself.
 pub(crate) fn is_loaded(facts: &ProcessFacts) -> bool {
     if is_switched_off(facts) {
         return false;
     }
     let mut before = "";
-    facts.arguments.iter().any(|argument| {
+    let by_argument = facts.arguments.iter().any(|argument| {
         let option = std::mem::replace(&mut before, argument.as_str());
-        let java = argument.strip_prefix("-javaagent:").is_some_and(|agent| {
-            let path = agent.split('=').next().unwrap_or_default();
-            path.rsplit('/').next().is_some_and(|file| file.contains("opentelemetry-javaagent"))
-        });
+        let java = argument
+            .strip_prefix("-javaagent:")
+            .is_some_and(|agent| is_named_in(agent.split('=').next().unwrap_or_default()));
         let (named, module) = argument.split_once('=').unwrap_or((option, argument));
-        let node = ["--require", "-r", "--import"].contains(&named)
-            && module.contains("@opentelemetry/auto-instrumentations-node");
+        let node = ["--require", "-r", "--import"].contains(&named) && is_named_in(module);
         java || node
-    })
+    });
+    by_argument || facts.sdk_variables.iter().any(|name| is_read_by(name, naming::language(facts)))
+}
+
+/// Whether a text names one of OpenTelemetry's automatic instrumentations.
+pub(super) fn is_named_in(text: &str) -> bool {
+    INSTRUMENTATIONS.iter().any(|part| text.contains(part))
+}
+
+/// Whether a runtime loads what this variable says: others only inherit it.
+fn is_read_by(variable: &str, language: &str) -> bool {
+    matches!(
+        (variable, language),
+        ("CORECLR_PROFILER_PATH", "dotnet")
+            | ("JAVA_TOOL_OPTIONS", "java")
+            | ("NODE_OPTIONS", "nodejs")
+            | ("PYTHONPATH", "python")
+            | ("RUBYOPT", "ruby")
+    )
 }
 
 /// Whether the variables tell an SDK to export traces over OTLP to a server with this port. With a connection to that
@@ -87,6 +116,7 @@ mod tests {
         for (line, expected) in [
             ("java -javaagent:/opt/otel/opentelemetry-javaagent.jar -jar a.jar", true),
             ("java -javaagent:/opt/opentelemetry-javaagent-2.9.0.jar=x=y -jar a.jar", true),
+            ("java -javaagent:/otel-auto-instrumentation-java/javaagent.jar -jar a.jar", true),
             ("java -javaagent:/opt/newrelic.jar -jar opentelemetry-javaagent.jar", false),
             ("node --require @opentelemetry/auto-instrumentations-node/register a.js", true),
             ("node --import=@opentelemetry/auto-instrumentations-node/register a.js", true),
@@ -99,6 +129,24 @@ mod tests {
         let agent = ["java", "-javaagent:/o/opentelemetry-javaagent.jar"];
         assert!(!is_loaded(&facts(&agent, &[("OTEL_SDK_DISABLED", "True")])));
         assert!(!is_loaded(&facts(&agent, &[("OTEL_TRACES_EXPORTER", "none")])));
+    }
+
+    #[test]
+    fn variables_load_it_only_into_the_runtime_that_reads_them() {
+        let loaded = |exe: &str, variable: &str| {
+            let facts = ProcessFacts {
+                exe: exe.to_owned(),
+                sdk_variables: vec![variable.to_owned()],
+                ..facts(&[exe], &[])
+            };
+            is_loaded(&facts)
+        };
+        assert!(loaded("/usr/bin/node", "NODE_OPTIONS"));
+        assert!(loaded("/usr/bin/python3.11", "PYTHONPATH"));
+        assert!(loaded("/usr/lib/jvm/bin/java", "JAVA_TOOL_OPTIONS"));
+        // A child of such a process.
+        assert!(!loaded("/usr/bin/curl", "PYTHONPATH"));
+        assert!(!loaded("/usr/bin/node", "JAVA_TOOL_OPTIONS"));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use abi::Opened;
 use crate::conn::{Address, Connection};
 use crate::exchange::{Role, Started};
 use crate::selection::{Selection, Verdict};
-use crate::trace::{Count, Share, Tracer};
+use crate::trace::{Count, Sampler, Share, Tracer};
 
 /// Rules whose counts are kept over changes of the configuration.
 const RULES_COUNTED: usize = 1_024;
@@ -31,9 +31,11 @@ impl LeftOut {
 }
 
 impl Tracer {
-    /// Other rules from now on. Requests that have begun stay what they are.
-    pub fn select(&mut self, selection: Selection) {
+    /// Other rules and another sampler from now on. Requests that have begun, and traces that are decided on, stay what
+    /// they are.
+    pub fn select(&mut self, selection: Selection, sampler: Sampler) {
         self.settings.selection = selection;
+        self.settings.sampler = sampler;
         self.services.forget_verdicts();
     }
 
@@ -82,7 +84,7 @@ impl Tracer {
 
     /// Whether a process's own SDK exports its spans.
     pub(in crate::trace) fn traces_itself(&self, pid: u32) -> bool {
-        self.sdks.exports(pid) || self.services.loads_sdk(pid)
+        self.sdks.exports(pid)
     }
 
     /// A connection is seen for the first time: perhaps an SDK's, to where it exports.

@@ -2,7 +2,7 @@
 //!
 //! What makes sure of it, any one of these:
 //!
-//! - its command line loads an SDK's agent;
+//! - its command line, or a variable that its runtime reads, loads an SDK;
 //! - it holds a connection to the port to which its variables tell an SDK to export;
 //! - it posted to `…/v1/traces` and was answered with success. Not if it was posted the same by others: then it is a
 //!   proxy or a Collector that hands on what is not its own.
@@ -20,7 +20,7 @@ const TRACES: &str = "/v1/traces";
 /// What was seen of a process.
 #[derive(Clone, Copy, Debug, Default)]
 struct Seen {
-    /// It is told to export, and connected to where.
+    /// It loads an SDK's agent, or is told to export and connected to where.
     told: bool,
     /// It posted traces, and was answered.
     posted: bool,
@@ -35,7 +35,7 @@ pub(in crate::trace) struct Sdks {
 }
 
 impl Sdks {
-    /// A process is told to export and holds a connection to where.
+    /// A process loads an SDK's agent, or is told to export and holds a connection to where.
     pub(in crate::trace) fn told(&mut self, pid: u32) {
         self.of(pid).told = true;
     }

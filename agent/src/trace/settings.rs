@@ -1,7 +1,7 @@
 //! What the trace stage is told before it starts: who we are, what to redact, and how much to remember.
 //!
 //! Everything has a default that is safe to run with; nothing here changes while the agent runs, but which
-//! requests are selected.
+//! requests are selected and sampled.
 
 use crate::selection::Selection;
 use crate::trace::routes::RouteSettings;
@@ -29,7 +29,7 @@ pub struct Settings {
     pub active_after: u64,
     /// Which processes and requests are traced; may be changed by [`Tracer::select`](crate::trace::Tracer::select).
     pub selection: Selection,
-    /// Which traces are kept.
+    /// Which traces are kept; likewise.
     pub sampler: Sampler,
     /// How long after its end a span waits for late news of its other end, ns of event time.
     pub settle: u64,

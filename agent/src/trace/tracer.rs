@@ -123,14 +123,22 @@ impl Tracer {
     pub fn process(&mut self, facts: ProcessFacts) {
         let pid = facts.pid;
         if self.services.process(facts) {
-            self.sdks.gone(pid);
+            self.another_program(pid);
         }
     }
 
     /// A process began another program; what it is was told just before.
     pub fn process_began(&mut self, pid: u32) {
         self.services.began(pid);
+        self.another_program(pid);
+    }
+
+    /// What was seen of the process so far says nothing of this program.
+    fn another_program(&mut self, pid: u32) {
         self.sdks.gone(pid);
+        if self.services.loads_sdk(pid) {
+            self.sdks.told(pid);
+        }
     }
 
     /// A process ended.

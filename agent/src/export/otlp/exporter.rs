@@ -1,16 +1,14 @@
 //! The exporter: its handle for the capture side, and the thread that sends.
 //!
 //! One batch is in flight at a time and is held until the server decides; only the deadline of a shutdown takes it
-//! away. With a spool a batch goes to disk when its first attempt fails, and what comes after it follows, so that memory
-//! holds seconds and the disk hours. This is an outer edge: it has a runtime and a clock, which no stage before it has.
+//! away. This is an outer edge: it has a runtime and a clock, which no stage before it has.
 
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc;
 use std::thread;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use prost::Message;
@@ -18,6 +16,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tonic::codegen::Bytes;
 
+use super::backlog::{Backlog, Held, Shared};
 use super::config::{Config, Protocol};
 use super::counts::{Counts, Totals, add};
 use super::grpc::Grpc;
@@ -26,7 +25,7 @@ use super::queue::Queue;
 use super::retry::{Backoff, BackoffTimes, Outcome};
 use super::spool::{Spool, SpoolError};
 use super::{Limits, TlsError};
-use crate::export::{FinishedSpan, batch};
+use crate::export::FinishedSpan;
 
 /// Why an exporter cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -58,12 +57,6 @@ pub struct Exporter {
     grace: Duration,
 }
 
-#[derive(Debug)]
-pub(super) struct Shared {
-    queue: Queue,
-    counts: Counts,
-}
-
 impl Exporter {
     /// Starts the thread.
     ///
@@ -82,15 +75,11 @@ impl Exporter {
             }
         };
         let spool = config.spool.as_ref().map(Spool::open).transpose()?;
-        if let Some(spool) = &spool {
-            add(&shared.counts.recovered, spool.spans());
-            shared.counts.spooled.store(spool.spans(), Relaxed);
-        }
         let grace = if spool.is_some() { GRACE_WITH_SPOOL } else { GRACE };
         let (stop, stopped) = watch::channel(None);
         let (on_end, ended) = mpsc::channel();
         let sender = Sender {
-            shared: shared.clone(),
+            backlog: Backlog::new(shared.clone(), spool),
             transport,
             stopped,
             limits: config.limits,
@@ -98,8 +87,6 @@ impl Exporter {
             backoff: config.backoff,
             json: config.protocol == Protocol::HttpJson,
             destination: config.destination(),
-            spool,
-            spare: None,
             troubled: false,
         };
         thread::Builder::new().name("spanwire-export".to_owned()).spawn(move || {
@@ -159,7 +146,7 @@ enum Transport {
 
 /// The thread's side.
 struct Sender {
-    shared: Arc<Shared>,
+    backlog: Backlog,
     transport: Transport,
     stopped: watch::Receiver<Option<Instant>>,
     limits: Limits,
@@ -168,41 +155,28 @@ struct Sender {
     json: bool,
     /// For the log: nobody finds out what is wrong with a server that is not named.
     destination: String,
-    spool: Option<Spool>,
-    /// A batch that was to go to disk and could not.
-    spare: Option<Held>,
     /// The last attempt failed: said once in the log, not once per attempt.
     troubled: bool,
-}
-
-/// A batch until the server has decided on it.
-struct Held {
-    /// The request, as protobuf.
-    request: Vec<u8>,
-    spans: u64,
-    /// It is in the spool, too.
-    on_disk: bool,
 }
 
 impl Sender {
     async fn run(mut self) {
         loop {
             let stopping = self.stopped.borrow().is_some();
-            if !stopping && !self.is_spooled() {
+            if !stopping && !self.backlog.is_spooled() {
                 tokio::select! {
                     () = sleep(self.limits.delay) => {}
-                    () = self.shared.queue.batch_full() => {}
+                    () = self.backlog.shared.queue.batch_full() => {}
                     _ = self.stopped.wait_for(Option::is_some) => {}
                 }
             }
-            while let Some(held) = self.next() {
+            while let Some(held) = self.backlog.next() {
                 let from_disk = held.on_disk;
                 if !self.deliver(held).await {
-                    self.give_up();
                     return;
                 }
                 // Between deadlines a half-full batch waits for its time again.
-                if !stopping && !from_disk && !self.shared.queue.is_batch_waiting() {
+                if !stopping && !from_disk && !self.backlog.shared.queue.is_batch_waiting() {
                     break;
                 }
             }
@@ -212,61 +186,32 @@ impl Sender {
         }
     }
 
-    fn is_spooled(&self) -> bool {
-        self.spool.as_ref().is_some_and(|spool| !spool.is_empty())
-    }
-
-    /// The next batch: what is on disk is older than what is not.
-    fn next(&mut self) -> Option<Held> {
-        let on_disk = self.spool.as_mut().and_then(|spool| {
-            spool.expire(unix_time());
-            spool.oldest()
-        });
-        self.count_spool();
-        if let Some((request, spans)) = on_disk {
-            return Some(Held { request, spans, on_disk: true });
-        }
-        self.next_in_memory()
-    }
-
-    fn next_in_memory(&mut self) -> Option<Held> {
-        if let Some(spare) = self.spare.take() {
-            return Some(spare);
-        }
-        let spans = self.shared.queue.take();
-        if spans.is_empty() {
-            return None;
-        }
-        let count = spans.len() as u64;
-        Some(Held { request: batch::request(spans).encode_to_vec(), spans: count, on_disk: false })
-    }
-
     /// Holds one batch until the server has decided on it. False: the deadline came first.
     async fn deliver(&mut self, mut held: Held) -> bool {
         let body = match self.body(&held.request) {
             Ok(body) => body,
             Err(error) => {
                 log::error!("{} spans cannot be encoded: {error}", held.spans);
-                self.decided(&held);
-                add(&self.shared.counts.refused, held.spans);
+                self.backlog.decided(&held);
+                add(&self.backlog.shared.counts.refused, held.spans);
                 return true;
             }
         };
         let mut backoff = Backoff::new(self.backoff);
         loop {
             let Some(outcome) = self.attempt(body.clone()).await else {
-                self.put_away(&held);
+                self.backlog.give_up(&held);
                 return false;
             };
             match outcome {
                 Outcome::Accepted { rejected, message } => {
-                    self.decided(&held);
+                    self.backlog.decided(&held);
                     self.accepted(held.spans, rejected, &message);
                     return true;
                 }
                 Outcome::Refused(why) => {
-                    self.decided(&held);
-                    add(&self.shared.counts.refused, held.spans);
+                    self.backlog.decided(&held);
+                    add(&self.backlog.shared.counts.refused, held.spans);
                     log::warn!(
                         "{} refused {} spans: {}",
                         self.destination,
@@ -276,7 +221,7 @@ impl Sender {
                     return true;
                 }
                 Outcome::Later { why, after } => {
-                    add(&self.shared.counts.failed_attempts, 1);
+                    add(&self.backlog.shared.counts.failed_attempts, 1);
                     if !self.troubled {
                         self.troubled = true;
                         log::warn!(
@@ -285,87 +230,16 @@ impl Sender {
                             printable(&why)
                         );
                     }
-                    self.keep_held(&mut held);
+                    self.backlog.keep(&mut held);
                     let random = RandomState::new().hash_one(());
                     let wait = after.unwrap_or_else(|| backoff.next(random));
                     if !self.pause(wait, after.is_some()).await {
-                        self.put_away(&held);
+                        self.backlog.give_up(&held);
                         return false;
                     }
                 }
             }
         }
-    }
-
-    /// Writes a batch to the spool, if there is one; its number there.
-    fn keep(&mut self, held: &Held) -> Option<u64> {
-        let kept = self.spool.as_mut()?.push(&held.request, held.spans, unix_time());
-        self.count_spool();
-        match kept {
-            Ok(number) => Some(number),
-            Err(error) => {
-                let failures = &self.shared.counts.spool_failures;
-                if failures.load(Relaxed) == 0 {
-                    log::warn!("spans cannot be kept on disk, and stay in memory: {error}");
-                }
-                add(failures, 1);
-                None
-            }
-        }
-    }
-
-    /// The first attempt with a batch has failed: from now on it is on disk, too.
-    fn keep_held(&mut self, held: &mut Held) {
-        if !held.on_disk
-            && let Some(number) = self.keep(held)
-            && let Some(spool) = &mut self.spool
-        {
-            spool.hold(number);
-            held.on_disk = true;
-        }
-    }
-
-    /// The server has decided on a batch.
-    fn decided(&mut self, held: &Held) {
-        if held.on_disk
-            && let Some(spool) = &mut self.spool
-        {
-            spool.sent();
-        }
-        self.count_spool();
-    }
-
-    /// The deadline has come: what is not on disk goes there, or is lost.
-    fn put_away(&mut self, held: &Held) {
-        if !held.on_disk && self.keep(held).is_none() {
-            add(&self.shared.counts.dropped_shutdown, held.spans);
-        }
-    }
-
-    /// Whether full batches can move from memory to disk, so that an outage fills the disk and not the queue.
-    const fn absorbs(&self) -> bool {
-        self.spool.is_some() && self.spare.is_none()
-    }
-
-    fn absorb(&mut self) {
-        while self.absorbs()
-            && self.shared.queue.is_batch_waiting()
-            && let Some(held) = self.next_in_memory()
-        {
-            if self.keep(&held).is_none() {
-                self.spare = Some(held);
-            }
-        }
-    }
-
-    fn count_spool(&mut self) {
-        let Some(spool) = &mut self.spool else { return };
-        let counts = &self.shared.counts;
-        counts.spooled.store(spool.spans(), Relaxed);
-        let gone = spool.gone();
-        add(&counts.dropped_spool_full, gone.full);
-        add(&counts.dropped_spool_old, gone.old);
-        add(&counts.dropped_spool_damaged, gone.damaged);
     }
 
     /// What goes over the wire for a request.
@@ -409,11 +283,11 @@ impl Sender {
         let stopping = *stopped.borrow();
         if stopping.is_none() {
             loop {
-                let absorbs = self.absorbs();
+                let absorbs = self.backlog.absorbs();
                 tokio::select! {
                     () = sleep_until(until) => return true,
                     _ = stopped.wait_for(Option::is_some) => break,
-                    () = self.shared.queue.batch_full(), if absorbs => self.absorb(),
+                    () = self.backlog.shared.queue.batch_full(), if absorbs => self.backlog.absorb(),
                 }
             }
             if !asked {
@@ -434,7 +308,7 @@ impl Sender {
         }
         // A server's number, which may be any.
         let rejected = u64::try_from(rejected).unwrap_or(0).min(count);
-        let counts = &self.shared.counts;
+        let counts = &self.backlog.shared.counts;
         add(&counts.requests, 1);
         add(&counts.rejected, rejected);
         add(&counts.sent, count - rejected);
@@ -445,23 +319,6 @@ impl Sender {
             log::warn!("{} took all spans but says: {}", self.destination, printable(message));
         }
     }
-
-    /// The deadline: what is still in the queue goes to disk, or is lost.
-    fn give_up(&mut self) {
-        while let Some(held) = self.next_in_memory() {
-            self.put_away(&held);
-        }
-    }
-}
-
-/// Seconds of Unix time: the age of what is on disk must be right over restarts.
-#[allow(
-    clippy::disallowed_methods,
-    reason = "the edge where spans leave; see the function's words"
-)]
-fn unix_time() -> u64 {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    now.map_or(0, |since| since.as_secs())
 }
 
 /// Returns at the deadline of the shutdown; never while there is none.

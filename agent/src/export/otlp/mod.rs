@@ -5,6 +5,7 @@
 //! there is one, and what does not fit is dropped and counted. At all times: offered + recovered = sent + rejected +
 //! refused + dropped + spooled + waiting ([`Totals`]).
 
+mod backlog;
 mod config;
 mod counts;
 mod endpoint;

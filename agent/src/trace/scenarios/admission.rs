@@ -6,7 +6,7 @@ use super::host::{Host, Request, facts, from_outside, tcp};
 use crate::exchange::{Call, Role};
 use crate::selection::{Action, Conditions, Pattern, Ports, Rule, Selection};
 use crate::service::ProcessFacts;
-use crate::trace::{Count, Settings, Share};
+use crate::trace::{Count, Sampler, Settings, Share};
 
 const HEADER: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 const PARENT: u64 = 0x00f0_67aa_0ba9_02b7;
@@ -85,12 +85,12 @@ fn rules_change_while_it_runs_and_counts_stay() {
     let mut host = host(vec![exclude("noise", "service1")]);
     let (first, _) = both(1);
     host.all(&[&first]);
-    host.tracer.select(Selection::new(vec![exclude("other", "service2")]));
+    host.tracer.select(Selection::new(vec![exclude("other", "service2")]), Sampler::default());
     let (second, serves) = both(2);
     host.all(&[&second, &serves]);
     assert!(host.has(&second) && !host.has(&serves));
     assert_eq!(left_out(&host), [("noise", 1), ("other", 1)]);
-    host.tracer.select(Selection::default());
+    host.tracer.select(Selection::default(), Sampler::default());
     let (_, third) = both(3);
     host.all(&[&third]);
     assert!(host.has(&third));

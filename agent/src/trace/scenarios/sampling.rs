@@ -1,6 +1,7 @@
 //! One decision for a trace, at both ends and all the way down.
 
 use super::host::{Host, Request, from_outside, tcp};
+use crate::selection::Selection;
 use crate::trace::{Count, Sampler, Settings, Share};
 
 fn host(sampler: Sampler) -> Host {
@@ -67,4 +68,23 @@ fn the_callers_decision_holds_unless_nobody_asks_him() {
             "{sampler:?}"
         );
     }
+}
+
+#[test]
+fn another_sampler_decides_on_the_traces_that_come() {
+    let mut host = host(Sampler::default());
+    let [serves, asks, serves_too] = chain(1);
+    host.start(&serves);
+    host.start(&asks);
+    host.start(&serves_too);
+    host.tracer.select(Selection::default(), Sampler::always(Share::NONE));
+    host.all(&[&serves, &asks, &serves_too]);
+    let [later, ..] = chain(3);
+    host.all(&[&later]);
+    // Nothing was decided when it changed: one decision all the same.
+    assert!(host.spans.is_empty());
+    host.tracer.select(Selection::default(), Sampler::default());
+    let requests = chain(5);
+    host.all(&requests.each_ref());
+    assert_eq!(host.spans.len(), 3);
 }
