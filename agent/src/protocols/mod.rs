@@ -8,6 +8,7 @@ mod contract;
 #[cfg(test)]
 mod fixture;
 pub mod http1;
+pub mod http2;
 mod piece;
 mod registry;
 

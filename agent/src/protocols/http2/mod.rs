@@ -1,0 +1,4 @@
+//! HTTP/2 (RFC 9113).
+#![forbid(unsafe_code)]
+
+pub mod hpack;
