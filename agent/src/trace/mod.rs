@@ -18,6 +18,8 @@
 
 mod context;
 mod counts;
+mod ends;
+mod failure;
 mod forwarded;
 mod http;
 mod join;
@@ -25,6 +27,7 @@ mod own;
 mod redact;
 mod release;
 mod resolve;
+mod rpc;
 mod sampler;
 mod settings;
 mod thread_rule;

@@ -14,7 +14,7 @@ use crate::service::Service;
 use crate::service::attribute::{number, text};
 use crate::trace::context::{Context, Fixed, Rule, SpanId};
 use crate::trace::resolve::Blocked;
-use crate::trace::{Count, FinishedSpan, Tracer, http, sampler};
+use crate::trace::{Count, FinishedSpan, Tracer, http, rpc, sampler};
 
 /// OTLP `Span.flags`, bit 8: whether the parent (or link target) is remote is known.
 const REMOTE_KNOWN: u32 = 0x100;
@@ -227,10 +227,13 @@ impl Tracer {
         fixed: &Fixed,
         service: Arc<Service>,
     ) -> FinishedSpan {
-        let Call::Http(call) = &finished.call;
-        let began = self.began(context);
-        let mut described =
-            http::describe(call, finished, context.role, &context.conn, began, &self.settings);
+        let (began, role, conn) = (self.began(context), context.role, &context.conn);
+        let (scope, mut described) = match &finished.call {
+            Call::Http(http) => {
+                (http::SCOPE, http::describe(http, finished, role, conn, began, &self.settings))
+            }
+            Call::Rpc(rpc) => (rpc::SCOPE, rpc::describe(rpc, finished, role, conn, began)),
+        };
         described.attributes.push(number("spanwire.process.pid", context.task.pid));
         if let Some((_, rule)) = fixed.parent {
             described.attributes.push(text(LINK_RULE, rule.name()));
@@ -260,7 +263,7 @@ impl Tracer {
             status: described.status.or_else(|| Some(Status::default())),
             ..Span::default()
         };
-        FinishedSpan { service, scope: http::SCOPE, span }
+        FinishedSpan { service, scope, span }
     }
 
     /// When a span began. A client's send is stamped when the call returns where nothing better is to be had; the

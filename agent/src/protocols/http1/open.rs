@@ -2,9 +2,9 @@
 #![forbid(unsafe_code)]
 
 use super::head::{AnswerHead, Collected, RequestHead};
-use crate::exchange::{Call, ExchangeId, Failure, Finished, Http, Report, Role, Sizes, Started};
+use crate::exchange::{ExchangeId, Failure, Finished, Http, Report, Role, Sizes, Started, Version};
 use crate::input::{Nanos, Task};
-use crate::protocols::Outlet;
+use crate::protocols::{Outlet, grpc};
 
 /// One request and what has come back for it.
 #[derive(Debug)]
@@ -54,18 +54,20 @@ impl Open {
             propagation: request.propagation,
         }));
         let http = Http {
-            method: request.method,
-            target: request.target,
-            request_minor: request.minor,
+            method: Some(request.method),
+            target: Some(request.target),
+            version: Version::http1(request.minor),
             request_headers: request.kept,
             ..Http::default()
         };
         let kept = http.request_headers.iter();
         let headers: usize = kept.map(|(name, value)| name.len() + value.len() + 48).sum();
+        let line = [&http.method, &http.target];
+        let line: usize = line.into_iter().flatten().map(String::len).sum();
         Self {
             id,
             role,
-            held: size_of::<Self>() + http.method.len() + http.target.len() + headers,
+            held: size_of::<Self>() + line + headers,
             http,
             bytes: Sizes { request: bytes, response: 0 },
             last: at,
@@ -80,7 +82,7 @@ impl Open {
 
     /// Its method.
     pub(super) fn method(&self) -> &str {
-        &self.http.method
+        self.http.method.as_deref().unwrap_or_default()
     }
 
     /// When its last byte moved so far.
@@ -113,7 +115,7 @@ impl Open {
 
     /// The head of the final answer.
     pub(super) fn final_answer(&mut self, head: &Collected, answer: AnswerHead) {
-        self.http.response_minor = Some(answer.line.minor);
+        self.http.response_version = Some(Version::http1(answer.line.minor));
         self.http.status = Some(answer.line.status);
         self.http.response_headers = answer.kept;
         self.first_answer = Some(head.began);
@@ -160,7 +162,8 @@ impl Open {
             answered_by: self.answered_by,
             bytes: self.bytes,
             failure,
-            call: Call::Http(self.http),
+            // What gRPC-Web says in its body is not read.
+            call: grpc::call(self.http, &[], [None; 2]),
         }));
     }
 }
