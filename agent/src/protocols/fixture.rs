@@ -7,6 +7,7 @@
 //! | `client` / `server` | whose end this is; `client middle`: we came into the middle of the connection |
 //! | `> bytes`, `< bytes` | a call of the requests' / answers' direction; `\r \n \xNN \\` |
 //! | `> x*500` with the word `fill` before: `> fill 500` | so many bytes `x` |
+//! | `> h2 frames` | HTTP/2, see `http2/notation.rs` |
 //! | `> skip 500`, `> gap 500` | bytes left out, bytes lost |
 //! | `> end` | the direction ended |
 //! | `gone reset` | the connection is gone: reset, closed, timeout, cancelled |
@@ -19,6 +20,7 @@ use std::sync::Arc;
 
 use abi::Direction;
 
+use super::http2::notation;
 use super::{Before, Body, Detection, Ending, Outlet, Piece, Protocol, detect};
 use crate::conn::{Address, Connection, Loss, Losses};
 use crate::exchange::{Call, Failure, Http, Report, Role, Rpc};
@@ -75,6 +77,9 @@ fn play(talk: &str) -> String {
             _ if what == "end" => stage.end(Ending::Finished(direction), at),
             Some(("skip", n)) => stage.piece(direction, Body::Skip(n.parse().unwrap()), at),
             Some(("gap", n)) => stage.piece(direction, Body::Gap(n.parse().unwrap()), at),
+            Some(("h2", frames)) => {
+                stage.piece(direction, Body::Bytes(&notation::frames(frames)), at);
+            }
             Some(("fill", n)) => {
                 stage.piece(direction, Body::Bytes(&vec![b'x'; n.parse().unwrap()]), at);
             }

@@ -36,6 +36,11 @@ pub(super) fn call(http: Http, trailers: &[(String, Vec<u8>)], messages: [Option
     })
 }
 
+/// Whether nothing says that it is not gRPC.
+pub(super) fn may_be(http: &Http) -> bool {
+    content_type(http).is_none_or(is_grpc)
+}
+
 fn content_type(http: &Http) -> Option<&[u8]> {
     first(&http.request_headers, "content-type")
         .or_else(|| first(&http.response_headers, "content-type"))

@@ -28,6 +28,7 @@ mod stitch;
 use abi::Direction;
 
 use super::contract::{Before, Detection, Ending, Outlet, Protocol};
+use super::http2::Http2;
 use super::piece::Piece;
 use crate::exchange::{ExchangeId, Failure, Role};
 use crate::input::Nanos;
@@ -69,8 +70,10 @@ pub(super) struct Http1 {
     last_answer: Nanos,
     /// When the last byte of the requests' direction moved.
     last_request: Nanos,
-    /// HTTP has ended on this connection (101, CONNECT), or the connection has.
+    /// HTTP/1 has ended on this connection (101, CONNECT), or the connection has.
     over: bool,
+    /// Who reads on, if it ended in HTTP/2.
+    next: Option<Box<Http2>>,
 }
 
 /// Where one direction is.
@@ -129,7 +132,16 @@ impl Http1 {
             last_answer: Nanos(0),
             last_request: Nanos(0),
             over: false,
+            next: None,
         }
+    }
+
+    /// The connection goes on in HTTP/2, and with it the exchange whose answer this is (RFC 7540 §3.2).
+    fn upgrade(&mut self, at: Nanos, out: &mut Outlet<'_>) {
+        let Some(open) = self.stitch.take_front() else { return };
+        let next = Http2::upgraded(self.requests_go, open.upgraded());
+        self.finish(Failure::Unseen, at, out);
+        self.next = Some(Box::new(next));
     }
 
     /// HTTP ends here: what is open is told, the rest is not ours.
@@ -153,7 +165,9 @@ impl Http1 {
 
 impl Protocol for Http1 {
     fn piece(&mut self, piece: Piece<'_>, out: &mut Outlet<'_>) {
-        if self.over {
+        if let Some(next) = &mut self.next {
+            next.piece(piece, out);
+        } else if self.over {
         } else if piece.direction == self.requests_go {
             self.request_piece(piece, out);
         } else {
@@ -162,6 +176,9 @@ impl Protocol for Http1 {
     }
 
     fn end(&mut self, how: Ending, at: Nanos, out: &mut Outlet<'_>) {
+        if let Some(next) = &mut self.next {
+            return next.end(how, at, out);
+        }
         match how {
             _ if self.over => {}
             Ending::Gone(failure) => self.finish(failure, at, out),
@@ -177,5 +194,6 @@ impl Protocol for Http1 {
             + self.answers.held()
             + self.stitch.held()
             + self.early.held()
+            + self.next.as_ref().map_or(0, |next| next.held())
     }
 }

@@ -4,7 +4,7 @@
 use super::head::{AnswerHead, Collected, RequestHead};
 use crate::exchange::{ExchangeId, Failure, Finished, Http, Report, Role, Sizes, Started, Version};
 use crate::input::{Nanos, Task};
-use crate::protocols::{Outlet, grpc};
+use crate::protocols::{Outlet, grpc, http2};
 
 /// One request and what has come back for it.
 #[derive(Debug)]
@@ -122,6 +122,17 @@ impl Open {
         self.answered_by = (self.role == Role::Server).then_some(head.task);
     }
 
+    /// Whether its client asked to go on in HTTP/2 (RFC 7540 §3.2).
+    pub(super) fn asks_for_http2(&self) -> bool {
+        asks_for_http2(&self.http.request_headers)
+    }
+
+    /// It goes on in HTTP/2, as stream 1.
+    pub(super) fn upgraded(self) -> http2::Upgraded {
+        let Self { id, role, http, bytes, last, .. } = self;
+        http2::Upgraded { id, role, http, bytes, last }
+    }
+
     /// The final answer is complete; `body` is its length if known.
     pub(super) const fn answer_complete(&mut self, body: Option<u64>, at: Nanos) {
         self.answered = Some(at);
@@ -166,4 +177,12 @@ impl Open {
             call: grpc::call(self.http, &[], [None; 2]),
         }));
     }
+}
+
+/// Whether a head's `Upgrade` names HTTP/2 in the clear (RFC 7540 §3.2).
+pub(super) fn asks_for_http2(headers: &[(String, Vec<u8>)]) -> bool {
+    let named = |value: &[u8]| {
+        value.split(|byte| *byte == b',').any(|name| name.trim_ascii().eq_ignore_ascii_case(b"h2c"))
+    };
+    headers.iter().any(|(name, value)| name == "upgrade" && named(value))
 }

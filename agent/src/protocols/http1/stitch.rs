@@ -207,6 +207,15 @@ impl Stitch {
         }
     }
 
+    /// Takes the front exchange away: another reader goes on with it.
+    pub(super) fn take_front(&mut self) -> Option<Open> {
+        self.front()?;
+        match self.pop() {
+            Some(Entry::Exchange(open)) => Some(*open),
+            _ => None,
+        }
+    }
+
     /// The connection ended: so does everything.
     pub(super) fn end(&mut self, failure: Failure, at: Nanos, out: &mut Outlet<'_>) {
         let mut certain = true;
