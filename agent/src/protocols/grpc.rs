@@ -8,21 +8,30 @@ use percent_encoding::percent_decode;
 
 use crate::exchange::{Call, Http, Rpc};
 
+/// Names and values.
+type Fields = [(String, Vec<u8>)];
+
 /// Most octets kept of a status message: it describes a span, and is no payload.
 const MESSAGE_MAX: usize = 1024;
 
 /// An exchange as what it is: gRPC where request or answer say so. `trailers` are the answer's, `messages` the counts
-/// of the request and the answer.
-pub(super) fn call(http: Http, trailers: &[(String, Vec<u8>)], messages: [Option<u64>; 2]) -> Call {
+/// of the request and the answer. `is_framed`: what it is was not to be read, but it was POSTed, its request and its
+/// answer are whole messages of gRPC to the last octet, and trailers followed: nothing else looks like that.
+pub(super) fn call(
+    http: Http,
+    trailers: &Fields,
+    messages: [Option<u64>; 2],
+    is_framed: bool,
+) -> Call {
     let is_rpc = match content_type(&http) {
         Some(content_type) => is_grpc(content_type),
-        // It may be in a table that is older than us. Nobody else has such a trailer.
-        None => first(trailers, "grpc-status").is_some(),
+        // It may be in a table that is older than us. Nobody else has such a status.
+        None => is_framed || answer(&http, trailers, "grpc-status").is_some(),
     };
     if !is_rpc {
         return Call::Http(http);
     }
-    let answer = |name| first(trailers, name).or_else(|| first(&http.response_headers, name));
+    let answer = |name| answer(&http, trailers, name);
     let host = || first(&http.request_headers, "host").map(text);
     Call::Rpc(Rpc {
         status: answer("grpc-status").and_then(number),
@@ -34,6 +43,11 @@ pub(super) fn call(http: Http, trailers: &[(String, Vec<u8>)], messages: [Option
         request_messages: messages[0],
         response_messages: messages[1],
     })
+}
+
+/// A field of the trailers, or of the head of an answer that has none.
+fn answer<'a>(http: &'a Http, trailers: &'a Fields, name: &str) -> Option<&'a [u8]> {
+    first(trailers, name).or_else(|| first(&http.response_headers, name))
 }
 
 /// Whether nothing says that it is not gRPC.
@@ -94,7 +108,7 @@ fn text(value: &[u8]) -> String {
     String::from_utf8_lossy(value).into_owned()
 }
 
-fn first<'a>(headers: &'a [(String, Vec<u8>)], name: &str) -> Option<&'a [u8]> {
+fn first<'a>(headers: &'a Fields, name: &str) -> Option<&'a [u8]> {
     headers.iter().find(|(known, _)| known == name).map(|(_, value)| &value[..])
 }
 

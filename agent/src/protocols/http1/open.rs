@@ -174,7 +174,7 @@ impl Open {
             bytes: self.bytes,
             failure,
             // What gRPC-Web says in its body is not read.
-            call: grpc::call(self.http, &[], [None; 2]),
+            call: grpc::call(self.http, &[], [None; 2], false),
         }));
     }
 }

@@ -27,6 +27,11 @@ impl Messages {
         if self.is_lost { None } else { Some(self.complete) }
     }
 
+    /// Whether all octets so far are whole messages.
+    pub(super) const fn are_whole(&self) -> bool {
+        !self.is_lost && self.left == 0 && self.have == 0
+    }
+
     /// Nothing of them is known from here on.
     pub(super) const fn lose(&mut self) {
         self.is_lost = true;

@@ -35,6 +35,8 @@ pub(super) struct Stream {
     /// When the last octet of either part moved.
     last: Nanos,
     request_done: bool,
+    /// Something of its request's head is not known.
+    is_partial: bool,
     /// The requests' framing was lost before its end: what its client did then is not known.
     is_doubtful: bool,
     answer: Answer,
@@ -100,6 +102,7 @@ impl Stream {
             bodies: Default::default(),
             last: Nanos(0),
             request_done: false,
+            is_partial: false,
             is_doubtful: false,
             answer: Answer::default(),
             over: None,
@@ -165,6 +168,7 @@ impl Stream {
         self.kept +=
             lengths.iter().filter_map(|text| text.as_ref().map(String::len)).sum::<usize>();
         self.kept += fields_held(&head.kept);
+        self.is_partial = head.is_partial;
         self.http.method = head.method;
         self.http.target = head.path;
         self.http.scheme = head.scheme;
@@ -271,10 +275,23 @@ impl Stream {
         self.tell(out);
     }
 
+    /// Whether it is gRPC by its looks, where its fields do not say what it is.
+    fn is_framed(&self) -> bool {
+        let [request, answer] = &self.bodies;
+        self.is_partial
+            && self.request_done
+            && self.http.method.as_deref() == Some("POST")
+            && request.messages.count().is_some_and(|count| count > 0)
+            && request.messages.are_whole()
+            && answer.messages.are_whole()
+            && self.answer.has_trailers
+    }
+
     /// Reports it, if its request was seen: whether it was.
     pub(super) fn tell(self, out: &mut Outlet<'_>) -> bool {
         let (Some((id, _)), Some((failure, end))) = (self.asked, self.over) else { return false };
         let answered = failure.is_none();
+        let is_framed = self.is_framed();
         let [request, response] = &self.bodies;
         let mut http = self.http;
         let messages = |content: &Content, whole: bool| content.messages.count().filter(|_| whole);
@@ -283,7 +300,7 @@ impl Stream {
             |content: &Content, whole: bool| (whole && !content.is_lost).then_some(content.octets);
         http.request_body = octets(request, self.request_done);
         http.response_body = octets(response, answered);
-        let call = grpc::call(http, &self.answer.trailers, messages);
+        let call = grpc::call(http, &self.answer.trailers, messages, is_framed);
         let failure = match failure {
             // Complete, or nearly so; but whether it went well is in what was not seen.
             None if self.answer.is_partial && !self.answer.says_how(&call) => Some(Failure::Unseen),

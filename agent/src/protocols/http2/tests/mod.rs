@@ -3,4 +3,6 @@
 
 mod conversation;
 mod detection;
+mod limits;
 mod properties;
+mod reading;

@@ -2,18 +2,14 @@
 #![forbid(unsafe_code)]
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
-use abi::Direction;
 use proptest::prelude::*;
 
 use super::conversation::{Conversation, Ending, Truth, conversation, plan};
-use crate::conn::{Address, CONNECTION_HELD, Connection, Losses};
+use super::reading::Reading;
 use crate::exchange::{Call, Failure, Finished, Report};
-use crate::input::{ConnId, Nanos, Task};
-use crate::protocols::http2::Http2;
+use crate::protocols::Body;
 use crate::protocols::http2::stream::Part;
-use crate::protocols::{Before, Body, Detection, Ending as End, Outlet, Piece, Protocol, detect};
 
 /// How the next stretch is seen.
 #[derive(Clone, Copy, Debug)]
@@ -69,62 +65,28 @@ fn pieces(conversation: &Conversation, cuts: &[Cut]) -> Vec<(Part, Seen)> {
 
 /// Reads from piece number `late` on.
 fn read(pieces: &[(Part, Seen)], late: usize, client: bool) -> Vec<Report> {
-    let requests_go = if client { Direction::Sent } else { Direction::Received };
-    let conn = Arc::new(Connection {
-        id: ConnId(1),
-        local: Address::Unknown,
-        remote: Address::Unknown,
-        socket: 0,
-        peer_socket: 0,
-        inode: 0,
-        netns: 0,
-        pid: 7,
-    });
-    let (mut reports, mut losses) = (Vec::new(), Losses::default());
-    let before = Before { from_birth: true, lost: [false; 2] };
-    let mut reader: Option<Box<dyn Protocol>> =
-        if late == 0 { Some(Box::new(Http2::born(requests_go, before))) } else { None };
-    let mut positions = [0u64; 2];
+    let mut reading = Reading::new(client, late > 0);
     for (number, (part, seen)) in pieces.iter().enumerate() {
-        let direction = if *part == Part::Request { requests_go } else { requests_go.opposite() };
         let body = match seen {
             Seen::Bytes(bytes) => Body::Bytes(bytes),
             Seen::Skip(n) => Body::Skip(*n),
             Seen::Gap(n) => Body::Gap(*n),
         };
-        let at = number as u64 * 1000 + 1000;
-        let piece = Piece {
-            direction,
-            position: positions[*part as usize],
-            body,
-            began: Nanos(at),
-            ended: Nanos(at + 10),
-            task: Task { pid: 7, tid: 8 },
-            serving: Some(99),
-            thread_waits: true,
-            request: false,
-        };
-        positions[*part as usize] = piece.stop();
         if number < late {
-            continue;
+            reading.before(*part, body_len(body));
+        } else {
+            reading.piece(*part, body);
         }
-        if reader.is_none()
-            && let Body::Bytes(bytes) = body
-            && let Detection::Found(found) = detect(bytes, direction, Before::default())
-        {
-            reader = Some(found);
-        }
-        let Some(reader) = &mut reader else { continue };
-        reader
-            .piece(piece, &mut Outlet { conn: &conn, reports: &mut reports, losses: &mut losses });
-        assert!(reader.held() <= CONNECTION_HELD, "{} bytes held", reader.held());
     }
-    if let Some(mut reader) = reader {
-        let at = Nanos(pieces.len() as u64 * 1000 + 2000);
-        let out = &mut Outlet { conn: &conn, reports: &mut reports, losses: &mut losses };
-        reader.end(End::Gone(Failure::ConnectionReset), at, out);
+    reading.end();
+    reading.reports
+}
+
+const fn body_len(body: Body<'_>) -> u64 {
+    match body {
+        Body::Bytes(bytes) => bytes.len() as u64,
+        Body::Skip(n) | Body::Gap(n) | Body::Hidden(n) => n,
     }
-    reports
 }
 
 /// Every exchange is begun where a request begins, ended once, and nothing that is said of it is wrong.
