@@ -241,7 +241,7 @@ fn failure(word: &str) -> Failure {
     }
 }
 
-fn unescape(text: &str) -> Vec<u8> {
+pub(super) fn unescape(text: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut rest = text.as_bytes().iter();
     while let Some(byte) = rest.next() {

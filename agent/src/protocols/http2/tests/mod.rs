@@ -6,3 +6,4 @@ mod detection;
 mod limits;
 mod properties;
 mod reading;
+mod recorded;
