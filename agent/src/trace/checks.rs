@@ -28,8 +28,12 @@ const AGENTS: [&str; 9] = [
     "Blackbox Exporter/",
 ];
 
+/// The health checking service of gRPC servers (grpc.health.v1).
+const GRPC_HEALTH: &str = "/grpc.health.v1.Health/";
+
 /// What nobody else asks for: the paths that Kubernetes, Spring Boot, Prometheus and Docker examples have taught everyone.
-const PATHS: [&str; 16] = [
+const PATHS: [&str; 17] = [
+    "/grpc.health.v1.Health/*",
     "/healthz",
     "/healthz/*",
     "/livez",
@@ -60,9 +64,11 @@ impl CheckRule {
         agents.chain(paths).collect()
     }
 
-    /// Whether a request is one. Whoever sends something (`POST`) wants more than to look.
+    /// Whether a request is one. Whoever sends something (`POST`) wants more than to look, but in gRPC, which knows no other
+    /// method.
     pub(in crate::trace) fn holds(&self, asked: &Asked) -> bool {
-        if !matches!(asked.method.as_str(), "GET" | "HEAD" | "OPTIONS") {
+        let looks = matches!(asked.method.as_str(), "GET" | "HEAD" | "OPTIONS");
+        if !looks && !asked.path.starts_with(GRPC_HEALTH) {
             return false;
         }
         let agent = |wanted: &String| {

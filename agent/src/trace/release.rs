@@ -16,7 +16,7 @@ use crate::trace::context::{Context, Fixed, Rule, SpanId};
 use crate::trace::resolve::Blocked;
 use crate::trace::routes::Route;
 use crate::trace::url::Target;
-use crate::trace::{Count, FinishedSpan, Tracer, http, sampler};
+use crate::trace::{Count, FinishedSpan, Tracer, http, rpc, sampler};
 
 /// OTLP `Span.flags`, bit 8: whether the parent (or link target) is remote is known.
 const REMOTE_KNOWN: u32 = 0x100;
@@ -218,11 +218,12 @@ impl Tracer {
 
     /// The route of a server's request, as far as it is known (semconv 1.44, `http.route`: servers only).
     fn route(&mut self, span: SpanId, finished: &Finished, service: &Service) -> Option<Route> {
-        let Call::Http(call) = &finished.call;
-        if self.contexts.of(span)?.role != Role::Server || call.method == "CONNECT" {
+        let Call::Http(call) = &finished.call else { return None };
+        if self.contexts.of(span)?.role != Role::Server || call.method.as_deref() == Some("CONNECT")
+        {
             return None;
         }
-        let target = Target::of(&call.target, false);
+        let target = Target::of(call.target.as_deref()?, false);
         // An absolute target without path means the root (RFC 9112 §3.2.1).
         let path = if target.path.is_empty() { "/" } else { target.path };
         self.routes.of(&service.name, path, call.status, &mut self.counts)
@@ -251,10 +252,13 @@ impl Tracer {
         service: Arc<Service>,
         route: Option<Route>,
     ) -> FinishedSpan {
-        let Call::Http(call) = &finished.call;
-        let began = self.began(context);
-        let mut described =
-            http::describe(call, finished, context.role, &context.conn, began, &self.settings);
+        let (began, role, conn) = (self.began(context), context.role, &context.conn);
+        let (scope, mut described) = match &finished.call {
+            Call::Http(http) => {
+                (http::SCOPE, http::describe(http, finished, role, conn, began, &self.settings))
+            }
+            Call::Rpc(rpc) => (rpc::SCOPE, rpc::describe(rpc, finished, role, conn, began)),
+        };
         if let Some(route) = route {
             described.name = format!("{} {}", described.name, route.template);
             described.attributes.push(text("http.route", route.template));
@@ -291,7 +295,7 @@ impl Tracer {
             status: described.status.or_else(|| Some(Status::default())),
             ..Span::default()
         };
-        FinishedSpan { service, scope: http::SCOPE, span }
+        FinishedSpan { service, scope, span }
     }
 
     /// When a span began. A client's send is stamped when the call returns where nothing better is to be had; the

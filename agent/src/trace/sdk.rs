@@ -28,6 +28,9 @@ struct Seen {
     relays: bool,
 }
 
+/// How traces are exported over gRPC (OTLP 1.x, `TraceService`).
+const EXPORT: &str = "opentelemetry.proto.collector.trace.v1.TraceService/Export";
+
 /// All of them.
 #[derive(Debug, Default)]
 pub(in crate::trace) struct Sdks {
@@ -42,15 +45,26 @@ impl Sdks {
 
     /// An exchange is over. Whether its process is from now on one that traces itself.
     pub(in crate::trace) fn finished(&mut self, pid: u32, role: Role, finished: &Finished) -> bool {
-        let Call::Http(call) = &finished.call;
-        if call.method != "POST" || !is_traces(&call.target) {
-            return false;
-        }
+        let accepted = match &finished.call {
+            Call::Http(call) => {
+                let target = call.target.as_deref().filter(|target| is_traces(target));
+                if target.is_none() || call.method.as_deref() != Some("POST") {
+                    return false;
+                }
+                call.status.is_some_and(|status| status / 100 == 2)
+            }
+            Call::Rpc(call) => {
+                if call.method.as_deref() != Some(EXPORT) {
+                    return false;
+                }
+                call.status == Some(0)
+            }
+        };
         let before = self.exports(pid);
         let seen = self.of(pid);
         match role {
             Role::Server => seen.relays = true,
-            Role::Client => seen.posted |= call.status.is_some_and(|status| status / 100 == 2),
+            Role::Client => seen.posted |= accepted,
         }
         !before && self.exports(pid)
     }
@@ -85,7 +99,12 @@ mod tests {
     use crate::input::{ConnId, Nanos};
 
     fn posted(target: &str, status: Option<u16>) -> Finished {
-        let call = Http { method: "POST".into(), target: target.into(), status, ..Http::default() };
+        let call = Http {
+            method: Some("POST".into()),
+            target: Some(target.into()),
+            status,
+            ..Http::default()
+        };
         Finished {
             id: ExchangeId { conn: ConnId(1), position: 0 },
             end: Nanos(1),

@@ -4,7 +4,7 @@
 use abi::Direction;
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
-use spanwire::exchange::{Call, Failure, Report};
+use spanwire::exchange::{Failure, Report};
 use spanwire::input::{Nanos, Task};
 use spanwire::protocols::{Before, Body, Detection, Ending, Piece, detect};
 use spanwire_fuzz::Stage;
@@ -67,8 +67,7 @@ fn read(turns: &[(Vec<u8>, Vec<u8>)], cuts: &[u8]) -> Option<Vec<String>> {
     let text = |report: &Report| match report {
         Report::Started(started) => format!("{} {:?}", started.id.position, started.propagation),
         Report::Finished(done) => {
-            let Call::Http(http) = &done.call;
-            format!("{} {:?} {:?} {http:?}", done.id.position, done.bytes, done.failure)
+            format!("{} {:?} {:?} {:?}", done.id.position, done.bytes, done.failure, done.call)
         }
     };
     let mut told: Vec<_> = stage.reports.iter().map(text).collect();

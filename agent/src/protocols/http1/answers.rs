@@ -3,11 +3,12 @@
 
 use super::head::Collected;
 use super::line::{Line, status_line};
+use super::open::asks_for_http2;
 use super::requests::lose;
 use super::stitch::Next;
 use super::{Http1, State, body};
 use crate::conn::Loss;
-use crate::protocols::{Body, Outlet, Piece};
+use crate::protocols::{Body, Outlet, Piece, Protocol as _};
 
 impl Http1 {
     /// Reads a piece of it.
@@ -40,6 +41,11 @@ impl Http1 {
         }
         if let Some(open) = &mut self.tunnel {
             open.answer_moved(piece.len(), piece.ended);
+        }
+        if let Some(next) = &mut self.next
+            && !piece.is_empty()
+        {
+            next.piece(piece, out);
         }
     }
 
@@ -143,6 +149,12 @@ impl Http1 {
                 self.lose_answers(out);
             }
             return;
+        }
+        let is_upgraded = status == 101
+            && asks_for_http2(&answer.kept)
+            && self.stitch.front().is_some_and(|open| open.asks_for_http2());
+        if is_upgraded {
+            return self.upgrade(piece.ended, out);
         }
         match self.stitch.front() {
             Some(open) => open.final_answer(head, answer),

@@ -19,7 +19,7 @@ const HEADERS: usize = 128;
 const HEADERS_MAX: usize = HEAD_MAX / 3;
 
 /// Request headers that spans need.
-const REQUEST_KEPT: [&str; 9] = [
+const REQUEST_KEPT: [&str; 10] = [
     "host",
     "user-agent",
     "forwarded",
@@ -29,9 +29,10 @@ const REQUEST_KEPT: [&str; 9] = [
     "content-type",
     "upgrade",
     "sec-websocket-version",
+    "grpc-timeout",
 ];
 /// Response headers that spans need.
-const RESPONSE_KEPT: [&str; 2] = ["content-type", "upgrade"];
+const RESPONSE_KEPT: [&str; 4] = ["content-type", "upgrade", "grpc-status", "grpc-message"];
 
 /// A head that is being collected, and where and when it began.
 #[derive(Debug)]

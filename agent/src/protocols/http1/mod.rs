@@ -30,6 +30,7 @@ mod stitch;
 use abi::Direction;
 
 use super::contract::{Before, Detection, Ending, Outlet, Protocol};
+use super::http2::Http2;
 use super::piece::Piece;
 use crate::exchange::{ExchangeId, Failure, Role};
 use crate::input::Nanos;
@@ -80,10 +81,12 @@ pub(super) struct Http1 {
     last_answer: Nanos,
     /// When the last byte of the requests' direction moved.
     last_request: Nanos,
-    /// HTTP has ended on this connection (101, CONNECT), or the connection has.
+    /// HTTP/1 has ended on this connection (101, CONNECT), or the connection has.
     over: bool,
     /// The exchange that turned it into a tunnel: told when the tunnel closes.
     tunnel: Option<Box<open::Open>>,
+    /// Who reads on, if it ended in HTTP/2.
+    next: Option<Box<Http2>>,
 }
 
 /// Where one direction is.
@@ -143,6 +146,7 @@ impl Http1 {
             last_request: Nanos(0),
             over: false,
             tunnel: None,
+            next: None,
         }
     }
 
@@ -151,6 +155,14 @@ impl Http1 {
     fn become_tunnel(&mut self, at: Nanos, out: &mut Outlet<'_>) {
         self.tunnel = self.stitch.take_front();
         self.finish(Failure::Unseen, at, out);
+    }
+
+    /// The connection goes on in HTTP/2, and with it the exchange whose answer this is (RFC 7540 §3.2).
+    fn upgrade(&mut self, at: Nanos, out: &mut Outlet<'_>) {
+        let Some(open) = self.stitch.take_front() else { return };
+        let next = Http2::upgraded(self.requests_go, open.upgraded());
+        self.finish(Failure::Unseen, at, out);
+        self.next = Some(Box::new(next));
     }
 
     /// HTTP ends here: what is open is told, the rest is not ours.
@@ -175,7 +187,9 @@ impl Http1 {
 
 impl Protocol for Http1 {
     fn piece(&mut self, piece: Piece<'_>, out: &mut Outlet<'_>) {
-        if let Some(open) = &mut self.tunnel {
+        if let Some(next) = &mut self.next {
+            next.piece(piece, out);
+        } else if let Some(open) = &mut self.tunnel {
             if piece.direction == self.requests_go {
                 open.request_moved(piece.len(), piece.ended);
             } else {
@@ -190,6 +204,9 @@ impl Protocol for Http1 {
     }
 
     fn end(&mut self, how: Ending, at: Nanos, out: &mut Outlet<'_>) {
+        if let Some(next) = &mut self.next {
+            return next.end(how, at, out);
+        }
         match how {
             Ending::Gone(failure) if self.tunnel.is_some() => {
                 if let Some(open) = self.tunnel.take() {
@@ -211,5 +228,6 @@ impl Protocol for Http1 {
             + self.stitch.held()
             + self.tunnel.as_ref().map_or(0, |open| open.held)
             + self.early.held()
+            + self.next.as_ref().map_or(0, |next| next.held())
     }
 }

@@ -3,10 +3,10 @@
 
 use super::head::{AnswerHead, Collected, RequestHead};
 use crate::exchange::{
-    Asked, Call, ExchangeId, Failure, Finished, Http, Report, Role, Sizes, Started,
+    Asked, ExchangeId, Failure, Finished, Http, Report, Role, Sizes, Started, Version,
 };
 use crate::input::{Nanos, Task};
-use crate::protocols::Outlet;
+use crate::protocols::{Outlet, grpc, http2};
 
 /// The media type of server-sent events.
 const EVENT_STREAM: &[u8] = b"text/event-stream";
@@ -64,18 +64,20 @@ impl Open {
             },
         }));
         let http = Http {
-            method: request.method,
-            target: request.target,
-            request_minor: request.minor,
+            method: Some(request.method),
+            target: Some(request.target),
+            version: Version::http1(request.minor),
             request_headers: request.kept,
             ..Http::default()
         };
         let kept = http.request_headers.iter();
         let headers: usize = kept.map(|(name, value)| name.len() + value.len() + 48).sum();
+        let line = [&http.method, &http.target];
+        let line: usize = line.into_iter().flatten().map(String::len).sum();
         Self {
             id,
             role,
-            held: size_of::<Self>() + http.method.len() + http.target.len() + headers,
+            held: size_of::<Self>() + line + headers,
             http,
             bytes: Sizes { request: bytes, response: 0 },
             last: at,
@@ -90,7 +92,7 @@ impl Open {
 
     /// Its method.
     pub(super) fn method(&self) -> &str {
-        &self.http.method
+        self.http.method.as_deref().unwrap_or_default()
     }
 
     /// When its last byte moved so far.
@@ -123,11 +125,22 @@ impl Open {
 
     /// The head of the final answer.
     pub(super) fn final_answer(&mut self, head: &Collected, answer: AnswerHead) {
-        self.http.response_minor = Some(answer.line.minor);
+        self.http.response_version = Some(Version::http1(answer.line.minor));
         self.http.status = Some(answer.line.status);
         self.http.response_headers = answer.kept;
         self.first_answer = Some(head.began);
         self.answered_by = (self.role == Role::Server).then_some(head.task);
+    }
+
+    /// Whether its client asked to go on in HTTP/2 (RFC 7540 §3.2).
+    pub(super) fn asks_for_http2(&self) -> bool {
+        asks_for_http2(&self.http.request_headers)
+    }
+
+    /// It goes on in HTTP/2, as stream 1.
+    pub(super) fn upgraded(self) -> http2::Upgraded {
+        let Self { id, role, http, bytes, last, .. } = self;
+        http2::Upgraded { id, role, http, bytes, last }
     }
 
     /// The final answer is complete; `body` is its length if known.
@@ -164,7 +177,10 @@ impl Open {
     pub(super) fn tunnel_closed(mut self, failure: Failure, at: Nanos, out: &mut Outlet<'_>) {
         let failure = match failure {
             Failure::ConnectionClosed | Failure::Cancelled => None,
-            Failure::ConnectionReset | Failure::Timeout | Failure::Unseen => Some(failure),
+            Failure::ConnectionReset
+            | Failure::Timeout
+            | Failure::StreamReset(_)
+            | Failure::Unseen => Some(failure),
         };
         self.answered = None;
         if failure.is_none() {
@@ -196,9 +212,18 @@ impl Open {
             answered_by: self.answered_by,
             bytes: self.bytes,
             failure,
-            call: Call::Http(self.http),
+            // What gRPC-Web says in its body is not read.
+            call: grpc::call(self.http, &[], [None; 2], false),
         }));
     }
+}
+
+/// Whether a head's `Upgrade` names HTTP/2 in the clear (RFC 7540 §3.2).
+pub(super) fn asks_for_http2(headers: &[(String, Vec<u8>)]) -> bool {
+    let named = |value: &[u8]| {
+        value.split(|byte| *byte == b',').any(|name| name.trim_ascii().eq_ignore_ascii_case(b"h2c"))
+    };
+    headers.iter().any(|(name, value)| name == "upgrade" && named(value))
 }
 
 /// The path of a request target (RFC 9112 §3.2), without query; empty for CONNECT, whose target is an authority.

@@ -37,9 +37,9 @@ fn export(number: u64, pid: u32) -> Request {
 }
 
 fn posted(mut request: Request) -> Request {
-    let Call::Http(call) = &mut request.finished.call;
-    call.method = "POST".into();
-    call.target = "/v1/traces".into();
+    let Call::Http(call) = &mut request.finished.call else { panic!("HTTP") };
+    call.method = Some("POST".into());
+    call.target = Some("/v1/traces".into());
     request
 }
 

@@ -13,8 +13,8 @@ fn asking(request: Request, path: &str, agent: Option<&str>) -> Request {
     let mut request = request;
     request.started.asked.path = path.to_owned();
     request.started.asked.user_agent = agent.map(str::to_owned);
-    let Call::Http(http) = &mut request.finished.call;
-    http.target = path.to_owned();
+    let Call::Http(http) = &mut request.finished.call else { panic!("HTTP") };
+    http.target = Some(path.to_owned());
     request
 }
 

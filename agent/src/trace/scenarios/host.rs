@@ -41,9 +41,8 @@ impl Request {
         let id = ExchangeId { conn: conn.id, position };
         let task = Task { pid, tid: pid };
         let http = Http {
-            method: "GET".into(),
-            target: "/".into(),
-            request_minor: 1,
+            method: Some("GET".into()),
+            target: Some("/".into()),
             status: Some(200),
             ..Http::default()
         };
