@@ -70,8 +70,8 @@ impl Streams {
     /// Whether a frame may be on this stream when it is not sure that it is one: its number is not far from those that
     /// were seen.
     pub(super) fn may_be(&self, part: Part, header: FrameHeader, is_head: bool) -> bool {
-        /// How many requests may have been missed: some seconds of a busy connection.
-        const MISSED: u32 = 200_000;
+        /// Numbers that may have been missed: a quarter of an hour of a very busy connection.
+        const MISSED: u32 = 1 << 24;
         let stream = header.stream;
         match part {
             _ if self.highest == 0 || stream == 0 => true,
