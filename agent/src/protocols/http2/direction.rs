@@ -7,7 +7,7 @@ use super::head::Head;
 use super::hpack::Decoder;
 use super::resume;
 use super::stream::Part;
-use super::streams::{Block, Data, Streams};
+use super::streams::Streams;
 use crate::conn::Loss;
 use crate::input::Nanos;
 use crate::protocols::{Body, Kept, Outlet, Piece};
@@ -29,6 +29,36 @@ pub(super) enum Heard<'a> {
     Unread(Nanos),
     /// Pieces to be read; what moved before them until then has not been.
     Found(Vec<Kept>, Option<Nanos>),
+}
+
+/// A header block, decoded.
+#[derive(Debug)]
+pub(super) struct Block {
+    pub(super) stream: u32,
+    pub(super) head: Head,
+    /// Of its first frame.
+    pub(super) mark: Mark,
+    /// The stream's direction ends with it.
+    pub(super) ends: bool,
+    /// Octets of its frames.
+    pub(super) octets: u64,
+    /// When its last octet moved.
+    pub(super) ended: Nanos,
+}
+
+/// A part of a DATA frame.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Data<'a> {
+    pub(super) header: FrameHeader,
+    /// Octets of the payload before it.
+    pub(super) offset: u64,
+    pub(super) body: Body<'a>,
+    /// Octets on the wire, with the frame header at the first.
+    pub(super) octets: u64,
+    /// The stream's direction ends with it.
+    pub(super) ends: bool,
+    /// When its last octet moved.
+    pub(super) ended: Nanos,
 }
 
 /// One direction.

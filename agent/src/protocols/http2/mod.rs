@@ -11,6 +11,7 @@
 //! SETTINGS are not read: a table's size is what its encoder says in its blocks, and enforcing limits is the peer's.
 #![forbid(unsafe_code)]
 
+mod content;
 mod detect;
 mod direction;
 #[cfg(test)]

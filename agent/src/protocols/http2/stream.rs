@@ -4,10 +4,10 @@
 //! there, and never if that does not come.
 #![forbid(unsafe_code)]
 
-use super::frame::{FrameHeader, flag};
+use super::content::Content;
+use super::frame::FrameHeader;
 use super::framer::Mark;
 use super::head::Head;
-use super::messages::Messages;
 use crate::exchange::{
     Asked, Call, ExchangeId, Failure, Finished, Http, Report, Role, Sizes, Started, Version,
 };
@@ -31,7 +31,7 @@ pub(super) struct Stream {
     /// Octets of both parts' frames.
     bytes: Sizes,
     /// By [`Part`].
-    bodies: [Content; 2],
+    content: [Content; 2],
     /// When the last octet of either part moved.
     last: Nanos,
     request_done: bool,
@@ -69,17 +69,6 @@ impl Answer {
     }
 }
 
-/// What DATA of one part held.
-#[derive(Debug, Default)]
-struct Content {
-    octets: u64,
-    /// How many are not known.
-    is_lost: bool,
-    messages: Messages,
-    /// Octets of the frame that is read which are no padding.
-    left: u64,
-}
-
 /// An exchange that HTTP/1 began and HTTP/2 answers (h2c by Upgrade, RFC 7540 §3.2).
 #[derive(Debug)]
 pub(in crate::protocols) struct Upgraded {
@@ -99,7 +88,7 @@ impl Stream {
             role,
             http: Http::default(),
             bytes: Sizes::default(),
-            bodies: Default::default(),
+            content: Default::default(),
             last: Nanos(0),
             request_done: false,
             is_partial: false,
@@ -117,8 +106,7 @@ impl Stream {
         let mut stream = Self { asked: Some((id, last)), http, bytes, last, ..Self::new(role) };
         stream.kept = fields_held(&stream.http.request_headers)
             + stream.http.target.as_ref().map_or(0, String::len);
-        stream.bodies[0].octets = body.unwrap_or(0);
-        stream.bodies[0].is_lost = body.is_none();
+        stream.content[0] = Content::of(body);
         stream.request_done = true;
         stream
     }
@@ -214,36 +202,13 @@ impl Stream {
 
     /// A part of a DATA frame (§6.1).
     pub(super) fn data(&mut self, part: Part, header: FrameHeader, offset: u64, body: Body<'_>) {
-        let content = &mut self.bodies[part as usize];
-        if offset == 0 {
-            content.left = u64::from(header.length);
-        }
-        let mut body = body;
-        if offset == 0 && header.has(flag::PADDED) {
-            // Whatever is padding, is at the end.
-            match body {
-                Body::Bytes([pad, rest @ ..]) => {
-                    content.left = (content.left - 1).saturating_sub(u64::from(*pad));
-                    body = Body::Bytes(rest);
-                }
-                _ => {
-                    content.is_lost = true;
-                    content.messages.lose();
-                }
-            }
-        }
-        let (body, octets) = first(body, content.left);
-        content.left -= octets;
-        content.octets = content.octets.saturating_add(octets);
-        content.messages.read(body);
+        self.content[part as usize].read(header, offset, body);
     }
 
     /// Frames of the requests' direction may be missing from here on.
     pub(super) const fn lose_request(&mut self) {
         if !self.request_done {
-            let [content, _] = &mut self.bodies;
-            content.is_lost = true;
-            content.messages.lose();
+            self.content[0].lose();
             self.is_doubtful = true;
         }
     }
@@ -285,13 +250,13 @@ impl Stream {
 
     /// Whether it is gRPC by its looks, where its fields do not say what it is.
     fn is_framed(&self) -> bool {
-        let [request, answer] = &self.bodies;
+        let [request, answer] = &self.content;
         self.is_partial
             && self.request_done
             && self.http.method.as_deref() == Some("POST")
-            && request.messages.count().is_some_and(|count| count > 0)
-            && request.messages.are_whole()
-            && answer.messages.are_whole()
+            && request.messages().count().is_some_and(|count| count > 0)
+            && request.messages().are_whole()
+            && answer.messages().are_whole()
             && self.answer.has_trailers
     }
 
@@ -300,14 +265,14 @@ impl Stream {
         let (Some((id, _)), Some((failure, end))) = (self.asked, self.over) else { return false };
         let answered = failure.is_none();
         let is_framed = self.is_framed();
-        let [request, response] = &self.bodies;
+        let [request, response] = &self.content;
         let mut http = self.http;
-        let messages = |content: &Content, whole: bool| content.messages.count().filter(|_| whole);
-        let messages = [messages(request, self.request_done), messages(response, answered)];
-        let octets =
-            |content: &Content, whole: bool| (whole && !content.is_lost).then_some(content.octets);
+        // A part that was not seen to its end has no length.
+        let octets = |content: &Content, whole: bool| content.octets().filter(|_| whole);
         http.request_body = octets(request, self.request_done);
         http.response_body = octets(response, answered);
+        let count = |content: &Content, whole: bool| content.messages().count().filter(|_| whole);
+        let messages = [count(request, self.request_done), count(response, answered)];
         let call = grpc::call(http, &self.answer.trailers, messages, is_framed);
         let failure = match failure {
             // Complete, or nearly so; but whether it went well is in what was not seen.
@@ -328,19 +293,6 @@ impl Stream {
             call,
         }));
         true
-    }
-}
-
-/// The first `left` octets of a body, and how many those are.
-fn first(body: Body<'_>, left: u64) -> (Body<'_>, u64) {
-    match body {
-        Body::Bytes(bytes) => {
-            let here = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len());
-            (Body::Bytes(&bytes[..here]), here as u64)
-        }
-        Body::Skip(n) => (Body::Skip(n.min(left)), n.min(left)),
-        Body::Gap(n) => (Body::Gap(n.min(left)), n.min(left)),
-        Body::Hidden(n) => (Body::Hidden(n.min(left)), n.min(left)),
     }
 }
 

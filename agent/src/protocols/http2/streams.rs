@@ -9,14 +9,13 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
+use super::direction::{Block, Data};
 use super::frame::FrameHeader;
-use super::framer::Mark;
-use super::head::Head;
 use super::stream::{Part, Stream, Upgraded};
 use crate::conn::Loss;
 use crate::exchange::{Failure, Role};
 use crate::input::Nanos;
-use crate::protocols::{Body, Outlet};
+use crate::protocols::Outlet;
 
 /// Most streams that are open at a time: servers allow 100 to 1000 (SETTINGS_MAX_CONCURRENT_STREAMS).
 const STREAMS: usize = 10_000;
@@ -70,8 +69,8 @@ impl Streams {
     /// Whether a frame may be on this stream when it is not sure that it is one: its number is not far from those that
     /// were seen.
     pub(super) fn may_be(&self, part: Part, header: FrameHeader, is_head: bool) -> bool {
-        /// How many requests may have been missed: some seconds of a busy connection.
-        const MISSED: u32 = 200_000;
+        /// Numbers that may have been missed: a quarter of an hour of a very busy connection.
+        const MISSED: u32 = 1 << 24;
         let stream = header.stream;
         match part {
             _ if self.highest == 0 || stream == 0 => true,
@@ -285,34 +284,4 @@ impl Streams {
             self.forget(oldest, out);
         }
     }
-}
-
-/// A header block, decoded.
-#[derive(Debug)]
-pub(super) struct Block {
-    pub(super) stream: u32,
-    pub(super) head: Head,
-    /// Of its first frame.
-    pub(super) mark: Mark,
-    /// The stream's direction ends with it.
-    pub(super) ends: bool,
-    /// Octets of its frames.
-    pub(super) octets: u64,
-    /// When its last octet moved.
-    pub(super) ended: Nanos,
-}
-
-/// A part of a DATA frame.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Data<'a> {
-    pub(super) header: FrameHeader,
-    /// Octets of the payload before it.
-    pub(super) offset: u64,
-    pub(super) body: Body<'a>,
-    /// Octets on the wire, with the frame header at the first.
-    pub(super) octets: u64,
-    /// The stream's direction ends with it.
-    pub(super) ends: bool,
-    /// When its last octet moved.
-    pub(super) ended: Nanos,
 }

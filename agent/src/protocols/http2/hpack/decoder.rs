@@ -44,6 +44,8 @@ pub struct Decoder {
     max: Option<u32>,
     /// SETTINGS_HEADER_TABLE_SIZE as the encoder has acknowledged it; `u32::MAX` when that is not known.
     limit: u32,
+    /// The highest limit there was since the last block: an encoder may go through all of them.
+    highest_limit: u32,
     /// The literals that are being read.
     name: Vec<u8>,
     value: Vec<u8>,
@@ -56,6 +58,7 @@ impl Default for Decoder {
             table: DynamicTable::empty(DEFAULT_SIZE),
             max: Some(DEFAULT_SIZE),
             limit: DEFAULT_SIZE,
+            highest_limit: DEFAULT_SIZE,
             name: Vec::new(),
             value: Vec::new(),
         }
@@ -76,6 +79,7 @@ impl Decoder {
     /// it. `None`: what it knows is not known.
     pub fn set_limit(&mut self, limit: Option<u32>) {
         self.limit = limit.unwrap_or(u32::MAX);
+        self.highest_limit = self.highest_limit.max(self.limit);
     }
 
     /// Blocks were lost here: nobody knows what they inserted, so every entry of the table is unknown now, and so is its
@@ -134,12 +138,13 @@ impl Decoder {
     fn size_updates(&mut self, bytes: &mut &[u8]) -> Result<(), Error> {
         while let Some(0x20..=0x3f) = bytes.first() {
             let max = integer::read(bytes, 5)?;
-            if max > self.limit {
+            if max > self.highest_limit {
                 return Err(Error::SizeUpdateLimit);
             }
             self.table.resize(max);
             self.max = Some(max);
         }
+        self.highest_limit = self.limit;
         match self.max {
             Some(max) if max > self.limit => Err(Error::SizeNotReduced),
             Some(_) => Ok(()),

@@ -45,6 +45,11 @@ fn a_lowered_limit_asks_for_an_update() {
     // 0, then 100 (§4.2: the smallest, then the last).
     assert!(fields(&mut decoder, &[0x20, 0x3f, 0x45, 0x82]).is_ok());
     assert_eq!(fields(&mut decoder, &[0x3f, 0x46]), Err(Error::SizeUpdateLimit));
+    // Up and down again before the next block.
+    decoder.set_limit(Some(10_000));
+    decoder.set_limit(Some(50));
+    assert!(fields(&mut decoder, &hex("3ff14d 3f13")).is_ok());
+    assert_eq!(fields(&mut decoder, &hex("3ff14d 3f13")), Err(Error::SizeUpdateLimit));
     let mut decoder = Decoder::default();
     decoder.set_limit(Some(10_000));
     assert!(fields(&mut decoder, &[0x82]).is_ok());
