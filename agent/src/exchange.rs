@@ -67,10 +67,23 @@ pub struct Started {
 pub struct Asked {
     /// Its method as sent, case kept; empty where it is not known.
     pub method: String,
-    /// Its path without the query; empty where it has none (CONNECT) or it is not known.
-    pub path: String,
-    /// Who asks, in its own words (`User-Agent`).
+    /// Its target as sent, or the beginning of it; empty where it is not known.
+    pub target: String,
+    /// Who asks, in its own words (`User-Agent`), or the beginning of them.
     pub user_agent: Option<String>,
+}
+
+impl Asked {
+    /// Most bytes kept of a target or a `User-Agent`: enough for people and for rules, and a bound for what is kept of a
+    /// request as long as it is open.
+    const KEPT: usize = 256;
+
+    /// What is kept of these.
+    #[must_use]
+    pub fn of(method: &str, target: &str, user_agent: Option<&str>) -> Self {
+        let kept = |text: &str| text[..text.floor_char_boundary(Self::KEPT)].to_owned();
+        Self { method: method.to_owned(), target: kept(target), user_agent: user_agent.map(kept) }
+    }
 }
 
 /// The context headers of a request, unparsed; several of a kind are kept apart because that decides their validity.

@@ -252,12 +252,28 @@ fn particular(plain: &Vec<u8>) -> Vec<Case> {
     let coded = answer(b"HTTP/1.1 200 OK", CHUNKED, b"");
     let empty_lines = [b"\r\n\r\n".as_slice(), &request(b"GET / HTTP/1.1", b"", b"")].concat();
     let get = request(b"GET / HTTP/1.1", b"", b"");
+    let sized = |status: &str| {
+        let line = format!("HTTP/1.1 {status} Some");
+        answer(line.as_bytes(), b"Content-Length: 5\r\n", b"")
+    };
+    let chunked = |status: &str| answer(format!("HTTP/1.1 {status} Some").as_bytes(), CHUNKED, b"");
+    let old_chunks = answer(b"HTTP/1.0 200 OK", CHUNKED, b"2\r\nok\r\n0\r\n\r\n");
+    let old_length = answer(b"HTTP/1.0 200 OK", b"Content-Length: 2\r\n", b"ok");
+    let old_post = request(b"POST / HTTP/1.0", CHUNKED, b"2\r\nok\r\n0\r\n\r\n");
     let old_get = b"GET / HTTP/1.0\r\n\r\n".to_vec();
     vec![
         case("until the end", response, &[plain, &unframed], &["GET", "GET"], true),
         case("until an end that never came", response, &[plain, &unframed], &["GET", "GET"], false),
         case("1.0 until the end", response, &[&old], &["GET"], true),
         case("answers to HEAD", response, &[&long, &coded, plain], &["HEAD", "HEAD", "GET"], true),
+        case("204 with a length", response, &[&sized("204"), plain], &["GET"; 2], true),
+        case("304 with a length", response, &[&sized("304"), plain], &["GET"; 2], true),
+        case("304 with chunks", response, &[&chunked("304"), plain], &["GET"; 2], true),
+        case("204 with chunks", response, &[&chunked("204"), plain], &["GET"; 2], true),
+        case("205 with a length", response, &[&sized("205"), plain], &["GET"; 2], true),
+        case("1.0 with chunks", response, &[&old_chunks], &["GET"], true),
+        case("1.0 with a length", response, &[&old_length], &["GET"], true),
+        case("1.0 with chunks from a client", Kind::Request, &[&old_post], &[], false),
         case("cut in a body", response, &[plain, &long], &["GET", "GET"], true),
         case("cut in chunks", response, &[plain, &coded], &["GET", "GET"], true),
         case("empty lines before", Kind::Request, &[&empty_lines], &[], false),

@@ -8,8 +8,8 @@ use abi::{
     tcp_state,
 };
 
-use super::hole::{Stretch, Taken, Way};
 use super::packet::Segment;
+use super::way::{Stretch, Taken, Way};
 use crate::input::{Input, Nanos};
 
 /// `ECONNRESET`

@@ -6,9 +6,9 @@ use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 
 use super::flow::Flow;
-use super::hole::Taken;
 use super::packet::Segment;
 use super::servers::Servers;
+use super::way::Taken;
 use crate::input::{Input, Nanos};
 
 /// Connections followed at a time; the one that began first is forgotten first.

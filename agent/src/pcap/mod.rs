@@ -21,11 +21,11 @@
 mod file;
 mod flow;
 mod flows;
-mod hole;
 mod packet;
 mod servers;
 #[cfg(test)]
 mod tests;
+mod way;
 
 use std::collections::VecDeque;
 use std::io::Read;

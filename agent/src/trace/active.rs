@@ -6,6 +6,7 @@ use crate::exchange::Role;
 use crate::status::OpenRequest;
 use crate::trace::Tracer;
 use crate::trace::context::Context;
+use crate::trace::url::Target;
 
 /// Requests that are open for long at this moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -48,7 +49,7 @@ fn shown(context: &Context, open_ns: u64) -> OpenRequest {
             Role::Client => "client".into(),
         },
         method: context.asked.method.clone(),
-        path: context.asked.path.clone(),
+        path: Target::asked(&context.asked).path.to_owned(),
         pid: context.task.pid,
         open_ns,
     }

@@ -5,6 +5,7 @@
 //! request that is traced) is told as any other. The rules are a plain list that users can see and change.
 
 use crate::exchange::Asked;
+use crate::trace::url::Target;
 
 /// Which requests are checks. All conditions that a rule has must hold; a rule without any holds for none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -68,7 +69,7 @@ impl CheckRule {
     /// method.
     pub(in crate::trace) fn holds(&self, asked: &Asked) -> bool {
         let looks = matches!(asked.method.as_str(), "GET" | "HEAD" | "OPTIONS");
-        if !looks && !asked.path.starts_with(GRPC_HEALTH) {
+        if !looks && !asked.target.starts_with(GRPC_HEALTH) {
             return false;
         }
         let agent = |wanted: &String| {
@@ -76,8 +77,8 @@ impl CheckRule {
             found.is_some_and(|found| found.eq_ignore_ascii_case(wanted))
         };
         let path = |wanted: &String| match wanted.strip_suffix('*') {
-            Some(start) => asked.path.starts_with(start),
-            None => asked.path == *wanted,
+            Some(start) => Target::asked(asked).path.starts_with(start),
+            None => Target::asked(asked).path == wanted,
         };
         let conditions = [self.user_agent.as_ref().map(agent), self.path.as_ref().map(path)];
         conditions.iter().any(Option::is_some) && !conditions.contains(&Some(false))
@@ -89,7 +90,7 @@ mod tests {
     use super::*;
 
     fn asked(method: &str, path: &str, agent: Option<&str>) -> Asked {
-        Asked { method: method.into(), path: path.into(), user_agent: agent.map(str::to_owned) }
+        Asked::of(method, path, agent)
     }
 
     fn is_check(asked: &Asked) -> bool {
@@ -105,6 +106,8 @@ mod tests {
             ("/healthz", Some("curl/8")),
             ("/health/live", None),
             ("/metrics", None),
+            ("/healthz?verbose=1", None),
+            ("http://shop/healthz", None),
         ] {
             assert!(is_check(&asked("GET", path, agent)), "{path} {agent:?}");
         }

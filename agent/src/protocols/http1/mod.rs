@@ -173,7 +173,9 @@ impl Http1 {
                 let counted = body.counted();
                 let last = self.stitch.front().map(|open| open.last());
                 self.stitch.answer_complete(counted, last.unwrap_or(at), out);
-            } else if body.is_lost() && !self.stitch.front().is_some_and(|o| o.is_event_stream()) {
+            } else if body.is_lost()
+                && !self.stitch.front().is_some_and(|open| open.is_event_stream())
+            {
                 self.stitch.finish_front(out);
             }
         }

@@ -57,11 +57,7 @@ impl Open {
             thread_waits: head.thread_waits,
             told: head.told,
             propagation: request.propagation,
-            asked: Asked {
-                method: request.method.clone(),
-                path: path(&request.method, &request.target).to_owned(),
-                user_agent: request.user_agent,
-            },
+            asked: Asked::of(&request.method, &request.target, request.user_agent.as_deref()),
         }));
         let http = Http {
             method: Some(request.method),
@@ -224,39 +220,4 @@ pub(super) fn asks_for_http2(headers: &[(String, Vec<u8>)]) -> bool {
         value.split(|byte| *byte == b',').any(|name| name.trim_ascii().eq_ignore_ascii_case(b"h2c"))
     };
     headers.iter().any(|(name, value)| name == "upgrade" && named(value))
-}
-
-/// The path of a request target (RFC 9112 §3.2), without query; empty for CONNECT, whose target is an authority.
-fn path<'a>(method: &str, target: &'a str) -> &'a str {
-    if method == "CONNECT" {
-        return "";
-    }
-    let target = target.split(['?', '#']).next().unwrap_or_default();
-    match target.split_once("://") {
-        Some((scheme, rest)) if !scheme.starts_with('/') => {
-            rest.find('/').map_or("/", |start| &rest[start..])
-        }
-        _ => target,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::path;
-
-    #[test]
-    fn targets_have_paths() {
-        for (method, target, expected) in [
-            ("GET", "/a/b?c=/d", "/a/b"),
-            ("GET", "http://h:80/a?b", "/a"),
-            ("GET", "http://h", "/"),
-            ("GET", "http://h?b", "/"),
-            ("GET", "/a?u=http://x/y", "/a"),
-            ("GET", "/http://x/", "/http://x/"),
-            ("OPTIONS", "*", "*"),
-            ("CONNECT", "h:443", ""),
-        ] {
-            assert_eq!(path(method, target), expected, "{method} {target}");
-        }
-    }
 }

@@ -140,13 +140,10 @@ impl Stream {
     pub(super) fn request(&mut self, head: Head, mark: Mark, out: &mut Outlet<'_>) {
         let id = ExchangeId { conn: out.conn.id, position: mark.position };
         self.asked = Some((id, mark.began));
-        let path = head.path.as_deref().and_then(|path| path.split('?').next());
         let user_agent = head.kept.iter().find(|(name, _)| name == "user-agent");
-        let asked = Asked {
-            method: head.method.clone().unwrap_or_default(),
-            path: path.unwrap_or_default().to_owned(),
-            user_agent: user_agent.map(|(_, value)| String::from_utf8_lossy(value).into_owned()),
-        };
+        let user_agent = user_agent.map(|(_, value)| String::from_utf8_lossy(value));
+        let known = |text: &Option<String>| text.clone().unwrap_or_default();
+        let asked = Asked::of(&known(&head.method), &known(&head.path), user_agent.as_deref());
         out.reports.push(Report::Started(Started {
             id,
             role: self.role,

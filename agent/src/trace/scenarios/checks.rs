@@ -3,7 +3,7 @@
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 
 use super::host::{Host, MS, Request, from_outside, tcp};
-use crate::exchange::{Call, Role};
+use crate::exchange::{Asked, Call, Role};
 use crate::trace::{CheckRule, Count, RouteRule, RouteSettings, Settings};
 
 const HEADER: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
@@ -11,8 +11,7 @@ const HEADER: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 /// A request for that path, by that agent.
 fn asking(request: Request, path: &str, agent: Option<&str>) -> Request {
     let mut request = request;
-    request.started.asked.path = path.to_owned();
-    request.started.asked.user_agent = agent.map(str::to_owned);
+    request.started.asked = Asked::of("GET", path, agent);
     let Call::Http(http) = &mut request.finished.call else { panic!("HTTP") };
     http.target = Some(path.to_owned());
     request
@@ -108,7 +107,8 @@ fn a_route_is_in_a_servers_name_and_marked() {
 #[test]
 fn what_is_open_for_a_minute_is_shown_until_its_end() {
     let mut host = Host::new();
-    let stream = asking(Request::server(&from_outside(1), 0, 1, 10, 90_000), "/events", None);
+    let stream =
+        asking(Request::server(&from_outside(1), 0, 1, 10, 90_000), "/events?token=x", None);
     let short = Request::client(&tcp(2).0, 0, 2, 20, 30);
     let young = Request::server(&from_outside(3), 0, 3, 30_000, 95_000);
     host.start(&stream);

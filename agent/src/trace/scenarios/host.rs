@@ -57,7 +57,7 @@ impl Request {
                 serving: None,
                 thread_waits: role == Role::Server,
                 propagation: Propagation::default(),
-                asked: Asked { method: "GET".into(), path: "/".into(), user_agent: None },
+                asked: Asked::of("GET", "/", None),
             },
             finished: Finished {
                 id,
