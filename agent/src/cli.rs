@@ -196,3 +196,38 @@ pub(crate) fn ring_size(text: &str) -> Result<u32, String> {
         Err("must be a power of two and at least 4096".to_owned())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(words: &[&str]) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(words)
+    }
+
+    #[test]
+    fn what_deploy_starts_is_a_command_line() {
+        let unit = include_str!("../../deploy/spanwire.service");
+        let start = unit.lines().find_map(|line| line.strip_prefix("ExecStart=")).unwrap();
+        parse(&start.split(' ').collect::<Vec<_>>()).unwrap();
+        let manifest = include_str!("../../deploy/daemonset.yaml");
+        let list = |before: &str| {
+            let line = manifest.lines().find_map(|line| line.trim().strip_prefix(before)).unwrap();
+            let words: Vec<&str> = line.trim_end_matches(']').split(", ").collect();
+            words
+        };
+        parse(&[vec!["spanwire"], list("args: [")].concat()).unwrap();
+        parse(&list("command: [")).unwrap();
+    }
+
+    #[test]
+    fn options_become_settings() {
+        let line =
+            ["spanwire", "run", "--hooks", "syscall", "--data-ring", "8192", "--netns", "/x"];
+        let Command::Run(args) = parse(&line).unwrap().command else { panic!() };
+        let settings = args.capture.sources().read("", "hooks: auto\ndata_ring: 4096\n").unwrap();
+        assert_eq!(settings.hooks, Some(HookSet::Syscall));
+        assert_eq!((settings.data_ring, settings.network_namespace), (8192, Some("/x".into())));
+        assert!(parse(&["spanwire", "run", "--data-ring", "5000"]).is_err());
+    }
+}

@@ -11,6 +11,7 @@ mod linking;
 mod load;
 mod long_bodies;
 mod namespaces;
+mod operating;
 mod programs;
 mod replay;
 mod socket_calls;
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
     namespaces::add(&mut suite);
     linking::add(&mut suite);
     export::add(&mut suite);
+    operating::add(&mut suite);
     replay::add(&mut suite);
     socket_calls::add(&mut suite);
     long_bodies::add(&mut suite);

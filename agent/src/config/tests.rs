@@ -246,3 +246,23 @@ fn a_file_that_is_named_must_be_there() {
     let problems = missing.load().unwrap_err().to_string();
     assert!(problems.starts_with("/nonexistent/spanwire.yaml:1: cannot be read"), "{problems}");
 }
+
+#[test]
+fn the_file_in_the_manifest_can_be_read() {
+    let manifest = include_str!("../../../deploy/daemonset.yaml");
+    let (_, after) = manifest.split_once("spanwire.yaml: |\n").unwrap();
+    let lines = after.lines().map_while(|line| line.strip_prefix("    "));
+    let text = lines.collect::<Vec<_>>().join("\n");
+    assert_eq!(read(&text, &[]).selection.rules().len(), 1, "{text}");
+}
+
+#[test]
+fn the_files_in_the_readme_can_be_read() {
+    let readme = include_str!("../../../README.md");
+    let blocks: Vec<&str> = readme.split("```yaml\n").skip(1).collect();
+    assert!(!blocks.is_empty());
+    for block in blocks {
+        let text = block.split("```").next().unwrap();
+        assert!(!read(text, &[]).selection.rules().is_empty(), "{text}");
+    }
+}

@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::path::PathBuf;
 
+use procfs::ProcError;
 use procfs::net::{TcpNetEntry, TcpState, UnixNetEntry, UnixState};
 use procfs::process::{FDTarget, Process};
 
@@ -60,12 +61,16 @@ pub(super) struct Sockets {
 }
 
 impl Sockets {
-    /// A process's sockets; `None` when its descriptors may not be read.
+    /// A process's sockets; none of one that is gone by now, `None` when its descriptors may not be read.
     pub(super) fn of(&mut self, pid: u32) -> Option<Ports> {
-        let process = Process::new(i32::try_from(pid).ok()?).ok()?;
-        let inodes: Vec<u64> = process
-            .fd()
-            .ok()?
+        let process = i32::try_from(pid).ok().and_then(|pid| Process::new(pid).ok());
+        let Some(process) = process else { return Some(Ports::default()) };
+        let descriptors = match process.fd() {
+            Ok(descriptors) => descriptors,
+            Err(ProcError::PermissionDenied(_)) => return None,
+            Err(_) => return Some(Ports::default()),
+        };
+        let inodes: Vec<u64> = descriptors
             .filter_map(|fd| match fd.ok()?.target {
                 FDTarget::Socket(inode) => Some(inode),
                 _ => None,
@@ -74,7 +79,7 @@ impl Sockets {
         if inodes.is_empty() {
             return Some(Ports::default());
         }
-        let namespace = std::fs::read_link(format!("/proc/{pid}/ns/net")).ok()?;
+        let namespace = std::fs::read_link(format!("/proc/{pid}/ns/net")).unwrap_or_default();
         let sockets = self.namespaces.entry(namespace).or_insert_with(|| tables(&process));
         let mut ports = Ports::default();
         for socket in inodes.iter().filter_map(|inode| sockets.get(inode)) {
@@ -134,6 +139,12 @@ mod tests {
         assert!(ports.listening.contains(&tcp.local_addr().unwrap().port()), "{ports:?}");
         assert!(ports.paths.contains(path.to_str().unwrap()), "{ports:?}");
         assert!(ports.connections >= 1, "{ports:?}");
+    }
+
+    #[test]
+    fn who_is_gone_has_none() {
+        assert_eq!(Sockets::default().of(u32::MAX), Some(Ports::default()));
+        assert_eq!(Sockets::default().of(4_194_305), Some(Ports::default()));
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 pub(crate) mod attribute;
 mod cgroup;
+mod container;
 mod environment;
 mod facts;
 mod instance;

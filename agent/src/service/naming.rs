@@ -1,7 +1,8 @@
 //! A good name for a process: what its operator calls it, never what runs it.
 //!
 //! In this order: the process's own environment, the systemd unit it leads, its script, module, archive, class or
-//! executable. A file called `app`, `main` or `server` says nothing: then its folder's name does.
+//! executable. A file called `app`, `main` or `server` says nothing: then its folder's name does, and where that says
+//! nothing either, its container's.
 
 mod erlang;
 mod java;
@@ -145,7 +146,24 @@ pub(super) fn name(facts: &ProcessFacts, environment: &Environment, unit: Option
     if let Some(pool) = php::pool(facts).filter(|_| runtime(facts) == Runtime::PhpFpm) {
         return pool.to_owned();
     }
-    unit.and_then(unit::name).unwrap_or_else(|| own_name(facts))
+    if let Some(unit) = unit.and_then(unit::name) {
+        return unit;
+    }
+    let own = own_name(facts);
+    // Many services are a `server.js` in a folder `/app`.
+    if !facts.container_name.is_empty() && tells_nothing(&own) {
+        return facts.container_name.clone();
+    }
+    own
+}
+
+/// Whether what a process runs does not tell which service it is.
+pub(super) fn says_little(facts: &ProcessFacts) -> bool {
+    tells_nothing(&own_name(facts))
+}
+
+fn tells_nothing(name: &str) -> bool {
+    is_generic(name) || is_runtime(name) || PARTS.contains(&name)
 }
 
 /// The name that a process's program and arguments give.

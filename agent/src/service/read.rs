@@ -10,7 +10,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use crate::service::{ProcessFacts, cgroup, sdk};
+use crate::service::{ProcessFacts, cgroup, container, naming, sdk};
 
 /// Where the control groups are: version 2, and version 1 or a hybrid host, where systemd has a hierarchy of its own.
 const HIERARCHIES: [&str; 3] =
@@ -47,11 +47,21 @@ pub fn read(pid: u32) -> Option<ProcessFacts> {
             .lines()
             .map(str::to_owned)
             .collect(),
+        container_name: String::new(),
         leads_unit: false,
     };
     facts.leads_unit = leads_unit(&facts);
+    facts.container_name = container_name(&root, &facts).unwrap_or_default();
     // The same pid may be another process by now.
     (stat(&root)?.2 == start_ticks).then_some(facts)
+}
+
+/// The name of its container, if it has one and its own name says nothing.
+fn container_name(root: &Path, facts: &ProcessFacts) -> Option<String> {
+    let id = cgroup::container(&facts.cgroup).filter(|_| naming::says_little(facts))?;
+    let in_pod = cgroup::pod_uid(&facts.cgroup).is_some();
+    // The host's own files, also when we run in a container.
+    container::name(Path::new("/proc/1/root"), &root.join("root"), id, in_pod)
 }
 
 /// Whether systemd started this process for its unit: a child of init, and the oldest in the unit's control group. A

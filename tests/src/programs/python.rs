@@ -24,6 +24,17 @@ pub fn tour_server(service: &str, host: IpAddr) -> anyhow::Result<Server> {
     Ok(server)
 }
 
+/// The tour's server in a process that has posted spans to that port on this host.
+///
+/// # Errors
+/// When Python is missing, or it does not come up.
+pub fn exporting_server(service: &str, export: u16) -> anyhow::Result<Server> {
+    let port = free_port()?;
+    let mut command = script("exporting_server.py")?;
+    command.args(["127.0.0.1", &port.to_string(), &export.to_string()]);
+    Server::on_port(service, port, &mut command)
+}
+
 /// The tour's client, without its arguments.
 ///
 /// # Errors

@@ -295,7 +295,8 @@ impl Sender {
             }
         }
         let at = (*self.stopped.borrow()).unwrap_or(until);
-        if until >= at {
+        // What the next run can send is not worth waiting for.
+        if until >= at || self.backlog.is_spooled() {
             return false;
         }
         sleep_until(until).await;

@@ -304,6 +304,25 @@ fn the_environment_wins_then_the_unit() {
 }
 
 #[test]
+fn a_container_names_what_does_not_name_itself() {
+    for (exe, directory, line, expected) in [
+        ("/usr/local/bin/node", "/app", "node server.js", "web"),
+        ("/usr/local/bin/python3.11", "/app", "python3 main.py", "web"),
+        ("/usr/local/bin/python3.11", "/app", "python3 worker.py", "web"),
+        ("/opt/java/bin/java", "/app", "java -jar app.jar", "web"),
+        ("/app/server", "/app", "./server", "web"),
+        // What has a name keeps it: a container may run more than one thing.
+        ("/usr/sbin/nginx", "/", "nginx -g daemon off;", "nginx"),
+        ("/usr/local/bin/node", "/srv/till", "node server.js", "till"),
+        ("/opt/java/bin/java", "/app", "java -jar billing-1.2.jar", "billing"),
+    ] {
+        let facts = ProcessFacts { container_name: "web".into(), ..facts(exe, directory, line) };
+        assert_eq!(name(&facts, &Environment::default(), None), expected, "{line}");
+        assert_eq!(says_little(&facts), expected == "web", "{line}");
+    }
+}
+
+#[test]
 fn the_least_known_is_the_task_name() {
     let facts = ProcessFacts { comm: "till".into(), ..ProcessFacts::default() };
     assert_eq!(name(&facts, &Environment::default(), None), "till");
