@@ -12,13 +12,13 @@ pub mod python;
 pub mod socket_calls;
 pub mod verifier;
 
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::Context as _;
 use sha2::{Digest as _, Sha256};
 
+use crate::hex::hex;
 use crate::listening::{wait_port, wait_unix};
 use crate::outcome::missing;
 use crate::peer::Target;
@@ -121,8 +121,5 @@ fn fingerprint(files: &[PathBuf]) -> anyhow::Result<String> {
     for file in files {
         hash.update(std::fs::read(file).with_context(|| file.display().to_string())?);
     }
-    Ok(hash.finalize().iter().take(6).fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    }))
+    Ok(hex(&hash.finalize()[..6]))
 }
