@@ -5,6 +5,7 @@
 
 mod connections;
 mod export;
+mod grpc;
 mod harness;
 mod kernels;
 mod linking;
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
     kernels::add(&mut suite);
     programs::add(&mut suite);
     connections::add(&mut suite);
+    grpc::add(&mut suite);
     namespaces::add(&mut suite);
     linking::add(&mut suite);
     export::add(&mut suite);

@@ -30,7 +30,7 @@ pub(crate) fn read(case: &Case) -> Vec<(u64, u64)> {
     // Empty lines before a request are nobody's.
     let mut end = 0;
     for exchange in finished {
-        let Call::Http(http) = &exchange.call;
+        let Call::Http(http) = &exchange.call else { break };
         let (whole, body) = match case.kind {
             Kind::Request => {
                 end = exchange.id.position + exchange.bytes.request;

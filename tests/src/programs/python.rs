@@ -1,4 +1,4 @@
-//! Python programs of the standard library, and environments for those that need more.
+//! Python programs of the standard library, and virtual environments for those that need more.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -88,7 +88,7 @@ pub fn script(file: &str) -> anyhow::Result<Command> {
     Ok(command)
 }
 
-/// The folder of a virtual environment, made if it is not there yet: exactly the pinned packages, by their hashes.
+/// A virtual environment in the cache, made if it is not there yet: exactly the pinned packages, by their hashes.
 ///
 /// # Errors
 /// When Python or a package is not to be had.
