@@ -163,11 +163,7 @@ pub(super) fn name(facts: &ProcessFacts, environment: &Environment, unit: Option
     own
 }
 
-/// Whether what a process runs does not tell which service it is.
-pub(super) fn says_little(facts: &ProcessFacts) -> bool {
-    tells_nothing(&own_name(facts))
-}
-
+/// Whether the name of what a process runs does not tell which service it is.
 fn tells_nothing(name: &str) -> bool {
     is_generic(name) || is_runtime(name) || PARTS.contains(&name)
 }

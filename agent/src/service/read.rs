@@ -10,7 +10,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use crate::service::{ProcessFacts, cgroup, container, naming, sdk};
+use crate::service::{ProcessFacts, cgroup, container, sdk};
 
 /// Where the control groups are: version 2, and version 1 or a hybrid host, where systemd has a hierarchy of its own.
 const HIERARCHIES: [&str; 3] =
@@ -56,9 +56,9 @@ pub fn read(pid: u32) -> Option<ProcessFacts> {
     (stat(&root)?.2 == start_ticks).then_some(facts)
 }
 
-/// The name of its container, if it has one and its own name says nothing.
+/// The name of its container, if it has one.
 fn container_name(root: &Path, facts: &ProcessFacts) -> Option<String> {
-    let id = cgroup::container(&facts.cgroup).filter(|_| naming::says_little(facts))?;
+    let id = cgroup::container(&facts.cgroup)?;
     let in_pod = cgroup::pod_uid(&facts.cgroup).is_some();
     // The host's own files, also when we run in a container.
     container::name(Path::new("/proc/1/root"), &root.join("root"), id, in_pod)
