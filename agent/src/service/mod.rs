@@ -18,5 +18,5 @@ mod sdk;
 pub use facts::ProcessFacts;
 pub use instance::Service;
 pub(crate) use naming::{is_named_by_arguments, language};
-pub use read::read;
+pub(crate) use read::Reader;
 pub(crate) use registry::Services;
