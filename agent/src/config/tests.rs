@@ -74,8 +74,13 @@ select:
     let names: Vec<&str> = rules.iter().map(|rule| rule.name.as_str()).collect();
     assert_eq!(names, ["tools", "include_2", "exclude_3"]);
     assert_eq!(rules[1].action, Action::Include { share: Share::ratio(0.1) });
-    let curl =
-        Subject { executable: "/usr/bin/curl", service: "curl", unit: None, container: None };
+    let curl = Subject {
+        executable: "/usr/bin/curl",
+        service: "curl",
+        unit: None,
+        container: None,
+        container_name: "",
+    };
     assert_eq!(settings.selection.of_process(&curl), Verdict::LeftOut(0));
     // Secrets are shown nowhere.
     let shown = format!("{}{settings:?}", settings.table());

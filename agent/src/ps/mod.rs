@@ -16,7 +16,7 @@ use self::sockets::{Ports, Sockets};
 use self::table::Row;
 use crate::config::Settings;
 use crate::selection::{Selection, Verdict};
-use crate::service::{self, ProcessFacts, Services};
+use crate::service::{self, ProcessFacts, Reader, Services};
 
 /// Prints the table.
 ///
@@ -25,7 +25,8 @@ use crate::service::{self, ProcessFacts, Services};
 /// When /proc cannot be read.
 pub fn ps(settings: &Settings) -> Result<()> {
     let pids: Vec<u32> = pids().context("/proc cannot be read")?;
-    let facts: Vec<ProcessFacts> = pids.iter().filter_map(|pid| service::read(*pid)).collect();
+    let mut reader = Reader::default();
+    let facts: Vec<ProcessFacts> = pids.iter().filter_map(|pid| reader.read(*pid)).collect();
     let mut services = Services::new(String::new());
     for facts in &facts {
         services.process(facts.clone());
@@ -97,7 +98,7 @@ mod tests {
     #[test]
     fn a_process_that_listens_has_a_row_with_its_verdict() {
         let _listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let facts = service::read(std::process::id()).unwrap();
+        let facts = Reader::default().read(std::process::id()).unwrap();
         let mut services = Services::new(String::new());
         services.process(facts.clone());
         let ports = Sockets::default().of(facts.pid).unwrap();

@@ -13,7 +13,10 @@ pub(super) struct Row {
     pub traced: String,
 }
 
-/// Columns wide enough for what is in them; the last two are not bounded.
+/// Said below the table where it concerns somebody.
+const TLS: &str = "What goes through a TLS library is not read yet: it has no spans.\n";
+
+/// Columns wide enough for what is in them.
 pub(super) fn text(rows: &[Row]) -> String {
     let widest =
         |of: fn(&Row) -> usize, least: usize| rows.iter().map(of).max().unwrap_or(0).max(least);
@@ -30,6 +33,9 @@ pub(super) fn text(rows: &[Row]) -> String {
     for row in rows {
         let cells = [&row.service, row.runtime, row.tls, &row.ports, &row.traced];
         line(&row.pid.to_string(), cells);
+    }
+    if rows.iter().any(|row| !["-", "?"].contains(&row.tls)) {
+        text += TLS;
     }
     text
 }
@@ -54,5 +60,7 @@ mod tests {
              \u{20}     7  shop         python   -    8080   yes\n\
              \u{20}  4711  billing-api  python   -    8080   no: by the rule x\n"
         );
+        let with_tls = Row { tls: "OpenSSL", ..row(7, "shop", "yes") };
+        assert!(text(&[with_tls]).ends_with(TLS));
     }
 }

@@ -86,3 +86,31 @@ impl AsFd for Signals {
         self.end.as_fd()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rustix::process::{Signal, getpid, kill_process};
+
+    use super::*;
+
+    fn raise(signal: Signal) {
+        kill_process(getpid(), signal).unwrap();
+    }
+
+    #[test]
+    fn each_signal_asks_for_its_own_and_wakes_who_waits() {
+        let signals = Signals::catch().unwrap();
+        assert!(!signals.stop() && !signals.detach() && !signals.reload());
+        raise(Signal::HUP);
+        signals.wait(Duration::from_secs(10));
+        assert!(signals.reload() && !signals.reload(), "asked for once, told once");
+        assert!(!signals.stop() && !signals.detach());
+        raise(Signal::USR1);
+        signals.wait(Duration::from_secs(10));
+        assert!(!signals.reload());
+        assert!(signals.detach() && signals.detach(), "it stays so");
+        raise(Signal::TERM);
+        signals.wait(Duration::from_secs(10));
+        assert!(signals.stop());
+    }
+}

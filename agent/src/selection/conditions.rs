@@ -18,7 +18,7 @@ pub struct Conditions {
     pub service: Vec<Pattern>,
     /// The systemd service; `.service` may be left away.
     pub unit: Vec<Pattern>,
-    /// The container's id, or its first digits; `*` is any container.
+    /// The container's id, its first digits, or its name; `*` is any container.
     pub container: Vec<Pattern>,
     /// The server's port.
     pub ports: Option<Ports>,
@@ -30,7 +30,9 @@ impl Conditions {
         fits(&self.executable, Some(subject.executable), Pattern::fits_path)
             && fits(&self.service, Some(subject.service), Pattern::fits)
             && fits(&self.unit, subject.unit, Pattern::fits_unit)
-            && fits(&self.container, subject.container, Pattern::fits_beginning)
+            && fits(&self.container, subject.container, |pattern, id| {
+                pattern.fits_beginning(id) || pattern.fits(subject.container_name)
+            })
     }
 }
 

@@ -24,6 +24,8 @@ pub struct Subject<'a> {
     pub unit: Option<&'a str>,
     /// Its container's id, 64 hex digits.
     pub container: Option<&'a str>,
+    /// Its container's name; empty when not known.
+    pub container_name: &'a str,
 }
 
 /// All rules, in order.
@@ -94,12 +96,14 @@ mod tests {
         service: "edge",
         unit: Some("nginx-edge"),
         container: None,
+        container_name: "",
     };
     const SHOP: Subject<'static> = Subject {
         executable: "/usr/bin/python3.11",
         service: "shop",
         unit: None,
         container: Some("3f4e1c0b9a8d7e6f5a4b3c2d1e0f9a8b7c6d5e4f3a2b1c0d9e8f7a6b5c4d3e2f"),
+        container_name: "web",
     };
 
     fn patterns(texts: &[&str]) -> Vec<Pattern> {
@@ -152,6 +156,7 @@ mod tests {
             // As `docker ps` prints it.
             (container(&["3f4e1c0b9a8d"]), false, true),
             (container(&["*"]), false, true),
+            (container(&["w?b"]), false, true),
             (container(&["ffff"]), false, false),
             (Conditions::default(), true, true),
         ] {

@@ -1,4 +1,5 @@
-//! What a container is called by whoever runs it: for services that are all called `server` in a folder called `/app`.
+//! What a container is called by whoever runs it: for rules of selection, and for services that are all called `server`
+//! in a folder called `/app`.
 //!
 //! Docker writes the name beside the container; a Kubernetes pod is its own host's name, which begins with the workload's.
 //! Only read from files: engines are not asked, and need no socket of theirs in our hands. What lies in a container is

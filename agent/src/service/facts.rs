@@ -36,7 +36,7 @@ pub struct ProcessFacts {
     pub sdk_variables: Vec<String>,
     /// Lines of its cgroup file.
     pub cgroup: Vec<String>,
-    /// What its container is called, where its own name would say nothing; else empty.
+    /// What its container is called; empty when that is not known.
     #[serde(default)]
     pub container_name: String,
     /// It is the process that systemd started for its unit: a child of init, and the unit's oldest.

@@ -19,5 +19,5 @@ pub(crate) use facts::is_process;
 pub use facts::{FIRST_ADDRESS, ProcessFacts};
 pub use instance::Service;
 pub(crate) use naming::{is_named_by_arguments, language};
-pub use read::read;
+pub(crate) use read::Reader;
 pub(crate) use registry::Services;

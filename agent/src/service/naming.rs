@@ -136,11 +136,17 @@ enum Runtime {
 const WRAPPERS: [&str; 9] =
     ["catatonit", "dumb-init", "env", "runuser", "s6-supervise", "su", "sudo", "timeout", "tini"];
 
+/// Executables that are whatever they are called as: a whole Alpine Linux is one of them.
+const MANY_IN_ONE: [&str; 3] = ["busybox", "coreutils", "toybox"];
+
 /// The service's name; `unit` is the systemd unit that its instance leads. Empty only when nothing at all is known of
 /// the process.
 pub(super) fn name(facts: &ProcessFacts, environment: &Environment, unit: Option<&str>) -> String {
     if let Some(name) = environment.value("service.name") {
         return name.to_owned();
+    }
+    if let Some(told) = java::told(&facts.arguments).filter(|_| runtime(facts) == Runtime::Java) {
+        return told.to_owned();
     }
     // A unit of PHP-FPM serves many sites.
     if let Some(pool) = php::pool(facts).filter(|_| runtime(facts) == Runtime::PhpFpm) {
@@ -157,11 +163,7 @@ pub(super) fn name(facts: &ProcessFacts, environment: &Environment, unit: Option
     own
 }
 
-/// Whether what a process runs does not tell which service it is.
-pub(super) fn says_little(facts: &ProcessFacts) -> bool {
-    tells_nothing(&own_name(facts))
-}
-
+/// Whether the name of what a process runs does not tell which service it is.
 fn tells_nothing(name: &str) -> bool {
     is_generic(name) || is_runtime(name) || PARTS.contains(&name)
 }
@@ -179,7 +181,7 @@ fn own_name(facts: &ProcessFacts) -> String {
         Runtime::Perl => script::name(facts, arguments, &script::PERL),
         // Without a script it is somebody's prompt, wherever that is.
         Runtime::Shell => script::name(facts, arguments, &script::SHELL)
-            .or_else(|| Some(unversioned(base_name(executable(facts))).to_owned())),
+            .or_else(|| Some(unversioned(program(facts)).to_owned())),
         Runtime::Dotnet => script::name(facts, arguments, &script::DOTNET),
         Runtime::Erlang => erlang::name(arguments),
         Runtime::Php => php::name(facts, arguments),
@@ -258,8 +260,19 @@ pub(super) fn base_name(path: &str) -> &str {
     path.trim_end_matches('/').rsplit('/').next().unwrap_or_default()
 }
 
+/// The name of the program: of the executable, or of what it is called as where one file is many programs.
+fn program(facts: &ProcessFacts) -> &str {
+    let base = base_name(executable(facts));
+    if !MANY_IN_ONE.contains(&base) {
+        return base;
+    }
+    let mut called =
+        facts.arguments.iter().map(|argument| base_name(argument.trim_start_matches('-')));
+    called.find(|name| !name.is_empty() && *name != base).unwrap_or(base)
+}
+
 fn runtime(facts: &ProcessFacts) -> Runtime {
-    let program = unversioned(base_name(executable(facts)));
+    let program = unversioned(program(facts));
     RUNTIMES
         .iter()
         .find(|(name, _)| *name == program)
@@ -274,7 +287,7 @@ fn is_runtime(name: &str) -> bool {
 /// A program that is itself the service: its name, or its folder's where it is just called `server`.
 fn native(facts: &ProcessFacts) -> Option<String> {
     let path = executable(facts);
-    let base = base_name(path);
+    let base = program(facts);
     // What `go run` made is in a folder of its own, and called after the source's folder or file.
     let made_here = path.contains("/go-build");
     if base.is_empty() || (made_here && is_generic(base)) {

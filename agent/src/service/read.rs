@@ -5,12 +5,14 @@
 //! is not the same at the end is none. Keeps no more than it must: of the environment only `OTEL_*`, and the names of
 //! variables that load an OpenTelemetry SDK.
 
+use std::collections::HashMap;
 use std::ffi::OsStr;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::Read;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use crate::service::{ProcessFacts, cgroup, container, naming, sdk};
+use crate::service::{ProcessFacts, cgroup, container, sdk};
 
 /// Where the control groups are: version 2, and version 1 or a hybrid host, where systemd has a hierarchy of its own.
 const HIERARCHIES: [&str; 3] =
@@ -22,13 +24,44 @@ const ENVIRONMENT: u64 = 1024 * 1024;
 /// Most bytes of the small files.
 const SMALL: u64 = 64 * 1024;
 
-/// The facts of a live process; `None` when there is none of that pid (any more).
-#[must_use]
-pub fn read(pid: u32) -> Option<ProcessFacts> {
+/// Containers whose names are remembered; beyond it the memory starts anew.
+const CONTAINERS: usize = 4096;
+
+/// Reads processes, and remembers what many of them have in common: a build in a container starts thousands.
+#[derive(Debug, Default)]
+pub(crate) struct Reader {
+    /// Names of containers by their ids.
+    containers: HashMap<String, String>,
+}
+
+impl Reader {
+    /// The facts of a live process; `None` when there is none of that pid (any more).
+    pub(crate) fn read(&mut self, pid: u32) -> Option<ProcessFacts> {
+        let mut facts = read_without_container(pid)?;
+        if let Some(id) = cgroup::container(&facts.cgroup) {
+            match self.containers.get(id) {
+                Some(name) => facts.container_name.clone_from(name),
+                // One that has none is cheap to ask again; it may only be in the making.
+                None => {
+                    if let Some(name) = container_name(&facts, id) {
+                        if self.containers.len() >= CONTAINERS {
+                            self.containers.clear();
+                        }
+                        self.containers.insert(id.to_owned(), name.clone());
+                        facts.container_name = name;
+                    }
+                }
+            }
+        }
+        Some(facts)
+    }
+}
+
+fn read_without_container(pid: u32) -> Option<ProcessFacts> {
     let root = Path::new("/proc").join(pid.to_string());
     let (comm, parent, start_ticks) = stat(&root)?;
     let link = |name: &str| {
-        std::fs::read_link(root.join(name))
+        fs::read_link(root.join(name))
             .map(|path| path.to_string_lossy().into_owned())
             .unwrap_or_default()
     };
@@ -51,17 +84,26 @@ pub fn read(pid: u32) -> Option<ProcessFacts> {
         leads_unit: false,
     };
     facts.leads_unit = leads_unit(&facts);
-    facts.container_name = container_name(&root, &facts).unwrap_or_default();
     // The same pid may be another process by now.
     (stat(&root)?.2 == start_ticks).then_some(facts)
 }
 
-/// The name of its container, if it has one and its own name says nothing.
-fn container_name(root: &Path, facts: &ProcessFacts) -> Option<String> {
-    let id = cgroup::container(&facts.cgroup).filter(|_| naming::says_little(facts))?;
-    let in_pod = cgroup::pod_uid(&facts.cgroup).is_some();
+/// The name of the container of that id, in which the process is.
+fn container_name(facts: &ProcessFacts, id: &str) -> Option<String> {
     // The host's own files, also when we run in a container.
-    container::name(Path::new("/proc/1/root"), &root.join("root"), id, in_pod)
+    let host = Path::new("/proc/1/root");
+    let inside = format!("/proc/{}/root", facts.pid);
+    let in_pod = cgroup::pod_uid(&facts.cgroup).is_some();
+    // What makes a container is in its control group before it has its files.
+    if in_pod && is_same_folder(host, Path::new(&inside))? {
+        return None;
+    }
+    container::name(host, Path::new(&inside), id, in_pod)
+}
+
+fn is_same_folder(one: &Path, two: &Path) -> Option<bool> {
+    let (one, two) = (fs::metadata(one).ok()?, fs::metadata(two).ok()?);
+    Some((one.dev(), one.ino()) == (two.dev(), two.ino()))
 }
 
 /// Whether systemd started this process for its unit: a child of init, and the oldest in the unit's control group. A
@@ -186,7 +228,7 @@ mod tests {
 
     #[test]
     fn this_process_is_read() {
-        let facts = read(std::process::id()).unwrap();
+        let facts = Reader::default().read(std::process::id()).unwrap();
         assert_eq!(facts.pid, std::process::id());
         assert_eq!(Path::new(&facts.exe), std::env::current_exe().unwrap());
         assert_eq!(Path::new(&facts.directory), std::env::current_dir().unwrap());
@@ -196,7 +238,15 @@ mod tests {
     }
 
     #[test]
+    fn a_root_is_the_hosts_or_it_is_not() {
+        let own = Path::new("/proc/self/root");
+        assert_eq!(is_same_folder(own, Path::new("/")), Some(true));
+        assert_eq!(is_same_folder(own, Path::new("/proc")), Some(false));
+        assert_eq!(is_same_folder(own, Path::new("/nonexistent")), None);
+    }
+
+    #[test]
     fn nobody_is_not_read() {
-        assert_eq!(read(u32::MAX), None);
+        assert_eq!(Reader::default().read(u32::MAX), None);
     }
 }

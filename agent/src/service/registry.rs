@@ -220,6 +220,7 @@ impl Services {
             service: &service.name,
             unit: unit.as_deref(),
             container: cgroup::container(&facts.cgroup),
+            container_name: &facts.container_name,
         })
     }
 

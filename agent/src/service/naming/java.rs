@@ -28,8 +28,6 @@ const KNOWN: [(&str, &str); 4] = [
     ("org.apache.zookeeper.server.quorum.QuorumPeerMain", "zookeeper"),
     ("org.elasticsearch.bootstrap.Elasticsearch", "elasticsearch"),
 ];
-/// Properties by which an operator says the name: of OpenTelemetry's agent, and of Spring Boot.
-const OWN_NAME: [&str; 2] = ["otel.service.name", "spring.application.name"];
 /// What build tools add to an archive's name.
 const ADDED: [&str; 7] =
     ["-SNAPSHOT", "-jar-with-dependencies", "-all", "-fat", "-exec", "-uber", "-shaded"];
@@ -38,7 +36,7 @@ const TOP_LEVEL: [&str; 9] = ["com", "org", "net", "io", "de", "fr", "uk", "co",
 
 /// The name of what a Java launcher runs.
 pub(super) fn name(facts: &ProcessFacts, arguments: &[String]) -> Option<String> {
-    if let Some(name) = OWN_NAME.iter().find_map(|key| property(arguments, key)) {
+    if let Some(name) = property(arguments, "spring.application.name") {
         return Some(name.to_owned());
     }
     let mut rest = arguments.iter();
@@ -63,6 +61,11 @@ pub(super) fn name(facts: &ProcessFacts, arguments: &[String]) -> Option<String>
         }
     }
     None
+}
+
+/// The name that OpenTelemetry's Java agent is told: as good as `OTEL_SERVICE_NAME`.
+pub(super) fn told(arguments: &[String]) -> Option<&str> {
+    property(arguments, "otel.service.name")
 }
 
 /// The value of `-Dkey=value`, or of `--key=value` as Spring Boot takes it.
