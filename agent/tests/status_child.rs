@@ -12,7 +12,8 @@ use std::thread;
 use std::time::Duration;
 
 use spanwire::status::{
-    Counters, LiveError, Meaning, SUBCOMMAND, Snapshot, StartError, StatusChild, live, serve,
+    Counters, LiveError, Meaning, OpenRequest, SUBCOMMAND, Snapshot, StartError, StatusChild, live,
+    serve,
 };
 
 type Test = fn(&Path);
@@ -58,15 +59,15 @@ fn counters(value: u64) -> Counters {
     counters
 }
 
-/// Asks until the numbers are the wanted ones.
-fn until(directory: &Path, wanted: &Counters) {
+/// Asks until the news are the wanted ones.
+fn until(directory: &Path, wanted: &Snapshot) {
     for _ in 0..500 {
-        if live(directory).expect("the child answers").counters == *wanted {
+        if live(directory).expect("the child answers") == *wanted {
             return;
         }
         thread::sleep(Duration::from_millis(10));
     }
-    panic!("the numbers never came");
+    panic!("the news never came");
 }
 
 fn no_agent_is_a_clear_sentence(directory: &Path) {
@@ -92,8 +93,19 @@ fn the_newest_numbers_are_told(directory: &Path) {
     assert_eq!(live(directory).expect("the child answers"), Snapshot::default());
     for value in [1, 1 << 60] {
         child.publish(counters(value));
-        until(directory, &counters(value));
+        until(directory, &counters(value).into());
     }
+    let open = OpenRequest {
+        service: "shop".to_owned(),
+        kind: "server".into(),
+        method: "GET".to_owned(),
+        path: "/events".to_owned(),
+        pid: 7,
+        open_ns: 61_000_000_000,
+    };
+    let streaming = Snapshot { counters: counters(3), open: vec![open] };
+    child.publish(streaming.clone());
+    until(directory, &streaming);
     let second = StatusChild::start(Path::new("/proc/self/exe"), directory);
     assert!(matches!(second, Err(StartError::AlreadyRunning(pid)) if pid == std::process::id()));
     drop(child);
@@ -103,7 +115,7 @@ fn the_newest_numbers_are_told(directory: &Path) {
 fn strangers_are_told_nothing(directory: &Path) {
     let child = start(directory);
     child.publish(counters(77));
-    until(directory, &counters(77));
+    until(directory, &counters(77).into());
     let port = child.port();
     let token = child.token();
     let ask = |headers: &str| {

@@ -8,7 +8,7 @@
 //! |---|---|
 //! | is no word: a number, a UUID, a hash, … (`segment.rs`) | `{id}` at once |
 //! | is a word that programs use and things are not called by (`words.rs`) | itself at once |
-//! | a word where few others were ever seen, none new for long, and by its place a part of the program (`tree.rs`) | itself |
+//! | is a word of few, none new for long, by its place a part of the program and unlike its neighbours (`tree.rs`) | itself |
 //! | stands where more than a few dozen others were seen | `{id}` |
 //! | anything else | not certain: the request has no route, its span the name of the method alone |
 //!

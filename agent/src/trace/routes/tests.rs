@@ -71,6 +71,9 @@ fn things_with_names_are_never_told_however_few_they_are() {
     for (path, route) in paths.iter().zip(after(2000, &paths)) {
         assert_eq!(route, None, "{path}");
     }
+    // Customers are alike in what they have.
+    let tenants = ["/acme/orders/{n}", "/globex/orders/{n}", "/initech/staff", "/globex/staff"];
+    assert_eq!(after(2000, &tenants), [None, None, None, None]);
     // A person's name after an id is seen with a few ids at most.
     let team = ["/teams/17/alice", "/teams/18/alice"];
     assert_eq!(after(2000, &team), [None, None]);
@@ -192,11 +195,11 @@ fn request() -> impl Strategy<Value = (String, Vec<String>)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(32))]
 
     #[test]
     fn no_id_is_told_and_no_name_changes(
-        requests in prop::collection::vec((request(), 0u8..10), 1..1500),
+        requests in prop::collection::vec((request(), 0u8..10), 1..1000),
     ) {
         let mut tree = Tree::default();
         let mut names: HashMap<String, String> = HashMap::new();
@@ -217,7 +220,7 @@ proptest! {
 
     #[test]
     fn any_paths_are_bounded_and_keep_their_names(
-        paths in prop::collection::vec("(/[a-c]{0,2}[a-z0-9.~%-]{0,3}){0,5}", 1..1500),
+        paths in prop::collection::vec("(/[a-c]{0,2}[a-z0-9.~%-]{0,3}){0,5}", 1..1000),
     ) {
         let mut tree = Tree::default();
         let mut names: HashMap<&str, String> = HashMap::new();

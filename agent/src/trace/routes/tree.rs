@@ -19,7 +19,7 @@ const DEPTH: usize = 12;
 /// Requests through a place without a new value, from which on it is settled; and so many for each value it has.
 const SETTLED: u64 = 50;
 const SETTLED_EACH: u64 = 10;
-/// Requests with a value before it is certain.
+/// Requests with a value before it may be certain; looked at again after as many more.
 const SEEN: u32 = 10;
 /// Different ids beside a word that make it a part of the program: `/orders/{id}`, `/{id}/items`.
 const IDS: usize = 8;
@@ -133,9 +133,9 @@ impl Node {
         }
     }
 
-    /// A request with this value, kept and not certain until now.
-    fn seen(&mut self, segment: &str, kind: Kind, ids: (Option<u64>, Option<u64>)) {
-        let Some(value) = self.values.get_mut(segment) else { return };
+    /// A request with this value, kept and not certain until now. Whether that was the last that was missing.
+    fn seen(&mut self, segment: &str, kind: Kind, ids: (Option<u64>, Option<u64>)) -> bool {
+        let Some(value) = self.values.get_mut(segment) else { return false };
         self.since_new += 1;
         value.seen = value.seen.saturating_add(1);
         value.before.add(ids.0);
@@ -146,8 +146,7 @@ impl Node {
             Place::AfterId => value.before.are_many(),
             Place::AfterWord { things } => !things && value.after.are_many(),
         };
-        value.certain =
-            kind == Kind::Word && by_place && self.since_new >= settled && value.seen >= SEEN;
+        kind == Kind::Word && by_place && self.since_new >= settled && value.seen % SEEN == 0
     }
 }
 
@@ -245,15 +244,32 @@ impl Tree {
             }
             Some(_) => {}
         }
-        let node = &mut self.nodes[here];
-        if teaches {
-            node.seen(segment, kind, ids);
+        if teaches
+            && self.nodes[here].seen(segment, kind, ids)
+            && !self.has_likeness(here, segment)
+            && let Some(value) = self.nodes[here].values.get_mut(segment)
+        {
+            value.certain = true;
         }
-        match node.values.get(segment) {
+        match self.nodes[here].values.get(segment) {
             Some(Value { child: Some(child), certain: true, .. }) => Step::Certain(*child),
             Some(Value { child: Some(child), .. }) => Step::Uncertain(*child),
             _ => Step::Lost,
         }
+    }
+
+    /// Whether a value is followed by a word that follows another value at this place, too: then the two may be things of
+    /// one kind, as customers that each have `/orders`.
+    fn has_likeness(&self, here: usize, segment: &str) -> bool {
+        let words = |value: &Value| {
+            let values = value.child.map(|child| &self.nodes[child].values);
+            values.into_iter().flat_map(HashMap::keys).filter(|word| !words::is_known(word))
+        };
+        let node = &self.nodes[here];
+        let Some(own) = node.values.get(segment) else { return false };
+        let mut others =
+            node.values.iter().filter(|(other, _)| ***other != *segment && !words::is_known(other));
+        others.any(|(_, other)| words(other).any(|word| words(own).any(|mine| mine == word)))
     }
 
     /// A word that is certain wherever it stands.
