@@ -145,6 +145,15 @@ impl Probe {
         self.look(Body::Bytes(bytes), None)
     }
 
+    /// Whether what comes next may complete a head.
+    pub(super) const fn is_in_a_head(&self) -> bool {
+        let in_frame = match self.open {
+            Some((header, _)) => header.kind == kind::HEADERS,
+            None => self.have > 0,
+        };
+        in_frame && self.continued.is_none()
+    }
+
     fn look(&mut self, body: Body<'_>, expected: Option<Expected<'_>>) -> Fits {
         let mut rest = match body {
             Body::Bytes(bytes) => bytes,
