@@ -97,6 +97,11 @@ impl Resume {
         Verdict::Not(unread.unwrap_or(piece.ended))
     }
 
+    /// When the last of the pieces that wait had moved.
+    pub(super) fn waits_since(&self) -> Option<Nanos> {
+        self.kept.back().map(|kept| kept.piece().ended)
+    }
+
     /// Memory held, bytes.
     pub(super) fn held(&self) -> usize {
         self.held + self.kept.capacity() * size_of::<Kept>() + self.probe.block.capacity()
