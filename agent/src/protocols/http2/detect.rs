@@ -39,11 +39,14 @@ pub(in crate::protocols) fn detect(
     if before.from_birth {
         return server(bytes, direction, before);
     }
-    match Probe::default().read_first(bytes) {
+    let mut probe = Probe::default();
+    match probe.read_first(bytes) {
         Fits::Proven(Some(Head::Request)) => found(Http2::met(direction, direction)),
         Fits::Proven(Some(Head::Answer)) => found(Http2::met(direction.opposite(), direction)),
-        Fits::Proven(None) | Fits::SoFar => Detection::More,
-        Fits::Not => Detection::No,
+        // Whole frames without a head are not worth waiting with: the next call will begin with a frame, too, and the
+        // other direction may tell sooner.
+        Fits::SoFar if probe.is_in_a_head() => Detection::More,
+        Fits::Proven(None) | Fits::SoFar | Fits::Not => Detection::No,
     }
 }
 

@@ -110,6 +110,11 @@ impl HalfDuplex {
         Self { framer: Framer::lost(), ..Self::at_frame(part) }
     }
 
+    /// When the last octet had moved that is still unread.
+    pub(super) fn waits_since(&self) -> Option<Nanos> {
+        self.framer.waits_since()
+    }
+
     /// Memory held, bytes.
     pub(super) fn held(&self) -> usize {
         let block = self.block.as_ref().map_or(0, |block| block.bytes.capacity());

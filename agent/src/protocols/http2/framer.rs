@@ -129,6 +129,11 @@ impl Framer {
         *self = Self::lost();
     }
 
+    /// When the last octet had moved that waits for a proof.
+    pub(super) fn waits_since(&self) -> Option<Nanos> {
+        if let State::Lost(resume) = &self.0 { resume.waits_since() } else { None }
+    }
+
     /// Memory held, bytes.
     pub(super) fn held(&self) -> usize {
         match &self.0 {

@@ -153,6 +153,10 @@ impl Http2 {
 
     /// What is open is told, the rest is not read any more.
     fn finish(&mut self, failure: Failure, at: Nanos, out: &mut Outlet<'_>) {
+        // What never was proven to be frames may have held answers.
+        if let Some(last) = self.answers.waits_since() {
+            self.streams.lose_answers(last, out);
+        }
         self.streams.end(failure, at, out);
         self.requests = HalfDuplex::somewhere(Part::Request);
         self.answers = HalfDuplex::somewhere(Part::Answer);

@@ -97,6 +97,11 @@ impl Resume {
         Verdict::Not(unread.unwrap_or(piece.ended))
     }
 
+    /// When the last of the pieces that wait had moved.
+    pub(super) fn waits_since(&self) -> Option<Nanos> {
+        self.kept.back().map(|kept| kept.piece().ended)
+    }
+
     /// Memory held, bytes.
     pub(super) fn held(&self) -> usize {
         self.held + self.kept.capacity() * size_of::<Kept>() + self.probe.block.capacity()
@@ -143,6 +148,15 @@ impl Probe {
     /// Reads on where nothing is known of the connection: only a head is proof, and tells which way it goes.
     pub(super) fn read_first(&mut self, bytes: &[u8]) -> Fits {
         self.look(Body::Bytes(bytes), None)
+    }
+
+    /// Whether what comes next may complete a head.
+    pub(super) const fn is_in_a_head(&self) -> bool {
+        let in_frame = match self.open {
+            Some((header, _)) => header.kind == kind::HEADERS,
+            None => self.have > 0,
+        };
+        in_frame && self.continued.is_none()
     }
 
     fn look(&mut self, body: Body<'_>, expected: Option<Expected<'_>>) -> Fits {

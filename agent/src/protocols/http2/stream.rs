@@ -257,9 +257,9 @@ impl Stream {
             && self.answer.has_trailers
     }
 
-    /// Reports it, if its request was seen: whether it was.
-    pub(super) fn tell(self, out: &mut Outlet<'_>) -> bool {
-        let (Some((id, _)), Some((failure, end))) = (self.asked, self.over) else { return false };
+    /// Reports it, if its request was seen.
+    pub(super) fn tell(self, out: &mut Outlet<'_>) {
+        let (Some((id, _)), Some((failure, end))) = (self.asked, self.over) else { return };
         let answered = failure.is_none();
         let is_framed = self.is_framed();
         let [request, response] = &self.content;
@@ -289,7 +289,6 @@ impl Stream {
             failure,
             call,
         }));
-        true
     }
 }
 
