@@ -109,11 +109,13 @@ pub fn load(number: usize) -> Call {
     }
 }
 
-/// What a passed deadline may be called by one of the ends, where that is not what the specification calls it. grpc-go's
-/// server resets the stream with the error CANCEL; tonic's server answers CANCELLED, and tonic's client calls it so itself.
+/// What a passed deadline may be called by one of the ends, where that is not what the specification calls it. The servers
+/// of grpc-go and grpc-java reset the stream with the error CANCEL; tonic's server answers CANCELLED, and tonic's client calls it so itself.
 const fn instead_of_deadline_exceeded(client: Runtime, server: Runtime) -> Option<&'static str> {
     match (client, server) {
-        (Runtime::Tonic, _) | (_, Runtime::Go | Runtime::Tonic) => Some("CANCELLED"),
+        (Runtime::Tonic, _) | (_, Runtime::Go | Runtime::Java | Runtime::Tonic) => {
+            Some("CANCELLED")
+        }
         _ => None,
     }
 }
