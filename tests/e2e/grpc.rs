@@ -251,11 +251,33 @@ fn load(runtime: Runtime) -> TestResult {
 /// nginx hands calls on, on connections that it keeps. Not to grpc-go: where its server resets a stream at the deadline
 /// nginx answers 502, and the client is told UNAVAILABLE.
 fn through_nginx() -> TestResult {
-    let server = grpc::server(Runtime::Python, "grpc-server")?;
+    let agent = Agent::start()?;
+    let server = grpc::server(Runtime::Python, SERVER)?;
     let front = nginx::start_http2(Some(&format!("127.0.0.1:{}", server.port())))?;
     let address = format!("127.0.0.1:{}", front.server.port());
-    take_tour(Runtime::Python, Runtime::Python, &address)?;
-    take_tour(Runtime::Go, Runtime::Python, &address)
+    let mut calls = 0;
+    for client in [Runtime::Python, Runtime::Go] {
+        calls += take_tour_as(CLIENT, client, Runtime::Python, &address)?.len();
+    }
+    let spans = finish_counted(
+        agent,
+        &[
+            (CLIENT, Kind::Client, calls),
+            ("nginx", Kind::Server, calls),
+            ("nginx", Kind::Client, calls),
+            (SERVER, Kind::Server, calls),
+        ],
+    )?;
+    for (asking, serving) in [(CLIENT, "nginx"), ("nginx", SERVER)] {
+        for asked in &spans.of(asking, Kind::Client).0 {
+            let served = spans.of(serving, Kind::Server);
+            let served = served.0.iter().find(|span| span.parent == asked.span_id);
+            let served = served.with_context(|| format!("nobody served {asked}"))?;
+            let unknown = served.text("rpc.method") == "_OTHER";
+            ensure!(served.name == asked.name || unknown, "another method:\n  {asked}\n  {served}");
+        }
+    }
+    Ok(())
 }
 
 /// HTTP/2 without gRPC, one request at a time and many.

@@ -5,6 +5,7 @@
 
 mod connections;
 mod export;
+mod frames;
 mod grpc;
 mod harness;
 mod kernels;
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
     programs::add(&mut suite);
     connections::add(&mut suite);
     grpc::add(&mut suite);
+    frames::add(&mut suite);
     namespaces::add(&mut suite);
     linking::add(&mut suite);
     export::add(&mut suite);

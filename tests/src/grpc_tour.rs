@@ -150,7 +150,7 @@ mod tests {
         };
         assert_eq!(fitting(Runtime::Go, "DEADLINE_EXCEEDED"), 1);
         assert_eq!(fitting(Runtime::Go, "CANCELLED"), 2);
-        assert_eq!(fitting(Runtime::Java, "CANCELLED"), 1);
+        assert_eq!(fitting(Runtime::Node, "CANCELLED"), 1);
         assert_eq!(fitting(Runtime::Go, "OK"), 0);
     }
 }

@@ -83,7 +83,12 @@ impl Collected {
         let mut used = 0;
         let mut ended = false;
         while let Some(end) = bytes[used..].iter().position(|b| *b == b'\n') {
-            ended = self.blank && matches!(&bytes[used..used + end], [] | [b'\r']);
+            ended = self.blank
+                && match &bytes[used..used + end] {
+                    [] => true,
+                    [b'\r'] => !self.returned,
+                    _ => false,
+                };
             used += end + 1;
             self.blank = true;
             self.returned = false;
