@@ -65,24 +65,30 @@ impl CheckRule {
         agents.chain(paths).collect()
     }
 
-    /// Whether a request is one. Whoever sends something (`POST`) wants more than to look, but in gRPC, which knows no other
-    /// method.
-    pub(in crate::trace) fn holds(&self, asked: &Asked) -> bool {
-        let looks = matches!(asked.method.as_str(), "GET" | "HEAD" | "OPTIONS");
-        if !looks && !asked.target.starts_with(GRPC_HEALTH) {
-            return false;
-        }
+    /// Whether it holds for a request with this path.
+    fn holds(&self, path: &str, user_agent: Option<&str>) -> bool {
         let agent = |wanted: &String| {
-            let found = asked.user_agent.as_deref().and_then(|agent| agent.get(..wanted.len()));
+            let found = user_agent.and_then(|agent| agent.get(..wanted.len()));
             found.is_some_and(|found| found.eq_ignore_ascii_case(wanted))
         };
         let path = |wanted: &String| match wanted.strip_suffix('*') {
-            Some(start) => Target::asked(asked).path.starts_with(start),
-            None => Target::asked(asked).path == wanted,
+            Some(start) => path.starts_with(start),
+            None => path == wanted,
         };
         let conditions = [self.user_agent.as_ref().map(agent), self.path.as_ref().map(path)];
         conditions.iter().any(Option::is_some) && !conditions.contains(&Some(false))
     }
+}
+
+/// Whether a request is a check by one of the rules. Whoever sends something (`POST`) wants more than to look, but in gRPC, which
+/// knows no other method.
+pub(in crate::trace) fn is_check(rules: &[CheckRule], asked: &Asked) -> bool {
+    let looks = matches!(asked.method.as_str(), "GET" | "HEAD" | "OPTIONS");
+    if !looks && !asked.target.starts_with(GRPC_HEALTH) {
+        return false;
+    }
+    let path = Target::asked(asked).path;
+    rules.iter().any(|rule| rule.holds(path, asked.user_agent.as_deref()))
 }
 
 #[cfg(test)]
@@ -94,7 +100,7 @@ mod tests {
     }
 
     fn is_check(asked: &Asked) -> bool {
-        CheckRule::defaults().iter().any(|rule| rule.holds(asked))
+        super::is_check(&CheckRule::defaults(), asked)
     }
 
     #[test]
@@ -129,10 +135,10 @@ mod tests {
     #[test]
     fn all_conditions_of_a_rule_must_hold() {
         let both = CheckRule { user_agent: Some("mon/".into()), path: Some("/a*".into()) };
-        assert!(both.holds(&asked("GET", "/ab", Some("mon/1"))));
-        assert!(!both.holds(&asked("GET", "/b", Some("mon/1"))));
-        assert!(!both.holds(&asked("GET", "/ab", Some("man/1"))));
-        assert!(!both.holds(&asked("GET", "/ab", None)));
-        assert!(!CheckRule::default().holds(&asked("GET", "/healthz", None)));
+        assert!(super::is_check(std::slice::from_ref(&both), &asked("GET", "/ab", Some("mon/1"))));
+        assert!(!super::is_check(std::slice::from_ref(&both), &asked("GET", "/b", Some("mon/1"))));
+        assert!(!super::is_check(std::slice::from_ref(&both), &asked("GET", "/ab", Some("man/1"))));
+        assert!(!super::is_check(std::slice::from_ref(&both), &asked("GET", "/ab", None)));
+        assert!(!super::is_check(&[CheckRule::default()], &asked("GET", "/healthz", None)));
     }
 }

@@ -20,7 +20,7 @@ use crate::trace::thread_rule::Threads;
 use crate::trace::traceparent::Incoming;
 use crate::trace::tracestate::TraceState;
 use crate::trace::unix::{Found, UnixPairs};
-use crate::trace::{Count, Counts, Settings};
+use crate::trace::{Count, Counts, Settings, checks};
 
 /// A span that is complete, resolved and sampled.
 #[derive(Clone, Debug)]
@@ -248,7 +248,7 @@ impl Tracer {
             thread_waits: started.thread_waits,
             traceparent,
             tracestate,
-            check: self.settings.checks.iter().any(|rule| rule.holds(&started.asked)),
+            check: checks::is_check(&self.settings.checks, &started.asked),
             asked: started.asked,
             other_end: None,
             overlapped: false,

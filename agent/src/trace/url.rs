@@ -28,6 +28,9 @@ impl<'a> Target<'a> {
         if connect {
             return Self { authority: Some(target), ..Self::default() };
         }
+        if target.starts_with('/') {
+            return Self::of_path(target); // nearly all of them, and none of these has a scheme
+        }
         let absolute = target.split_once("://").filter(|(scheme, _)| is_scheme(scheme));
         let Some((scheme, rest)) = absolute else { return Self::of_path(target) };
         let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
