@@ -107,11 +107,12 @@ pub enum Offset {
     UnixAddrName,
     TcpRcvNxt,
     SkFlags,
+    TaskThreadBase,
 }
 
 impl Offset {
     /// Every offset with the struct and the (possibly nested) member it is read from.
-    pub const ALL: [(Self, &'static str, &'static str); 46] = [
+    pub const ALL: [(Self, &'static str, &'static str); 47] = [
         (Self::TaskFiles, "task_struct", "files"),
         (Self::TaskStack, "task_struct", "stack"),
         (Self::TaskIoUring, "task_struct", "io_uring"),
@@ -158,5 +159,6 @@ impl Offset {
         (Self::UnixAddrName, "unix_address", "name"),
         (Self::TcpRcvNxt, "tcp_sock", "rcv_nxt"),
         (Self::SkFlags, "sock", "__sk_common.skc_flags"),
+        (Self::TaskThreadBase, "task_struct", "thread.fsbase"),
     ];
 }

@@ -15,11 +15,13 @@ mod data;
 pub mod frame;
 pub mod id;
 pub mod preemption;
+pub mod runtime;
 pub mod scan;
 
 pub use config::{Config, OFFSETS, Offset, flag as config_flag, wake};
 pub use control::{
-    Closed, ControlHeader, ControlKind, Family, Opened, ProcessEvent, Revoked, TcpState, tcp_state,
+    CHAIN, Closed, ControlHeader, ControlKind, Family, Opened, ProcessEvent, Revoked, TcpState,
+    Worker, tcp_state,
 };
 pub use counter::Counter;
 pub use data::{DATA_RINGS, DataHeader, Direction, MAX_PAYLOAD, NoData, data_flag};

@@ -6,6 +6,7 @@
 mod connections;
 mod export;
 mod frames;
+mod goroutines;
 mod grpc;
 mod harness;
 mod kernels;
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
     kernels::add(&mut suite);
     programs::add(&mut suite);
     connections::add(&mut suite);
+    goroutines::add(&mut suite);
     grpc::add(&mut suite);
     frames::add(&mut suite);
     namespaces::add(&mut suite);

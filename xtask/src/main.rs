@@ -14,6 +14,7 @@ mod debian;
 mod demo;
 mod download;
 mod fuzz;
+mod go_offsets;
 mod instructions;
 mod linker;
 mod places;
@@ -81,6 +82,8 @@ enum Task {
     },
     /// Measure what the agent costs, as root; writes BENCH.md
     Bench(bench::Asked),
+    /// Ask every version of Go where the agent finds what it reads of Go processes (downloads 4 GB once)
+    GoOffsets,
     /// Fuzz the parsers
     Fuzz {
         /// Run only the targets whose names contain this
@@ -101,6 +104,7 @@ fn main() -> ExitCode {
             vm::task(filter.as_deref(), vm::Renew { kernels: renew_kernels, records: renew })
         }
         Task::Bench(asked) => bench::task(&asked),
+        Task::GoOffsets => go_offsets::task(),
         Task::Fuzz { filter, seconds } => fuzz::task(filter.as_deref(), seconds),
     };
     match done {

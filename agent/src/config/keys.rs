@@ -41,7 +41,7 @@ const fn key(
 use Form::{List, Scalar, Secrets};
 
 /// All of them.
-pub const KEYS: [Key; 28] = [
+pub const KEYS: [Key; 29] = [
     key(
         "log_level",
         "OTEL_LOG_LEVEL",
@@ -69,6 +69,13 @@ pub const KEYS: [Key; 28] = [
         Scalar,
         "all",
         "trace only connections of the namespace of this file",
+    ),
+    key(
+        "rules_off",
+        "SPANWIRE_RULES_OFF",
+        List,
+        "none",
+        "rules of runtimes that are not used: go-handler, go-child, go-descendant, go-context or go-transport",
     ),
     key(
         "sampling.sampler",

@@ -14,6 +14,7 @@ use crate::cli::{Hooks, ring_size};
 use crate::export::otlp;
 use crate::kernel::hooks::HookSet;
 use crate::kernel::load::DATA_RING;
+use crate::runtime::{self, Rules};
 use crate::selection::Selection;
 use crate::trace::{self, Sampler, Share};
 
@@ -42,6 +43,8 @@ pub struct Settings {
     pub data_ring: u32,
     /// A file of the one network namespace that is traced.
     pub network_namespace: Option<PathBuf>,
+    /// Rules of runtimes that are on.
+    pub rules: Rules,
     /// Which traces are kept.
     pub sampler: Sampler,
     /// Which processes and requests are traced.
@@ -107,6 +110,7 @@ impl Settings {
             hooks: hooks.and_then(Hooks::set),
             data_ring: data_ring.unwrap_or(DATA_RING),
             network_namespace: values.text("SPANWIRE_NETWORK_NAMESPACE").map(PathBuf::from),
+            rules: rules(values, warn),
             sampler: sampler(values, warn),
             selection,
             known_methods: list(values, "OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS"),
@@ -148,6 +152,18 @@ impl Settings {
             .map(|key| key.path)
             .collect()
     }
+}
+
+/// All rules, without those that are switched off by name.
+fn rules(values: &mut Values, warnings: &mut Vec<String>) -> Rules {
+    let known = |text: &str| {
+        let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
+        names
+            .map(runtime::rule)
+            .try_fold(Rules::default(), |rules, rule| Some(rules.without(rule?)))
+    };
+    let names: Vec<&str> = abi::runtime::Rule::ALL.iter().map(|rule| rule.name()).collect();
+    values.parsed("SPANWIRE_RULES_OFF", &names.join(", "), known, warnings).unwrap_or_default()
 }
 
 fn sampler(values: &mut Values, warnings: &mut Vec<String>) -> Sampler {

@@ -11,10 +11,12 @@ use std::{
 use abi::{Config, Counter, id::Seed};
 use aya::{
     Btf, Ebpf, EbpfError, EbpfLoader,
-    maps::{Array, Map, MapData, PerCpuArray, RingBuf},
+    maps::{Array, HashMap, Map, MapData, PerCpuArray, RingBuf},
     programs::{BtfTracePoint, ProgramError, TracePoint},
 };
 use thiserror::Error;
+
+use crate::runtime::Maps;
 
 use super::{
     data_rings::{DataRings, Sizes},
@@ -82,6 +84,8 @@ pub struct Probes {
     pub wake: Array<MapData, u32>,
     /// The kernel's counters, by [`Counter`].
     pub counters: PerCpuArray<MapData, u64>,
+    /// What the probes are told of runtimes, until somebody takes it to tell.
+    pub(crate) runtimes: Option<Maps>,
     attached: Ebpf,
 }
 
@@ -179,6 +183,9 @@ fn load_set(kernel: &Kernel, options: &Options, set: HookSet) -> Result<Probes, 
     let wake = Array::try_from(take(&mut ebpf, "WAKE")?).map_err(EbpfError::from)?;
     let counters = PerCpuArray::try_from(take(&mut ebpf, "COUNTERS")?).map_err(EbpfError::from)?;
 
+    let processes = HashMap::try_from(take(&mut ebpf, "GO_PROCESSES")?).map_err(EbpfError::from)?;
+    let receivers = HashMap::try_from(take(&mut ebpf, "GO_RECEIVERS")?).map_err(EbpfError::from)?;
+
     // Lifecycle first: a connection that is met is then also seen to end.
     for program in loaded {
         let loaded: &mut BtfTracePoint = find(&mut ebpf, program.name)?;
@@ -203,6 +210,7 @@ fn load_set(kernel: &Kernel, options: &Options, set: HookSet) -> Result<Probes, 
         control,
         wake,
         counters,
+        runtimes: Some(Maps { processes, receivers }),
         attached: ebpf,
     };
     probes.fire()?;

@@ -2,7 +2,7 @@
 //!
 //! Decoding takes any bytes: it checks lengths before it allocates, and never panics.
 
-use abi::{Closed, DataHeader, MAX_PAYLOAD, Opened, ProcessEvent, Revoked, TcpState};
+use abi::{Closed, DataHeader, MAX_PAYLOAD, Opened, ProcessEvent, Revoked, TcpState, Worker};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::input::{ConnId, Input, Nanos};
@@ -30,10 +30,12 @@ enum Kind {
     UnixGone = 9,
     Lost = 10,
     Tick = 11,
+    Worker = 16,
+    TasksEnded = 17,
 }
 
 impl Kind {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 13] = [
         Self::Opened,
         Self::Closed,
         Self::TcpState,
@@ -45,6 +47,8 @@ impl Kind {
         Self::UnixGone,
         Self::Lost,
         Self::Tick,
+        Self::Worker,
+        Self::TasksEnded,
     ];
 
     /// Least and greatest length of its payload.
@@ -60,7 +64,8 @@ impl Kind {
             Self::Revoked => exactly(size_of::<Revoked>()),
             Self::Data => (size_of::<DataHeader>(), size_of::<DataHeader>() + MAX_PAYLOAD),
             Self::Process => (2, LONGEST_FACTS),
-            Self::UnixGone => (0, MOST_GONE * 8),
+            Self::Worker => exactly(size_of::<Worker>()),
+            Self::UnixGone | Self::TasksEnded => (0, MOST_GONE * 8),
             Self::Lost | Self::Tick => exactly(16),
         }
     }
@@ -84,6 +89,7 @@ pub(super) fn encode(input: &Input, frame: &mut Vec<u8>) -> Result<(), Unwritabl
         Input::Exec(event) => raw(frame, Kind::Exec, event),
         Input::Exit(event) => raw(frame, Kind::Exit, event),
         Input::Revoked(event) => raw(frame, Kind::Revoked, event),
+        Input::Worker(event) => raw(frame, Kind::Worker, event),
         Input::Data(header, bytes) => {
             if !fits(header, bytes.len()) {
                 return Err(Unwritable);
@@ -101,6 +107,12 @@ pub(super) fn encode(input: &Input, frame: &mut Vec<u8>) -> Result<(), Unwritabl
                 frame.extend_from_slice(&id.to_le_bytes());
             }
             Kind::UnixGone
+        }
+        Input::TasksEnded(tasks) => {
+            for task in tasks {
+                frame.extend_from_slice(&task.to_le_bytes());
+            }
+            Kind::TasksEnded
         }
         Input::Lost { data, control } => {
             frame.extend_from_slice(&data.to_le_bytes());
@@ -164,6 +176,7 @@ pub(super) fn decode(announced: Announced, payload: &[u8]) -> Result<Input, &'st
         Kind::Exec => Input::Exec(event(payload)?),
         Kind::Exit => Input::Exit(event(payload)?),
         Kind::Revoked => Input::Revoked(event(payload)?),
+        Kind::Worker => Input::Worker(event(payload)?),
         Kind::Data => {
             let (header, bytes) = DataHeader::read_from_prefix(payload).map_err(|_| SHORT)?;
             if !fits(&header, bytes.len()) {
@@ -181,6 +194,13 @@ pub(super) fn decode(announced: Announced, payload: &[u8]) -> Result<Input, &'st
                 return Err(SHORT);
             }
             Input::UnixGone(ids.iter().map(|id| ConnId(u64::from_le_bytes(*id))).collect())
+        }
+        Kind::TasksEnded => {
+            let (tasks, rest) = payload.as_chunks::<8>();
+            if !rest.is_empty() {
+                return Err(SHORT);
+            }
+            Input::TasksEnded(tasks.iter().map(|task| u64::from_le_bytes(*task)).collect())
         }
         Kind::Lost => {
             let (data, control) = pair(payload).ok_or(SHORT)?;

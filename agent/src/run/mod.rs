@@ -24,7 +24,7 @@ use self::{
 use crate::{
     config::{Settings, Sources},
     courtesy,
-    input::Input,
+    input::{Input, Nanos},
     kernel::{
         capture::Capture,
         features::Kernel,
@@ -32,6 +32,7 @@ use crate::{
     },
     pipeline::Pipeline,
     record::{Header, Metadata, Writer},
+    runtime::{Attacher, Watch},
     status::Counters,
     trace,
 };
@@ -79,7 +80,7 @@ pub fn run(run: &Run) -> Result<()> {
     }
     let mut output =
         if run.record.is_some() { Output::none() } else { Output::choose(&settings.export)? };
-    let probes = load::load(
+    let mut probes = load::load(
         &kernel,
         &Options {
             hooks: settings.hooks,
@@ -100,10 +101,13 @@ pub fn run(run: &Run) -> Result<()> {
         Some(record) => Some(start_recording(record, seed, &hooks)?),
         None => None,
     };
+    let attacher = probes.runtimes.take().map(|maps| Attacher::start(maps, settings.rules));
     let mut capture = Capture::new(probes, &signals).context("the rings cannot be watched")?;
     let mut live = Live {
         facts: Facts::default(),
         sweep: UnixSweep::default(),
+        attacher,
+        watch: Watch::default(),
         pipeline: Pipeline::new(seed, trace_settings(settings)),
         spans: Vec::new(),
     };
@@ -132,6 +136,11 @@ pub fn run(run: &Run) -> Result<()> {
         }
         if let Some(gone) = gone {
             live.give(gone, &mut |input| write(&mut recording, input, &mut failed));
+        }
+        if let Some((now, _)) = &tick
+            && let Some(ended) = live.ended(*now)
+        {
+            live.give(ended, &mut |input| write(&mut recording, input, &mut failed));
         }
         if let Some((now, tick)) = tick {
             live.give(tick, &mut |input| write(&mut recording, input, &mut failed));
@@ -224,6 +233,8 @@ fn network_namespace(settings: &Settings) -> Result<Option<u32>> {
 struct Live {
     facts: Facts,
     sweep: UnixSweep,
+    attacher: Option<Attacher>,
+    watch: Watch,
     pipeline: Pipeline,
     spans: Vec<trace::FinishedSpan>,
 }
@@ -231,11 +242,22 @@ struct Live {
 impl Live {
     /// Takes an input from the kernel, after whatever must be known before it.
     fn take(&mut self, input: Input, mut tell: impl FnMut(&Input)) {
+        match (&self.attacher, &input) {
+            (Some(attacher), Input::Exec(event)) => attacher.seen(event.tgid),
+            (Some(attacher), Input::Exit(event)) => attacher.gone(event.tgid),
+            _ => {}
+        }
+        self.watch.note(&input);
         for facts in self.facts.before(&input) {
             self.give(Input::Process(Box::new(facts)), &mut tell);
         }
         self.sweep.note(&input);
         self.give(input, &mut tell);
+    }
+
+    /// The tasks that were found to have ended.
+    fn ended(&mut self, now: Nanos) -> Option<Input> {
+        self.watch.look(now, self.attacher.as_ref()?)
     }
 
     fn give(&mut self, input: Input, tell: &mut impl FnMut(&Input)) {

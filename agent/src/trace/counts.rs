@@ -43,11 +43,20 @@ pub enum Count {
     RoutesFull,
     SdkTraffic,
     NotSelected,
+    RuntimeParents,
+    RuntimeLinks,
+    RuntimeUnknownServer,
+    RuntimeOtherProcess,
+    RuntimeBeforeServer,
+    RuntimeTimedOut,
+    RuntimeAfterAnswer,
+    RuntimeUnknownWorker,
+    RuntimeOutlived,
 }
 
 impl Count {
     /// Every count with the name a user sees and what it means.
-    pub const ALL: [(Self, &'static str, &'static str); 36] = [
+    pub const ALL: [(Self, &'static str, &'static str); 45] = [
         (Self::Released, "spans_released", "spans handed on"),
         (
             Self::NotSampled,
@@ -192,6 +201,51 @@ impl Count {
             "requests of processes whose own OpenTelemetry SDK traces them",
         ),
         (Self::NotSelected, "requests_not_selected", "requests left out by the operator's rules"),
+        (
+            Self::RuntimeParents,
+            "runtime_parents",
+            "calls whose parent is known from the process's runtime",
+        ),
+        (
+            Self::RuntimeLinks,
+            "runtime_links",
+            "calls linked to the request that their task had answered before",
+        ),
+        (
+            Self::RuntimeUnknownServer,
+            "runtime_rejected_unknown",
+            "no parent: the served request is not known (any more)",
+        ),
+        (
+            Self::RuntimeOtherProcess,
+            "runtime_rejected_process",
+            "no parent: the served request is another process's",
+        ),
+        (
+            Self::RuntimeBeforeServer,
+            "runtime_rejected_before",
+            "no parent: the call is older than the served request",
+        ),
+        (
+            Self::RuntimeTimedOut,
+            "runtime_rejected_timeout",
+            "no parent: the served request did not end in time to confirm it",
+        ),
+        (
+            Self::RuntimeAfterAnswer,
+            "runtime_rejected_after_answer",
+            "no parent: the request for which its task was started had been answered",
+        ),
+        (
+            Self::RuntimeUnknownWorker,
+            "runtime_rejected_worker",
+            "no parent: it was not told which tasks worked for the served request",
+        ),
+        (
+            Self::RuntimeOutlived,
+            "runtime_rejected_outlived",
+            "no parent: a task that worked for the served request went on after its answer, and may work for many",
+        ),
     ];
 
     /// Whether it means that something is missing from the traces that was there to be seen. A parent that could not be

@@ -8,13 +8,15 @@ use abi::{Family, Opened};
 use opentelemetry_proto::tonic::trace::v1::Span;
 
 use crate::exchange::{Asked, Finished, Report, Role, Started};
-use crate::input::{ConnId, Nanos};
+use crate::input::{ConnId, Nanos, Runtime};
 use crate::service::{ProcessFacts, Service, Services};
+use crate::trace::absences::Absences;
 use crate::trace::admission::LeftOut;
 use crate::trace::context::{Context, Contexts, SpanId};
 use crate::trace::join::Joins;
 use crate::trace::own::Own;
 use crate::trace::routes::Routes;
+use crate::trace::runtime_rule::Workers;
 use crate::trace::sdk::Sdks;
 use crate::trace::thread_rule::Threads;
 use crate::trace::traceparent::Incoming;
@@ -46,6 +48,7 @@ pub struct Tracer {
     pub(in crate::trace) joins: Joins,
     pub(in crate::trace) unix: UnixPairs,
     pub(in crate::trace) threads: Threads,
+    pub(in crate::trace) workers: Workers,
     pub(in crate::trace) own: Own,
     pub(in crate::trace) routes: Routes,
     pub(in crate::trace) sdks: Sdks,
@@ -59,6 +62,7 @@ pub struct Tracer {
     /// Spans that are ready to be handed on.
     pub(in crate::trace) ready: Vec<FinishedSpan>,
     pub(in crate::trace) counts: Counts,
+    pub(in crate::trace) absences: Absences,
 }
 
 impl Tracer {
@@ -74,6 +78,7 @@ impl Tracer {
             joins: Joins::default(),
             unix: UnixPairs::default(),
             threads: Threads::default(),
+            workers: Workers::default(),
             own: Own::new(settings.own_pids.clone()),
             routes: Routes::new(settings.routes.clone()),
             sdks: Sdks::default(),
@@ -83,6 +88,7 @@ impl Tracer {
             blocked: BTreeSet::new(),
             ready: Vec::new(),
             counts: Counts::default(),
+            absences: Absences::default(),
             settings,
         }
     }
@@ -117,6 +123,17 @@ impl Tracer {
     /// Threads say nothing about requests in process `pid` any more.
     pub fn revoked(&mut self, pid: u32) {
         self.threads.revoke(pid);
+    }
+
+    /// Whose work the call is that comes next.
+    pub fn worker(&mut self, event: &abi::Worker) {
+        let span = abi::id::span(self.seed, event.connection, event.position);
+        self.workers.told(span, event.tasks);
+    }
+
+    /// Tasks that worked for requests have ended.
+    pub fn tasks_ended(&mut self, tasks: &[u64]) {
+        self.workers.ended(tasks);
     }
 
     /// What a process is: when it is first seen, and again after it began another program.
@@ -182,6 +199,13 @@ impl Tracer {
         &self.counts
     }
 
+    /// Why calls have no parent in their process: process, its service's name, reason, how many.
+    pub fn absences(&self) -> impl Iterator<Item = (u32, &str, &'static str, u64)> {
+        self.absences
+            .iter()
+            .map(|(pid, why, count)| (pid, self.services.name(pid).unwrap_or_default(), why, count))
+    }
+
     fn started(&mut self, started: Started) {
         let span = abi::id::span(self.seed, started.id.conn.0, started.id.position);
         let share = match self.admit(&started) {
@@ -197,7 +221,13 @@ impl Tracer {
         }
         self.make_room();
         let service = self.services.known(started.task.pid);
-        let context = Context { share, ..self.context(started, service) };
+        let workers = self.workers.started(span, started.at);
+        if let Runtime::Absent(why) = started.runtime
+            && started.role == Role::Client
+        {
+            self.absences.add(started.task.pid, why.name());
+        }
+        let context = Context { share, workers, ..self.context(started, service) };
         let joined = self.joins.started(span, &context);
         let found = self.unix.started(span, &context);
         if context.role == Role::Server {
@@ -241,6 +271,8 @@ impl Tracer {
             sequence: self.contexts.next_sequence(),
             role: started.role,
             candidate: started.serving.filter(|_| started.role == Role::Client),
+            runtime: started.runtime,
+            workers: None,
             conn: started.conn,
             task: started.task,
             at: started.at,
@@ -280,6 +312,9 @@ impl Tracer {
         context.unseen = finished.failure == Some(crate::exchange::Failure::Unseen);
         let role = context.role;
         let pid = context.task.pid;
+        if let Some(workers) = &context.workers {
+            self.workers.finished(workers, end);
+        }
         self.sdks.finished(pid, role, &finished);
         let found = self.unix.finished(span, &finished);
         if let Some(context) = self.contexts.of_mut(span) {

@@ -10,6 +10,7 @@ use crate::{
     bytes::{Source, Walk},
     hooks::{Asked, Place},
     observe::{Found, Moving, Walking},
+    runtime::{Caller, go::Snapshot},
     state::State,
 };
 
@@ -62,6 +63,14 @@ pub(crate) struct Served {
     pub(crate) connection: u64,
     /// Its answer has begun.
     pub(crate) answered: u64,
+    /// The task that serves it: this one, or, where a runtime tells, the one for which this one works.
+    pub(crate) root: u64,
+    /// By which [`spanwire_ebpf::runtime::Rule`] this one works for it; 0 for the one that serves.
+    pub(crate) rule: u64,
+    /// The task that has started this one, and
+    pub(crate) maker: u64,
+    /// the address of this one's record in the runtime; 0 where no runtime tells.
+    pub(crate) object: u64,
 }
 
 /// Room for the largest event. Twice the payload, because the verifier adds the bounds of an offset and a length
@@ -89,6 +98,10 @@ pub(crate) struct Scratch {
     /// Address of the socket that is announced: a number here, while a pointer that the verifier knows as one is none that a
     /// global function may be given.
     pub(crate) sock: u64,
+    /// For whom the call is made, where a runtime tells.
+    pub(crate) caller: Caller,
+    /// Where the runtime stands.
+    pub(crate) snapshot: Snapshot,
     /// Not zero while an event is being put together.
     pub(crate) busy: u64,
 }

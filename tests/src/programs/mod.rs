@@ -3,6 +3,7 @@
 //! Whatever has to be built or downloaded goes to the cache folder, never into the tree.
 
 pub mod go;
+pub mod goroutines;
 pub mod grpc;
 pub mod gunicorn;
 pub mod http2;

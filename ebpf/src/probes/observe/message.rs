@@ -140,13 +140,14 @@ pub(super) fn message<R: Reach>(
         let task = bpf_get_current_pid_tgid();
         put(&raw mut (*header).flags, 0);
         put(&raw mut (*header).serving, 0);
+        event::no_runtime(header);
         let flags = &raw mut (*header).flags;
         let begins = get(&raw const (*found).seen) >> 32;
         if begins & begins::REQUEST != 0 {
             put(flags, data_flag::REQUEST);
             count_way(Counter::RequestsSent, way);
             if way == SENT {
-                put(&raw mut (*header).serving, serving::of(task));
+                serving::request_sent(state, task, get(&raw const (*call).position), scratch);
             } else {
                 let waits = socket::thread_waits::<R>(sock as *const c_void);
                 if waits {
@@ -156,6 +157,8 @@ pub(super) fn message<R: Reach>(
             }
         } else if begins != begins::NOTHING && way == SENT {
             serving::answered(state);
+        } else if in_head && way != SENT {
+            serving::request_goes_on(state, task);
         }
         if get(&raw const (*call).len) == 0 {
             put(flags, get(flags) | data_flag::END);

@@ -1,0 +1,152 @@
+//! Go: the task is the goroutine. Its own record (`runtime.g`) says which it is and who started it; what a goroutine
+//! waits for says for whom another one writes.
+//!
+//! Nothing is followed that merely happened (wake-ups, which thread ran last): that is wrong for one call in ten.
+
+mod context;
+mod goroutine;
+mod newproc;
+mod snapshot;
+mod transport;
+
+use aya_ebpf::{
+    btf_maps::{HashMap, LruHashMap},
+    helpers::generated::bpf_get_current_pid_tgid,
+    macros::btf_map,
+};
+use spanwire_ebpf::runtime::{Absent, GoProcess, Rule, task};
+
+pub(crate) use self::snapshot::Snapshot;
+use crate::{
+    emit,
+    maps::{SERVING, Scratch, Served},
+};
+
+/// Go processes, as the agent has found and checked them.
+#[btf_map(name = "GO_PROCESSES")]
+static GO_PROCESSES: HashMap<u32, GoProcess, 1024> = HashMap::new();
+
+/// Functions (process, address) with which goroutines start that receive work from others: [`REFUSED`].
+#[btf_map(name = "GO_RECEIVERS")]
+static GO_RECEIVERS: HashMap<[u64; 2], u64, 32768> = HashMap::new();
+
+/// Which ids were taken when a request was read, by the task that serves it.
+#[btf_map(name = "GO_SNAPSHOTS")]
+static GO_SNAPSHOTS: LruHashMap<u64, Snapshot, 8192> = LruHashMap::new();
+
+/// The task that serves a connection, by the process and the address of the connection's `LocalAddr` there: what a request's
+/// context leads to.
+#[btf_map(name = "GO_ADDRESSES")]
+static GO_ADDRESSES: LruHashMap<[u64; 2], u64, 8192> = LruHashMap::new();
+
+/// What is known of a process that runs Go.
+#[inline(always)]
+pub(crate) fn process(tgid: u32) -> Option<*const GoProcess> {
+    GO_PROCESSES.get_ptr(tgid)
+}
+
+/// Nothing is known of it any more.
+#[inline(always)]
+pub(crate) fn forget(tgid: u32) {
+    let _ = GO_PROCESSES.remove(tgid);
+}
+
+#[inline(always)]
+fn this_process() -> Option<*const GoProcess> {
+    process((unsafe { bpf_get_current_pid_tgid() } >> 32) as u32)
+}
+
+#[inline(always)]
+fn this_tgid() -> u32 {
+    (unsafe { bpf_get_current_pid_tgid() } >> 32) as u32
+}
+
+#[inline(always)]
+unsafe fn is_on(go: *const GoProcess, rule: Rule) -> bool {
+    unsafe { (*go).rules & 1 << rule as u64 != 0 }
+}
+
+/// The current goroutine has read a request with this span on this connection: its key, if it is one that `net/http` serves a
+/// connection with, and so does nothing else until it has answered. Global, and so verified by itself.
+///
+/// Not where several heads may lie in one read: which of them is served is then not known.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn serves(connection: u64, span: u64, pipelined: u64) -> u64 {
+    unsafe {
+        let Some(go) = this_process() else { return 0 };
+        let g = goroutine::current(go);
+        if g == 0 || (*go).serve == 0 || goroutine::start(go, g) != (*go).serve {
+            return 0;
+        }
+        let key = goroutine::key(go, g);
+        if key == 0 {
+            return 0;
+        }
+        if pipelined != 0 {
+            let _ = SERVING.remove(key);
+            return 0;
+        }
+        snapshot::take(go, key, span);
+        context::remember(go, g, key);
+        let served =
+            Served { span, connection, answered: 0, root: key, rule: 0, maker: 0, object: g };
+        if let Some(before) = SERVING.get_ptr_mut(key) {
+            *before = served;
+        } else {
+            let _ = SERVING.insert(key, served, 0);
+        }
+        key
+    }
+}
+
+/// For which request the current goroutine makes a call: into the scratch event. Global, and so verified by itself.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn calls() -> u64 {
+    let Some(scratch) = emit::this_scratch() else { return 0 };
+    unsafe {
+        let caller = &raw mut (*scratch).caller;
+        (&raw mut (*caller).span).write_volatile(0);
+        (&raw mut (*caller).rule).write_volatile(0);
+        (&raw mut (*caller).for_another).write_volatile(0);
+        (&raw mut (*caller).absent).write_volatile(Absent::NoTask as u64);
+        let Some(go) = this_process() else { return 0 };
+        let g = goroutine::current(go);
+        if g == 0 {
+            return 0;
+        }
+        if (*go).write == 0 || goroutine::start(go, g) != (*go).write {
+            goroutine::works_for(go, g, scratch);
+            return 0;
+        }
+        (&raw mut (*caller).for_another).write_volatile(1);
+        let frame = transport::frame(go, g);
+        if frame == 0 {
+            say(scratch, Absent::UnlikeFrame);
+            return 0;
+        }
+        let waits = transport::waiter(go, frame);
+        if waits == 0 {
+            say(scratch, Absent::NobodyWaits);
+        } else {
+            goroutine::works_for(go, waits, scratch);
+        }
+        if (&raw const (*caller).span).read_volatile() == 0 && is_on(go, Rule::GoContext) {
+            context::leads_to(go, frame, scratch);
+        }
+        0
+    }
+}
+
+/// Says why it is not known.
+#[inline(always)]
+unsafe fn say(scratch: *mut Scratch, why: Absent) {
+    unsafe { (&raw mut (*scratch).caller.absent).write_volatile(why as u64) }
+}
+
+/// The key of a goroutine of this process by its id.
+#[inline(always)]
+fn key_of(goid: u64) -> u64 {
+    task(this_tgid(), goid)
+}

@@ -1,0 +1,88 @@
+//! The seam to language runtimes (D5): for which task a call is made, where a thread serves many.
+//!
+//! A runtime is one folder here and one in the agent. It answers for the processes that the agent has told it of, and
+//! for no other; what it cannot prove is absent. It never writes to a process, and it keeps who is served where everybody
+//! does: in `SERVING`.
+
+pub(crate) mod go;
+
+use spanwire_ebpf::{ControlKind, Worker, runtime::Rule};
+
+use crate::{emit, maps::Scratch, state::State};
+
+/// For whom a call is made: what a runtime finds out, put together in the scratch event.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct Caller {
+    /// The span of the request; 0 if none is known.
+    pub(crate) span: u64,
+    /// By which [`Rule`]; 0 if none.
+    pub(crate) rule: u64,
+    /// Why it is not known: a [`spanwire_ebpf::runtime::Absent`].
+    pub(crate) absent: u64,
+    /// Not zero when the task that calls writes for another, which waits for it.
+    pub(crate) for_another: u64,
+    /// The task, and those that started it: see [`Worker`].
+    pub(crate) tasks: [u64; 3],
+    pub(crate) objects: [u64; 3],
+}
+
+/// Whether a runtime that is known runs in the process.
+#[inline(always)]
+pub(crate) fn knows(task: u64) -> bool {
+    go::process((task >> 32) as u32).is_some()
+}
+
+/// A process is another one now, or gone: what was known of its memory is not true any more.
+#[inline(always)]
+pub(crate) fn forget(tgid: u32) {
+    go::forget(tgid);
+}
+
+/// A request of `state`'s connection was read (its head, or more of it): the key of the task that serves it, 0 if none is
+/// proven to.
+#[inline(always)]
+pub(crate) fn request_read(state: *const State) -> u64 {
+    unsafe { go::serves((*state).generation, (*state).span, u64::from((*state).pipelined)) }
+}
+
+/// A request is being sent at `position`: for which one the task does it goes into the event's header.
+#[inline(always)]
+pub(crate) fn request_sent(state: *const State, position: u64, scratch: *mut Scratch) {
+    unsafe {
+        go::calls();
+        let caller = &raw const (*scratch).caller;
+        let header = &raw mut (*scratch).header;
+        (*header).serving = (&raw const (*caller).span).read_volatile();
+        (*header).rule = (&raw const (*caller).rule).read_volatile() as u8;
+        (*header).absent = (&raw const (*caller).absent).read_volatile() as u8;
+        (*header).for_another = (&raw const (*caller).for_another).read_volatile() as u8;
+        let rule = (&raw const (*caller).rule).read_volatile();
+        if rule == Rule::GoChild as u64 || rule == Rule::GoDescendant as u64 {
+            tell((*state).generation, position);
+        }
+    }
+}
+
+/// Tells whose work the call is. Global, and so verified by itself.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn tell(connection: u64, position: u64) -> u64 {
+    let Some(scratch) = emit::this_scratch() else { return 0 };
+    let Some(event) = emit::reserve::<Worker>() else { return 0 };
+    unsafe {
+        let caller = &raw const (*scratch).caller;
+        (*event).header = emit::header(ControlKind::Worker);
+        (*event).connection = connection;
+        (*event).position = position;
+        (*event).tgid = (aya_ebpf::helpers::generated::bpf_get_current_pid_tgid() >> 32) as u32;
+        let mut i = 0;
+        while i < 3 {
+            (*event).tasks[i] = (&raw const (*caller).tasks[i]).read_volatile();
+            (*event).objects[i] = (&raw const (*caller).objects[i]).read_volatile();
+            i += 1;
+        }
+    }
+    emit::submit(event);
+    1
+}
