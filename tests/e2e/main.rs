@@ -18,6 +18,7 @@ mod operating;
 mod programs;
 mod replay;
 mod socket_calls;
+mod systemd;
 
 use std::process::ExitCode;
 
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
     linking::add(&mut suite);
     export::add(&mut suite);
     operating::add(&mut suite);
+    systemd::add(&mut suite);
     replay::add(&mut suite);
     socket_calls::add(&mut suite);
     long_bodies::add(&mut suite);
