@@ -19,7 +19,8 @@ pub struct Cli {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Trace until stopped. Spans go where the standard OTEL_* variables say; without any, to this terminal.
+    /// Trace until stopped. Spans go where the standard OTEL_* variables say; without any, to this terminal and to a page
+    /// on this host.
     Run(RunArgs),
     /// Write the kernel's raw events to a file instead of tracing them, for `replay`. Credentials are overwritten.
     Record(RecordArgs),
@@ -55,9 +56,27 @@ pub struct RunArgs {
     /// How to capture.
     #[command(flatten)]
     pub capture: CaptureArgs,
+    /// Show traces on a page on this host, also when spans are sent somewhere else.
+    #[arg(long, conflicts_with = "no_viewer")]
+    pub viewer: bool,
+    /// Do not show traces on a page on this host.
+    #[arg(long)]
+    pub no_viewer: bool,
     /// What to add when nothing on this host talks.
     #[arg(long, hide = true, value_name = "TEXT")]
     pub silence_hint: Option<String>,
+}
+
+impl RunArgs {
+    /// What was asked of the viewer.
+    #[must_use]
+    pub const fn wants_viewer(&self) -> Option<bool> {
+        match (self.viewer, self.no_viewer) {
+            (true, _) => Some(true),
+            (_, true) => Some(false),
+            _ => None,
+        }
+    }
 }
 
 /// Options of `record`.

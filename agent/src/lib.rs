@@ -21,3 +21,4 @@ pub mod run;
 pub mod service;
 pub mod status;
 pub mod trace;
+pub mod viewer;

@@ -30,7 +30,8 @@ fn main() -> ExitCode {
 fn perform(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Run(args) => {
-            run::run(&Run { silence_hint: args.silence_hint, ..capture(args.capture) })?;
+            let viewer = args.wants_viewer();
+            run::run(&Run { viewer, silence_hint: args.silence_hint, ..capture(args.capture) })?;
         }
         Command::Record(args) => {
             let record = Record { path: args.file, limit: args.limit };
@@ -50,6 +51,7 @@ fn capture(args: CaptureArgs) -> Run {
         network_namespace: args.netns,
         counters: args.counters,
         record: None,
+        viewer: None,
         silence_hint: None,
     }
 }

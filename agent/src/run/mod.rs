@@ -30,7 +30,8 @@ use crate::{
     },
     pipeline::Pipeline,
     record::{Header, Metadata, Writer},
-    trace::Settings,
+    trace::{FinishedSpan, Settings},
+    viewer::Host,
 };
 
 /// How to run.
@@ -46,6 +47,8 @@ pub struct Run {
     pub counters: Option<PathBuf>,
     /// Where the raw input is recorded instead of being traced.
     pub record: Option<Record>,
+    /// Whether spans are shown on the page: as asked, else when they go nowhere else.
+    pub viewer: Option<bool>,
     /// What to say to a user on whose host nothing talks.
     pub silence_hint: Option<String>,
 }
@@ -94,17 +97,26 @@ pub fn run(run: &Run) -> Result<()> {
         None => None,
     };
     let mut capture = Capture::new(probes, &stop).context("the rings cannot be watched")?;
+    let mut status = Status::start();
     let mut live = Live {
         facts: Facts::default(),
         sweep: UnixSweep::default(),
-        pipeline: Pipeline::new(seed, settings()),
+        pipeline: Pipeline::new(seed, settings(status.pid())),
         spans: Vec::new(),
     };
-    let mut status = Status::start();
     let mut silence = Silence::new(run.silence_hint.clone());
-    eprintln!("spanwire: tracing at {hooks}, {}", output.describe());
-
     let mut clock = Clock::default();
+    let wants_viewer = run.viewer.unwrap_or(!output.exports()) && run.record.is_none();
+    let page = if wants_viewer {
+        status.start_viewing(Host::new(host::name(), clock.wall()))
+    } else {
+        None
+    };
+    eprintln!("spanwire: tracing at {hooks}, {}", output.describe(page.is_some()));
+    if let Some(page) = page {
+        eprintln!("spanwire: look at them at {page}");
+    }
+
     while !stop.requested() {
         capture.wait();
         let mut failed = None;
@@ -126,12 +138,14 @@ pub fn run(run: &Run) -> Result<()> {
             live.give(tick.1, &mut |input| write(&mut recording, input, &mut failed));
             silence.look(tick.0, live.pipeline.requests());
             output.tick(tick.0);
-            status.publish(tick.0, || status::counters(&live.pipeline, &capture, &output));
+            status.publish(tick.0, |status| {
+                status::counters(&live.pipeline, &capture, &output, status)
+            });
         }
         if let Some(error) = failed {
             return Err(error);
         }
-        output.take(&mut live.spans);
+        hand_out(&mut live.spans, &status, &mut output);
     }
 
     // What the rings still hold belongs to what was traced; what happens from here on does not, our last export above all.
@@ -142,9 +156,9 @@ pub fn run(run: &Run) -> Result<()> {
     }
     live.give(clock.now().1, &mut |input| write(&mut recording, input, &mut failed));
     live.pipeline.finish(&mut live.spans);
-    output.take(&mut live.spans);
+    hand_out(&mut live.spans, &status, &mut output);
     output.shutdown(SHUTDOWN);
-    let counters = status::counters(&live.pipeline, &capture, &output);
+    let counters = status::counters(&live.pipeline, &capture, &output, &status);
     if let Some(recording) = recording {
         let written = recording.finish()?;
         eprintln!(
@@ -159,6 +173,15 @@ pub fn run(run: &Run) -> Result<()> {
             .with_context(|| format!("{} cannot be written", path.display()))?;
     }
     Ok(())
+}
+
+/// To the viewer and to the chosen outputs; cloned only where both want them.
+fn hand_out(spans: &mut Vec<FinishedSpan>, status: &Status, output: &mut Output) {
+    output.note(spans.len());
+    if status.views() {
+        status.view(if output.takes() { spans.clone() } else { std::mem::take(spans) });
+    }
+    output.take(spans);
 }
 
 /// The number of the one network namespace to trace. The kernel numbers them by the inodes of their files.
@@ -178,7 +201,7 @@ struct Live {
     facts: Facts,
     sweep: UnixSweep,
     pipeline: Pipeline,
-    spans: Vec<crate::trace::FinishedSpan>,
+    spans: Vec<FinishedSpan>,
 }
 
 impl Live {
@@ -197,8 +220,9 @@ impl Live {
     }
 }
 
-fn settings() -> Settings {
-    Settings { own_pids: vec![std::process::id()], host_name: host::name(), ..Settings::default() }
+fn settings(child: Option<u32>) -> Settings {
+    let own_pids = std::iter::once(std::process::id()).chain(child).collect();
+    Settings { own_pids, host_name: host::name(), ..Settings::default() }
 }
 
 type Recording = Writer<std::fs::File>;

@@ -60,11 +60,27 @@ impl Output {
         Ok(output)
     }
 
-    pub(super) fn describe(&self) -> String {
+    /// Spans go to an OTLP endpoint.
+    pub(super) const fn exports(&self) -> bool {
+        self.otlp.is_some()
+    }
+
+    /// Anything is done with spans here.
+    pub(super) const fn takes(&self) -> bool {
+        self.otlp.is_some() || self.terminal.is_some()
+    }
+
+    /// So many spans were finished.
+    pub(super) const fn note(&mut self, spans: usize) {
+        self.spans += spans as u64;
+    }
+
+    pub(super) fn describe(&self, is_viewed: bool) -> String {
         match (&self.destination, &self.terminal) {
             (Some(to), None) => format!("spans go to {to}"),
             (Some(to), Some(_)) => format!("spans go to {to} and to this terminal"),
             (None, Some(_)) => "finished traces are shown here".to_owned(),
+            (None, None) if is_viewed => "finished traces are kept for the viewer".to_owned(),
             (None, None) => {
                 "spans are only counted: set OTEL_EXPORTER_OTLP_ENDPOINT to send them, or OTEL_TRACES_EXPORTER=console to see them here".to_owned()
             }
@@ -76,7 +92,6 @@ impl Output {
         if spans.is_empty() {
             return;
         }
-        self.spans += spans.len() as u64;
         if let Some(terminal) = &mut self.terminal {
             let shown = if self.otlp.is_some() { spans.clone() } else { std::mem::take(spans) };
             show(&terminal.add(shown, self.now));

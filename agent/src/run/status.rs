@@ -1,5 +1,6 @@
-//! Publishes the counters to the unprivileged child, once a second.
+//! Publishes the counters to the unprivileged child, once a second, and shows it the spans where they are to be viewed.
 
+use std::io::IsTerminal;
 use std::path::Path;
 
 use abi::Counter;
@@ -10,6 +11,8 @@ use crate::{
     kernel::capture::Capture,
     pipeline::Pipeline,
     status::{Counters, Meaning, RUN_DIRECTORY, StatusChild},
+    trace::FinishedSpan,
+    viewer::Host,
 };
 
 /// Time between two snapshots, ns.
@@ -18,6 +21,7 @@ const EVERY: u64 = 1_000_000_000;
 /// The child, if there is one: tracing goes on without it.
 pub(super) struct Status {
     child: Option<StatusChild>,
+    views: bool,
     last: Nanos,
 }
 
@@ -27,25 +31,69 @@ impl Status {
         {
             Ok(child) => Some(child),
             Err(error) => {
-                log::warn!("`doctor --live` will not work: {error}");
+                log::warn!("the viewer and `doctor --live` will not work: {error}");
                 None
             }
         };
-        Self { child, last: Nanos(0) }
+        Self { child, views: false, last: Nanos(0) }
     }
 
-    pub(super) fn publish(&mut self, now: Nanos, counters: impl FnOnce() -> Counters) {
-        if let Some(child) = &self.child
-            && now.since(self.last) >= EVERY
-        {
-            self.last = now;
-            child.publish(counters());
+    /// From now on spans are shown, too; says where.
+    pub(super) fn start_viewing(&mut self, host: Host) -> Option<String> {
+        let child = self.child.as_ref()?;
+        child.introduce(host);
+        self.views = true;
+        let port = child.port();
+        // The token opens everything: it is for who started the agent, not for a log that others read.
+        Some(if std::io::stderr().is_terminal() {
+            format!("http://127.0.0.1:{port}/#k={}", child.token())
+        } else {
+            format!("http://127.0.0.1:{port}/ (its token is in {RUN_DIRECTORY}/agent.json)")
+        })
+    }
+
+    /// The child's pid: what it says, and what is said to it, is no traffic of the host's.
+    pub(super) fn pid(&self) -> Option<u32> {
+        self.child.as_ref().map(StatusChild::pid)
+    }
+
+    pub(super) const fn views(&self) -> bool {
+        self.views
+    }
+
+    /// Shows spans. Never waits.
+    pub(super) fn view(&self, spans: Vec<FinishedSpan>) {
+        if let Some(child) = self.child.as_ref().filter(|_| self.views && !spans.is_empty()) {
+            child.view(spans);
+        }
+    }
+
+    /// Adds what was handed to the viewer.
+    fn count(&self, counters: &mut Counters) {
+        if let Some(child) = self.child.as_ref().filter(|_| self.views) {
+            child.count(counters);
+        }
+    }
+
+    /// Publishes the numbers, when it is time.
+    pub(super) fn publish(&mut self, now: Nanos, counters: impl FnOnce(&Self) -> Counters) {
+        if now.since(self.last) < EVERY {
+            return;
+        }
+        self.last = now;
+        if let Some(child) = &self.child {
+            child.publish(counters(self));
         }
     }
 }
 
 /// Everything that is counted, stage by stage.
-pub(super) fn counters(pipeline: &Pipeline, capture: &Capture, output: &Output) -> Counters {
+pub(super) fn counters(
+    pipeline: &Pipeline,
+    capture: &Capture,
+    output: &Output,
+    status: &Status,
+) -> Counters {
     let mut counters = Counters::default();
     for (counter, name, value) in capture.counters() {
         let meaning = match counter {
@@ -66,5 +114,6 @@ pub(super) fn counters(pipeline: &Pipeline, capture: &Capture, output: &Output) 
     counters.add("kernel", "events_malformed", Meaning::Loss, capture.malformed);
     pipeline.count(&mut counters);
     output.count(&mut counters);
+    status.count(&mut counters);
     counters
 }

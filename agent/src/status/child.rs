@@ -3,15 +3,17 @@
 
 use std::fmt::Write as _;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::thread::{self, JoinHandle};
 
 use super::agent_file::AgentFile;
-use super::{Counters, Listening, Order, SUBCOMMAND};
+use super::feed::Feed;
+use super::frame::Message;
+use super::{Counters, Listening, SUBCOMMAND};
+use crate::trace::FinishedSpan;
+use crate::viewer::Host;
 
 /// Bytes of the token: 256 bits cannot be guessed.
 const TOKEN_BYTES: usize = 32;
@@ -41,9 +43,7 @@ pub struct StatusChild {
     file: AgentFile,
     directory: PathBuf,
     process: Process,
-    /// To the thread that writes into the pipe; `None` when the child is to end.
-    snapshots: Option<SyncSender<Counters>>,
-    feeding: Option<JoinHandle<()>>,
+    feed: Feed,
 }
 
 impl StatusChild {
@@ -72,25 +72,29 @@ impl StatusChild {
         let file = AgentFile { pid: std::process::id(), port, token };
         file.write(directory)
             .map_err(|error| StartError::File { path: AgentFile::path(directory), error })?;
-        let (snapshots, from_agent) = sync_channel(1);
-        let feeding = thread::Builder::new()
-            .name("spanwire-status".to_owned())
-            .spawn(move || feed(pipe, &from_agent))?;
-        Ok(Self {
-            file,
-            directory: directory.to_owned(),
-            process,
-            snapshots: Some(snapshots),
-            feeding: Some(feeding),
-        })
+        let feed = Feed::start(pipe)?;
+        Ok(Self { file, directory: directory.to_owned(), process, feed })
     }
 
     /// Hands the newest numbers on, once a second or so. Never waits: a snapshot that the child is too slow for is
     /// left out, the next one holds all of it.
     pub fn publish(&self, counters: Counters) {
-        if let Some(snapshots) = &self.snapshots {
-            let _ = snapshots.try_send(counters);
-        }
+        self.feed.counters(counters);
+    }
+
+    /// Says who the agent is: once, before the first spans.
+    pub fn introduce(&self, host: Host) {
+        self.feed.host(host);
+    }
+
+    /// Hands finished spans to the viewer. Never waits: what the child is too slow for is dropped and counted.
+    pub fn view(&self, spans: Vec<FinishedSpan>) {
+        self.feed.spans(spans);
+    }
+
+    /// Adds what was handed on and what was dropped.
+    pub fn count(&self, counters: &mut Counters) {
+        self.feed.count(counters);
     }
 
     /// The child's port on 127.0.0.1: whoever talks to it is not to be traced.
@@ -115,12 +119,10 @@ impl StatusChild {
 impl Drop for StatusChild {
     fn drop(&mut self) {
         self.file.remove(&self.directory);
-        // The thread ends, the pipe closes, the child ends. A thread that hangs in the pipe is freed by the kill.
-        self.snapshots = None;
+        // A thread that hangs in the pipe is freed by the kill.
+        self.feed.close();
         self.process.end();
-        if let Some(feeding) = self.feeding.take() {
-            let _ = feeding.join();
-        }
+        self.feed.join();
     }
 }
 
@@ -133,7 +135,7 @@ impl Process {
     fn introduce(&mut self, token: &str) -> io::Result<(ChildStdin, u16)> {
         let missing = || io::Error::other("the child has no pipes");
         let mut pipe = self.0.stdin.take().ok_or_else(missing)?;
-        tell(&mut pipe, &Order::Token(token.to_owned()))?;
+        Message::Token(token.to_owned()).write(&mut pipe)?;
         let mut line = String::new();
         let out = self.0.stdout.take().ok_or_else(missing)?;
         BufReader::new(out.take(1_024)).read_line(&mut line)?;
@@ -155,22 +157,6 @@ impl Drop for Process {
     fn drop(&mut self) {
         self.end();
     }
-}
-
-/// The thread that writes: the child may be slow, the agent must not be.
-fn feed(mut pipe: ChildStdin, snapshots: &Receiver<Counters>) {
-    for counters in snapshots {
-        if let Err(error) = tell(&mut pipe, &Order::Counters(counters)) {
-            log::warn!("the status server is gone: {error}");
-            return;
-        }
-    }
-}
-
-fn tell(pipe: &mut ChildStdin, order: &Order) -> io::Result<()> {
-    let mut line = serde_json::to_vec(order)?;
-    line.push(b'\n');
-    pipe.write_all(&line)
 }
 
 fn token() -> io::Result<String> {
