@@ -26,6 +26,10 @@ pub enum Command {
     Record(RecordArgs),
     /// Read a recording through the same pipeline; needs no root.
     Replay(ReplayArgs),
+    /// Show rate, errors and durations of every service, as the running agent sees them.
+    Top(TopArgs),
+    /// Print one trace of the running agent as a tree, and why it failed or was slow.
+    Trace(TraceArgs),
     /// Say what this kernel allows; the exit code says whether it can be traced.
     Doctor(DoctorArgs),
     /// The unprivileged child that tells the counters; started by the agent itself.
@@ -111,6 +115,30 @@ pub struct DoctorArgs {
     /// Ask the agent that is running what it has seen and lost.
     #[arg(long)]
     pub live: bool,
+}
+
+/// Options of `top`.
+#[derive(Debug, Args)]
+pub struct TopArgs {
+    /// Only requests of traces that match, in the page's search language.
+    #[arg(default_value = "")]
+    pub query: String,
+    /// Over which time: 30s, 5m, 1h.
+    #[arg(long, value_name = "TIME", default_value = "1m")]
+    pub range: String,
+    /// Print it once and end.
+    #[arg(long)]
+    pub once: bool,
+}
+
+/// Options of `trace`.
+#[derive(Debug, Args)]
+pub struct TraceArgs {
+    /// The trace's id, in hex.
+    pub id: String,
+    /// Print OTLP/JSON instead of a tree.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// A set of hooks, or the best that works.

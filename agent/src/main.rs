@@ -9,6 +9,7 @@ use spanwire::{
     doctor, logging, replay,
     run::{self, Record, Run},
     status,
+    viewer::terminal,
 };
 
 /// glibc's spends a third of the agent's time on what lives for a few milliseconds, and keeps what loading needed once.
@@ -39,6 +40,8 @@ fn perform(command: Command) -> anyhow::Result<ExitCode> {
         }
         Command::Replay(args) => replay::replay(&args)?,
         Command::Doctor(args) => return doctor::doctor(&args),
+        Command::Top(args) => terminal::top(&args)?,
+        Command::Trace(args) => terminal::trace(&args)?,
         Command::StatusServer => status::serve()?,
     }
     Ok(ExitCode::SUCCESS)

@@ -8,12 +8,20 @@ use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
+use opentelemetry_proto::tonic::resource::v1::Resource;
+use opentelemetry_proto::tonic::trace::v1::{Span, span::SpanKind};
+use serde_json::Value;
+use spanwire::service::Service;
 use spanwire::status::{
-    Counters, LiveError, Meaning, SUBCOMMAND, StartError, StatusChild, live, serve,
+    Counters, LiveError, Meaning, SUBCOMMAND, StartError, StatusChild, ask, live, serve,
 };
+use spanwire::trace::FinishedSpan;
+use spanwire::viewer::Host;
 
 type Test = fn(&Path);
 
@@ -33,9 +41,10 @@ fn main() -> ExitCode {
     if std::env::args().nth(1).as_deref() == Some(AGENT) {
         agent(Path::new(&std::env::args().nth(2).expect("a directory")));
     }
-    let tests: [(&str, Test); 5] = [
+    let tests: [(&str, Test); 6] = [
         ("no agent is a clear sentence", no_agent_is_a_clear_sentence),
         ("a client with the token is told the newest numbers", the_newest_numbers_are_told),
+        ("spans that are handed on are shown", spans_are_shown),
         ("strangers are told nothing", strangers_are_told_nothing),
         ("the child has no privileges and no descriptors", the_child_is_harmless),
         ("the child ends with its agent", the_child_ends_with_its_agent),
@@ -58,10 +67,19 @@ fn counters(value: u64) -> Counters {
     counters
 }
 
+/// The agent's own numbers: the child adds those of its store.
+fn told(directory: &Path) -> Counters {
+    let mut counters = live(directory).expect("the child answers");
+    let all = counters.groups.len();
+    counters.groups.retain(|group| group.name != "viewer");
+    assert_eq!(counters.groups.len() + 1, all, "the store counts, too");
+    counters
+}
+
 /// Asks until the numbers are the wanted ones.
 fn until(directory: &Path, wanted: &Counters) {
     for _ in 0..500 {
-        if live(directory).expect("the child answers") == *wanted {
+        if told(directory) == *wanted {
             return;
         }
         thread::sleep(Duration::from_millis(10));
@@ -89,7 +107,7 @@ fn the_newest_numbers_are_told(directory: &Path) {
     let mode = |path: &Path| fs::metadata(path).expect("it exists").permissions().mode() & 0o777;
     assert_eq!(mode(directory), 0o700);
     assert_eq!(mode(&directory.join("agent.json")), 0o600);
-    assert_eq!(live(directory).expect("the child answers"), Counters::default());
+    assert_eq!(told(directory), Counters::default());
     for value in [1, 1 << 60] {
         child.publish(counters(value));
         until(directory, &counters(value));
@@ -100,6 +118,74 @@ fn the_newest_numbers_are_told(directory: &Path) {
     assert!(!directory.join("agent.json").exists());
 }
 
+fn spans_are_shown(directory: &Path) {
+    let child = start(directory);
+    let service = Arc::new(Service {
+        name: "shop".to_owned(),
+        version: None,
+        environment: None,
+        instance_id: "i".to_owned(),
+        pid: 1,
+        resource: Resource {
+            attributes: vec![text("service.name", "shop")],
+            ..Resource::default()
+        },
+    });
+    let spans: Vec<FinishedSpan> = (1..=3_000_u64)
+        .map(|id| FinishedSpan {
+            service: service.clone(),
+            scope: "spanwire.http",
+            span: Span {
+                trace_id: u128::from(id).to_be_bytes().to_vec(),
+                span_id: id.to_be_bytes().to_vec(),
+                name: "GET".to_owned(),
+                kind: SpanKind::Server.into(),
+                start_time_unix_nano: 1_700_000_000_000_000_000,
+                end_time_unix_nano: 1_700_000_000_001_000_000 + id,
+                attributes: vec![
+                    text("http.request.method", "GET"),
+                    text("url.path", &format!("/cart/{id}")),
+                ],
+                ..Span::default()
+            },
+        })
+        .collect();
+    child.introduce(Host::new("web1".to_owned(), 5));
+    child.view(spans);
+    let get = |path: &str| {
+        let (status, body) = ask(directory, path).expect("the child answers");
+        (status, serde_json::from_slice::<Value>(&body).expect("JSON"))
+    };
+    let range = "t=1699999999000..1700000001000";
+    let mut found = Value::Null;
+    for _ in 0..500 {
+        found = get(&format!("/view/traces?{range}&sort=slowest&limit=1")).1;
+        if found["totals"]["count"] == 3_000 {
+            break;
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    assert_eq!(found["totals"]["count"], 3_000);
+    let row = &found["rows"][0];
+    assert_eq!(row["operation"], "GET /cart/{id}");
+    assert_eq!(row["id"], format!("{:032x}", 3_000));
+    assert_eq!(get("/view/trace/bb8").1["whole"], 1_003.0);
+    assert_eq!(get("/view/trace/bb9").0, 404);
+    assert_eq!(get("/view/host").1["host"], "web1");
+    let mut counters = Counters::default();
+    child.count(&mut counters);
+    let number = |name: &str| {
+        let counter = counters.groups[0].counters.iter().find(|counter| counter.name == name);
+        counter.expect("it is counted").value
+    };
+    assert_eq!((number("spans_offered"), number("spans_dropped")), (3_000, 0));
+}
+
+fn text(key: &str, value: &str) -> KeyValue {
+    let value = Some(AnyValue { value: Some(any_value::Value::StringValue(value.to_owned())) });
+    KeyValue { key: key.to_owned(), value, ..KeyValue::default() }
+}
+
 fn strangers_are_told_nothing(directory: &Path) {
     let child = start(directory);
     child.publish(counters(77));
@@ -108,14 +194,27 @@ fn strangers_are_told_nothing(directory: &Path) {
     let token = child.token();
     let ask = |headers: &str| {
         let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("it listens");
-        write!(stream, "GET /metrics HTTP/1.1\r\n{headers}\r\n").expect("it reads");
+        write!(stream, "GET /metrics HTTP/1.1\r\nconnection: close\r\n{headers}\r\n")
+            .expect("it reads");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).expect("it answers");
         answer
     };
     let host = format!("host: 127.0.0.1:{port}\r\n");
     let bearer = format!("authorization: Bearer {token}\r\n");
-    assert!(ask(&format!("{host}{bearer}")).ends_with("spanwire_kernel_data_events_total 77\n"));
+    let answer = ask(&format!("{host}{bearer}"));
+    assert!(answer.contains("\nspanwire_kernel_data_events_total 77\n"), "{answer}");
+    // No page of another origin may frame it, and no text in it becomes a script.
+    let head = answer.to_ascii_lowercase();
+    for header in [
+        "content-security-policy: default-src 'none';",
+        "cross-origin-resource-policy: same-origin",
+        "x-content-type-options: nosniff",
+        "referrer-policy: no-referrer",
+        "cache-control: no-store",
+    ] {
+        assert!(head.contains(header), "{header}: {answer}");
+    }
     for (status, headers) in [
         (401, host.clone()),
         (401, format!("{host}authorization: Bearer {}\r\n", "0".repeat(token.len()))),
@@ -179,7 +278,7 @@ fn the_child_ends_with_its_agent(directory: &Path) {
     let mut port = String::new();
     out.read_line(&mut port).expect("its child's port");
     let port: u16 = port.trim().parse().expect("a port");
-    assert_eq!(live(directory).expect("the child answers"), Counters::default());
+    assert_eq!(told(directory), Counters::default());
     // Nothing is cleaned up, only the pipe closes.
     agent.kill().expect("it is killed");
     agent.wait().expect("it ends");

@@ -106,7 +106,7 @@ pub fn run(run: &Run) -> Result<()> {
     };
     let mut silence = Silence::new(run.silence_hint.clone());
     let mut clock = Clock::default();
-    let wants_viewer = run.viewer.unwrap_or(!output.exports()) && run.record.is_none();
+    let wants_viewer = run.viewer.unwrap_or(output.leaves_room()) && run.record.is_none();
     let page = if wants_viewer {
         status.start_viewing(Host::new(host::name(), clock.wall()))
     } else {

@@ -23,6 +23,8 @@ pub(super) struct Output {
     destination: Option<String>,
     terminal: Option<Trees>,
     totals: Option<Totals>,
+    /// `OTEL_TRACES_EXPORTER=none`.
+    nowhere: bool,
     spans: u64,
     now: Nanos,
 }
@@ -34,6 +36,7 @@ impl Output {
             destination: None,
             terminal: None,
             totals: None,
+            nowhere: false,
             spans: 0,
             now: Nanos(0),
         }
@@ -45,7 +48,7 @@ impl Output {
         for warning in &choice.warnings {
             log::warn!("{warning}");
         }
-        let mut output = Self::none();
+        let mut output = Self { nowhere: choice.none, ..Self::none() };
         if let Some(config) = &choice.otlp {
             output.otlp =
                 Some(Exporter::start(config).context("the OTLP exporter cannot be started")?);
@@ -60,9 +63,9 @@ impl Output {
         Ok(output)
     }
 
-    /// Spans go to an OTLP endpoint.
-    pub(super) const fn exports(&self) -> bool {
-        self.otlp.is_some()
+    /// Nothing else was chosen where spans can be looked at later, nor that they go nowhere.
+    pub(super) const fn leaves_room(&self) -> bool {
+        self.otlp.is_none() && !self.nowhere
     }
 
     /// Anything is done with spans here.

@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 
 pub use child::{StartError, StatusChild};
 pub use counters::{Counter, Counters, Group, Meaning};
-pub use live::{LiveError, live};
+pub use live::{LiveError, ask, live};
 pub use server::{serve, serve_sample};
 
 /// Where a running agent says how to reach it.

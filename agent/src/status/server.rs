@@ -95,6 +95,7 @@ pub fn serve_sample(
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
     let port = listener.local_addr()?.port();
     let viewer = Viewer::new(Limits::default());
+    viewer.set_host(crate::viewer::Host::new("sample".to_owned(), now()));
     for request in requests {
         viewer.store().take(request, now());
         viewer.store().tick(u64::MAX / 2);

@@ -50,7 +50,7 @@ impl Ingest {
         let dictionary = self.dictionary.clone();
         let mut writer = dictionary.writer();
         for resource in request.resource_spans {
-            let process = self.process(resource.resource.unwrap_or_default(), &mut writer);
+            let process = self.process(&resource.resource.unwrap_or_default(), &mut writer);
             for scope in resource.scope_spans {
                 let scope_name = scope.scope.map(|scope| scope.name).unwrap_or_default();
                 let scope_name = self.name(&scope_name);
@@ -64,7 +64,7 @@ impl Ingest {
         }
     }
 
-    fn process(&mut self, resource: Resource, writer: &mut Writer<'_>) -> Arc<Process> {
+    fn process(&mut self, resource: &Resource, writer: &mut Writer<'_>) -> Arc<Process> {
         let bytes = resource.encode_to_vec();
         if let Some(process) = self.processes.get(&bytes) {
             return process.clone();

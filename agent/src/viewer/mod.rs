@@ -19,6 +19,7 @@ mod sample;
 mod search;
 mod span;
 mod store;
+pub mod terminal;
 
 pub use api::Host;
 pub(crate) use api::{Live, Viewer};

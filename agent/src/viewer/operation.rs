@@ -18,8 +18,7 @@ pub(crate) fn operation(name: &str, attributes: &[KeyValue]) -> String {
     if !is_bare {
         return name.to_owned();
     }
-    let path = text(attributes, "url.path")
-        .or_else(|| text(attributes, "url.full").map(|url| path_of(url)));
+    let path = text(attributes, "url.path").or_else(|| text(attributes, "url.full").map(path_of));
     path.map_or_else(|| name.to_owned(), |path| format!("{name} {}", shape(path)))
 }
 

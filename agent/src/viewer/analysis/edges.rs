@@ -39,6 +39,8 @@ pub(crate) struct Edge {
 pub(crate) struct Map {
     pub(crate) nodes: BTreeMap<Node, Stats>,
     pub(crate) edges: BTreeMap<(Node, Node), Edge>,
+    /// Marks of those seen from outside only.
+    pub(crate) icons: BTreeMap<Node, &'static str>,
 }
 
 /// The map of these traces.
@@ -80,6 +82,7 @@ pub(crate) fn edges(traces: &[Arc<Trace>], window: Window) -> Map {
                     (None, Some(peer)) => {
                         let peer = Node::Peer(peer.clone());
                         map.node(peer.clone(), window, span);
+                        map.icons.entry(peer.clone()).or_insert_with(|| super::icon(trace, span));
                         map.edge(trace, (own, peer), window, span, None);
                     }
                     (None, None) => {}

@@ -1,6 +1,7 @@
 //! Which request a trace is about: the first span that is not only passed on.
 
 use super::tree::Tree;
+use crate::viewer::attributes::Value;
 use crate::viewer::span::{Kind, Span};
 use crate::viewer::store::Trace;
 
@@ -35,7 +36,7 @@ pub(crate) fn entry(trace: &Trace, tree: &Tree, root: u32) -> u32 {
 
 fn method<'a>(trace: &'a Trace, span: &'a Span) -> Option<&'a str> {
     let method = span.attributes.get(&trace.dictionary, "http.request.method");
-    method.and_then(|method| method.text()).or_else(|| span.operation.split(' ').next())
+    method.and_then(Value::text).or_else(|| span.operation.split(' ').next())
 }
 
 #[cfg(test)]

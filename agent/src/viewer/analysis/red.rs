@@ -82,14 +82,23 @@ pub(crate) struct Red {
     pub(crate) name: Arc<str>,
     /// Known from its callers only.
     pub(crate) outside: bool,
+    /// The mark of one seen from outside.
+    pub(crate) icon: &'static str,
     pub(crate) stats: Stats,
     /// Most requests first.
     pub(crate) operations: Vec<(Arc<str>, Stats)>,
 }
 
+#[derive(Default)]
+struct Counted {
+    icon: &'static str,
+    stats: Stats,
+    operations: HashMap<Arc<str>, Stats>,
+}
+
 /// Numbers of all services in these traces, the busiest (rate × mean) first; those seen from outside last.
 pub(crate) fn red(traces: &[Arc<Trace>], window: Window, side: Side) -> Vec<Red> {
-    let mut all: HashMap<(bool, Arc<str>), (Stats, HashMap<Arc<str>, Stats>)> = HashMap::new();
+    let mut all: HashMap<(bool, Arc<str>), Counted> = HashMap::new();
     for trace in traces {
         let answered = answered(trace);
         for (at, span) in trace.spans.iter().enumerate() {
@@ -97,7 +106,10 @@ pub(crate) fn red(traces: &[Arc<Trace>], window: Window, side: Side) -> Vec<Red>
                 continue;
             }
             let Some((outside, name, operation)) = row(span, side, answered[at]) else { continue };
-            let (stats, operations) = all.entry((outside, name)).or_default();
+            let Counted { icon, stats, operations } = all.entry((outside, name)).or_default();
+            if outside && icon.is_empty() {
+                *icon = super::icon(trace, span);
+            }
             stats.add(window, span.start, span.duration(), span.failed);
             if operations.len() < MOST_OPERATIONS || operations.contains_key(&operation) {
                 let stats = operations.entry(operation).or_default();
@@ -107,10 +119,10 @@ pub(crate) fn red(traces: &[Arc<Trace>], window: Window, side: Side) -> Vec<Red>
     }
     let mut rows: Vec<Red> = all
         .into_iter()
-        .map(|((outside, name), (stats, operations))| {
+        .map(|((outside, name), Counted { icon, stats, operations })| {
             let mut operations: Vec<_> = operations.into_iter().collect();
             operations.sort_by(|(a, x), (b, y)| y.count().cmp(&x.count()).then(a.cmp(b)));
-            Red { name, outside, stats, operations }
+            Red { name, outside, icon, stats, operations }
         })
         .collect();
     let busy = |red: &Red| u128::from(red.stats.count()) * u128::from(red.stats.durations.mean());

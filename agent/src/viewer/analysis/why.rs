@@ -400,9 +400,10 @@ mod tests {
     use crate::viewer::sample::{Sample, checkout};
     use crate::viewer::span::Kind::{Client, Server};
 
-    fn reasons(
-        sample: Sample,
-    ) -> (Option<(WhyKind, String, String)>, Option<(WhyKind, String, String)>) {
+    /// Kind, short form, clause.
+    type Told = Option<(WhyKind, String, String)>;
+
+    fn reasons(sample: Sample) -> (Told, Told) {
         let trace = sample.trace();
         let tree = Tree::of(&trace);
         let root = tree.root().unwrap();
@@ -415,7 +416,7 @@ mod tests {
         (why.failed.map(told), why.time.map(told))
     }
 
-    fn told(reason: Option<(WhyKind, String, String)>) -> (WhyKind, String) {
+    fn told(reason: Told) -> (WhyKind, String) {
         let (kind, _, clause) = reason.expect("a reason");
         (kind, clause)
     }

@@ -70,6 +70,12 @@ impl Asked {
         Window { from: window.from.saturating_sub(window.to - window.from), to: window.from }
     }
 
+    /// Whether the store reaches back to the beginning of a range: what it never had cannot be compared with.
+    pub(crate) fn is_known(&self, viewer: &Viewer, window: Window) -> bool {
+        let tenth = (window.to - window.from) / 10;
+        viewer.store().oldest().is_some_and(|oldest| oldest <= window.from + tenth)
+    }
+
     /// `q`, understood.
     pub(crate) fn query(&self, viewer: &Viewer) -> Result<Query, Refused> {
         let text = self.get("q").unwrap_or("");

@@ -18,7 +18,11 @@ pub(super) fn red(viewer: &Viewer, asked: &Asked) -> Answered {
     let window = asked.window();
     let rows = analysis::red(&matching(viewer, asked, window)?, window, side);
     let earlier = asked.before();
-    let before = analysis::red(&matching(viewer, asked, earlier)?, earlier, side);
+    let before = if asked.is_known(viewer, earlier) {
+        analysis::red(&matching(viewer, asked, earlier)?, earlier, side)
+    } else {
+        Vec::new()
+    };
     let rows: Vec<Value> = rows
         .iter()
         .map(|red| {
@@ -40,6 +44,7 @@ pub(super) fn red(viewer: &Viewer, asked: &Asked) -> Answered {
             let mut row = numbers(&red.stats, window);
             row.insert("name".to_owned(), (&*red.name).into());
             row.insert("outside".to_owned(), red.outside.into());
+            row.insert("icon".to_owned(), red.icon.into());
             row.insert("before".to_owned(), earlier_numbers(before.map(|b| &b.stats), earlier));
             row.insert("operations".to_owned(), operations.into());
             row.into()
@@ -60,6 +65,7 @@ pub(super) fn edges(viewer: &Viewer, asked: &Asked) -> Answered {
             let (name, kind) = named(node);
             out.insert("name".to_owned(), name.into());
             out.insert("kind".to_owned(), kind.into());
+            out.insert("icon".to_owned(), map.icons.get(node).copied().unwrap_or("web").into());
             out.into()
         })
         .collect();

@@ -14,10 +14,13 @@ use crate::viewer::store::Trace;
 /// OTLP `SpanFlags`: whether the parent is remote is known, and it is.
 const REMOTE_PARENT: u32 = 0x300;
 
+/// A scope's name and its spans.
+type Scope<'a> = (&'a Arc<str>, Vec<Json>);
+
 /// `/view/trace/ID/otlp`
 pub(super) fn trace(viewer: &Viewer, id: &str) -> Answered {
     let trace = find(viewer, id)?;
-    let mut resources: Vec<(&Arc<Process>, Vec<(&Arc<str>, Vec<Json>)>)> = Vec::new();
+    let mut resources: Vec<(&Arc<Process>, Vec<Scope<'_>>)> = Vec::new();
     for span in &trace.spans {
         let at = resources.iter().position(|(process, _)| Arc::ptr_eq(process, &span.process));
         let at = at.unwrap_or_else(|| {

@@ -5,10 +5,10 @@ use std::collections::HashMap;
 use serde_json::{Map, Value, json};
 
 use super::asked::trace as find;
-use super::traces::{icon, incomplete};
+use super::traces::incomplete;
 use super::{Answered, Refused, Viewer};
 use crate::viewer::analysis::{
-    Broken, NONE, Reason, Tree, critical_path, own_time, pairs, similar,
+    Broken, NONE, Reason, Tree, critical_path, icon, own_time, pairs, similar,
 };
 use crate::viewer::span::{span_hex, trace_hex};
 use crate::viewer::store::Trace;
@@ -165,7 +165,7 @@ fn sentence(trace: &Trace, placed: &impl Fn(u32) -> i64) -> Vec<Value> {
             }
         }
         (None, Some(time)) => {
-            clause(if trace.is_slow { "Slow because " } else { "Nothing failed; " }, time)
+            clause(if trace.is_slow { "Slow because " } else { "Nothing failed; " }, time);
         }
         (None, None) => return out,
     }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::asked::Found;
 use super::{Answered, Asked, Viewer};
 use crate::viewer::analysis::{
-    Incomplete, NONE, Reason, Request, Stats, Summary, Window, findings,
+    Incomplete, NONE, Reason, Request, Stats, Summary, Window, findings, icon,
 };
 use crate::viewer::span::trace_hex;
 use crate::viewer::store::Trace;
@@ -24,7 +24,11 @@ pub(super) fn traces(viewer: &Viewer, asked: &Asked) -> Answered {
     let window = asked.window();
     let newest = viewer.store().since(u64::MAX).1;
     let (query, mut found) = asked.found(viewer, window)?;
-    let (_, before) = asked.found(viewer, asked.before())?;
+    let before = if asked.is_known(viewer, asked.before()) {
+        asked.found(viewer, asked.before())?.1
+    } else {
+        Vec::new()
+    };
     let sort = asked.get("sort").unwrap_or("latest");
     let limit = asked.number("limit").map_or(ROWS, |limit| (limit as usize).min(MOST_ROWS));
     let counts = counts(&found, window);
@@ -210,18 +214,6 @@ fn beside(traces: &[Arc<Trace>], window: Window) -> Value {
             "name": name, "rate": *count as f64 / seconds, "errors": share(*errors, *count), "icon": icon,
         })).collect::<Vec<_>>(),
     })
-}
-
-/// What kind of system is asked.
-pub(super) fn icon(trace: &Trace, span: &crate::viewer::span::Span) -> &'static str {
-    let of = |key| span.attributes.get(&trace.dictionary, key);
-    if let Some(system) = of("db.system.name").or_else(|| of("db.system")) {
-        return match &*system.display() {
-            "redis" | "memcached" => "cache",
-            _ => "database",
-        };
-    }
-    if of("messaging.system").is_some() { "queue" } else { "web" }
 }
 
 /// For a query that finds nothing: how many each of its parts leaves when it is taken away.

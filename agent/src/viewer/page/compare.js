@@ -46,7 +46,7 @@ export function start(main, { rest: [a, b], signal }) {
         const d = gap(row);
         const big = Math.abs(d) >= most * 0.25;
         const width = (Math.abs(d) / most) * 42;
-        return el('div', { class: `line ${big ? 'big' : ''}`, role: 'row' },
+        return el('div', { class: `line ${big ? 'much' : ''}`, role: 'row' },
           el('span', { class: 'row cut', role: 'cell', at: { 'padding-left': row.depth * 16 } }, dot(row.service), row.depth === 0 || !row.peer ? el('span', { class: 'dim' }, value(row.service)) : icon('web'), el('span', { class: 'operation cut' }, value(row.operation)), row.peer && el('span', { class: 'dim cut' }, value(row.peer)), row.b.failed && el('span', { class: 'bad' }, icon('alert')), !row.a.calls && el('span', { class: 'chip blue' }, 'only in B'), !row.b.calls && el('span', { class: 'chip' }, 'only in A')),
           el('span', { class: 'both', role: 'cell' }, bar('a', row.a.time, row.a.failed), bar('b', row.b.time, row.b.failed)),
           el('span', { class: `right ${row.a.calls !== row.b.calls ? 'strong' : 'dim'}`, role: 'cell' }, row.a.calls === row.b.calls ? row.a.calls : `${row.a.calls} → ${row.b.calls}`),

@@ -44,7 +44,7 @@ export function start(main, { signal }) {
     rows = all.length ? [Math.min(...all) - 2, Math.max(...all) + 3] : [40, 60];
     if (rows[1] - rows[0] < 16) rows = [rows[0] - 6, rows[1] + 6];
     const most = Math.max(1, ...cells.map(([, , n]) => n));
-    const name = data.operations.length === 1 ? [dot(data.operations[0][0][0]), el('strong', {}, value(data.operations[0][0].join(' ')))] : [el('strong', {}, 'All requests'), data.operations.slice(0, 4).map(([[service, operation]]) => el('button', { class: 'chip', onclick: () => change({ q: `service=${format.quote(service)} name=${format.quote(operation)}`, box: null }, { push: true }) }, dot(service), value(`${service} ${operation}`)))];
+    const name = data.operations.length === 1 ? [dot(data.operations[0][0][0]), el('strong', {}, value(data.operations[0][0].join(' ')))] : [el('strong', {}, 'All requests'), data.operations.slice(0, 2).map(([[service, operation]]) => el('button', { class: 'chip', onclick: () => change({ q: `service=${format.quote(service)} name=${format.quote(operation)}`, box: null }, { push: true }) }, dot(service), value(`${service} ${operation}`)))];
     const seconds = (format.ms(data.to) - format.ms(data.from)) / 1e3 / data.columns;
     fill(title, name, el('span', { class: 'dim small' }, `a cell is ${format.duration(seconds * 1e9)} wide and 1.19× tall`), el('span', { class: 'grow' }),
       el('span', { class: 'row small dim heatkey' }, '1', [0, 1, 2, 3, 4, 5].map((n) => el('i', { class: `h${n}` })), `${format.count(most)} requests`, el('i', { class: 'pip' }), 'failing'));
@@ -119,6 +119,7 @@ export function start(main, { signal }) {
   function showBox([c0, c1, r0, r1]) {
     const { h, cw, ch } = geometry;
     box.hidden = false;
+    [r0, r1] = [Math.max(r0, rows[0]), Math.min(r1, rows[1])];
     place(box, { left: LEFT + c0 * cw, width: (c1 - c0) * cw, top: h - BOTTOM - (r1 - rows[0]) * ch, height: (r1 - r0) * ch });
   }
   const boxNow = () => (state.params.get('box') || '').split(',').map(Number);

@@ -86,11 +86,11 @@ export function start(main, { signal }) {
     const boxes = nodes.map((node) => {
       const [left, middle] = at(node.name);
       const failing = node.errors >= 0.01;
-      const mark = node.kind === 'service' ? dot(node.name) : icon(node.kind === 'clients' ? 'web' : 'database');
+      const mark = node.kind === 'service' ? dot(node.name) : icon(node.icon);
       const total = node.kind === 'clients' ? edges.filter((e) => e.from === node.name).reduce((sum, e) => sum + e.rate, 0) : node.rate;
       return el('button', { class: `mapnode ${node.kind} ${failing ? 'failing' : ''}`, 'aria-pressed': String(state.params.get('node') === node.name), onclick: () => pick({ node: node.name, edge: null }), at: { left, top: middle - H / 2 }, title: node.name },
         el('span', { class: 'row' }, mark, el('strong', { class: 'cut' }, value(node.name))),
-        el('span', { class: 'row small dim' }, `${format.rate(total)}/s`, node.p50 !== null && `${node.p99 === null ? 'p50' : 'p99'} ${format.duration(node.p99 ?? node.p50)}`, node.folded > 0 && `+${node.folded} peers`, failing && el('span', { class: 'bad strong' }, format.percent(node.errors))));
+        el('span', { class: 'row small dim' }, el('span', {}, `${format.rate(total)}/s`), node.p50 !== null && el('span', { class: 'cut' }, `${node.p99 === null ? 'p50' : 'p99'} ${format.duration(node.p99 ?? node.p50)}`), node.folded > 0 && el('span', {}, `+${node.folded} peers`), el('span', { class: 'grow' }), failing && el('span', { class: 'bad strong' }, format.percent(node.errors))));
     });
     fill(picture, svg, labels, boxes);
     place(picture, { width: size[0], height: size[1] });
@@ -126,7 +126,7 @@ export function start(main, { signal }) {
     side.hidden = !one;
     if (was !== side.hidden) requestAnimationFrame(() => fit());
     if (!one) return;
-    const mark = (n) => { const node = data.nodes.find((d) => d.name === n); return node?.kind === 'service' ? dot(n) : icon(node?.kind === 'clients' ? 'web' : 'database'); };
+    const mark = (n) => { const node = data.nodes.find((d) => d.name === n); return node?.kind === 'service' ? dot(n) : icon(node?.icon); };
     const line = (title, picture_, text, bad) => el('div', { class: 'factline' }, el('span', { class: 'dim' }, title), picture_ || el('span'), el('strong', { class: `right ${bad ? 'bad' : ''}` }, text));
     const isPeer = (n) => data.nodes.find((d) => d.name === n)?.kind === 'peer';
     const term = edge ? [one.from !== 'clients' && !isPeer(one.to) ? `{service=${format.quote(one.from)}} {service=${format.quote(one.to)}}` : isPeer(one.to) ? `service=${format.quote(one.from)} peer=${format.quote(one.to)}` : `service=${format.quote(one.to)}`][0] : `${isPeer(one.name) ? 'peer' : 'service'}=${format.quote(one.name)}`;

@@ -70,7 +70,7 @@ export function start(main, { signal }) {
     const isOpen = opened.has(row.name);
     const at = lines.length;
     const node = el('div', { class: `line ${operation ? 'operation' : ''}`, role: 'row', tabindex: '-1', 'aria-level': operation ? 2 : 1, 'aria-expanded': operation ? null : String(isOpen), onclick: () => (operation ? show(row, operation) : toggle(row.name)) },
-      el('span', { class: 'row cut' }, operation ? el('span', { class: 'cut' }, value(operation.name)) : [icon(isOpen ? 'down' : 'right'), row.outside ? icon('web') : dot(row.name), el('strong', { class: 'cut' }, value(row.name))]),
+      el('span', { class: 'row cut' }, operation ? el('span', { class: 'cut' }, value(operation.name)) : [icon(isOpen ? 'down' : 'right'), row.outside ? icon(row.icon) : dot(row.name), el('strong', { class: 'cut' }, value(row.name))]),
       spark(of.series.map(([n]) => n)), number('rate', format.rate), spark(of.series.map(([n, e]) => (n ? e / n : 0)), { className: `spark ${of.errors >= 0.01 ? 'failing' : ''}` }),
       el('span', { class: `right ${of.errors >= 0.01 ? 'bad strong' : 'dim'}` }, format.percent(of.errors)),
       number('p50', format.duration), number('p95', format.duration), number('p99', format.duration), strip(of, scale), number('in_flight', (n) => (n < 0.05 ? '<0.1' : format.rate(n))));

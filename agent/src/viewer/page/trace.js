@@ -108,7 +108,7 @@ export function start(main, { rest: [id], signal }) {
     fill(ruler);
     fill(grid);
     for (let t = Math.ceil(w0 / step) * step; t <= w1; t += step) {
-      ruler.append(el('span', { at: { left: x(t) } }, t === 0 ? '0' : format.micros(t)));
+      if (x(t) < w - 50) ruler.append(el('span', { at: { left: x(t) } }, t === 0 ? '0' : format.micros(t)));
       grid.append(el('span', { at: { left: `calc(var(--names) + ${x(t)}px)` } }));
     }
   }

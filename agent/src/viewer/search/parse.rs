@@ -151,7 +151,7 @@ impl Reader<'_> {
         self.skip();
         let Some(op) = self.operator()? else {
             self.at = after_word;
-            return Ok(self.bare(word, from));
+            return Ok(self.bare(&word, from));
         };
         let mut values = vec![self.value()?];
         loop {
@@ -167,9 +167,9 @@ impl Reader<'_> {
     }
 
     /// A word that is no key: an id, or text to look for.
-    fn bare(&mut self, word: String, from: usize) -> Node {
+    fn bare(&mut self, word: &str, from: usize) -> Node {
         let is_id = word.len() == 32 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
-        if is_id && let Ok(id) = u128::from_str_radix(&word, 16) {
+        if is_id && let Ok(id) = u128::from_str_radix(word, 16) {
             return Node::Trace(id);
         }
         // What only an operator could end belongs to it: a|b, x&y.

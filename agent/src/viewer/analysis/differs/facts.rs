@@ -67,7 +67,7 @@ pub(super) fn facts(selected: &[Found], rest: &[Found]) -> Vec<Candidate> {
             }
         }
         for (call, count) in counts(trace) {
-            calls.entry(call).or_default().push((place, count as f64));
+            calls.entry(call).or_default().push((place, f64::from(count)));
         }
     }
     let border = selected.len() as u32;

@@ -140,7 +140,7 @@ mod tests {
 
     /// A request that takes longer when the customer is a wholesaler, since it then asks more often.
     fn made(id: u64) -> Found {
-        let wholesale = id % 5 == 0;
+        let wholesale = id.is_multiple_of(5);
         let calls = if wholesale { 8 } else { 1 + id % 2 };
         let tier = if wholesale { "wholesale" } else { "retail" };
         let order = format!("o-{id}");
@@ -152,7 +152,7 @@ mod tests {
             &[
                 ("user.tier", tier),
                 ("order.id", &order),
-                ("weekday", if id % 2 == 0 { "even" } else { "odd" }),
+                ("weekday", if id.is_multiple_of(2) { "even" } else { "odd" }),
             ],
         );
         for call in 0..calls {
