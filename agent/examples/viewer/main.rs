@@ -5,29 +5,27 @@
 
 mod shop;
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use anyhow::{Context as _, Result};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use spanwire::status::SampleServer;
 
 /// Known to everybody: nothing but invented data is behind it.
 const TOKEN: &str = "sample";
 
-#[allow(clippy::disallowed_methods, reason = "an edge: invented traces end now")]
 fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1);
     let port = arguments.next().context("usage: viewer PORT [TRACES | FILE]")?.parse()?;
     let what = arguments.next().unwrap_or_else(|| "6000".to_owned());
-    let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_nanos() as u64;
-    let requests: Vec<ExportTraceServiceRequest> = match what.parse::<u64>() {
-        Ok(count) => (0..count).map(|number| shop::trace(number, count, now)).collect(),
+    let requests: Vec<ExportTraceServiceRequest> = match what.parse() {
+        Ok(count) => shop::quarter(count).collect(),
         Err(_) => std::fs::read_to_string(&what)
             .with_context(|| what.clone())?
             .lines()
             .map(serde_json::from_str)
             .collect::<Result<_, _>>()?,
     };
+    let server = SampleServer::bind(port, TOKEN)?;
+    requests.into_iter().for_each(server.taker());
     println!("http://127.0.0.1:{port}/#k={TOKEN}");
-    spanwire::status::serve_sample(port, TOKEN.to_owned(), requests)?;
-    Ok(())
+    Ok(server.serve()?)
 }

@@ -17,10 +17,24 @@ use opentelemetry_proto::tonic::trace::v1::{
 const MINUTE: u64 = 60_000_000_000;
 const MICRO: u64 = 1_000;
 
+/// Now, ns since 1970.
+#[allow(clippy::disallowed_methods, reason = "an edge: invented traces end now")]
+pub(crate) fn now() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| since.as_nanos() as u64)
+}
+
+/// `count` traces of the quarter of an hour that ends now.
+pub(crate) fn quarter(count: u64) -> impl Iterator<Item = ExportTraceServiceRequest> {
+    let now = now();
+    (0..count).map(move |number| trace(number, count, now))
+}
+
 /// The `number`th of `count` traces of the quarter of an hour that ends `now`, ns since 1970.
 pub(crate) fn trace(number: u64, count: u64, now: u64) -> ExportTraceServiceRequest {
     let mut dice = Dice(number.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x5bd1_e995);
-    let ago = 15 * MINUTE - 15 * MINUTE * number / count;
+    let ago =
+        15 * MINUTE - (15 * u128::from(MINUTE) * u128::from(number) / u128::from(count)) as u64;
     let mut made = Made { number, now: now - ago, spans: Vec::new(), next: 1 };
     let is_late = ago < 5 * MINUTE;
     match dice.below(100) {
@@ -314,7 +328,7 @@ fn invoice(made: &mut Made, dice: &mut Dice, is_late: bool) {
     made.close(edge, outcome);
 }
 
-fn text(key: &str, value: &str) -> KeyValue {
+pub(crate) fn text(key: &str, value: &str) -> KeyValue {
     attribute(key, Value::StringValue(value.to_owned()))
 }
 

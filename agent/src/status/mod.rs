@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 pub use child::{StartError, StatusChild};
 pub use counters::{Counter, Counters, Group, Meaning};
 pub use live::{LiveError, ask, live};
-pub use server::{serve, serve_sample};
+pub use server::{SampleServer, serve};
 
 /// Where a running agent says how to reach it.
 pub const RUN_DIRECTORY: &str = "/run/spanwire";

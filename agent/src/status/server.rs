@@ -15,6 +15,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use tokio::sync::{Semaphore, oneshot};
 
 use super::frame::Message;
@@ -22,7 +23,7 @@ use super::request::{self, Access, Wanted};
 use super::response::{Body, response};
 use super::unprivileged::become_unprivileged;
 use super::{Listening, PORT, news};
-use crate::viewer::{Limits, Viewer};
+use crate::viewer::{Host, Limits, Viewer};
 
 /// Connections at a time: a scraper, a few pages with a few connections each, and room for strangers who are refused.
 const MOST_CONNECTIONS: usize = 64;
@@ -55,11 +56,7 @@ pub fn serve() -> io::Result<()> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, PORT))
         .or_else(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))?;
     let port = listener.local_addr()?.port();
-    let served = Arc::new(Served {
-        access: Access { port, token },
-        viewer: Viewer::new(Limits::default()),
-        live: Arc::new(Semaphore::new(MOST_LIVE)),
-    });
+    let served = Arc::new(Served::new(port, token));
     let (on_end, end) = oneshot::channel();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     {
@@ -81,32 +78,47 @@ pub fn serve() -> io::Result<()> {
     })
 }
 
-/// Serves spans that came from somewhere else than an agent, for looking at the page while it is worked on.
-///
-/// # Errors
-/// The port is taken.
-pub fn serve_sample(
-    port: u16,
-    token: String,
-    requests: impl IntoIterator<
-        Item = opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest,
-    >,
-) -> io::Result<()> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
-    let port = listener.local_addr()?.port();
-    let viewer = Viewer::new(Limits::default());
-    viewer.set_host(crate::viewer::Host::new("sample".to_owned(), now()));
-    for request in requests {
-        viewer.store().take(request, now());
-        viewer.store().tick(u64::MAX / 2);
+/// A viewer over spans that came from somewhere else than an agent: for looking at the page while it is worked on, and
+/// for its tests.
+pub struct SampleServer {
+    served: Arc<Served>,
+    listener: TcpListener,
+}
+
+impl SampleServer {
+    /// Takes a port of loopback; 0 is any.
+    ///
+    /// # Errors
+    /// The port is taken.
+    pub fn bind(port: u16, token: &str) -> io::Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
+        let port = listener.local_addr()?.port();
+        let served = Served::new(port, token.to_owned());
+        served.viewer.set_host(Host::new("sample".to_owned(), now()));
+        Ok(Self { served: Arc::new(served), listener })
     }
-    let served = Arc::new(Served {
-        access: Access { port, token },
-        viewer,
-        live: Arc::new(Semaphore::new(MOST_LIVE)),
-    });
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(accept(listener, served))
+
+    /// The port.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.served.access.port
+    }
+
+    /// What takes spans, from any thread, while it serves.
+    #[must_use]
+    pub fn taker(&self) -> impl Fn(ExportTraceServiceRequest) + Send + use<> {
+        let served = self.served.clone();
+        move |request| served.viewer.store().take(request, now())
+    }
+
+    /// Serves until the process ends.
+    ///
+    /// # Errors
+    /// The port cannot be listened on.
+    pub fn serve(self) -> io::Result<()> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(accept(self.listener, self.served))
+    }
 }
 
 /// Takes what the agent says until it says no more.
@@ -185,6 +197,14 @@ async fn respond(served: Arc<Served>, request: Request<Incoming>) -> Response<Bo
 }
 
 impl Served {
+    fn new(port: u16, token: String) -> Self {
+        Self {
+            access: Access { port, token },
+            viewer: Viewer::new(Limits::default()),
+            live: Arc::new(Semaphore::new(MOST_LIVE)),
+        }
+    }
+
     pub(super) const fn viewer(&self) -> &Viewer {
         &self.viewer
     }

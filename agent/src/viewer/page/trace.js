@@ -38,6 +38,7 @@ export function start(main, { rest: [id], signal }) {
       [w0, w1] = to > from ? [from, to] : [0, Math.max(1, trace.length)];
       rows = layout(trace, { pairs: pairs(), shut, opened });
       redraw();
+      performance.mark('drawn');
       const wanted = state.params.get('span');
       if (wanted) selectSpan(trace.ids.indexOf(wanted));
     } catch (error) {

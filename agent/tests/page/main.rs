@@ -1,0 +1,74 @@
+//! The viewer's page in a real browser, over invented traces: what is drawn against what the spans say.
+//!
+//! Needs Debian's `chromium` and `chromium-driver`, else all of it is skipped, which is said. Each view's picture is
+//! left in `target/tmp/page/`, to be looked at. Run without libtest, since all tests share one browser.
+
+#[path = "../../examples/viewer/shop.rs"]
+mod shop;
+
+mod browser;
+mod budget;
+mod hostile;
+mod live;
+mod numbers;
+mod views;
+mod waterfall;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use crate::browser::Browser;
+
+/// Runs one after the other, all of which share the browser.
+macro_rules! run {
+    ($browser:expr, $wanted:expr, $($test:path),* $(,)?) => {
+        $(if stringify!($test).contains($wanted) {
+            $test($browser).await.map_err(|error| error.context(stringify!($test)))?;
+            println!("test {} ... ok", stringify!($test));
+        })*
+    };
+}
+
+fn main() -> ExitCode {
+    // What `cargo test` may be given besides a filter is libtest's.
+    let wanted = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let done = runtime.map_err(Into::into).and_then(|runtime| {
+        runtime.block_on(async {
+            let Some(mut browser) = Browser::start().await? else {
+                println!("test page ... ignored, chromium and chromedriver are not installed");
+                return Ok(());
+            };
+            let done = all(&mut browser, wanted.as_deref().unwrap_or_default()).await;
+            browser.end().await?;
+            done
+        })
+    });
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error:?}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn all(browser: &mut Browser, wanted: &str) -> Result<()> {
+    run!(
+        browser,
+        wanted,
+        views::each_is_drawn_without_a_complaint,
+        views::keys_lead_everywhere,
+        views::a_link_shows_the_same_again,
+        views::without_the_token_nothing_is_shown,
+        waterfall::bars_are_where_the_spans_are,
+        waterfall::pairs_groups_and_the_path,
+        numbers::percentiles_are_those_of_the_spans,
+        numbers::parts_of_a_difference_add_up,
+        hostile::text_stays_text,
+        live::nothing_moves_under_the_pointer,
+        budget::long_traces_stay_light,
+    );
+    browser.complaints()
+}
