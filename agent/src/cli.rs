@@ -66,6 +66,9 @@ pub struct RunArgs {
     /// Do not show traces on a page on this host.
     #[arg(long)]
     pub no_viewer: bool,
+    /// Take spans that SDKs send (OTLP over HTTP) on this port of 127.0.0.1, and show them beside ours.
+    #[arg(long, value_name = "PORT", conflicts_with = "no_viewer")]
+    pub otlp_in: Option<u16>,
     /// What to add when nothing on this host talks.
     #[arg(long, hide = true, value_name = "TEXT")]
     pub silence_hint: Option<String>,
@@ -75,7 +78,7 @@ impl RunArgs {
     /// What was asked of the viewer.
     #[must_use]
     pub const fn wants_viewer(&self) -> Option<bool> {
-        match (self.viewer, self.no_viewer) {
+        match (self.viewer || self.otlp_in.is_some(), self.no_viewer) {
             (true, _) => Some(true),
             (_, true) => Some(false),
             _ => None,

@@ -32,7 +32,8 @@ fn perform(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Run(args) => {
             let viewer = args.wants_viewer();
-            run::run(&Run { viewer, silence_hint: args.silence_hint, ..capture(args.capture) })?;
+            let (otlp_in, silence_hint) = (args.otlp_in, args.silence_hint);
+            run::run(&Run { viewer, otlp_in, silence_hint, ..capture(args.capture) })?;
         }
         Command::Record(args) => {
             let record = Record { path: args.file, limit: args.limit };
@@ -55,6 +56,7 @@ fn capture(args: CaptureArgs) -> Run {
         counters: args.counters,
         record: None,
         viewer: None,
+        otlp_in: None,
         silence_hint: None,
     }
 }

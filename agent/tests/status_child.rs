@@ -4,7 +4,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
@@ -41,10 +41,11 @@ fn main() -> ExitCode {
     if std::env::args().nth(1).as_deref() == Some(AGENT) {
         agent(Path::new(&std::env::args().nth(2).expect("a directory")));
     }
-    let tests: [(&str, Test); 6] = [
+    let tests: [(&str, Test); 7] = [
         ("no agent is a clear sentence", no_agent_is_a_clear_sentence),
         ("a client with the token is told the newest numbers", the_newest_numbers_are_told),
         ("spans that are handed on are shown", spans_are_shown),
+        ("spans of SDKs stand beside them", spans_of_sdks_are_taken),
         ("strangers are told nothing", strangers_are_told_nothing),
         ("the child has no privileges and no descriptors", the_child_is_harmless),
         ("the child ends with its agent", the_child_ends_with_its_agent),
@@ -58,7 +59,7 @@ fn main() -> ExitCode {
 }
 
 fn start(directory: &Path) -> StatusChild {
-    StatusChild::start(Path::new("/proc/self/exe"), directory).expect("the child starts")
+    StatusChild::start(Path::new("/proc/self/exe"), directory, None).expect("the child starts")
 }
 
 fn counters(value: u64) -> Counters {
@@ -112,7 +113,7 @@ fn the_newest_numbers_are_told(directory: &Path) {
         child.publish(counters(value));
         until(directory, &counters(value));
     }
-    let second = StatusChild::start(Path::new("/proc/self/exe"), directory);
+    let second = StatusChild::start(Path::new("/proc/self/exe"), directory, None);
     assert!(matches!(second, Err(StartError::AlreadyRunning(pid)) if pid == std::process::id()));
     drop(child);
     assert!(!directory.join("agent.json").exists());
@@ -179,6 +180,40 @@ fn spans_are_shown(directory: &Path) {
         counter.expect("it is counted").value
     };
     assert_eq!((number("spans_offered"), number("spans_dropped")), (3_000, 0));
+}
+
+fn spans_of_sdks_are_taken(directory: &Path) {
+    let port = {
+        let free = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+        free.local_addr().expect("an address").port()
+    };
+    let program = Path::new("/proc/self/exe");
+    let child = StatusChild::start(program, directory, Some(port)).expect("the child starts");
+    let body = r#"{"resourceSpans":[{"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"sdk"}}]},
+        "scopeSpans":[{"spans":[{"traceId":"0000000000000000000000000000002a","spanId":"000000000000000b","name":"work",
+        "kind":1,"startTimeUnixNano":"1700000000000000000","endTimeUnixNano":"1700000000005000000"}]}]}]}"#;
+    let send = |head: &str| {
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("it listens");
+        write!(
+            stream,
+            "{head} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        )
+        .expect("it reads");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("it answers");
+        answer
+    };
+    assert!(send("POST /v1/traces").starts_with("HTTP/1.1 200 "));
+    let (status, trace) = ask(directory, "/view/trace/2a").expect("the child answers");
+    assert_eq!(status, 200, "{}", String::from_utf8_lossy(&trace));
+    // There is nothing to be read at this port.
+    assert!(send("GET /view/traces").starts_with("HTTP/1.1 404 "));
+    // The port is ours now: another child must say that it cannot have it.
+    drop(child);
+    let _taken = TcpListener::bind(("127.0.0.1", port)).expect("it is free again");
+    let refused = StatusChild::start(program, directory, Some(port));
+    assert!(matches!(refused, Err(StartError::Child(_))));
 }
 
 fn text(key: &str, value: &str) -> KeyValue {

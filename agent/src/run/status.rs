@@ -26,16 +26,20 @@ pub(super) struct Status {
 }
 
 impl Status {
-    pub(super) fn start() -> Self {
-        let child = match StatusChild::start(Path::new("/proc/self/exe"), Path::new(RUN_DIRECTORY))
-        {
+    /// # Errors
+    ///
+    /// When spans of SDKs are to be taken and cannot be; what nobody asked for may be missing.
+    pub(super) fn start(otlp_in: Option<u16>) -> anyhow::Result<Self> {
+        let (program, directory) = (Path::new("/proc/self/exe"), Path::new(RUN_DIRECTORY));
+        let child = match StatusChild::start(program, directory, otlp_in) {
             Ok(child) => Some(child),
+            Err(error) if otlp_in.is_some() => return Err(error.into()),
             Err(error) => {
                 log::warn!("the viewer and `doctor --live` will not work: {error}");
                 None
             }
         };
-        Self { child, views: false, last: Nanos(0) }
+        Ok(Self { child, views: false, last: Nanos(0) })
     }
 
     /// From now on spans are shown, too; says where.

@@ -10,7 +10,7 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 
 use super::agent_file::AgentFile;
 use super::feed::Feed;
-use super::frame::Message;
+use super::frame::{Message, Start};
 use super::{Counters, Listening, SUBCOMMAND};
 use crate::trace::FinishedSpan;
 use crate::viewer::Host;
@@ -48,11 +48,15 @@ pub struct StatusChild {
 
 impl StatusChild {
     /// Starts the child from `program` (the agent itself: `/proc/self/exe`) and says in `directory` how to reach it
-    /// (normally [`super::RUN_DIRECTORY`]).
+    /// (normally [`super::RUN_DIRECTORY`]). With `otlp_in` the child takes spans of SDKs on that port of loopback, too.
     ///
     /// # Errors
-    /// Another agent runs; the child cannot be started; the file cannot be written.
-    pub fn start(program: &Path, directory: &Path) -> Result<Self, StartError> {
+    /// Another agent runs; the child cannot be started, or a port is taken; the file cannot be written.
+    pub fn start(
+        program: &Path,
+        directory: &Path,
+        otlp_in: Option<u16>,
+    ) -> Result<Self, StartError> {
         if let Some(other) = AgentFile::read(directory).ok().filter(AgentFile::is_alive) {
             return Err(StartError::AlreadyRunning(other.pid));
         }
@@ -68,7 +72,7 @@ impl StatusChild {
                 .stdout(Stdio::piped())
                 .spawn()?,
         );
-        let (pipe, port) = process.introduce(&token)?;
+        let (pipe, port) = process.introduce(Start { token: token.clone(), otlp_in })?;
         let file = AgentFile { pid: std::process::id(), port, token };
         file.write(directory)
             .map_err(|error| StartError::File { path: AgentFile::path(directory), error })?;
@@ -131,11 +135,11 @@ impl Drop for StatusChild {
 struct Process(Child);
 
 impl Process {
-    /// Gives the child its token and hears its port.
-    fn introduce(&mut self, token: &str) -> io::Result<(ChildStdin, u16)> {
+    /// Tells the child what it must know, and hears its port.
+    fn introduce(&mut self, start: Start) -> io::Result<(ChildStdin, u16)> {
         let missing = || io::Error::other("the child has no pipes");
         let mut pipe = self.0.stdin.take().ok_or_else(missing)?;
-        Message::Token(token.to_owned()).write(&mut pipe)?;
+        Message::Start(start).write(&mut pipe)?;
         let mut line = String::new();
         let out = self.0.stdout.take().ok_or_else(missing)?;
         BufReader::new(out.take(1_024)).read_line(&mut line)?;

@@ -8,7 +8,7 @@ use std::io::{self, Read, Write};
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use prost::Message as _;
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::Counters;
 use crate::viewer::Host;
@@ -16,16 +16,25 @@ use crate::viewer::Host;
 /// Longest message, bytes. A thousand spans are a megabyte.
 const LONGEST: u32 = 64 << 20;
 
-const TOKEN: u8 = b'T';
+const START: u8 = b'T';
 const COUNTERS: u8 = b'C';
 const HOST: u8 = b'H';
 const SPANS: u8 = b'S';
 
+/// What the child must know before it begins.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Start {
+    /// Who shows it may ask.
+    pub(super) token: String,
+    /// A port for spans of SDKs.
+    pub(super) otlp_in: Option<u16>,
+}
+
 /// What the child is told.
 #[derive(Debug, PartialEq)]
 pub(super) enum Message {
-    /// First: who may ask.
-    Token(String),
+    /// First: who may ask, and what else there is to do.
+    Start(Start),
     /// The newest numbers.
     Counters(Counters),
     /// Who the agent is.
@@ -41,7 +50,7 @@ impl Message {
     /// What `out` says; or it is too long.
     pub(super) fn write(&self, out: &mut impl Write) -> io::Result<()> {
         let (tag, bytes) = match self {
-            Self::Token(token) => (TOKEN, serde_json::to_vec(token)?),
+            Self::Start(start) => (START, serde_json::to_vec(start)?),
             Self::Counters(counters) => (COUNTERS, serde_json::to_vec(counters)?),
             Self::Host(host) => (HOST, serde_json::to_vec(host)?),
             Self::Spans(spans) => (SPANS, spans.encode_to_vec()),
@@ -72,7 +81,7 @@ impl Message {
         let mut bytes = vec![0; length as usize];
         from.read_exact(&mut bytes)?;
         Ok(Some(match tag {
-            TOKEN => Self::Token(json(&bytes)?),
+            START => Self::Start(json(&bytes)?),
             COUNTERS => Self::Counters(json(&bytes)?),
             HOST => Self::Host(json(&bytes)?),
             SPANS => Self::Spans(
@@ -96,7 +105,7 @@ mod tests {
     fn messages_there_and_back() {
         let spans = vec![sample::outgoing(&sample::service("shop"), "spanwire.http", 3)];
         let messages = [
-            Message::Token("abc".to_owned()),
+            Message::Start(Start { token: "abc".to_owned(), otlp_in: Some(4318) }),
             Message::Counters(Counters::default()),
             Message::Host(Host::new("web1".to_owned(), 7)),
             Message::Spans(batch::request(spans)),

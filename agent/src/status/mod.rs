@@ -12,6 +12,7 @@ mod feed;
 mod frame;
 mod live;
 mod news;
+mod otlp_in;
 mod request;
 mod response;
 mod server;

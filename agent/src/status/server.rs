@@ -18,11 +18,11 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use tokio::sync::{Semaphore, oneshot};
 
-use super::frame::Message;
+use super::frame::{Message, Start};
 use super::request::{self, Access, Wanted};
 use super::response::{Body, response};
 use super::unprivileged::become_unprivileged;
-use super::{Listening, PORT, news};
+use super::{Listening, PORT, news, otlp_in};
 use crate::viewer::{Host, Limits, Viewer};
 
 /// Connections at a time: a scraper, a few pages with a few connections each, and room for strangers who are refused.
@@ -49,9 +49,15 @@ pub(super) struct Served {
 pub fn serve() -> io::Result<()> {
     become_unprivileged()?;
     let mut orders = BufReader::with_capacity(1 << 16, io::stdin());
-    let token = match Message::read(&mut orders)? {
-        Some(Message::Token(token)) if !token.is_empty() => token,
+    let Start { token, otlp_in } = match Message::read(&mut orders)? {
+        Some(Message::Start(start)) if !start.token.is_empty() => start,
         _ => return Err(io::Error::other("the first order must be the token")),
+    };
+    let otlp_in = match otlp_in {
+        Some(port) => Some(TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map_err(|error| {
+            io::Error::new(error.kind(), format!("port {port} for OTLP: {error}"))
+        })?),
+        None => None,
     };
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, PORT))
         .or_else(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))?;
@@ -71,6 +77,11 @@ pub fn serve() -> io::Result<()> {
     out.write_all(b"\n")?;
     out.flush()?;
     runtime.block_on(async {
+        if let Some(listener) = otlp_in {
+            listener.set_nonblocking(true)?;
+            let listener = tokio::net::TcpListener::from_std(listener)?;
+            tokio::spawn(otlp_in::accept(listener, served.clone()));
+        }
         tokio::select! {
             ended = accept(listener, served) => ended,
             _ = end => Ok(()),
@@ -105,7 +116,7 @@ impl SampleServer {
     }
 
     /// What takes spans, from any thread, while it serves.
-    #[must_use]
+    #[must_use = "nothing is taken by itself"]
     pub fn taker(&self) -> impl Fn(ExportTraceServiceRequest) + Send + use<> {
         let served = self.served.clone();
         move |request| served.viewer.store().take(request, now())
@@ -128,7 +139,7 @@ fn listen(orders: &mut impl Read, viewer: &Viewer) {
             Ok(Some(Message::Spans(spans))) => viewer.store().take(spans, now()),
             Ok(Some(Message::Counters(counters))) => viewer.set_counters(counters),
             Ok(Some(Message::Host(host))) => viewer.set_host(host),
-            Ok(Some(Message::Token(_)) | None) | Err(_) => return,
+            Ok(Some(Message::Start(_)) | None) | Err(_) => return,
         }
     }
 }

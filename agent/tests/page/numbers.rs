@@ -8,7 +8,6 @@ use crate::shop;
 
 pub(crate) async fn percentiles_are_those_of_the_spans(browser: &mut Browser) -> Result<()> {
     let mut durations: Vec<u64> = shop::quarter(600)
-        .into_iter()
         .flat_map(|request| request.resource_spans)
         .filter(|of| {
             of.resource.iter().any(|r| {

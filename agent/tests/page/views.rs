@@ -39,9 +39,7 @@ pub(crate) async fn each_is_drawn_without_a_complaint(browser: &mut Browser) -> 
 
 /// The id of the slowest trace that repeats a query.
 pub(crate) async fn slowest(browser: &Browser) -> Result<String> {
-    let found = browser
-        .ask("/view/traces?t=1h&limit=1&sort=slowest&q=similar%3E%3D20")
-        .await?;
+    let found = browser.ask("/view/traces?t=1h&limit=1&sort=slowest&q=similar%3E%3D20").await?;
     let id = found["rows"][0]["id"].as_str();
     Ok(id.ok_or_else(|| anyhow::anyhow!("no trace: {found}"))?.to_owned())
 }

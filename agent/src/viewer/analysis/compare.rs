@@ -30,6 +30,8 @@ pub(crate) struct Row {
     pub(crate) operation: Arc<str>,
     /// Who is asked, if only seen from outside.
     pub(crate) peer: Option<Arc<str>>,
+    /// The mark of whom it asks.
+    pub(crate) icon: &'static str,
     pub(crate) a: Side,
     pub(crate) b: Side,
 }
@@ -89,7 +91,8 @@ impl Table {
                 peer: shown.peer.clone(),
                 kind: span.kind,
             };
-            let row = self.row(key);
+            let icon = if key.peer.is_some() { super::icon(trace, shown) } else { "" };
+            let row = self.row(key, icon);
             place[at] = row;
             let side = side(&mut self.rows[row]);
             side.calls += 1;
@@ -100,7 +103,7 @@ impl Table {
         }
     }
 
-    fn row(&mut self, key: Key) -> usize {
+    fn row(&mut self, key: Key, icon: &'static str) -> usize {
         if let Some(row) = self.places.get(&key) {
             return *row;
         }
@@ -111,6 +114,7 @@ impl Table {
             service: key.service.clone(),
             operation: key.operation.clone(),
             peer: key.peer.clone(),
+            icon,
             a: Side::default(),
             b: Side::default(),
         });

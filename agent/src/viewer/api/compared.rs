@@ -55,6 +55,7 @@ fn row(row: &Row) -> Value {
         "service": &*row.service,
         "operation": &*row.operation,
         "peer": row.peer.as_deref(),
+        "icon": row.icon,
         "a": side(&row.a),
         "b": side(&row.b),
     })

@@ -175,7 +175,7 @@ export function start(main, { rest: [id], signal }) {
       canFold ? el('button', { class: 'fold', tabindex: '-1', 'aria-label': isOpen ? 'Fold' : 'Unfold', onclick: (event) => { event.stopPropagation(); toggle(row); } }, icon(isOpen ? 'down' : 'right')) : el('span', { class: 'fold' }),
       dot(service), symbol && icon(symbol), !sameService && el('span', { class: 'dim' }, value(service)), el('span', { class: 'operation cut' }, value(trace.text('operation', named)), symbol === 'web' && peer && el('span', { class: 'dim' }, ' ', value(peer))),
       group && el('span', { class: 'chip amber' }, `×${group.members.length} similar`), trace.orphan(at) && el('span', { class: 'chip' }, 'parent not seen'),
-      el('span', { class: 'grow' }), outcome && el('span', { class: `small ${isCause ? 'bad strong row' : failed ? 'bad' : 'dim'}` }, isCause && icon('alert'), value(outcome))));
+      el('span', { class: 'grow' }), outcome && el('span', { class: `small ${isCause ? 'bad strong row' : failed ? 'bad' : 'dim'}` }, isCause && icon('alert'), el('span', { class: 'outcome cut' }, value(outcome)))));
     node.append(group ? paint.group(group) : paint.span(at, named));
     return node;
   }

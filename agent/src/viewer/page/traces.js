@@ -193,7 +193,7 @@ export function start(main, { signal }) {
     const total = row.shares.reduce((sum, [, time]) => sum + time, 0) || 1;
     return el('div', { class: `list item ${row.failed ? 'failing' : ''} ${row.id === marked ? 'marked' : ''}`, role: 'row', tabindex: at === Math.max(0, selected) ? '0' : '-1', 'aria-selected': String(at === selected), onclick: () => go(row) },
       el('span', { class: 'dim age', role: 'gridcell', title: format.utc(format.ms(row.start)) }),
-      el('span', { class: 'row cut', role: 'gridcell' }, dot(row.service), el('span', { class: 'dim cut' }, value(row.service)), el('span', { class: 'operation cut' }, value(row.operation)), row.outcome && el('span', { class: row.failed ? 'bad strong' : 'dim' }, value(row.outcome))),
+      el('span', { class: 'row cut', role: 'gridcell' }, dot(row.service), el('span', { class: 'dim cut' }, value(row.service)), el('span', { class: 'operation cut' }, value(row.operation)), row.outcome && el('span', { class: `outcome cut ${row.failed ? 'bad strong' : 'dim'}` }, value(row.outcome))),
       el('span', { class: `row cut small ${row.why ? { error: 'bad', warn: 'warn' }[row.why.level] || 'dim' : ''}`, role: 'gridcell' }, row.why && icon(reasonIcon(row.why.kind)), row.why && el('span', { class: 'cut' }, value(row.why.text))),
       el('span', { role: 'gridcell' }, el('span', { class: 'went', at: { width: `${width * 100}%` } }, row.shares.map(([service, time]) => el('span', { class: `seg ${colour(service)}`, title: `${service} ${format.duration(time)}`, at: { flex: `${Math.max(0.004, time / total)} 0 0` } })))),
       el('span', { class: 'right strong', role: 'gridcell' }, format.duration(row.duration)),
