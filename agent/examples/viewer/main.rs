@@ -6,7 +6,6 @@
 mod shop;
 
 use anyhow::{Context as _, Result};
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use spanwire::status::SampleServer;
 
 /// Known to everybody: nothing but invented data is behind it.
@@ -16,16 +15,17 @@ fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1);
     let port = arguments.next().context("usage: viewer PORT [TRACES | FILE]")?.parse()?;
     let what = arguments.next().unwrap_or_else(|| "6000".to_owned());
-    let requests: Vec<ExportTraceServiceRequest> = match what.parse() {
-        Ok(count) => shop::quarter(count).collect(),
-        Err(_) => std::fs::read_to_string(&what)
-            .with_context(|| what.clone())?
-            .lines()
-            .map(serde_json::from_str)
-            .collect::<Result<_, _>>()?,
-    };
     let server = SampleServer::bind(port, TOKEN)?;
-    requests.into_iter().for_each(server.taker());
+    let take = server.taker();
+    match what.parse() {
+        Ok(count) => shop::quarter(count).for_each(take),
+        Err(_) => {
+            let text = std::fs::read_to_string(&what).with_context(|| what.clone())?;
+            for line in text.lines() {
+                take(serde_json::from_str(line)?);
+            }
+        }
+    }
     println!("http://127.0.0.1:{port}/#k={TOKEN}");
     Ok(server.serve()?)
 }
