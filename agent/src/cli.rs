@@ -34,7 +34,7 @@ pub enum Command {
     Doctor(DoctorArgs),
     /// The unprivileged child that tells the counters; started by the agent itself.
     #[command(name = crate::status::SUBCOMMAND, hide = true)]
-    StatusServer,
+    StatusServer(StatusServerArgs),
 }
 
 /// How to capture.
@@ -69,6 +69,9 @@ pub struct RunArgs {
     /// Take spans that SDKs send (OTLP over HTTP) on this port of 127.0.0.1, and show them beside ours.
     #[arg(long, value_name = "PORT", conflicts_with = "no_viewer")]
     pub otlp_in: Option<u16>,
+    /// Keep traces in this file, too, so that they survive a restart: for 7 days, and up to 1 GiB.
+    #[arg(long, value_name = "PATH", conflicts_with = "no_viewer")]
+    pub store: Option<PathBuf>,
     /// What to add when nothing on this host talks.
     #[arg(long, hide = true, value_name = "TEXT")]
     pub silence_hint: Option<String>,
@@ -78,7 +81,7 @@ impl RunArgs {
     /// What was asked of the viewer.
     #[must_use]
     pub const fn wants_viewer(&self) -> Option<bool> {
-        match (self.viewer || self.otlp_in.is_some(), self.no_viewer) {
+        match (self.viewer || self.otlp_in.is_some() || self.store.is_some(), self.no_viewer) {
             (true, _) => Some(true),
             (_, true) => Some(false),
             _ => None,
@@ -118,6 +121,14 @@ pub struct DoctorArgs {
     /// Ask the agent that is running what it has seen and lost.
     #[arg(long)]
     pub live: bool,
+}
+
+/// Options of the child.
+#[derive(Debug, Args)]
+pub struct StatusServerArgs {
+    /// Keep traces in this file, too.
+    #[arg(long)]
+    pub store: Option<PathBuf>,
 }
 
 /// Options of `top`.

@@ -8,7 +8,7 @@ use spanwire::{
     cli::{CaptureArgs, Cli, Command},
     doctor, logging, replay,
     run::{self, Record, Run},
-    status,
+    status::{self, Serving},
     viewer::terminal,
 };
 
@@ -32,8 +32,9 @@ fn perform(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Run(args) => {
             let viewer = args.wants_viewer();
-            let (otlp_in, silence_hint) = (args.otlp_in, args.silence_hint);
-            run::run(&Run { viewer, otlp_in, silence_hint, ..capture(args.capture) })?;
+            let serving = Serving { otlp_in: args.otlp_in, store: args.store };
+            let silence_hint = args.silence_hint;
+            run::run(&Run { viewer, serving, silence_hint, ..capture(args.capture) })?;
         }
         Command::Record(args) => {
             let record = Record { path: args.file, limit: args.limit };
@@ -43,7 +44,7 @@ fn perform(command: Command) -> anyhow::Result<ExitCode> {
         Command::Doctor(args) => return doctor::doctor(&args),
         Command::Top(args) => terminal::top(&args)?,
         Command::Trace(args) => terminal::trace(&args)?,
-        Command::StatusServer => status::serve()?,
+        Command::StatusServer(args) => status::serve(args.store.as_deref())?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -56,7 +57,7 @@ fn capture(args: CaptureArgs) -> Run {
         counters: args.counters,
         record: None,
         viewer: None,
-        otlp_in: None,
+        serving: Serving::default(),
         silence_hint: None,
     }
 }

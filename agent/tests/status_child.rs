@@ -6,11 +6,11 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
 use opentelemetry_proto::tonic::resource::v1::Resource;
@@ -18,7 +18,7 @@ use opentelemetry_proto::tonic::trace::v1::{Span, span::SpanKind};
 use serde_json::Value;
 use spanwire::service::Service;
 use spanwire::status::{
-    Counters, LiveError, Meaning, SUBCOMMAND, StartError, StatusChild, ask, live, serve,
+    Counters, LiveError, Meaning, SUBCOMMAND, Serving, StartError, StatusChild, ask, live, serve,
 };
 use spanwire::trace::FinishedSpan;
 use spanwire::viewer::Host;
@@ -30,7 +30,11 @@ const AGENT: &str = "agent";
 
 fn main() -> ExitCode {
     if std::env::args().nth(1).as_deref() == Some(SUBCOMMAND) {
-        return match serve() {
+        let store = match (std::env::args_os().nth(2), std::env::args_os().nth(3)) {
+            (Some(option), Some(path)) if option == "--store" => Some(PathBuf::from(path)),
+            _ => None,
+        };
+        return match serve(store.as_deref()) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 eprintln!("status server: {error}");
@@ -41,11 +45,12 @@ fn main() -> ExitCode {
     if std::env::args().nth(1).as_deref() == Some(AGENT) {
         agent(Path::new(&std::env::args().nth(2).expect("a directory")));
     }
-    let tests: [(&str, Test); 7] = [
+    let tests: [(&str, Test); 8] = [
         ("no agent is a clear sentence", no_agent_is_a_clear_sentence),
         ("a client with the token is told the newest numbers", the_newest_numbers_are_told),
         ("spans that are handed on are shown", spans_are_shown),
         ("spans of SDKs stand beside them", spans_of_sdks_are_taken),
+        ("with a store, traces survive a restart", traces_survive_a_restart),
         ("strangers are told nothing", strangers_are_told_nothing),
         ("the child has no privileges and no descriptors", the_child_is_harmless),
         ("the child ends with its agent", the_child_ends_with_its_agent),
@@ -59,7 +64,8 @@ fn main() -> ExitCode {
 }
 
 fn start(directory: &Path) -> StatusChild {
-    StatusChild::start(Path::new("/proc/self/exe"), directory, None).expect("the child starts")
+    StatusChild::start(Path::new("/proc/self/exe"), directory, &Serving::default())
+        .expect("the child starts")
 }
 
 fn counters(value: u64) -> Counters {
@@ -113,7 +119,7 @@ fn the_newest_numbers_are_told(directory: &Path) {
         child.publish(counters(value));
         until(directory, &counters(value));
     }
-    let second = StatusChild::start(Path::new("/proc/self/exe"), directory, None);
+    let second = StatusChild::start(Path::new("/proc/self/exe"), directory, &Serving::default());
     assert!(matches!(second, Err(StartError::AlreadyRunning(pid)) if pid == std::process::id()));
     drop(child);
     assert!(!directory.join("agent.json").exists());
@@ -121,43 +127,13 @@ fn the_newest_numbers_are_told(directory: &Path) {
 
 fn spans_are_shown(directory: &Path) {
     let child = start(directory);
-    let service = Arc::new(Service {
-        name: "shop".to_owned(),
-        version: None,
-        environment: None,
-        instance_id: "i".to_owned(),
-        pid: 1,
-        resource: Resource {
-            attributes: vec![text("service.name", "shop")],
-            ..Resource::default()
-        },
-    });
-    let spans: Vec<FinishedSpan> = (1..=3_000_u64)
-        .map(|id| FinishedSpan {
-            service: service.clone(),
-            scope: "spanwire.http",
-            span: Span {
-                trace_id: u128::from(id).to_be_bytes().to_vec(),
-                span_id: id.to_be_bytes().to_vec(),
-                name: "GET".to_owned(),
-                kind: SpanKind::Server.into(),
-                start_time_unix_nano: 1_700_000_000_000_000_000,
-                end_time_unix_nano: 1_700_000_000_001_000_000 + id,
-                attributes: vec![
-                    text("http.request.method", "GET"),
-                    text("url.path", &format!("/cart/{id}")),
-                ],
-                ..Span::default()
-            },
-        })
-        .collect();
     child.introduce(Host::new("web1".to_owned(), 5));
-    child.view(spans);
+    child.view(spans(3_000));
     let get = |path: &str| {
         let (status, body) = ask(directory, path).expect("the child answers");
         (status, serde_json::from_slice::<Value>(&body).expect("JSON"))
     };
-    let range = "t=1699999999000..1700000001000";
+    let range = "t=1h";
     let mut found = Value::Null;
     for _ in 0..500 {
         found = get(&format!("/view/traces?{range}&sort=slowest&limit=1")).1;
@@ -188,7 +164,8 @@ fn spans_of_sdks_are_taken(directory: &Path) {
         free.local_addr().expect("an address").port()
     };
     let program = Path::new("/proc/self/exe");
-    let child = StatusChild::start(program, directory, Some(port)).expect("the child starts");
+    let serving = Serving { otlp_in: Some(port), ..Serving::default() };
+    let child = StatusChild::start(program, directory, &serving).expect("the child starts");
     let body = r#"{"resourceSpans":[{"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"sdk"}}]},
         "scopeSpans":[{"spans":[{"traceId":"0000000000000000000000000000002a","spanId":"000000000000000b","name":"work",
         "kind":1,"startTimeUnixNano":"1700000000000000000","endTimeUnixNano":"1700000000005000000"}]}]}]}"#;
@@ -212,8 +189,77 @@ fn spans_of_sdks_are_taken(directory: &Path) {
     // The port is ours now: another child must say that it cannot have it.
     drop(child);
     let _taken = TcpListener::bind(("127.0.0.1", port)).expect("it is free again");
-    let refused = StatusChild::start(program, directory, Some(port));
+    let refused = StatusChild::start(program, directory, &serving);
     assert!(matches!(refused, Err(StartError::Child(_))));
+}
+
+/// So many traces of one span, 1 ms and their number of ns long.
+fn spans(count: u64) -> Vec<FinishedSpan> {
+    let service = Arc::new(Service {
+        name: "shop".to_owned(),
+        version: None,
+        environment: None,
+        instance_id: "i".to_owned(),
+        pid: 1,
+        resource: Resource {
+            attributes: vec![text("service.name", "shop")],
+            ..Resource::default()
+        },
+    });
+    (1..=count)
+        .map(|id| FinishedSpan {
+            service: service.clone(),
+            scope: "spanwire.http",
+            span: Span {
+                trace_id: u128::from(id).to_be_bytes().to_vec(),
+                span_id: id.to_be_bytes().to_vec(),
+                name: "GET".to_owned(),
+                kind: SpanKind::Server.into(),
+                start_time_unix_nano: now(),
+                end_time_unix_nano: now() + 1_000_000 + id,
+                attributes: vec![
+                    text("http.request.method", "GET"),
+                    text("url.path", &format!("/cart/{id}")),
+                ],
+                ..Span::default()
+            },
+        })
+        .collect()
+}
+
+/// A moment of this run, ns since 1970: a store forgets what is old.
+#[allow(clippy::disallowed_methods, reason = "a test is an edge")]
+fn now() -> u64 {
+    static NOW: OnceLock<u64> = OnceLock::new();
+    *NOW.get_or_init(|| {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
+        u64::try_from(since.as_nanos()).expect("before 2500")
+    })
+}
+
+fn traces_survive_a_restart(directory: &Path) {
+    let path = directory.with_file_name("traces.redb");
+    let serving = Serving { store: Some(path.clone()), ..Serving::default() };
+    let program = Path::new("/proc/self/exe");
+    let child = StatusChild::start(program, directory, &serving).expect("the child starts");
+    assert_eq!(fs::metadata(&path).expect("it is there").permissions().mode() & 0o777, 0o600);
+    child.view(spans(100));
+    // Another child can only have it when this one has ended.
+    let both = StatusChild::start(program, &directory.with_file_name("other"), &serving);
+    assert!(matches!(both, Err(StartError::Child(_))));
+    let whole = |id: u64| {
+        let (status, body) = ask(directory, &format!("/view/trace/{id:x}")).expect("an answer");
+        (status == 200).then(|| {
+            let trace: Value = serde_json::from_slice(&body).expect("JSON");
+            trace["whole"].as_f64().expect("a duration")
+        })
+    };
+    // What has not been written yet is written at the end.
+    drop(child);
+    let _child = StatusChild::start(program, directory, &serving).expect("the child starts");
+    assert_eq!(whole(100), Some(1_000.1));
+    assert_eq!(whole(1), Some(1_000.001));
+    assert_eq!(whole(101), None);
 }
 
 fn text(key: &str, value: &str) -> KeyValue {

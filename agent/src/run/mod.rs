@@ -30,6 +30,7 @@ use crate::{
     },
     pipeline::Pipeline,
     record::{Header, Metadata, Writer},
+    status::Serving,
     trace::{FinishedSpan, Settings},
     viewer::Host,
 };
@@ -49,8 +50,8 @@ pub struct Run {
     pub record: Option<Record>,
     /// Whether spans are shown on the page: as asked, else when they go nowhere else.
     pub viewer: Option<bool>,
-    /// A port of loopback on which the viewer takes spans of SDKs.
-    pub otlp_in: Option<u16>,
+    /// What else the viewer does.
+    pub serving: Serving,
     /// What to say to a user on whose host nothing talks.
     pub silence_hint: Option<String>,
 }
@@ -99,7 +100,7 @@ pub fn run(run: &Run) -> Result<()> {
         None => None,
     };
     let mut capture = Capture::new(probes, &stop).context("the rings cannot be watched")?;
-    let mut status = Status::start(run.otlp_in)?;
+    let mut status = Status::start(&run.serving)?;
     let mut live = Live {
         facts: Facts::default(),
         sweep: UnixSweep::default(),

@@ -10,7 +10,7 @@ use crate::{
     input::Nanos,
     kernel::capture::Capture,
     pipeline::Pipeline,
-    status::{Counters, Meaning, RUN_DIRECTORY, StatusChild},
+    status::{Counters, Meaning, RUN_DIRECTORY, Serving, StatusChild},
     trace::FinishedSpan,
     viewer::Host,
 };
@@ -28,12 +28,12 @@ pub(super) struct Status {
 impl Status {
     /// # Errors
     ///
-    /// When spans of SDKs are to be taken and cannot be; what nobody asked for may be missing.
-    pub(super) fn start(otlp_in: Option<u16>) -> anyhow::Result<Self> {
+    /// When what was asked for cannot be had; a child that nobody asked for may be missing.
+    pub(super) fn start(serving: &Serving) -> anyhow::Result<Self> {
         let (program, directory) = (Path::new("/proc/self/exe"), Path::new(RUN_DIRECTORY));
-        let child = match StatusChild::start(program, directory, otlp_in) {
+        let child = match StatusChild::start(program, directory, serving) {
             Ok(child) => Some(child),
-            Err(error) if otlp_in.is_some() => return Err(error.into()),
+            Err(error) if *serving != Serving::default() => return Err(error.into()),
             Err(error) => {
                 log::warn!("the viewer and `doctor --live` will not work: {error}");
                 None

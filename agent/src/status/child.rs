@@ -7,6 +7,7 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
+use std::time::Duration;
 
 use super::agent_file::AgentFile;
 use super::feed::Feed;
@@ -15,8 +16,21 @@ use super::{Counters, Listening, SUBCOMMAND};
 use crate::trace::FinishedSpan;
 use crate::viewer::Host;
 
+/// How long the child may take to write what it has not yet, once it has been told all.
+const LAST_SAVE: Duration = Duration::from_secs(3);
+/// Time between two looks whether it has ended.
+const LOOK: Duration = Duration::from_millis(10);
 /// Bytes of the token: 256 bits cannot be guessed.
 const TOKEN_BYTES: usize = 32;
+
+/// What the child does beyond showing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Serving {
+    /// A port of loopback on which it takes spans of SDKs.
+    pub otlp_in: Option<u16>,
+    /// A file in which it keeps traces.
+    pub store: Option<PathBuf>,
+}
 
 /// Why there is no child.
 #[derive(Debug, thiserror::Error)]
@@ -44,26 +58,29 @@ pub struct StatusChild {
     directory: PathBuf,
     process: Process,
     feed: Feed,
+    /// It has a file to write to before it ends.
+    keeps: bool,
 }
 
 impl StatusChild {
     /// Starts the child from `program` (the agent itself: `/proc/self/exe`) and says in `directory` how to reach it
-    /// (normally [`super::RUN_DIRECTORY`]). With `otlp_in` the child takes spans of SDKs on that port of loopback, too.
+    /// (normally [`super::RUN_DIRECTORY`]).
     ///
     /// # Errors
     /// Another agent runs; the child cannot be started, or a port is taken; the file cannot be written.
-    pub fn start(
-        program: &Path,
-        directory: &Path,
-        otlp_in: Option<u16>,
-    ) -> Result<Self, StartError> {
+    pub fn start(program: &Path, directory: &Path, serving: &Serving) -> Result<Self, StartError> {
         if let Some(other) = AgentFile::read(directory).ok().filter(AgentFile::is_alive) {
             return Err(StartError::AlreadyRunning(other.pid));
         }
         let token = token()?;
+        let mut command = Command::new(program);
+        command.arg(SUBCOMMAND);
+        if let Some(store) = &serving.store {
+            // It does not begin where we did.
+            command.arg("--store").arg(std::path::absolute(store)?);
+        }
         let mut process = Process(
-            Command::new(program)
-                .arg(SUBCOMMAND)
+            command
                 .env_clear()
                 .current_dir("/")
                 // Ctrl-C at a terminal is for the agent, which ends the child in order.
@@ -72,12 +89,14 @@ impl StatusChild {
                 .stdout(Stdio::piped())
                 .spawn()?,
         );
-        let (pipe, port) = process.introduce(Start { token: token.clone(), otlp_in })?;
+        let (pipe, port) =
+            process.introduce(Start { token: token.clone(), otlp_in: serving.otlp_in })?;
         let file = AgentFile { pid: std::process::id(), port, token };
         file.write(directory)
             .map_err(|error| StartError::File { path: AgentFile::path(directory), error })?;
         let feed = Feed::start(pipe)?;
-        Ok(Self { file, directory: directory.to_owned(), process, feed })
+        let keeps = serving.store.is_some();
+        Ok(Self { file, directory: directory.to_owned(), process, feed, keeps })
     }
 
     /// Hands the newest numbers on, once a second or so. Never waits: a snapshot that the child is too slow for is
@@ -123,8 +142,11 @@ impl StatusChild {
 impl Drop for StatusChild {
     fn drop(&mut self) {
         self.file.remove(&self.directory);
-        // A thread that hangs in the pipe is freed by the kill.
         self.feed.close();
+        if self.keeps {
+            self.process.wait(LAST_SAVE);
+        }
+        // A thread that hangs in the pipe is freed by the kill.
         self.process.end();
         self.feed.join();
     }
@@ -148,6 +170,16 @@ impl Process {
         }
         let Listening { port } = serde_json::from_str(&line)?;
         Ok((pipe, port))
+    }
+
+    /// Waits until it has ended by itself, but not longer.
+    fn wait(&mut self, within: Duration) {
+        for _ in 0..within.as_millis() / LOOK.as_millis() {
+            if !matches!(self.0.try_wait(), Ok(None)) {
+                return;
+            }
+            std::thread::sleep(LOOK);
+        }
     }
 
     /// It holds nothing worth a graceful end.

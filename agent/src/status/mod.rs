@@ -20,7 +20,7 @@ mod unprivileged;
 
 use serde::{Deserialize, Serialize};
 
-pub use child::{StartError, StatusChild};
+pub use child::{Serving, StartError, StatusChild};
 pub use counters::{Counter, Counters, Group, Meaning};
 pub use live::{LiveError, ask, live};
 pub use server::{SampleServer, serve};

@@ -5,8 +5,11 @@
 #![forbid(unsafe_code)]
 
 use std::convert::Infallible;
+use std::fs::{File, OpenOptions};
 use std::io::{self, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -23,7 +26,7 @@ use super::request::{self, Access, Wanted};
 use super::response::{Body, response};
 use super::unprivileged::become_unprivileged;
 use super::{Listening, PORT, news, otlp_in};
-use crate::viewer::{Host, Limits, Viewer};
+use crate::viewer::{Disk, DiskLimits, Host, Limits, Viewer};
 
 /// Connections at a time: a scraper, a few pages with a few connections each, and room for strangers who are refused.
 const MOST_CONNECTIONS: usize = 64;
@@ -33,6 +36,10 @@ const MOST_LIVE: usize = 16;
 const LONGEST_CONNECTION: Duration = Duration::from_secs(600);
 /// Time between two looks at what has settled.
 const TICK: Duration = Duration::from_millis(250);
+/// After so long any trace has settled, ns.
+const SETTLED: u64 = 3_000_000_000;
+/// Time between two saves.
+const SAVE: Duration = Duration::from_secs(1);
 
 /// What every connection needs.
 pub(super) struct Served {
@@ -44,10 +51,12 @@ pub(super) struct Served {
 /// The `main` of the hidden subcommand [`super::SUBCOMMAND`]. Must be called before anything else is done in the
 /// process. Returns when standard input ends.
 ///
+/// With `store` traces are kept in that file, too: it is opened before privileges are dropped.
+///
 /// # Errors
-/// Privileges could not be dropped; the parent did not say what it must; no port.
-pub fn serve() -> io::Result<()> {
-    become_unprivileged()?;
+/// Privileges could not be dropped; the parent did not say what it must; no port; the file is no store.
+pub fn serve(store: Option<&Path>) -> io::Result<()> {
+    let file = become_unprivileged(|| store.map(store_file).transpose())?;
     let mut orders = BufReader::with_capacity(1 << 16, io::stdin());
     let Start { token, otlp_in } = match Message::read(&mut orders)? {
         Some(Message::Start(start)) if !start.token.is_empty() => start,
@@ -63,12 +72,18 @@ pub fn serve() -> io::Result<()> {
         .or_else(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))?;
     let port = listener.local_addr()?.port();
     let served = Arc::new(Served::new(port, token));
+    if let Some(file) = file {
+        keep(Disk::open(file, DiskLimits::default())?, &served)?;
+    }
     let (on_end, end) = oneshot::channel();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     {
         let served = served.clone();
         thread::spawn(move || {
             listen(&mut orders, &served.viewer);
+            // What has not settled never will.
+            served.viewer.store().tick(now() + SETTLED);
+            served.viewer.save(now());
             let _ = on_end.send(());
         });
     }
@@ -130,6 +145,39 @@ impl SampleServer {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(accept(self.listener, self.served))
     }
+}
+
+/// The file of `--store`: its owner's only, and no link that somebody else laid.
+fn store_file(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .custom_flags(libc::O_NOFOLLOW)
+        .open(path);
+    file.map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
+}
+
+/// Brings back what the file has, as much as fits, and from now on keeps what settles.
+fn keep(disk: Disk, served: &Arc<Served>) -> io::Result<()> {
+    let viewer = served.viewer();
+    let most = viewer.store().limits().bytes as u64;
+    for request in disk.newest(most).map_err(io::Error::other)? {
+        viewer.store().take(request, now());
+    }
+    // They are no news, and in the file already.
+    viewer.store().tick(now() + SETTLED);
+    viewer.set_disk(disk);
+    let served = served.clone();
+    thread::Builder::new().name("spanwire-store".to_owned()).spawn(move || {
+        loop {
+            thread::sleep(SAVE);
+            served.viewer().save(now());
+        }
+    })?;
+    Ok(())
 }
 
 /// Takes what the agent says until it says no more.

@@ -10,9 +10,11 @@ mod analysis;
 mod api;
 mod attributes;
 mod dictionary;
+mod disk;
 mod histogram;
 mod ingest;
 mod operation;
+mod outgoing;
 pub(crate) mod page;
 #[cfg(test)]
 mod sample;
@@ -23,4 +25,5 @@ pub mod terminal;
 
 pub use api::Host;
 pub(crate) use api::{Live, Viewer};
+pub(crate) use disk::{Disk, DiskLimits};
 pub use store::Limits;

@@ -126,8 +126,11 @@ pub(super) fn trace_id(text: &str) -> Result<u128, Refused> {
 /// That trace, or when it left.
 pub(super) fn trace(viewer: &Viewer, id: &str) -> Result<std::sync::Arc<Trace>, Refused> {
     let id = trace_id(id)?;
+    if let Some(trace) = viewer.find(id) {
+        return Ok(trace);
+    }
     let store = viewer.store();
-    store.trace(id).ok_or_else(|| match store.gone(id) {
+    Err(match store.gone(id) {
         Some(at) => Refused {
             status: StatusCode::GONE,
             body: json!({ "error": "It left the store.", "at": at.to_string(), "bytes": store.limits().bytes }),

@@ -14,7 +14,8 @@ mod otlp;
 mod trace;
 mod traces;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hyper::StatusCode;
 use serde_json::{Value, json};
@@ -22,14 +23,23 @@ use serde_json::{Value, json};
 pub(crate) use self::asked::Asked;
 pub use self::host::Host;
 pub(crate) use self::live::Live;
-use super::store::{Limits, Store};
-use crate::status::Counters;
+use super::disk::Disk;
+use super::span::TraceId;
+use super::store::{Limits, Store, Trace};
+use crate::status::{Counters, Meaning};
 
 /// All that is known.
 pub(crate) struct Viewer {
     store: Mutex<Store>,
     counters: Mutex<Counters>,
     host: Mutex<Host>,
+    disk: Mutex<Option<Disk>>,
+    /// Number of the newest trace that was looked at for the file.
+    arrivals_seen: AtomicU64,
+    /// Traces that were written to it, those that grew each time.
+    saved: AtomicU64,
+    /// Traces that were to be written and were not.
+    not_saved: AtomicU64,
 }
 
 /// An answer in JSON, or why there is none.
@@ -58,6 +68,10 @@ impl Viewer {
             store: Mutex::new(Store::new(limits)),
             counters: Mutex::default(),
             host: Mutex::default(),
+            disk: Mutex::default(),
+            arrivals_seen: AtomicU64::new(0),
+            saved: AtomicU64::new(0),
+            not_saved: AtomicU64::new(0),
         }
     }
 
@@ -74,11 +88,63 @@ impl Viewer {
     pub(crate) fn counters(&self) -> Counters {
         let mut counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner).clone();
         self.store().count(&mut counters);
+        if self.disk().is_some() {
+            for (name, meaning, count) in [
+                ("traces_saved", Meaning::Event, &self.saved),
+                ("traces_not_saved", Meaning::Loss, &self.not_saved),
+            ] {
+                counters.add("viewer", name, meaning, count.load(Relaxed));
+            }
+        }
         counters
     }
 
     pub(crate) fn set_host(&self, host: Host) {
         *self.host.lock().unwrap_or_else(PoisonError::into_inner) = host;
+    }
+
+    /// From now on what settles is kept in this file, too.
+    pub(crate) fn set_disk(&self, disk: Disk) {
+        self.arrivals_seen.store(self.store().since(u64::MAX).1, Relaxed);
+        *self.disk() = Some(disk);
+    }
+
+    fn disk(&self) -> MutexGuard<'_, Option<Disk>> {
+        self.disk.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps in the file what has settled since the last time.
+    pub(crate) fn save(&self, now: u64) {
+        let disk = self.disk();
+        let Some(disk) = disk.as_ref() else { return };
+        // Whoever saves holds the file's lock: nobody else counts meanwhile.
+        let before = self.arrivals_seen.load(Relaxed);
+        let (new, newest) = self.store().since(before);
+        if newest == before {
+            return;
+        }
+        self.arrivals_seen.store(newest, Relaxed);
+        let mut lost = (newest - before).saturating_sub(new.len() as u64);
+        match disk.save(&new, now) {
+            Ok(()) => _ = self.saved.fetch_add(new.len() as u64, Relaxed),
+            Err(error) => {
+                log::warn!("traces cannot be kept in the store: {error}");
+                lost += new.len() as u64;
+            }
+        }
+        self.not_saved.fetch_add(lost, Relaxed);
+    }
+
+    /// That trace: from memory, else from the file.
+    fn find(&self, id: TraceId) -> Option<Arc<Trace>> {
+        if let Some(trace) = self.store().trace(id) {
+            return Some(trace);
+        }
+        let found = self.disk().as_ref()?.trace(id)?;
+        // A store of its own, for a moment: it must not push out what is newer.
+        let mut store = Store::new(Limits::default());
+        store.take(found, 0);
+        store.trace(id)
     }
 
     /// What the agent said of itself and its host.

@@ -23,7 +23,7 @@ export function digits(number) {
 export function rate(number) {
   if (!(number > 0)) return '0';
   if (number >= 99.5) return Math.round(number).toLocaleString();
-  return number >= 9.95 ? number.toFixed(1) : number >= 0.095 ? number.toFixed(1) : number.toFixed(2);
+  return number >= 0.095 ? number.toFixed(1) : number >= 0.005 ? number.toFixed(2) : '<0.01';
 }
 
 export const count = (number) => number.toLocaleString();
@@ -71,5 +71,11 @@ export function step(length, most) {
   return [1, 2, 5, 10].map((n) => n * power).find((n) => n >= rough * 0.999) || power * 10;
 }
 
-/** Bytes of a query between quotes where they are needed. */
+/** As `step`, for times of day, ms. */
+export function timeStep(length, most) {
+  const minutes = length / 6e4 / most;
+  return ([1, 2, 5, 10, 15, 30, 60, 120, 180, 240, 360, 720].find((n) => n >= minutes * 0.999) || 1440) * 6e4;
+}
+
+/** A value as a query has it: in quotes where they are needed. */
 export const quote = (text) => (/^[^\s(){}"',=!<>~:&|]+$/.test(text) ? text : `"${text.replace(/(["\\])/g, '\\$1')}"`);

@@ -93,7 +93,7 @@ export function start(main, { signal }) {
     draw_.textAlign = 'center';
     draw_.fillStyle = token('ink3');
     const [from, to] = [format.ms(data.from), format.ms(data.to)];
-    const step = Math.max(1, Math.round(format.step((to - from) / 6e4, 6))) * 6e4;
+    const step = format.timeStep(to - from, 6);
     for (let t = Math.ceil(from / step) * step; t < to; t += step) draw_.fillText(format.minute(t), LEFT + ((t - from) / (to - from)) * (w - LEFT - 8), h - 8);
   }
 

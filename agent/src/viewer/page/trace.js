@@ -53,10 +53,12 @@ export function start(main, { rest: [id], signal }) {
     drawHead();
     drawWhy();
     fill(left, icon('search'), el('input', { placeholder: 'Find in trace', 'aria-label': 'Find in trace', oninput: (event) => find(event.target.value), onkeydown: (event) => { if (event.key === 'Enter') findNext(); } }),
-      el('span', { class: 'dim small' }, `${format.count(spanRows())} rows for ${format.count(trace.count)} spans`));
+      el('span', { class: 'dim small' }, rowCount()));
     drawMini();
     drawRows(true);
   }
+  const many = (n, what) => `${format.count(n)} ${what}${n === 1 ? '' : 's'}`;
+  const rowCount = () => `${many(spanRows(), 'row')} for ${many(trace.count, 'span')}`;
   const spanRows = () => rows.kind.reduce((n, kind) => n + (kind !== RULE && kind !== GAP), 0);
   const entryText = () => trace.text('operation', trace.entry);
 
@@ -66,10 +68,10 @@ export function start(main, { rest: [id], signal }) {
     fill(head, el('div', { class: 'row small dim' }, button('Traces', () => open('/traces'), { name: 'left', className: 'crumb' }), '/', el('span', { class: 'mono' }, trace.id), button('', () => copy(trace.id), { name: 'copy', className: 'crumb', title: 'Copy the id' })),
       el('div', { class: 'row' }, el('h1', {}, value(entryText())), outcome && el('span', { class: `chip ${trace.failing ? 'error' : ''}` }, trace.failing && icon('alert'), value(outcome)), trace.incomplete && el('span', { class: 'chip' }, icon('broken'), trace.incomplete), trace.broken && el('span', { class: 'chip amber' }, trace.broken),
         el('span', { class: 'grow' }), button('Compare with typical', compare, { name: 'compare', key: 'c' }), button('Copy link', () => copy(fixedLink()), { name: 'link' }), button('OTLP JSON', download, { name: 'download' })),
-      el('div', { class: 'facts' }, el('strong', {}, format.micros(trace.whole)), el('span', { class: 'dim', title: format.utc(began) }, `${format.day(began)} ${format.clock(began, true)}`), fact(trace.count, 'spans'), fact(trace.services, trace.services === 1 ? 'service' : 'services'), trace.errors > 0 && fact(trace.errors, trace.errors === 1 ? 'error' : 'errors'), trace.left_out > 0 && el('span', { class: 'chip amber' }, `${format.count(trace.left_out)} more spans were left out`),
+      el('div', { class: 'facts' }, el('strong', {}, format.micros(trace.whole)), el('span', { class: 'dim', title: format.utc(began) }, `${format.day(began)} ${format.clock(began, true)}`), fact(trace.count, 'span'), fact(trace.services, 'service'), trace.errors > 0 && fact(trace.errors, 'error'), trace.left_out > 0 && el('span', { class: 'chip amber' }, `${format.count(trace.left_out)} more spans were left out`),
         trace.said.map(([key, text]) => el('span', {}, el('span', { class: 'dim' }, `${visible(key)} `), el('strong', {}, value(text))))));
   }
-  const fact = (n, what) => el('span', {}, el('strong', {}, format.count(n)), el('span', { class: 'dim' }, ` ${what}`));
+  const fact = (n, what) => el('span', {}, el('strong', {}, format.count(n)), el('span', { class: 'dim' }, ` ${what}${n === 1 ? '' : 's'}`));
 
   function drawWhy() {
     const total = trace.shares.reduce((sum, s) => sum + s.time, 0) || 1;
@@ -173,7 +175,7 @@ export function start(main, { rest: [id], signal }) {
       'aria-label': spoken(at, named, service, group), onclick: () => select(row), id: `r${row}`,
     }, el('span', { class: 'names', at: pad }, lines,
       canFold ? el('button', { class: 'fold', tabindex: '-1', 'aria-label': isOpen ? 'Fold' : 'Unfold', onclick: (event) => { event.stopPropagation(); toggle(row); } }, icon(isOpen ? 'down' : 'right')) : el('span', { class: 'fold' }),
-      dot(service), symbol && icon(symbol), !sameService && el('span', { class: 'dim' }, value(service)), el('span', { class: 'operation cut' }, value(trace.text('operation', named)), symbol === 'web' && peer && el('span', { class: 'dim' }, ' ', value(peer))),
+      named !== at && parent < 0 && el('span', { class: 'dim' }, value(trace.text('service', at)), ' →'), dot(service), symbol && icon(symbol), !sameService && el('span', { class: 'dim' }, value(service)), el('span', { class: 'operation cut' }, value(trace.text('operation', named)), symbol === 'web' && peer && el('span', { class: 'dim' }, ' ', value(peer))),
       group && el('span', { class: 'chip amber' }, `×${group.members.length} similar`), trace.orphan(at) && el('span', { class: 'chip' }, 'parent not seen'),
       el('span', { class: 'grow' }), outcome && el('span', { class: `small ${isCause ? 'bad strong row' : failed ? 'bad' : 'dim'}` }, isCause && icon('alert'), el('span', { class: 'outcome cut' }, value(outcome)))));
     node.append(group ? paint.group(group) : paint.span(at, named));
@@ -234,7 +236,7 @@ export function start(main, { rest: [id], signal }) {
     found = [];
     if (wanted) for (let at = 0; at < trace.count; at++) if (['service', 'operation', 'outcome', 'peer'].some((c) => trace.text(c, at).toLowerCase().includes(wanted))) found.push(at);
     foundAt = -1;
-    left.lastChild.textContent = wanted ? `${found.length} found` : `${format.count(spanRows())} rows for ${format.count(trace.count)} spans`;
+    left.lastChild.textContent = wanted ? `${found.length} found` : rowCount();
   }
   function findNext() {
     if (found.length) selectSpan(found[(foundAt = (foundAt + 1) % found.length)]);

@@ -136,7 +136,7 @@ export function start(main, { signal }) {
       const node = el('span', { class: 'column', at: { height: `${(n / most) * 100}%` } }, errors > 0 && el('span', { class: 'failed', at: { height: `max(2px, ${(errors / n) * 100}%)` } }));
       return node;
     }));
-    const step = format.step((to - from) / 6e4, 6) * 6e4 || 6e4;
+    const step = format.timeStep(to - from, 6);
     const ticks = [];
     for (let t = Math.ceil(from / step) * step; t < to - step * 0.3; t += step) ticks.push(el('span', { at: { left: `${((t - from) / (to - from)) * 100}%` } }, format.minute(t)));
     const node = el('div', { class: 'histogram', title: 'Drag to choose a range' }, bars, el('div', { class: 'ticks label' }, ticks, isLive() && el('span', { class: 'now' }, 'now')));
