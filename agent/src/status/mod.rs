@@ -10,11 +10,13 @@ mod child;
 mod counters;
 mod feed;
 mod frame;
+mod keep;
 mod live;
 mod news;
 mod otlp_in;
 mod request;
 mod response;
+mod sample;
 mod server;
 mod unprivileged;
 
@@ -23,7 +25,8 @@ use serde::{Deserialize, Serialize};
 pub use child::{Serving, StartError, StatusChild};
 pub use counters::{Counter, Counters, Group, Meaning};
 pub use live::{LiveError, ask, live};
-pub use server::{SampleServer, serve};
+pub use sample::SampleServer;
+pub use server::serve;
 
 /// Where a running agent says how to reach it.
 pub const RUN_DIRECTORY: &str = "/run/spanwire";

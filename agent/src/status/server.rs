@@ -5,10 +5,8 @@
 #![forbid(unsafe_code)]
 
 use std::convert::Infallible;
-use std::fs::{File, OpenOptions};
 use std::io::{self, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpListener};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
@@ -18,15 +16,15 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use tokio::sync::{Semaphore, oneshot};
 
 use super::frame::{Message, Start};
+use super::keep::{keep, store_file};
 use super::request::{self, Access, Wanted};
 use super::response::{Body, response};
 use super::unprivileged::become_unprivileged;
 use super::{Listening, PORT, news, otlp_in};
-use crate::viewer::{Disk, DiskLimits, Host, Limits, Viewer};
+use crate::viewer::{Disk, DiskLimits, Limits, Viewer};
 
 /// Connections at a time: a scraper, a few pages with a few connections each, and room for strangers who are refused.
 const MOST_CONNECTIONS: usize = 64;
@@ -37,9 +35,7 @@ const LONGEST_CONNECTION: Duration = Duration::from_secs(600);
 /// Time between two looks at what has settled.
 const TICK: Duration = Duration::from_millis(250);
 /// After so long any trace has settled, ns.
-const SETTLED: u64 = 3_000_000_000;
-/// Time between two saves.
-const SAVE: Duration = Duration::from_secs(1);
+pub(super) const SETTLED: u64 = 3_000_000_000;
 
 /// What every connection needs.
 pub(super) struct Served {
@@ -104,82 +100,6 @@ pub fn serve(store: Option<&Path>) -> io::Result<()> {
     })
 }
 
-/// A viewer over spans that came from somewhere else than an agent: for looking at the page while it is worked on, and
-/// for its tests.
-pub struct SampleServer {
-    served: Arc<Served>,
-    listener: TcpListener,
-}
-
-impl SampleServer {
-    /// Takes a port of loopback; 0 is any.
-    ///
-    /// # Errors
-    /// The port is taken.
-    pub fn bind(port: u16, token: &str) -> io::Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
-        let port = listener.local_addr()?.port();
-        let served = Served::new(port, token.to_owned());
-        served.viewer.set_host(Host::new("sample".to_owned(), now()));
-        Ok(Self { served: Arc::new(served), listener })
-    }
-
-    /// The port.
-    #[must_use]
-    pub fn port(&self) -> u16 {
-        self.served.access.port
-    }
-
-    /// What takes spans, from any thread, while it serves.
-    #[must_use = "nothing is taken by itself"]
-    pub fn taker(&self) -> impl Fn(ExportTraceServiceRequest) + Send + use<> {
-        let served = self.served.clone();
-        move |request| served.viewer.store().take(request, now())
-    }
-
-    /// Serves until the process ends.
-    ///
-    /// # Errors
-    /// The port cannot be listened on.
-    pub fn serve(self) -> io::Result<()> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(accept(self.listener, self.served))
-    }
-}
-
-/// The file of `--store`: its owner's only, and no link that somebody else laid.
-fn store_file(path: &Path) -> io::Result<File> {
-    let file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .custom_flags(libc::O_NOFOLLOW)
-        .open(path);
-    file.map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
-}
-
-/// Brings back what the file has, as much as fits, and from now on keeps what settles.
-fn keep(disk: Disk, served: &Arc<Served>) -> io::Result<()> {
-    let viewer = served.viewer();
-    let most = viewer.store().limits().bytes as u64;
-    for request in disk.newest(most).map_err(io::Error::other)? {
-        viewer.store().take(request, now());
-    }
-    // They are no news, and in the file already.
-    viewer.store().tick(now() + SETTLED);
-    viewer.set_disk(disk);
-    let served = served.clone();
-    thread::Builder::new().name("spanwire-store".to_owned()).spawn(move || {
-        loop {
-            thread::sleep(SAVE);
-            served.viewer().save(now());
-        }
-    })?;
-    Ok(())
-}
-
 /// Takes what the agent says until it says no more.
 fn listen(orders: &mut impl Read, viewer: &Viewer) {
     loop {
@@ -192,7 +112,7 @@ fn listen(orders: &mut impl Read, viewer: &Viewer) {
     }
 }
 
-async fn accept(listener: TcpListener, served: Arc<Served>) -> io::Result<()> {
+pub(super) async fn accept(listener: TcpListener, served: Arc<Served>) -> io::Result<()> {
     listener.set_nonblocking(true)?;
     let listener = tokio::net::TcpListener::from_std(listener)?;
     tokio::spawn(tick(served.clone()));
@@ -256,12 +176,16 @@ async fn respond(served: Arc<Served>, request: Request<Incoming>) -> Response<Bo
 }
 
 impl Served {
-    fn new(port: u16, token: String) -> Self {
+    pub(super) fn new(port: u16, token: String) -> Self {
         Self {
             access: Access { port, token },
             viewer: Viewer::new(Limits::default()),
             live: Arc::new(Semaphore::new(MOST_LIVE)),
         }
+    }
+
+    pub(super) const fn port(&self) -> u16 {
+        self.access.port
     }
 
     pub(super) const fn viewer(&self) -> &Viewer {

@@ -172,7 +172,15 @@ fn write_text(out: &mut Vec<u8>, text: &str) {
     out.extend(text.as_bytes());
 }
 
-impl Value<'_> {
+impl<'a> Value<'a> {
+    /// The text, if it is one.
+    pub(crate) const fn text(self) -> Option<&'a str> {
+        match self {
+            Self::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
     /// As a person reads it.
     pub(crate) fn display(&self) -> std::borrow::Cow<'_, str> {
         match self {

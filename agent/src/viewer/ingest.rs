@@ -12,7 +12,7 @@ use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use opentelemetry_proto::tonic::trace::v1::{Span as OtlpSpan, status::StatusCode};
 use prost::Message;
 
-use super::attributes::{Attributes, Value};
+use super::attributes::Attributes;
 use super::dictionary::{Dictionary, Writer};
 use super::operation::{operation, peer};
 use super::span::{Event, Kind, Link, More, Process, Span, TraceId};
@@ -184,21 +184,11 @@ fn number8(bytes: &[u8]) -> Option<u64> {
     bytes.try_into().ok().map(u64::from_be_bytes)
 }
 
-/// A text attribute of OTLP's as the search and the page know it.
-impl<'a> Value<'a> {
-    /// The text, if it is one.
-    pub(crate) const fn text(self) -> Option<&'a str> {
-        match self {
-            Self::Text(text) => Some(text),
-            _ => None,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::export::{batch, sample};
+    use crate::viewer::attributes::Value;
 
     #[test]
     fn what_is_shared_is_kept_once_and_bad_ids_are_counted() {

@@ -6,6 +6,7 @@
 mod asked;
 mod attributes;
 mod compared;
+mod differs;
 mod host;
 mod jaeger;
 mod lenses;
@@ -166,7 +167,7 @@ impl Viewer {
             ["view", "red"] => lenses::red(self, &asked),
             ["view", "edges"] => lenses::edges(self, &asked),
             ["view", "heat"] => lenses::heat(self, &asked),
-            ["view", "differs"] => lenses::differs(self, &asked),
+            ["view", "differs"] => differs::differs(self, &asked),
             ["view", "compare", a, b] => compared::compare(self, a, b),
             ["view", "typical", id] => compared::typical(self, id, &asked),
             ["api", rest @ ..] => return jaeger::answer(self, rest, &asked),

@@ -12,7 +12,8 @@ export function start(main, { signal }) {
   const title = el('div', { class: 'row pad heathead' });
   const canvas = el('canvas', { tabindex: '0', role: 'img' });
   const box = el('div', { class: 'heatbox', hidden: true });
-  const stage = el('div', { class: 'heat' }, canvas, box);
+  const twin = el('table', { class: 'unseen' });
+  const stage = el('div', { class: 'heat' }, canvas, box, twin);
   const below = el('div', { class: 'heatbelow' });
   const side = el('aside', { class: 'panel wide', 'aria-label': 'What differs' });
   fill(main, el('div', { class: 'scroll pane' }, title, stage, below), side);
@@ -49,8 +50,19 @@ export function start(main, { signal }) {
     fill(title, name, el('span', { class: 'dim small' }, `a cell is ${format.duration(seconds * 1e9)} wide and 1.19× tall`), el('span', { class: 'grow' }),
       el('span', { class: 'row small dim heatkey' }, '1', [0, 1, 2, 3, 4, 5].map((n) => el('i', { class: `h${n}` })), `${format.count(most)} requests`, el('i', { class: 'pip' }), 'failing'));
     paint(most);
-    canvas.setAttribute('aria-label', `${format.count(data.requests)} requests by start and duration. Drag a box to see what differs; the table of it is beside.`);
+    fill(twin, el('caption', {}, 'Requests by duration'), bands().map(([row, n, errors]) => el('tr', {}, el('th', {}, `from ${format.micros(micro(row))}`), el('td', {}, `${format.count(n)} requests, ${format.count(errors)} failing`))));
+    canvas.setAttribute('aria-label', `${format.count(data.requests)} requests by start and duration. Drag a box to see what differs; a table of it follows.`);
     placeBox();
+  }
+
+  /** The picture as a table, for who cannot see it. */
+  function bands() {
+    const all = new Map();
+    for (const [, row, n, errors] of data.cells) {
+      const [before, failed] = all.get(row) || [0, 0];
+      all.set(row, [before + n, failed + errors]);
+    }
+    return [...all].sort((a, b) => b[0] - a[0]).map(([row, [n, errors]]) => [row, n, errors]);
   }
 
   function paint(most) {

@@ -1,5 +1,5 @@
 // The list: what is happening, what is known to be wrong, which requests.
-import { button, colour, dot, el, fill, place, value } from './dom.js';
+import { button, colour, dot, el, fill, place, say, value } from './dom.js';
 import { icon, reasonIcon } from './icons.js';
 import * as format from './format.js';
 import * as search from './search.js';
@@ -23,7 +23,8 @@ export function start(main, { signal }) {
   scroll.addEventListener('pointerleave', () => (inside = false));
   const clockwork = setInterval(drawAges, 500);
   const again = setInterval(() => { if (isLive() && !document.hidden) load(true); }, REFRESH);
-  signal.addEventListener('abort', () => { clearInterval(clockwork); clearInterval(again); live?.abort(); });
+  const spoken = setInterval(() => { if (heldCount) say(`${heldCount} new requests`); }, 10e3);
+  signal.addEventListener('abort', () => { clearInterval(clockwork); clearInterval(again); clearInterval(spoken); live?.abort(); });
   document.addEventListener('visibilitychange', () => listen_(), { signal });
 
   const sort = () => state.params.get('sort') || 'latest';
