@@ -127,7 +127,7 @@ fn the_newest_numbers_are_told(directory: &Path) {
 
 fn spans_are_shown(directory: &Path) {
     let child = start(directory);
-    child.introduce(Host::new("web1".to_owned(), 5));
+    child.introduce(Host::new("web1".to_owned(), 5, Vec::new()));
     child.view(spans(3_000));
     let get = |path: &str| {
         let (status, body) = ask(directory, path).expect("the child answers");

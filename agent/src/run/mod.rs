@@ -6,6 +6,7 @@
 mod clock;
 mod facts;
 mod host;
+mod listening;
 mod output;
 mod silence;
 mod status;
@@ -111,7 +112,9 @@ pub fn run(run: &Run) -> Result<()> {
     let mut clock = Clock::default();
     let wants_viewer = run.viewer.unwrap_or(output.leaves_room()) && run.record.is_none();
     let page = if wants_viewer {
-        status.start_viewing(Host::new(host::name(), clock.wall()))
+        let own: Vec<u32> = std::iter::once(std::process::id()).chain(status.pid()).collect();
+        let listening = listening::listening(&host::name(), &own);
+        status.start_viewing(Host::new(host::name(), clock.wall(), listening))
     } else {
         None
     };

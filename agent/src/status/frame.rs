@@ -107,7 +107,7 @@ mod tests {
         let messages = [
             Message::Start(Start { token: "abc".to_owned(), otlp_in: Some(4318) }),
             Message::Counters(Counters::default()),
-            Message::Host(Host::new("web1".to_owned(), 7)),
+            Message::Host(Host::new("web1".to_owned(), 7, Vec::new())),
             Message::Spans(batch::request(spans)),
         ];
         let mut bytes = Vec::new();

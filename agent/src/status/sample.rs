@@ -8,7 +8,7 @@ use std::sync::Arc;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 
 use super::server::{Served, accept, now};
-use crate::viewer::Host;
+use crate::viewer::{Host, Listening};
 
 /// A viewer over spans that come from somewhere else than an agent.
 pub struct SampleServer {
@@ -25,7 +25,14 @@ impl SampleServer {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
         let port = listener.local_addr()?.port();
         let served = Served::new(port, token.to_owned());
-        served.viewer().set_host(Host::new("sample".to_owned(), now()));
+        let listens = |service: &str, program: &str, ports: &[u16]| Listening {
+            service: service.to_owned(),
+            program: program.to_owned(),
+            ports: ports.to_vec(),
+        };
+        let listening =
+            vec![listens("edge", "nginx", &[80, 443]), listens("orders", "java", &[8081])];
+        served.viewer().set_host(Host::new("sample".to_owned(), now(), listening));
         Ok(Self { served: Arc::new(served), listener })
     }
 

@@ -62,6 +62,7 @@ async fn all(browser: &mut Browser, wanted: &str) -> Result<()> {
         views::keys_lead_everywhere,
         views::a_link_shows_the_same_again,
         views::without_the_token_nothing_is_shown,
+        views::the_first_request_appears_by_itself,
         waterfall::bars_are_where_the_spans_are,
         waterfall::pairs_groups_and_the_path,
         numbers::percentiles_are_those_of_the_spans,

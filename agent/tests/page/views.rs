@@ -1,8 +1,10 @@
 //! Every view, and the ways between them.
 
 use anyhow::{Result, ensure};
+use spanwire::status::SampleServer;
 
 use crate::browser::Browser;
+use crate::shop;
 
 /// What each view shows when it is there.
 const VIEWS: [(&str, &str, &str); 4] = [
@@ -39,6 +41,8 @@ pub(crate) async fn each_is_drawn_without_a_complaint(browser: &mut Browser) -> 
 
 /// The id of the slowest trace that repeats a query.
 pub(crate) async fn slowest(browser: &Browser) -> Result<String> {
+    browser.open("/traces").await?;
+    browser.wait(".list.item").await?;
     let found = browser.ask("/view/traces?t=1h&limit=1&sort=slowest&q=similar%3E%3D20").await?;
     let id = found["rows"][0]["id"].as_str();
     Ok(id.ok_or_else(|| anyhow::anyhow!("no trace: {found}"))?.to_owned())
@@ -120,8 +124,22 @@ pub(crate) async fn without_the_token_nothing_is_shown(browser: &mut Browser) ->
     browser.until("document.querySelector('h1')?.textContent === 'This page is private.'").await?;
     browser.picture("private").await?;
     ensure!(browser.script("return document.querySelectorAll('.list.item').length").await? == 0);
-    // The link opens it again.
-    browser.open("/traces").await?;
-    browser.wait(".list.item").await?;
     Ok(())
+}
+
+pub(crate) async fn the_first_request_appears_by_itself(browser: &mut Browser) -> Result<()> {
+    let empty = SampleServer::bind(0, "ab")?;
+    let (port, take) = (empty.port(), empty.taker());
+    std::thread::spawn(move || empty.serve());
+    browser.client.goto(&format!("http://127.0.0.1:{port}/#k=ab")).await?;
+    browser.wait(".empty table").await?;
+    let text = browser.script("return document.querySelector('.empty').textContent").await?;
+    let text = text.as_str().unwrap_or_default();
+    ensure!(text.contains("Listening. No request yet."), "{text}");
+    ensure!(text.contains("curl -s http://localhost:80/"), "{text}");
+    browser.picture("empty").await?;
+    take(shop::trace(1, 600, shop::now()));
+    browser.wait(".list.item").await?;
+    ensure!(browser.script("return document.querySelectorAll('.empty').length").await? == 0);
+    browser.complaints()
 }

@@ -13,13 +13,25 @@ use crate::status::Meaning;
 pub struct Host {
     name: String,
     since: u64,
+    listening: Vec<Listening>,
+}
+
+/// A service that listens.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listening {
+    /// Its name, as its spans will have it.
+    pub service: String,
+    /// Its executable's name.
+    pub program: String,
+    /// TCP ports, rising.
+    pub ports: Vec<u16>,
 }
 
 impl Host {
-    /// A host of that name, traced since so many ns after 1970 began.
+    /// A host of that name, traced since so many ns after 1970 began, with the services that listened then.
     #[must_use]
-    pub const fn new(name: String, since: u64) -> Self {
-        Self { name, since }
+    pub const fn new(name: String, since: u64, listening: Vec<Listening>) -> Self {
+        Self { name, since, listening }
     }
 }
 
@@ -57,6 +69,7 @@ pub(super) fn host(viewer: &Viewer, asked: &Asked) -> Value {
         "lost": lost,
         "slots": slots,
         "processes": processes(viewer),
+        "listening": host.listening,
         "store": {
             "traces": traces,
             "bytes": bytes,

@@ -22,7 +22,7 @@ use hyper::StatusCode;
 use serde_json::{Value, json};
 
 pub(crate) use self::asked::Asked;
-pub use self::host::Host;
+pub use self::host::{Host, Listening};
 pub(crate) use self::live::Live;
 use super::disk::Disk;
 use super::span::TraceId;

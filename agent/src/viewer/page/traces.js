@@ -1,5 +1,5 @@
 // The list: what is happening, what is known to be wrong, which requests.
-import { button, colour, dot, el, fill, place, say, value } from './dom.js';
+import { button, colour, copy, dot, el, fill, place, say, value } from './dom.js';
 import { icon, reasonIcon } from './icons.js';
 import * as format from './format.js';
 import * as search from './search.js';
@@ -206,15 +206,19 @@ export function start(main, { signal }) {
   }
 
   function drawEmpty() {
-    const found = host.processes;
     const seconds = host.since && host.since !== '0' ? (Date.now() - format.ms(host.since)) / 1e3 : 0;
+    const listening = host.listening || [];
     head.hidden = true;
-    const command = (title, name, text, below) => el('div', { class: 'card' }, el('h3', { class: 'row' }, icon(name), title), el('div', { class: 'command mono' }, el('span', { class: 'dimmer' }, '$ '), text), el('p', { class: 'dim small' }, below));
+    // A port that is likely to answer in HTTP.
+    const all = listening.flatMap((l) => l.ports.map((port) => ({ port, service: l.service })));
+    const likely = all.find((l) => [80, 8080, 8000, 3000, 5000, 8081, 8888, 9000].includes(l.port)) || all.find((l) => l.port > 1024 && l.port < 32768);
+    const command = (title, name, text, below) => el('div', { class: 'card' }, el('h3', { class: 'row' }, icon(name), title), el('div', { class: 'command mono row' }, el('span', { class: 'dimmer' }, '$'), value(text), el('span', { class: 'grow' }), button('', () => copy(text), { name: 'copy', className: 'plain', title: 'Copy' })), el('p', { class: 'dim small' }, value(below)));
     fill(above, el('div', { class: 'empty' }, el('h1', {}, 'Listening. No request yet.'),
       el('p', { class: 'dim' }, `${host.host || 'This host'} has been traced for ${Math.round(seconds)} s. The first request between any of its processes appears here by itself. Nothing has to be restarted.`),
-      el('div', { class: 'cards' }, command('Make one now', 'terminal', 'curl -s http://localhost:PORT/', 'Any real traffic does as well.'),
+      el('div', { class: 'cards' }, command('Make one now', 'terminal', `curl -s http://localhost:${likely?.port ?? 8080}/`, likely ? `${likely.service} listens on ${likely.port}. Any real traffic does as well.` : 'Any real traffic does as well.'),
         command('Traffic, but nothing here?', 'help', 'sudo spanwire doctor', `${format.count(host.seen.calls || 0)} socket calls seen, ${format.count(host.seen.requests || 0)} recognised as a request.`)),
-      found.length > 0 && el('table', { class: 'traced' }, found.map((p) => el('tr', {}, el('td', {}, icon('check')), el('td', { class: 'row' }, dot(p.service), value(p.service)), el('td', { class: 'mono' }, value(p.program || '')), el('td', { class: 'dim' }, value(p.language || '')))))));
+      listening.length > 0 && el('table', { class: 'traced' }, el('caption', {}, 'Who listened when tracing began'), el('tr', { class: 'label' }, ['Service', 'Program', 'Listens on'].map((t) => el('th', {}, t))),
+        listening.map((l) => el('tr', {}, el('td', { class: 'row' }, dot(l.service), value(l.service, 'strong')), el('td', { class: 'mono' }, value(l.program)), el('td', { class: 'dim' }, l.ports.join(', ')))))));
     fill(list);
   }
 
