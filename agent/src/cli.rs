@@ -69,6 +69,9 @@ pub struct RunArgs {
     /// Take spans that SDKs send (OTLP over HTTP) on this port of 127.0.0.1, and show them beside ours.
     #[arg(long, value_name = "PORT", conflicts_with = "no_viewer")]
     pub otlp_in: Option<u16>,
+    /// How much memory traces may take for the page: the oldest go first.
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u32).range(1..=1_048_576))]
+    pub viewer_memory: Option<u32>,
     /// Keep traces in this file, too, so that they survive a restart: for 7 days, and up to 1 GiB.
     #[arg(long, value_name = "PATH", conflicts_with = "no_viewer")]
     pub store: Option<PathBuf>,

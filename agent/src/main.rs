@@ -32,7 +32,8 @@ fn perform(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Run(args) => {
             let viewer = args.wants_viewer();
-            let serving = Serving { otlp_in: args.otlp_in, store: args.store };
+            let serving =
+                Serving { otlp_in: args.otlp_in, store: args.store, memory: args.viewer_memory };
             let silence_hint = args.silence_hint;
             run::run(&Run { viewer, serving, silence_hint, ..capture(args.capture) })?;
         }

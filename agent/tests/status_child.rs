@@ -45,12 +45,13 @@ fn main() -> ExitCode {
     if std::env::args().nth(1).as_deref() == Some(AGENT) {
         agent(Path::new(&std::env::args().nth(2).expect("a directory")));
     }
-    let tests: [(&str, Test); 8] = [
+    let tests: [(&str, Test); 9] = [
         ("no agent is a clear sentence", no_agent_is_a_clear_sentence),
         ("a client with the token is told the newest numbers", the_newest_numbers_are_told),
         ("spans that are handed on are shown", spans_are_shown),
         ("spans of SDKs stand beside them", spans_of_sdks_are_taken),
         ("with a store, traces survive a restart", traces_survive_a_restart),
+        ("its memory is bounded, however much comes", memory_is_bounded),
         ("strangers are told nothing", strangers_are_told_nothing),
         ("the child has no privileges and no descriptors", the_child_is_harmless),
         ("the child ends with its agent", the_child_ends_with_its_agent),
@@ -191,6 +192,43 @@ fn spans_of_sdks_are_taken(directory: &Path) {
     let _taken = TcpListener::bind(("127.0.0.1", port)).expect("it is free again");
     let refused = StatusChild::start(program, directory, &serving);
     assert!(matches!(refused, Err(StartError::Child(_))));
+}
+
+fn memory_is_bounded(directory: &Path) {
+    /// What the process takes without traces, kB: its tables, and an allocator's reserve.
+    const BASE: u64 = 48 * 1_024;
+    /// Of what is counted an allocator may take half as much again.
+    const BOUND_MIB: u32 = 8;
+    let serving = Serving { memory: Some(BOUND_MIB), ..Serving::default() };
+    let program = Path::new("/proc/self/exe");
+    let child = StatusChild::start(program, directory, &serving).expect("the child starts");
+    let number = |name: &str| {
+        let counters = live(directory).expect("the child answers");
+        let group = counters.groups.into_iter().find(|group| group.name == "viewer");
+        let counter = group.expect("it counts").counters.into_iter().find(|c| c.name == name);
+        counter.expect("it is counted").value
+    };
+    let bound = u64::from(BOUND_MIB) << 20;
+    let mut sent = 0;
+    for round in 0..25_u128 {
+        // Ten times the bound, in all.
+        let mut more = spans(5_000);
+        for span in &mut more {
+            let id = u128::from_be_bytes(span.span.trace_id.as_slice().try_into().expect("an id"));
+            span.span.trace_id = (id + round * 5_000).to_be_bytes().to_vec();
+        }
+        sent += 5_000;
+        child.view(more);
+        while number("spans") < sent {
+            thread::sleep(Duration::from_millis(10));
+        }
+        assert!(number("bytes") <= bound);
+    }
+    assert!(number("traces_out") > sent / 2, "{}", number("traces_out"));
+    let status = fs::read_to_string(format!("/proc/{}/status", child.pid())).expect("it runs");
+    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
+    let resident: u64 = resident.trim().trim_end_matches(" kB").parse().expect("kB");
+    assert!(resident < BASE + bound / 1_024 * 3 / 2, "{resident} kB");
 }
 
 /// So many traces of one span, 1 ms and their number of ns long.

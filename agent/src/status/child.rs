@@ -30,6 +30,8 @@ pub struct Serving {
     pub otlp_in: Option<u16>,
     /// A file in which it keeps traces.
     pub store: Option<PathBuf>,
+    /// MiB of traces that it keeps in memory, where that is not the default.
+    pub memory: Option<u32>,
 }
 
 /// Why there is no child.
@@ -89,8 +91,11 @@ impl StatusChild {
                 .stdout(Stdio::piped())
                 .spawn()?,
         );
-        let (pipe, port) =
-            process.introduce(Start { token: token.clone(), otlp_in: serving.otlp_in })?;
+        let (pipe, port) = process.introduce(Start {
+            token: token.clone(),
+            otlp_in: serving.otlp_in,
+            memory: serving.memory,
+        })?;
         let file = AgentFile { pid: std::process::id(), port, token };
         file.write(directory)
             .map_err(|error| StartError::File { path: AgentFile::path(directory), error })?;

@@ -28,6 +28,8 @@ pub(super) struct Start {
     pub(super) token: String,
     /// A port for spans of SDKs.
     pub(super) otlp_in: Option<u16>,
+    /// MiB of traces that are kept in memory.
+    pub(super) memory: Option<u32>,
 }
 
 /// What the child is told.
@@ -105,7 +107,7 @@ mod tests {
     fn messages_there_and_back() {
         let spans = vec![sample::outgoing(&sample::service("shop"), "spanwire.http", 3)];
         let messages = [
-            Message::Start(Start { token: "abc".to_owned(), otlp_in: Some(4318) }),
+            Message::Start(Start { token: "abc".to_owned(), otlp_in: Some(4318), memory: None }),
             Message::Counters(Counters::default()),
             Message::Host(Host::new("web1".to_owned(), 7, Vec::new())),
             Message::Spans(batch::request(spans)),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 
 use super::server::{Served, accept, now};
-use crate::viewer::{Host, Listening};
+use crate::viewer::{Host, Limits, Listening};
 
 /// A viewer over spans that come from somewhere else than an agent.
 pub struct SampleServer {
@@ -24,7 +24,7 @@ impl SampleServer {
     pub fn bind(port: u16, token: &str) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
         let port = listener.local_addr()?.port();
-        let served = Served::new(port, token.to_owned());
+        let served = Served::new(port, token.to_owned(), Limits::default());
         let listens = |service: &str, program: &str, ports: &[u16]| Listening {
             service: service.to_owned(),
             program: program.to_owned(),

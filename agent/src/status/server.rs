@@ -54,7 +54,7 @@ pub(super) struct Served {
 pub fn serve(store: Option<&Path>) -> io::Result<()> {
     let file = become_unprivileged(|| store.map(store_file).transpose())?;
     let mut orders = BufReader::with_capacity(1 << 16, io::stdin());
-    let Start { token, otlp_in } = match Message::read(&mut orders)? {
+    let Start { token, otlp_in, memory } = match Message::read(&mut orders)? {
         Some(Message::Start(start)) if !start.token.is_empty() => start,
         _ => return Err(io::Error::other("the first order must be the token")),
     };
@@ -67,7 +67,8 @@ pub fn serve(store: Option<&Path>) -> io::Result<()> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, PORT))
         .or_else(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))?;
     let port = listener.local_addr()?.port();
-    let served = Arc::new(Served::new(port, token));
+    let limits = memory.map_or_else(Limits::default, Limits::mebibytes);
+    let served = Arc::new(Served::new(port, token, limits));
     if let Some(file) = file {
         keep(Disk::open(file, DiskLimits::default())?, &served)?;
     }
@@ -176,10 +177,10 @@ async fn respond(served: Arc<Served>, request: Request<Incoming>) -> Response<Bo
 }
 
 impl Served {
-    pub(super) fn new(port: u16, token: String) -> Self {
+    pub(super) fn new(port: u16, token: String, limits: Limits) -> Self {
         Self {
             access: Access { port, token },
-            viewer: Viewer::new(Limits::default()),
+            viewer: Viewer::new(limits),
             live: Arc::new(Semaphore::new(MOST_LIVE)),
         }
     }

@@ -84,6 +84,14 @@ pub(crate) async fn keys_lead_everywhere(browser: &mut Browser) -> Result<()> {
     browser.wait(".list.item").await?;
     browser.press("/").await?;
     browser.until("document.activeElement.id === 'q'").await?;
+    // What is typed is completed from what spans have.
+    browser.press("service=orders user.").await?;
+    browser.wait(".pop .option").await?;
+    browser.until("document.querySelector('.pop').textContent.includes('user.tier')").await?;
+    browser.picture("search").await?;
+    browser.press("\u{e004}").await?;
+    browser.until("/user\\.(id|tier)=$/.test(document.querySelector('#q').value)").await?;
+    browser.script("document.querySelector('#q').value = ''").await?;
     // A mistake empties nothing, and says where it is.
     browser.press("service=orders duration>x").await?;
     browser.until("document.querySelector('.t-wrong')?.textContent === 'x'").await?;
@@ -136,7 +144,7 @@ pub(crate) async fn the_first_request_appears_by_itself(browser: &mut Browser) -
     let text = browser.script("return document.querySelector('.empty').textContent").await?;
     let text = text.as_str().unwrap_or_default();
     ensure!(text.contains("Listening. No request yet."), "{text}");
-    ensure!(text.contains("curl -s http://localhost:80/"), "{text}");
+    ensure!(text.contains("curl -s http://localhost/"), "{text}");
     browser.picture("empty").await?;
     take(shop::trace(1, 600, shop::now()));
     browser.wait(".list.item").await?;

@@ -10,7 +10,7 @@ use super::{Answered, Refused, Viewer};
 use crate::viewer::analysis::{
     Broken, NONE, Reason, Tree, critical_path, icon, own_time, pairs, similar,
 };
-use crate::viewer::span::{span_hex, trace_hex};
+use crate::viewer::span::{Span, span_hex, trace_hex};
 use crate::viewer::store::Trace;
 
 /// Texts that columns name by number.
@@ -85,7 +85,7 @@ pub(super) fn trace(viewer: &Viewer, id: &str) -> Answered {
             ((span.start - trace.start) as f64 / 1e3).into(),
             (span.duration() as f64 / 1e3).into(),
             (own[at] as f64 / 1e3).into(),
-            u8::from(tree.is_orphan[at]).into(),
+            orphan(span, tree.is_orphan[at]).into(),
         ];
         for ((_, column), value) in columns.iter_mut().zip(row) {
             column.push(value);
@@ -142,6 +142,15 @@ pub(super) fn trace(viewer: &Viewer, id: &str) -> Answered {
         "path": path,
         "similar": groups,
     }))
+}
+
+/// Why a span has no parent here, in a word; empty for one that has, or that never had any.
+const fn orphan(span: &Span, is_orphan: bool) -> &'static str {
+    match (is_orphan, span.remote_parent && span.kind.is_called()) {
+        (false, _) => "",
+        (true, true) => "caller is outside this host",
+        (true, false) => "parent not seen",
+    }
 }
 
 /// Why it failed and where the time went: texts, each with the span that it is about.

@@ -41,7 +41,7 @@ function drawBar() {
     el('span', { class: 'grow' }),
     el('span', { class: `state ${away ? 'off' : ''}` }),
     away ? el('span', { class: 'dim' }, `No data since ${format.clock(lastAnswer)}, the agent stopped`)
-      : el('span', {}, el('strong', {}, host.host || ''), el('span', { class: 'dim' }, ` tracing ${host.processes.length} ${host.processes.length === 1 ? 'service' : 'services'}`)),
+      : el('span', {}, el('strong', {}, host.host || ''), el('span', { class: 'dim' }, host.processes.length ? ` tracing ${host.processes.length} ${host.processes.length === 1 ? 'service' : 'services'}` : ' nothing seen yet')),
     total > 0 && el('button', { class: 'chip amber', title: 'What was lost, by reason', onclick: () => showLost(lost) }, `${format.count(total)} events lost`),
     el('span', { class: 'row' },
       button('', swapTheme, { name: document.documentElement.classList.contains('dark') ? 'sun' : 'moon', className: 'plain', title: 'Light or dark (d)' }),

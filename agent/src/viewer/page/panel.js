@@ -77,7 +77,7 @@ export async function panel(side, trace, at, named, { close, selectSpan, signal 
       section('Connection', [...(isPair ? [['Caller', `${caller}, pid ${pids[0] ?? '?'}`], ['Callee', `${service}, pid ${pids[1] ?? '?'}`]] : []), ...group((key) => CONNECTION.test(key))]),
       section(`Events`, ends.flatMap((end) => end.events.map((e) => [`+ ${format.micros(e.after)}`, [e.name, ...e.attributes.map(([k, v]) => `${k}=${v}`)].join(' ')]))),
       section('Process', ends[ends.length - 1].process.filter(([key]) => !/^telemetry\.(sdk|distro)\.(name|version)$/.test(key))),
-      section('How it is linked', [['parent found by', attributes.get('spanwire.link.rule') || (trace.parent[at] < 0 ? 'it has none here' : 'its own word')], ...ends.flatMap((end) => end.links.map(([t]) => ['linked to', t]))]),
+      section('How it is linked', [['parent found by', attributes.get('spanwire.link.rule') || (trace.parent[at] < 0 ? trace.orphan(at) || 'it has none' : 'its own word')], ...ends.flatMap((end) => end.links.map(([t]) => ['linked to', t]))]),
       el('p', { class: 'mono dimmer' }, trace.ids[at]));
   }
 

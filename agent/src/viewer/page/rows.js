@@ -26,7 +26,8 @@ export class Trace {
 
   text(column, at) { return this.strings[this.columns[column][at]]; }
   failed(at) { return this.columns.failed[at] === 1; }
-  orphan(at) { return this.columns.orphan[at] === 1; }
+  /** Why it has no parent here; empty for one that has. */
+  orphan(at) { return this.columns.orphan[at]; }
   isClient(at) { return this.pair[at] > at; }
   /** The end that a row is named by: a pair's server. */
   named(at, pairs) { return pairs && this.isClient(at) ? this.pair[at] : at; }

@@ -149,7 +149,7 @@ export function start(main, { rest: [id], signal }) {
     const kind = rows.kind[row];
     const depth = rows.depth[row];
     const style = { top: row * ROW };
-    if (kind === RULE) return el('div', { class: 'wf rule', at: style }, el('span', { class: 'names dimmer small' }, 'Parent not seen'));
+    if (kind === RULE) return el('div', { class: 'wf rule', at: style }, el('span', { class: 'names dimmer small' }, 'Without a parent here'));
     const pad = { 'padding-left': 12 + depth * 20 };
     const lines = Array.from({ length: Math.min(depth, 30) }, (_, i) => el('i', { class: 'stem', at: { left: 17 + i * 20 } }));
     if (kind === GAP) {
@@ -176,7 +176,7 @@ export function start(main, { rest: [id], signal }) {
     }, el('span', { class: 'names', at: pad }, lines,
       canFold ? el('button', { class: 'fold', tabindex: '-1', 'aria-label': isOpen ? 'Fold' : 'Unfold', onclick: (event) => { event.stopPropagation(); toggle(row); } }, icon(isOpen ? 'down' : 'right')) : el('span', { class: 'fold' }),
       named !== at && parent < 0 && el('span', { class: 'dim' }, value(trace.text('service', at)), ' →'), dot(service), symbol && icon(symbol), !sameService && el('span', { class: 'dim' }, value(service)), el('span', { class: 'operation cut' }, value(trace.text('operation', named)), symbol === 'web' && peer && el('span', { class: 'dim' }, ' ', value(peer))),
-      group && el('span', { class: 'chip amber' }, `×${group.members.length} similar`), trace.orphan(at) && el('span', { class: 'chip' }, 'parent not seen'),
+      group && el('span', { class: 'chip amber' }, `×${group.members.length} similar`), trace.orphan(at) && at !== trace.root && el('span', { class: 'chip' }, trace.orphan(at)),
       el('span', { class: 'grow' }), outcome && el('span', { class: `small ${isCause ? 'bad strong row' : failed ? 'bad' : 'dim'}` }, isCause && icon('alert'), el('span', { class: 'outcome cut' }, value(outcome)))));
     node.append(group ? paint.group(group) : paint.span(at, named));
     return node;

@@ -215,10 +215,10 @@ export function start(main, { signal }) {
     const command = (title, name, text, below) => el('div', { class: 'card' }, el('h3', { class: 'row' }, icon(name), title), el('div', { class: 'command mono row' }, el('span', { class: 'dimmer' }, '$'), value(text), el('span', { class: 'grow' }), button('', () => copy(text), { name: 'copy', className: 'plain', title: 'Copy' })), el('p', { class: 'dim small' }, value(below)));
     fill(above, el('div', { class: 'empty' }, el('h1', {}, 'Listening. No request yet.'),
       el('p', { class: 'dim' }, `${host.host || 'This host'} has been traced for ${Math.round(seconds)} s. The first request between any of its processes appears here by itself. Nothing has to be restarted.`),
-      el('div', { class: 'cards' }, command('Make one now', 'terminal', `curl -s http://localhost:${likely?.port ?? 8080}/`, likely ? `${likely.service} listens on ${likely.port}. Any real traffic does as well.` : 'Any real traffic does as well.'),
+      el('div', { class: 'cards' }, command('Make one now', 'terminal', `curl -s http://localhost${likely?.port === 80 ? '' : `:${likely?.port ?? 8080}`}/`, likely ? `${likely.service} listens on ${likely.port}. Any real traffic does as well.` : 'Any real traffic does as well.'),
         command('Traffic, but nothing here?', 'help', 'sudo spanwire doctor', `${format.count(host.seen.calls || 0)} socket calls seen, ${format.count(host.seen.requests || 0)} recognised as a request.`)),
       listening.length > 0 && el('table', { class: 'traced' }, el('caption', {}, 'Who listened when tracing began'), el('tr', { class: 'label' }, ['Service', 'Program', 'Listens on'].map((t) => el('th', {}, t))),
-        listening.map((l) => el('tr', {}, el('td', { class: 'row' }, dot(l.service), value(l.service, 'strong')), el('td', { class: 'mono' }, value(l.program)), el('td', { class: 'dim' }, l.ports.join(', ')))))));
+        listening.map((l) => el('tr', {}, el('td', {}, el('span', { class: 'row' }, dot(l.service), value(l.service, 'strong'))), el('td', { class: 'mono' }, value(l.program)), el('td', { class: 'dim' }, l.ports.join(', ')))))));
     fill(list);
   }
 

@@ -35,6 +35,13 @@ pub struct Limits {
     pub bytes: usize,
 }
 
+impl Limits {
+    /// So many MiB.
+    pub(crate) const fn mebibytes(number: u32) -> Self {
+        Self { bytes: (number as usize) << 20 }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self { bytes: 128 << 20 }
