@@ -61,6 +61,9 @@ fn main() -> ExitCode {
         test(&directory.path().join("run"));
         println!("test {name} ... ok");
     }
+    // As libtest ends, so that whoever counts tests counts these.
+    let passed = tests.len();
+    println!("\ntest result: ok. {passed} passed; 0 failed; 0 ignored; 0 measured; 0 filtered out");
     ExitCode::SUCCESS
 }
 

@@ -20,42 +20,54 @@ use anyhow::Result;
 
 use crate::browser::Browser;
 
-/// Runs one after the other, all of which share the browser.
+/// Runs one after the other those that are wanted; says how many passed. The first failure ends it.
 macro_rules! run {
-    ($browser:expr, $wanted:expr, $($test:path),* $(,)?) => {
+    ($browser:expr, $wanted:expr, $($test:path),* $(,)?) => {{
+        let mut passed = 0;
         $(if stringify!($test).contains($wanted) {
             $test($browser).await.map_err(|error| error.context(stringify!($test)))?;
             println!("test {} ... ok", stringify!($test));
+            passed += 1;
         })*
-    };
+        passed
+    }};
 }
 
 fn main() -> ExitCode {
     // What `cargo test` may be given besides a filter is libtest's.
     let wanted = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let done = runtime.map_err(Into::into).and_then(|runtime| {
+    let done = runtime.map_err(anyhow::Error::new).and_then(|runtime| {
         runtime.block_on(async {
             let Some(mut browser) = Browser::start().await? else {
                 println!("test page ... ignored, chromium and chromedriver are not installed");
-                return Ok(());
+                return Ok((0, 1));
             };
             let done = all(&mut browser, wanted.as_deref().unwrap_or_default()).await;
             browser.end().await?;
-            done
+            Ok((done?, 0))
         })
     });
+    // As libtest ends, so that whoever counts tests counts these.
     match done {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok((passed, ignored)) => {
+            println!(
+                "\ntest result: ok. {passed} passed; 0 failed; {ignored} ignored; 0 measured; 0 filtered out"
+            );
+            ExitCode::SUCCESS
+        }
         Err(error) => {
-            eprintln!("{error:?}");
+            println!("\nfailures:\n{error:?}\n");
+            println!(
+                "test result: FAILED. 0 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out"
+            );
             ExitCode::FAILURE
         }
     }
 }
 
-async fn all(browser: &mut Browser, wanted: &str) -> Result<()> {
-    run!(
+async fn all(browser: &mut Browser, wanted: &str) -> Result<u32> {
+    let passed = run!(
         browser,
         wanted,
         views::each_is_drawn_without_a_complaint,
@@ -71,5 +83,6 @@ async fn all(browser: &mut Browser, wanted: &str) -> Result<()> {
         live::nothing_moves_under_the_pointer,
         budget::long_traces_stay_light,
     );
-    browser.complaints()
+    browser.complaints()?;
+    Ok(passed)
 }
