@@ -96,7 +96,7 @@ impl Table {
             place[at] = row;
             let side = side(&mut self.rows[row]);
             side.calls += 1;
-            side.time += span.duration();
+            side.time = side.time.saturating_add(span.duration());
             side.path += on_path;
             side.failed |= span.failed;
             side.span.get_or_insert(shown.id);

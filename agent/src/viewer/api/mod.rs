@@ -12,6 +12,8 @@ mod jaeger;
 mod lenses;
 mod live;
 mod otlp;
+#[cfg(test)]
+mod tests;
 mod trace;
 mod traces;
 

@@ -44,8 +44,9 @@ pub(super) fn extra(selected: &[Found], rest: &[Found]) -> (f64, Vec<Extra>) {
 /// Mean duration and mean path times, ns.
 fn means(found: &[Found]) -> (f64, HashMap<Key, f64>) {
     let count = found.len() as f64;
-    let mut total = 0_u64;
-    let mut parts: HashMap<Key, u64> = HashMap::new();
+    // Strangers choose how long a span is: thousands of the longest must fit.
+    let mut total = 0_u128;
+    let mut parts: HashMap<Key, u128> = HashMap::new();
     for (trace, request) in found {
         let tree = Tree::of(trace);
         // The request as its root saw it, where it is the trace's entry: that is what its duration says.
@@ -55,8 +56,9 @@ fn means(found: &[Found]) -> (f64, HashMap<Key, f64>) {
         for segment in critical_path(trace, &tree, from) {
             let span = &trace.spans[segment.span as usize];
             let key = (span.service().clone(), span.operation.clone(), span.peer.clone());
-            *parts.entry(key).or_default() += segment.end - segment.start;
-            total += segment.end - segment.start;
+            let time = u128::from(segment.end - segment.start);
+            *parts.entry(key).or_default() += time;
+            total += time;
         }
     }
     let parts = parts.into_iter().map(|(key, time)| (key, time as f64 / count)).collect();
