@@ -141,7 +141,7 @@ addEventListener('keydown', (event) => {
     went = 0;
     open(`/${to}`);
   } else if (event.key === 'g') went = Date.now();
-  else if (event.key === '/') search.focus();
+  else if (event.key === '/') (shown.view?.find || search.focus)();
   else if (event.key === 'd') swapTheme();
   else if (event.key === '?') help();
   else if (event.key === 'y') copy(fixedLink());

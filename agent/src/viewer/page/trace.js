@@ -39,6 +39,7 @@ export function start(main, { rest: [id], signal }) {
       rows = layout(trace, { pairs: pairs(), shut, opened });
       redraw();
       performance.mark('drawn');
+      document.title = `${visible(entryText())} · spanwire`;
       const wanted = state.params.get('span');
       if (wanted) selectSpan(trace.ids.indexOf(wanted));
     } catch (error) {
@@ -242,9 +243,11 @@ export function start(main, { rest: [id], signal }) {
     if (found.length) selectSpan(found[(foundAt = (foundAt + 1) % found.length)]);
   }
 
+  /** Half an hour around it: what is typical now may not have been then. */
+  const around = () => [-9e5, 9e5].map((ms) => Math.round(format.ms(trace.began) + ms)).join('..');
   async function compare() {
     try {
-      const typical = await ask(`/view/typical/${trace.id}`, { q: null });
+      const typical = await ask(`/view/typical/${trace.id}`, { q: null, t: around() });
       open(`/compare/${typical.id}/${trace.id}`);
     } catch (error) {
       const chip = el('span', { class: 'chip amber' }, error.message);
@@ -293,5 +296,5 @@ export function start(main, { rest: [id], signal }) {
     return true;
   }
   load();
-  return { key, redraw };
+  return { key, redraw, find: () => left.querySelector('input')?.focus() };
 }

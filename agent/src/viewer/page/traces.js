@@ -47,6 +47,9 @@ export function start(main, { signal }) {
       }
       scroll.classList.remove('stale');
       draw();
+      const from = rows.findIndex((row) => row.id === sessionStorage.getItem('spanwire.from'));
+      sessionStorage.removeItem('spanwire.from');
+      if (from >= 0) select(from);
     } catch (error) {
       if (error.name === 'AbortError') return;
       if (error.body?.mistake) {
@@ -133,8 +136,9 @@ export function start(main, { signal }) {
   function histogram() {
     const most = Math.max(1, ...data.counts.map(([n]) => n));
     const from = format.ms(data.from), to = format.ms(data.to);
-    const bars = el('div', { class: 'bars' }, data.counts.map(([n, errors]) => {
-      const node = el('span', { class: 'column', at: { height: `${(n / most) * 100}%` } }, errors > 0 && el('span', { class: 'failed', at: { height: `max(2px, ${(errors / n) * 100}%)` } }));
+    const bars = el('div', { class: 'bars' }, data.counts.map(([n, errors], i) => {
+      const at = from + ((i + 0.5) / data.counts.length) * (to - from);
+      const node = el('span', { class: 'column', title: `${format.clock(at)}: ${format.count(n)} requests, ${format.count(errors)} failing`, at: { height: `${(n / most) * 100}%` } }, errors > 0 && el('span', { class: 'failed', at: { height: `max(2px, ${(errors / n) * 100}%)` } }));
       return node;
     }));
     const step = format.timeStep(to - from, 6);
@@ -224,6 +228,7 @@ export function start(main, { signal }) {
 
   function go(row) {
     sessionStorage.setItem('spanwire.list', JSON.stringify(rows.map((r) => r.id)));
+    sessionStorage.setItem('spanwire.from', row.id);
     open(`/trace/${row.id}`);
   }
   function select(at) {
