@@ -114,7 +114,7 @@ fn reports(inputs: &[Input]) -> Vec<Told> {
     let (mut told, mut new) = (Vec::new(), Vec::new());
     for input in inputs {
         feed(&mut connections, input, &mut new);
-        told.extend(new.drain(..).map(Told::Report));
+        told.extend(new.drain(..).map(|report| Told::Report(Box::new(report))));
         match input {
             Input::Tick { now, wall_offset } => told.push(Told::Tick(*now, *wall_offset)),
             Input::Closed(event) => told.push(Told::Closed(ConnId(event.connection))),
@@ -127,7 +127,7 @@ fn reports(inputs: &[Input]) -> Vec<Told> {
 /// What the tracer is told.
 #[derive(Clone)]
 enum Told {
-    Report(Report),
+    Report(Box<Report>),
     Closed(ConnId),
     Tick(Nanos, i64),
 }
@@ -168,7 +168,7 @@ fn trace(mut tracer: Tracer, told: Vec<Told>) -> Vec<FinishedSpan> {
     let mut spans = Vec::new();
     for told in told {
         match told {
-            Told::Report(report) => tracer.report(report),
+            Told::Report(report) => tracer.report(*report),
             Told::Closed(connection) => tracer.closed(connection),
             Told::Tick(now, wall_offset) => tracer.tick(now, wall_offset, &mut spans),
         }

@@ -23,8 +23,9 @@ use crate::{
 /// When the running agent cannot be asked (`--live`), or why this host cannot be traced.
 pub fn doctor(args: &DoctorArgs) -> Result<ExitCode> {
     if args.live {
-        let counters = status::live(std::path::Path::new(status::RUN_DIRECTORY))?;
-        say(&counters.table())?;
+        let now = status::live(std::path::Path::new(status::RUN_DIRECTORY))?;
+        say(&now.counters.table())?;
+        say(&status::table(&now.open))?;
         return Ok(ExitCode::SUCCESS);
     }
     let kernel = Kernel::examine()?;

@@ -57,6 +57,33 @@ pub struct Started {
     pub told: bool,
     /// Context headers of the request, as they came.
     pub propagation: Propagation,
+    /// What it asks for.
+    pub asked: Asked,
+}
+
+/// What a request asks for, as far as that matters before its end: to show it while it is open, and to know health
+/// checks from work.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Asked {
+    /// Its method as sent, case kept; empty where it is not known.
+    pub method: String,
+    /// Its target as sent, or the beginning of it; empty where it is not known.
+    pub target: String,
+    /// Who asks, in its own words (`User-Agent`), or the beginning of them.
+    pub user_agent: Option<String>,
+}
+
+impl Asked {
+    /// Most bytes kept of a target or a `User-Agent`: enough for people and for rules, and a bound for what is kept of a
+    /// request as long as it is open.
+    const KEPT: usize = 256;
+
+    /// What is kept of these.
+    #[must_use]
+    pub fn of(method: &str, target: &str, user_agent: Option<&str>) -> Self {
+        let kept = |text: &str| text[..text.floor_char_boundary(Self::KEPT)].to_owned();
+        Self { method: method.to_owned(), target: kept(target), user_agent: user_agent.map(kept) }
+    }
 }
 
 /// The context headers of a request, unparsed; several of a kind are kept apart because that decides their validity.
@@ -109,6 +136,9 @@ pub enum Failure {
     Timeout,
     /// Our own process closed the connection, or ended, before the answer came.
     Cancelled,
+    /// One peer ended this exchange alone, with this HTTP/2 error code (RFC 9113 §7). A client that gives up is CANCEL,
+    /// what a server did not act on is REFUSED_STREAM.
+    StreamReset(u32),
     /// Bytes needed to see the end were lost by us: the exchange may well have succeeded.
     Unseen,
 }
@@ -116,21 +146,58 @@ pub enum Failure {
 /// What was said, by protocol.
 #[derive(Clone, Debug)]
 pub enum Call {
-    /// HTTP/1.x.
+    /// HTTP, of any version.
     Http(Http),
+    /// gRPC, whatever carried it.
+    Rpc(Rpc),
 }
 
-/// An HTTP exchange. Header values are bytes as they came; only headers that spans need are kept.
+/// A version of HTTP.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Version {
+    /// HTTP/1.0.
+    Http10,
+    /// HTTP/1.1.
+    #[default]
+    Http11,
+    /// HTTP/2.
+    Http2,
+}
+
+impl Version {
+    /// Of HTTP/1 with this minor version (RFC 9112 §2.3).
+    #[must_use]
+    pub const fn http1(minor: u8) -> Self {
+        if minor == 0 { Self::Http10 } else { Self::Http11 }
+    }
+
+    /// As `network.protocol.version` has it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Http10 => "1.0",
+            Self::Http11 => "1.1",
+            Self::Http2 => "2",
+        }
+    }
+}
+
+/// An HTTP exchange. Header values are bytes as they came; only headers that spans need are kept. `None` is what the
+/// message does not have, or what is not known because its header table is older than us.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Http {
     /// As sent, case kept.
-    pub method: String,
-    /// Request target as sent (RFC 9112 §3.2), lossily decoded.
-    pub target: String,
-    /// Minor version of HTTP/1 of the request.
-    pub request_minor: u8,
-    /// Minor version of HTTP/1 of the answer.
-    pub response_minor: Option<u8>,
+    pub method: Option<String>,
+    /// Request target as sent (RFC 9112 §3.2), lossily decoded; HTTP/2: `:path`.
+    pub target: Option<String>,
+    /// HTTP/2: `:scheme`.
+    pub scheme: Option<String>,
+    /// HTTP/2: `:authority`, of CONNECT all there is of a target.
+    pub authority: Option<String>,
+    /// Version of the request.
+    pub version: Version,
+    /// Version of the answer.
+    pub response_version: Option<Version>,
     /// The final status code.
     pub status: Option<u16>,
     /// Kept request headers, names in lower case, in order.
@@ -141,4 +208,25 @@ pub struct Http {
     pub request_body: Option<u64>,
     /// Likewise of the answer.
     pub response_body: Option<u64>,
+}
+
+/// A gRPC call. `None` is what was not said or is not known.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rpc {
+    /// Fully qualified: `package.Service/Method`.
+    pub method: Option<String>,
+    /// Whom it was meant for: `:authority` or `Host`.
+    pub authority: Option<String>,
+    /// Status of HTTP: where it is not 200, no gRPC server has answered.
+    pub http_status: Option<u16>,
+    /// `grpc-status`.
+    pub status: Option<u32>,
+    /// `grpc-message`, decoded.
+    pub message: Option<String>,
+    /// `grpc-timeout`, ns.
+    pub timeout: Option<u64>,
+    /// Messages of the client, if they could be counted.
+    pub request_messages: Option<u64>,
+    /// Messages of the server, likewise.
+    pub response_messages: Option<u64>,
 }

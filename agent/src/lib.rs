@@ -5,7 +5,10 @@
 //! two ends it can come from.
 
 pub mod cli;
+pub mod config;
 pub mod conn;
+pub mod control;
+mod courtesy;
 pub mod doctor;
 pub mod exchange;
 pub mod export;
@@ -13,11 +16,15 @@ pub mod hash;
 pub mod input;
 pub mod kernel;
 pub mod logging;
+pub mod manual;
+pub mod pcap;
 pub mod pipeline;
 pub mod protocols;
+pub mod ps;
 pub mod record;
 pub mod replay;
 pub mod run;
+pub mod selection;
 pub mod service;
 pub mod status;
 pub mod trace;

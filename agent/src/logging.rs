@@ -1,7 +1,5 @@
-//! What the agent says of itself on standard error: a line each, from `OTEL_LOG_LEVEL` (default `info`) up.
+//! What the agent says of itself on standard error: a line each, from the configured level up (`info` until it is read).
 #![forbid(unsafe_code)]
-
-use std::str::FromStr;
 
 use log::{LevelFilter, Log, Metadata, Record};
 
@@ -26,12 +24,9 @@ impl Log for Lines {
     fn flush(&self) {}
 }
 
-/// Starts logging. A level that cannot be read is the default (specification: warn and ignore).
+/// Starts logging.
 pub fn start() {
-    let named = std::env::var("OTEL_LOG_LEVEL").unwrap_or_default();
-    let level = LevelFilter::from_str(named.trim());
-    log::set_max_level(*level.as_ref().unwrap_or(&LevelFilter::Info));
-    if log::set_logger(&Lines).is_ok() && level.is_err() && !named.trim().is_empty() {
-        log::warn!("OTEL_LOG_LEVEL is {named:?}, which is no level; using info");
+    if log::set_logger(&Lines).is_ok() {
+        log::set_max_level(LevelFilter::Info);
     }
 }

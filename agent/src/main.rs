@@ -1,14 +1,15 @@
 //! The `spanwire` command: arguments to the thing that does it, and errors to one sentence.
 #![forbid(unsafe_code)]
 
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
 use clap::Parser;
 use spanwire::{
-    cli::{CaptureArgs, Cli, Command},
-    doctor, logging, replay,
+    cli::{Cli, Command},
+    config::{Settings, Sources},
+    control, doctor, logging, manual, ps, replay,
     run::{self, Record, Run},
-    status::{self, Serving},
+    status,
     viewer::terminal,
 };
 
@@ -31,18 +32,23 @@ fn main() -> ExitCode {
 fn perform(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Run(args) => {
-            let viewer = args.wants_viewer();
-            let serving =
-                Serving { otlp_in: args.otlp_in, store: args.store, memory: args.viewer_memory };
-            let silence_hint = args.silence_hint;
-            run::run(&Run { viewer, serving, silence_hint, ..capture(args.capture) })?;
+            let silence_hint = args.silence_hint.clone();
+            let counters = args.capture.counters.clone();
+            run::run(&Run { silence_hint, ..capture(args.sources(), counters)? })?;
         }
         Command::Record(args) => {
             let record = Record { path: args.file, limit: args.limit };
-            run::run(&Run { record: Some(record), ..capture(args.capture) })?;
+            let counters = args.capture.counters.clone();
+            run::run(&Run { record: Some(record), ..capture(args.capture.sources(), counters)? })?;
         }
         Command::Replay(args) => replay::replay(&args)?,
         Command::Doctor(args) => return doctor::doctor(&args),
+        Command::Ps(args) => ps::ps(&configured(Sources::new(args.config))?.1)?,
+        Command::Config(args) => print!("{}", configured(Sources::new(args.config))?.1.table()),
+        Command::Stop => control::stop()?,
+        Command::Detach => control::detach()?,
+        Command::Man(args) => manual::man(&args.folder)?,
+        Command::Completions(args) => manual::completions(args.shell),
         Command::Top(args) => terminal::top(&args)?,
         Command::Trace(args) => terminal::trace(&args)?,
         Command::StatusServer(args) => status::serve(args.store.as_deref())?,
@@ -50,15 +56,13 @@ fn perform(command: Command) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn capture(args: CaptureArgs) -> Run {
-    Run {
-        hooks: args.hooks.set(),
-        data_ring: args.data_ring,
-        network_namespace: args.netns,
-        counters: args.counters,
-        record: None,
-        viewer: None,
-        serving: Serving::default(),
-        silence_hint: None,
-    }
+fn capture(sources: Sources, counters: Option<PathBuf>) -> anyhow::Result<Run> {
+    let (sources, settings) = configured(sources)?;
+    Ok(Run { settings, sources, counters, record: None, silence_hint: None })
+}
+
+fn configured(sources: Sources) -> anyhow::Result<(Sources, Settings)> {
+    let settings = sources.load()?;
+    log::set_max_level(settings.log_level);
+    Ok((sources, settings))
 }

@@ -9,8 +9,9 @@ use crate::{
     conn::{Connections, Limits, Loss},
     exchange::{Report, Role},
     input::{ConnId, Input},
-    status::{Counters, Meaning},
-    trace::{FinishedSpan, Settings, Tracer},
+    selection::Selection,
+    status::{Counter, Counters, Group, Meaning},
+    trace::{Active, FinishedSpan, Sampler, Settings, Tracer},
 };
 
 /// All stages between the kernel's events and the exporters.
@@ -63,7 +64,7 @@ impl Pipeline {
                 self.tracer.closed(ConnId(event.connection));
             }
             Input::TcpState(event) => self.connections.tcp_state(&event),
-            Input::Exec(_) => {}
+            Input::Exec(event) => self.tracer.process_began(event.tgid),
             Input::Exit(event) => {
                 self.connections.process_exit(&event);
                 self.tracer.process_gone(event.tgid);
@@ -108,6 +109,17 @@ impl Pipeline {
         self.seen.requests
     }
 
+    /// Requests that are open for long, `most` of them by name.
+    #[must_use]
+    pub fn active(&self, most: usize) -> Active {
+        self.tracer.active(most)
+    }
+
+    /// Other rules of what is traced and kept, from now on.
+    pub fn select(&mut self, selection: Selection, sampler: Sampler) {
+        self.tracer.select(selection, sampler);
+    }
+
     /// Adds what the stages counted.
     pub fn count(&self, counters: &mut Counters) {
         let seen = &self.seen;
@@ -126,8 +138,21 @@ impl Pipeline {
         counters.add("protocols", "requests_received_unread", Meaning::Loss, received);
         counters.add("protocols", "requests", Meaning::Event, seen.requests);
         counters.add("protocols", "exchanges", Meaning::Event, seen.exchanges);
+        counters.add("trace", "requests_open_long", Meaning::Level, self.active(0).count);
         for (count, name, meaning) in self.tracer.counts().rows() {
             counters.add("trace", name, meaning, count);
+        }
+        let left_out: Vec<Counter> = self
+            .tracer
+            .left_out()
+            .map(|(rule, value)| Counter {
+                name: rule.to_owned().into(),
+                value,
+                meaning: Meaning::Event,
+            })
+            .collect();
+        if !left_out.is_empty() {
+            counters.groups.push(Group { name: "left_out_by".into(), counters: left_out });
         }
     }
 

@@ -18,7 +18,8 @@ use opentelemetry_proto::tonic::trace::v1::{Span, span::SpanKind};
 use serde_json::Value;
 use spanwire::service::Service;
 use spanwire::status::{
-    Counters, LiveError, Meaning, SUBCOMMAND, Serving, StartError, StatusChild, ask, live, serve,
+    Counters, LiveError, Meaning, OpenRequest, SUBCOMMAND, Serving, Snapshot, StartError,
+    StatusChild, ask, live, serve,
 };
 use spanwire::trace::FinishedSpan;
 use spanwire::viewer::Host;
@@ -78,17 +79,18 @@ fn counters(value: u64) -> Counters {
     counters
 }
 
-/// The agent's own numbers: the child adds those of its store.
-fn told(directory: &Path) -> Counters {
-    let mut counters = live(directory).expect("the child answers");
-    let all = counters.groups.len();
-    counters.groups.retain(|group| group.name != "viewer");
-    assert_eq!(counters.groups.len() + 1, all, "the store counts, too");
-    counters
+/// The agent's own news: the child adds the counters of its store.
+fn told(directory: &Path) -> Snapshot {
+    let mut snapshot = live(directory).expect("the child answers");
+    let groups = &mut snapshot.counters.groups;
+    let all = groups.len();
+    groups.retain(|group| group.name != "viewer");
+    assert_eq!(groups.len() + 1, all, "the store counts, too");
+    snapshot
 }
 
-/// Asks until the numbers are the wanted ones.
-fn until(directory: &Path, wanted: &Counters) {
+/// Asks until the news are the wanted ones.
+fn until(directory: &Path, wanted: &Snapshot) {
     for _ in 0..500 {
         if told(directory) == *wanted {
             return;
@@ -118,11 +120,22 @@ fn the_newest_numbers_are_told(directory: &Path) {
     let mode = |path: &Path| fs::metadata(path).expect("it exists").permissions().mode() & 0o777;
     assert_eq!(mode(directory), 0o700);
     assert_eq!(mode(&directory.join("agent.json")), 0o600);
-    assert_eq!(told(directory), Counters::default());
+    assert_eq!(told(directory), Snapshot::default());
     for value in [1, 1 << 60] {
         child.publish(counters(value));
-        until(directory, &counters(value));
+        until(directory, &counters(value).into());
     }
+    let open = OpenRequest {
+        service: "shop".to_owned(),
+        kind: "server".into(),
+        method: "GET".to_owned(),
+        path: "/events".to_owned(),
+        pid: 7,
+        open_ns: 61_000_000_000,
+    };
+    let streaming = Snapshot { counters: counters(3), open: vec![open] };
+    child.publish(streaming.clone());
+    until(directory, &streaming);
     let second = StatusChild::start(Path::new("/proc/self/exe"), directory, &Serving::default());
     assert!(matches!(second, Err(StartError::AlreadyRunning(pid)) if pid == std::process::id()));
     drop(child);
@@ -206,7 +219,7 @@ fn memory_is_bounded(directory: &Path) {
     let program = Path::new("/proc/self/exe");
     let child = StatusChild::start(program, directory, &serving).expect("the child starts");
     let number = |name: &str| {
-        let counters = live(directory).expect("the child answers");
+        let counters = live(directory).expect("the child answers").counters;
         let group = counters.groups.into_iter().find(|group| group.name == "viewer");
         let counter = group.expect("it counts").counters.into_iter().find(|c| c.name == name);
         counter.expect("it is counted").value
@@ -311,7 +324,7 @@ fn text(key: &str, value: &str) -> KeyValue {
 fn strangers_are_told_nothing(directory: &Path) {
     let child = start(directory);
     child.publish(counters(77));
-    until(directory, &counters(77));
+    until(directory, &counters(77).into());
     let port = child.port();
     let token = child.token();
     let ask = |headers: &str| {
@@ -400,7 +413,7 @@ fn the_child_ends_with_its_agent(directory: &Path) {
     let mut port = String::new();
     out.read_line(&mut port).expect("its child's port");
     let port: u16 = port.trim().parse().expect("a port");
-    assert_eq!(told(directory), Counters::default());
+    assert_eq!(told(directory), Snapshot::default());
     // Nothing is cleaned up, only the pipe closes.
     agent.kill().expect("it is killed");
     agent.wait().expect("it ends");

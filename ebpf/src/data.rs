@@ -6,6 +6,9 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 /// Most payload bytes one data event carries: the longest message head that is copied (16 KiB) and one tail.
 pub const MAX_PAYLOAD: usize = 16 * 1024 + 64;
 
+/// Most data rings: a CPU writes to that of its number, modulo this.
+pub const DATA_RINGS: usize = 64;
+
 /// One completed socket call (or one piece of it), followed in the ring by `head` and then `tail` bytes.
 ///
 /// It says that `len` bytes moved at `position`; the first `head` and the last `tail` of them are here. What lies

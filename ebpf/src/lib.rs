@@ -12,6 +12,7 @@ mod config;
 mod control;
 mod counter;
 mod data;
+pub mod frame;
 pub mod id;
 pub mod preemption;
 pub mod scan;
@@ -21,7 +22,7 @@ pub use control::{
     Closed, ControlHeader, ControlKind, Family, Opened, ProcessEvent, Revoked, TcpState, tcp_state,
 };
 pub use counter::Counter;
-pub use data::{DataHeader, Direction, MAX_PAYLOAD, NoData, data_flag};
+pub use data::{DATA_RINGS, DataHeader, Direction, MAX_PAYLOAD, NoData, data_flag};
 
 /// Version of every layout in this crate. Recordings carry it; a change of any pinned layout raises it.
 pub const ABI_VERSION: u32 = 1;

@@ -4,6 +4,8 @@
 //! This decides only how many bytes travel to user space. What they mean is decided there, by a real parser; a wrong
 //! guess here costs a few bytes or is counted as a loss, and never makes a span.
 
+use crate::frame::PREFACE;
+
 /// What the first bytes of a call look like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start {
@@ -16,6 +18,8 @@ pub enum Start {
     },
     /// An answer.
     Response,
+    /// HTTP/2: the client's preface (RFC 9113 §3.4).
+    Preface,
 }
 
 /// What the first `len` bytes of a call, up to eight of them as a little-endian `word`, are the start of.
@@ -46,6 +50,9 @@ pub const fn start(word: u64, len: usize) -> Start {
         || is(word, seen, *b"CONNECT ", 8)
     {
         return Start::Request { bodyless: false };
+    }
+    if is(word, seen, PREFACE.to_le_bytes(), 8) {
+        return Start::Preface;
     }
     Start::No
 }
@@ -227,6 +234,7 @@ mod tests {
         assert_eq!(start(word_of(b"POST /x "), 100), Start::Request { bodyless: false });
         assert_eq!(start(word_of(b"HTTP/1.1"), 100), Start::Response);
         assert_eq!(start(word_of(b"HTTP/2.0"), 100), Start::No);
+        assert_eq!(start(word_of(b"PRI * HT"), 24), Start::Preface);
         assert_eq!(start(word_of(b"GETTING "), 100), Start::No);
         assert_eq!(start(word_of(b"*1\r\n$4\r\n"), 100), Start::No);
         assert_eq!(start(0x0000_0000_0301_0316, 100), Start::No, "a TLS hello");
@@ -237,6 +245,7 @@ mod tests {
     fn a_byte_may_become_a_start() {
         assert_eq!(start(word_of(b"G"), 1), Start::Request { bodyless: true });
         assert_eq!(start(word_of(b"PO"), 2), Start::Request { bodyless: false });
+        assert_eq!(start(word_of(b"PR"), 2), Start::Preface);
         assert_eq!(start(word_of(b"X"), 1), Start::No);
     }
 

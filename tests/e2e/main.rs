@@ -5,12 +5,15 @@
 
 mod connections;
 mod export;
+mod frames;
+mod grpc;
 mod harness;
 mod kernels;
 mod linking;
 mod load;
 mod long_bodies;
 mod namespaces;
+mod operating;
 mod programs;
 mod replay;
 mod socket_calls;
@@ -26,9 +29,12 @@ fn main() -> ExitCode {
     kernels::add(&mut suite);
     programs::add(&mut suite);
     connections::add(&mut suite);
+    grpc::add(&mut suite);
+    frames::add(&mut suite);
     namespaces::add(&mut suite);
     linking::add(&mut suite);
     export::add(&mut suite);
+    operating::add(&mut suite);
     replay::add(&mut suite);
     socket_calls::add(&mut suite);
     long_bodies::add(&mut suite);

@@ -1,5 +1,6 @@
 //! record and replay: what the kernel told once gives the same spans every time, and those that were seen live.
 
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::ensure;
@@ -17,6 +18,7 @@ use crate::programs::{find, joined, take_tour};
 pub(crate) fn add(suite: &mut Suite) {
     suite.test("replay::recording_gives_the_live_spans_twice", recording);
     suite.test("replay::what_is_no_recording_is_refused", no_recording);
+    suite.test("replay::a_capture_gives_its_requests", capture);
 }
 
 /// A recorder and a live agent watch the same tour.
@@ -74,11 +76,32 @@ fn without_ids(spans: &Spans) -> Vec<String> {
     told
 }
 
+/// Packet captures in both formats, as the fuzzer has them.
+fn capture() -> TestResult {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds/pcap");
+    for name in ["one_exchange", "next_generation"] {
+        let file = folder.join(name);
+        let replay =
+            || process::output(Command::new(binary()?).arg("replay").arg(&file).arg("--json"));
+        let (first, second) = (replay()?, replay()?);
+        ensure!(first == second, "{name}: two replays differ");
+        let spans = spans_from_json_lines(&String::from_utf8(first)?)?;
+        let served = spans.of("10.0.0.2:8080", Kind::Server);
+        ensure!(spans.0.len() == 1 && served.0.len() == 1, "{name}: {spans:?}");
+        ensure!(served.0[0].path() == "/a", "{name}: {spans:?}");
+    }
+    Ok(())
+}
+
 fn no_recording() -> TestResult {
     let folder = tempfile::tempdir()?;
-    for (name, bytes) in
-        [("empty", &b""[..]), ("text", b"this is no recording"), ("zeros", &[0; 4096])]
-    {
+    for (name, bytes) in [
+        ("empty", &b""[..]),
+        ("text", b"this is no recording"),
+        ("zeros", &[0; 4096]),
+        ("the head of a capture", b"\xd4\xc3\xb2\xa1\x02\0\x04\0"),
+        ("a capture of garbage", &[0x0a, 0x0d, 0x0d, 0x0a, 0x0a, 0x0a, 0x0a, 0x0a, 9, 9, 9, 9]),
+    ] {
         let file = folder.path().join(name);
         std::fs::write(&file, bytes)?;
         let ended = Command::new(binary()?).arg("replay").arg(&file).arg("--json").output()?;

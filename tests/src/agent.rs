@@ -191,6 +191,22 @@ impl Agent {
         self.program.pid()
     }
 
+    /// Sends it a signal.
+    ///
+    /// # Errors
+    /// When it is gone.
+    pub fn signal(&self, signal: rustix::process::Signal) -> anyhow::Result<()> {
+        self.program.signal(signal)
+    }
+
+    /// Waits until it has said a line that contains `text`.
+    ///
+    /// # Errors
+    /// When it ends or the deadline comes first.
+    pub fn wait_line(&mut self, text: &str, deadline: Deadline) -> anyhow::Result<String> {
+        self.program.wait_line(text, deadline)
+    }
+
     /// What it has said so far, line by line.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {

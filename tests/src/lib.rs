@@ -6,6 +6,8 @@
 
 pub mod agent;
 pub mod expect;
+pub mod grpc_tour;
+pub mod hex;
 pub mod kernel;
 pub mod listening;
 pub mod namespace;

@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use sha2::{Digest as _, Sha256};
 
 use crate::expect::Expected;
+use crate::hex::hex;
 use crate::otlp::Kind;
 
 /// One request and its answer.
@@ -91,10 +92,7 @@ impl Stop {
     /// What a client workload prints for it.
     #[must_use]
     pub fn line(&self) -> String {
-        let hash = Sha256::digest(self.body()).iter().fold(String::new(), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        });
+        let hash = hex(&Sha256::digest(self.body()));
         format!("{} {} {} {} {hash}", self.method, self.target(), self.status, self.received)
     }
 

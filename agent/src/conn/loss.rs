@@ -36,11 +36,15 @@ pub enum Loss {
     Unpaired,
     /// Connections forgotten to make room.
     Evicted,
+    /// HTTP/2 header blocks that are none, or were not to be had as a whole.
+    HeaderBlock,
+    /// HTTP/2 streams forgotten to make room.
+    Streams,
 }
 
 impl Loss {
     /// All reasons in the order of their numbers.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::Fault,
         Self::ForeignCall,
         Self::Form,
@@ -54,6 +58,8 @@ impl Loss {
         Self::Unframed,
         Self::Unpaired,
         Self::Evicted,
+        Self::HeaderBlock,
+        Self::Streams,
     ];
 
     /// What a user reads: the unit, then the reason.
@@ -73,6 +79,8 @@ impl Loss {
             Self::Unframed => "framing_lost",
             Self::Unpaired => "answers_unpaired",
             Self::Evicted => "connections_evicted",
+            Self::HeaderBlock => "header_blocks_unreadable",
+            Self::Streams => "streams_forgotten",
         }
     }
 

@@ -22,6 +22,8 @@ pub use loss::{Loss, Losses};
 pub use reassembly::reassemble;
 pub use table::{Connections, Limits};
 
-/// Most memory one connection can hold, bytes, whatever it sends: what waits for its turn (256 KiB), two heads that
-/// are being read (grown by doubling), answers that wait for their requests, and requests that wait for answers.
-pub const CONNECTION_HELD: usize = 640 * 1024;
+/// Most memory one connection can hold, bytes, whatever it sends: what waits for its turn (256 KiB), and what its reader
+/// holds. Of HTTP/1 that is 384 KiB: two heads that are being read (grown by doubling), answers that wait for their
+/// requests, and requests that wait for answers. Of HTTP/2 it is 4 MiB of open streams, two header tables, and two
+/// header blocks that are being read.
+pub const CONNECTION_HELD: usize = 6 << 20;

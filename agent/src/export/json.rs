@@ -25,7 +25,7 @@ pub fn write_lines(out: &mut impl Write, spans: Vec<FinishedSpan>) -> io::Result
 }
 
 /// One request's JSON, without a line end.
-pub(super) fn body(spans: Vec<FinishedSpan>) -> serde_json::Result<Vec<u8>> {
+fn body(spans: Vec<FinishedSpan>) -> serde_json::Result<Vec<u8>> {
     serde_json::to_vec(&batch::request(spans))
 }
 

@@ -3,6 +3,7 @@
 use std::{io, os::fd::AsFd};
 
 use abi::Counter;
+use rustix::time::{ClockId, clock_gettime};
 
 use super::{
     counters, decode,
@@ -22,6 +23,7 @@ pub struct Capture {
     probes: Probes,
     waiter: Waiter,
     control: Vec<Stamped>,
+    /// What is not handed on yet: some of it may be younger than what lies in another ring.
     data: Vec<Stamped>,
     order: Order,
     lost: [u64; 2],
@@ -65,7 +67,7 @@ impl Capture {
                 break;
             }
         }
-        self.order.finish(each);
+        self.order.finish(&mut self.data, each);
     }
 
     /// The kernel's counters: now, or as they were at the end.
@@ -93,15 +95,22 @@ impl Capture {
 
     /// Hands on what has happened since, in order of time; whether there may be more.
     pub fn drain(&mut self, mut each: impl FnMut(Input)) -> bool {
+        let most_of_each = (BATCH / self.probes.data.len()).max(1);
+        let now = now();
+        let before = self.data.len();
         // Data first: whatever announces a connection was written before its data, so it is in the control ring by now.
-        while self.data.len() < BATCH
-            && let Some(item) = self.probes.data.next()
-        {
-            match decode::data(&item) {
-                Ok(input) => self.data.push((time(&input), input)),
-                Err(_) => self.malformed += 1,
+        let (data, malformed) = (&mut self.data, &mut self.malformed);
+        let up_to = self.probes.data.drain(now, most_of_each, |item| match decode::data(&item) {
+            Ok(input) => {
+                let at = time(&input);
+                data.push((at, input));
+                at
             }
-        }
+            Err(_) => {
+                *malformed += 1;
+                0
+            }
+        });
         while self.control.len() < BATCH
             && let Some(item) = self.probes.control.next()
         {
@@ -110,11 +119,10 @@ impl Capture {
                 Err(_) => self.malformed += 1,
             }
         }
-        let more = self.data.len() == BATCH || self.control.len() == BATCH;
+        let more = up_to < now || self.control.len() == BATCH;
         self.looks += 1;
-        self.waiter.looked(!self.data.is_empty() || !self.control.is_empty());
-        let is_whole = self.data.len() < BATCH;
-        self.order.look(&mut self.data, &mut self.control, is_whole, &mut each);
+        self.waiter.looked(self.data.len() > before || !self.control.is_empty());
+        self.order.look(&mut self.data, &mut self.control, up_to, &mut each);
         more
     }
 
@@ -128,6 +136,12 @@ impl Capture {
         self.lost = now;
         (data + control > 0).then_some(Input::Lost { data, control })
     }
+}
+
+/// `CLOCK_MONOTONIC`, as the probes stamp by it, ns.
+fn now() -> u64 {
+    let time = clock_gettime(ClockId::Monotonic);
+    u64::try_from(time.tv_sec * 1_000_000_000 + time.tv_nsec).unwrap_or(0)
 }
 
 fn time(input: &Input) -> u64 {

@@ -17,6 +17,7 @@ use aya::{
 use thiserror::Error;
 
 use super::{
+    data_rings::{DataRings, Sizes},
     features::{Kernel, Refusal},
     hooks::{HookSet, LIFECYCLE, Program},
     mounts, object, own_calls,
@@ -27,7 +28,7 @@ use super::{
 pub struct Options {
     /// Only this set of hooks; the best that works if `None`.
     pub hooks: Option<HookSet>,
-    /// Size of the data ring in bytes: a power of two, at least a page.
+    /// Size of all data rings in bytes: a power of two, at least a page.
     pub data_ring: u32,
     /// Secret of this run, see [`abi::id`].
     pub seed: Seed,
@@ -35,7 +36,7 @@ pub struct Options {
     pub network_namespace: Option<u32>,
 }
 
-/// Default size of the data ring: 20,000 exchanges a second fill a quarter of it in about a tenth of a second.
+/// Default size of all data rings: 20,000 exchanges a second fill a quarter of it in about a tenth of a second.
 pub const DATA_RING: u32 = 8 << 20;
 
 /// Why the probes could not be put into the kernel.
@@ -74,7 +75,7 @@ pub struct Probes {
     /// Features that are off because this kernel refuses their program, with the reason.
     pub off: Vec<(&'static str, String)>,
     /// Bytes moved.
-    pub data: RingBuf<MapData>,
+    pub data: DataRings,
     /// Lifecycle.
     pub control: RingBuf<MapData>,
     /// What to wake us for: one of [`abi::wake`].
@@ -139,21 +140,21 @@ fn load_set(kernel: &Kernel, options: &Options, set: HookSet) -> Result<Probes, 
     if !set.exists(&kernel.types) {
         return Err(SetError::Missing(set.since()));
     }
+    let cpus = u32::try_from(aya::util::nr_cpus().map_err(|(_, error)| error)?).unwrap_or(u32::MAX);
+    let sizes = Sizes::of(options.data_ring, cpus);
     let config = Config {
         seed: options.seed,
         own_tgid: std::process::id(),
-        wake_at: options.data_ring / 4,
+        wake_at: sizes.bytes / 4,
         network_namespace: options.network_namespace.unwrap_or(0),
         ..kernel.config(set).map_err(SetError::Refused)?
     };
     let words = words(&config);
     let btf = Btf::from_sys_fs().map_err(EbpfError::from)?;
-    let cpus = u32::try_from(aya::util::nr_cpus().map_err(|(_, error)| error)?).unwrap_or(u32::MAX);
     let object = object::fitted(kernel);
     let mut ebpf = EbpfLoader::new()
         .btf(Some(&btf))
         .override_global("CONFIG", words.as_slice(), true)
-        .map_max_entries("DATA", options.data_ring)
         .map_max_entries("SCRATCH", cpus)
         .load(object.bytes())?;
 
@@ -173,7 +174,7 @@ fn load_set(kernel: &Kernel, options: &Options, set: HookSet) -> Result<Probes, 
         let loaded: &mut TracePoint = find(&mut ebpf, name)?;
         loaded.load().map_err(|error| SetError::Program(name, error))?;
     }
-    let data = RingBuf::try_from(take(&mut ebpf, "DATA")?).map_err(EbpfError::from)?;
+    let data = DataRings::create(sizes, take(&mut ebpf, "DATA")?).map_err(EbpfError::from)?;
     let control = RingBuf::try_from(take(&mut ebpf, "CONTROL")?).map_err(EbpfError::from)?;
     let wake = Array::try_from(take(&mut ebpf, "WAKE")?).map_err(EbpfError::from)?;
     let counters = PerCpuArray::try_from(take(&mut ebpf, "COUNTERS")?).map_err(EbpfError::from)?;

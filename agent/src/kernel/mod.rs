@@ -3,6 +3,7 @@
 pub mod btf;
 pub mod capture;
 pub mod counters;
+pub mod data_rings;
 pub mod decode;
 pub mod features;
 pub mod hooks;

@@ -1,8 +1,11 @@
-//! Events of both rings in the order they happened.
+//! Events of all rings in the order they happened.
 //!
-//! The data ring is read before the control ring, because whatever announces a connection is written before its data. So
-//! what the control ring tells of an end may be younger than data that nobody has read yet and that belongs before it.
-//! Such an end is held back for one more look: all that was written before it is read then. Nothing else waits here.
+//! Each look reads the rings one after the other, and says up to when everything is out: younger data waits for the next
+//! look, because older may still lie in a ring that was read before.
+//!
+//! The data rings are read before the control ring, because whatever announces a connection is written before its data. What
+//! the control ring tells of an end waits until everything is out that was written before it, and one look longer: a probe
+//! stamps its event some time before it writes it. Nothing else of the control ring waits.
 #![forbid(unsafe_code)]
 
 use crate::input::Input;
@@ -13,48 +16,57 @@ pub(super) type Stamped = (u64, Input);
 /// Puts looks at the rings into order.
 #[derive(Default)]
 pub(super) struct Order {
-    /// Ends that wait for the next look.
+    /// Ends that wait.
     ends: Vec<Stamped>,
+    /// Up to when everything was out at the look before.
+    before: u64,
 }
 
 impl Order {
-    /// Hands on what one look has found. `is_whole` says that the data ring was read to its end.
+    /// Hands on what one look has found, of `data` what is not younger than `up_to`, the time up to which everything is out.
     pub(super) fn look(
         &mut self,
         data: &mut Vec<Stamped>,
         control: &mut Vec<Stamped>,
-        is_whole: bool,
-        mut each: impl FnMut(Input),
+        up_to: u64,
+        each: impl FnMut(Input),
     ) {
-        self.hold_back(data, control, is_whole);
+        self.hold_back(control);
+        self.before = up_to;
         // Rings keep the order of their reservations, which is not quite that of the stamps in them.
+        data.sort_by_key(|(time, _)| *time);
         control.sort_by_key(|(time, _)| *time);
-        let mut control = control.drain(..).peekable();
-        for (at, input) in data.drain(..) {
-            while let Some((_, earlier)) = control.next_if(|(time, _)| *time <= at) {
-                each(earlier);
-            }
-            each(input);
-        }
-        control.for_each(|(_, input)| each(input));
+        let out = data.partition_point(|(time, _)| *time <= up_to);
+        merge(data.drain(..out), control.drain(..), each);
     }
 
     /// Hands on what is held back: nothing more will be read.
-    pub(super) fn finish(&mut self, mut each: impl FnMut(Input)) {
-        self.ends.drain(..).for_each(|(_, input)| each(input));
+    pub(super) fn finish(&mut self, data: &mut Vec<Stamped>, each: impl FnMut(Input)) {
+        merge(data.drain(..), self.ends.drain(..), each);
     }
 
-    fn hold_back(&mut self, data: &[Stamped], control: &mut Vec<Stamped>, is_whole: bool) {
-        // What was written before the last data that was read is read, too.
-        let read_up_to = data.iter().map(|(time, _)| *time).max().unwrap_or(0);
-        let waited = std::mem::take(&mut self.ends);
-        self.ends =
-            control.extract_if(.., |(time, input)| *time > read_up_to && is_end(input)).collect();
-        let (due, early): (Vec<_>, Vec<_>) =
-            waited.into_iter().partition(|(time, _)| is_whole || *time <= read_up_to);
+    fn hold_back(&mut self, control: &mut Vec<Stamped>) {
+        let before = self.before;
+        let due: Vec<Stamped> = self.ends.extract_if(.., |(time, _)| *time <= before).collect();
+        self.ends.extend(control.extract_if(.., |(time, input)| *time > before && is_end(input)));
         control.extend(due);
-        self.ends.extend(early);
     }
+}
+
+/// Hands on both in the order of their times; what is of the same time, control first.
+fn merge(
+    data: impl Iterator<Item = Stamped>,
+    control: impl Iterator<Item = Stamped>,
+    mut each: impl FnMut(Input),
+) {
+    let mut control = control.peekable();
+    for (at, input) in data {
+        while let Some((_, earlier)) = control.next_if(|(time, _)| *time <= at) {
+            each(earlier);
+        }
+        each(input);
+    }
+    control.for_each(|(_, input)| each(input));
 }
 
 /// Whether nothing more is to come from somebody.
@@ -80,8 +92,8 @@ mod tests {
         (time, Input::Closed(Closed { connection, ..Closed::default() }))
     }
 
-    /// What comes out of several looks, as `o1 d1 c1`.
-    fn told(looks: Vec<(Vec<Stamped>, Vec<Stamped>, bool)>) -> String {
+    /// What comes out of several looks, as `o1 d1 c1`: data, control, and up to when everything was out.
+    fn told(looks: Vec<(Vec<Stamped>, Vec<Stamped>, u64)>) -> String {
         let mut order = Order::default();
         let mut told = Vec::new();
         let mut tell = |input: Input| {
@@ -92,42 +104,54 @@ mod tests {
                 other => format!("{other:?}"),
             });
         };
-        for (mut data, mut control, is_whole) in looks {
-            order.look(&mut data, &mut control, is_whole, &mut tell);
+        let mut waiting = Vec::new();
+        for (data, mut control, up_to) in looks {
+            waiting.extend(data);
+            order.look(&mut waiting, &mut control, up_to, &mut tell);
         }
-        order.finish(&mut tell);
+        order.finish(&mut waiting, &mut tell);
         told.join(" ")
     }
 
     #[test]
+    fn two_rings_are_put_into_one_order() {
+        let first = (vec![data(1, 10), data(1, 30), data(2, 20)], vec![opened(1, 9)], 40);
+        assert_eq!(told(vec![first]), "o1 d1 d2 d1");
+    }
+
+    #[test]
+    fn data_waits_for_older_that_is_still_in_another_ring() {
+        let first = (vec![data(1, 10), data(1, 30)], vec![], 20);
+        let second = (vec![data(2, 25)], vec![], 50);
+        assert_eq!(told(vec![first, second]), "d1 d2 d1");
+    }
+
+    #[test]
     fn an_end_waits_for_data_that_was_written_before_it() {
-        let first = (vec![data(1, 10)], vec![opened(1, 9), closed(1, 30)], true);
-        let second = (vec![data(1, 20)], vec![], true);
-        assert_eq!(told(vec![first, second]), "o1 d1 d1 c1");
+        let first = (vec![data(1, 10)], vec![opened(1, 9), closed(1, 30)], 25);
+        let second = (vec![data(1, 20)], vec![], 50);
+        let third = (vec![data(2, 60)], vec![], 70);
+        assert_eq!(told(vec![first, second, third]), "o1 d1 d1 c1 d2");
     }
 
     #[test]
-    fn an_end_with_data_behind_it_does_not_wait() {
-        let first = (vec![data(1, 10), data(2, 40)], vec![opened(1, 9), closed(1, 30)], true);
-        assert_eq!(told(vec![first]), "o1 d1 c1 d2");
-    }
-
-    #[test]
-    fn an_end_waits_longer_where_data_was_left_in_the_ring() {
-        let first = (vec![data(1, 10)], vec![closed(1, 30)], false);
-        let second = (vec![data(1, 15)], vec![], false);
-        let third = (vec![data(1, 20)], vec![], true);
+    fn an_end_waits_longer_where_data_was_left_in_a_ring() {
+        let first = (vec![data(1, 10)], vec![closed(1, 30)], 10);
+        let second = (vec![data(1, 15)], vec![], 15);
+        let third = (vec![data(1, 20)], vec![], 60);
         assert_eq!(told(vec![first, second, third]), "d1 d1 d1 c1");
     }
 
     #[test]
-    fn an_end_without_anything_behind_it_comes_at_the_next_look() {
-        let looks = vec![(vec![], vec![closed(1, 30)], true), (vec![], vec![opened(2, 40)], true)];
-        assert_eq!(told(looks), "c1 o2");
-        assert_eq!(
-            told(vec![(vec![], vec![closed(1, 30)], true)]),
-            "c1",
-            "at the latest at the end"
-        );
+    fn an_end_that_is_older_than_the_look_before_does_not_wait() {
+        let first = (vec![data(1, 10)], vec![opened(1, 9)], 35);
+        let second = (vec![data(2, 40)], vec![closed(1, 30)], 50);
+        assert_eq!(told(vec![first, second]), "o1 d1 c1 d2");
+    }
+
+    #[test]
+    fn what_waits_comes_at_the_end() {
+        let looks = vec![(vec![data(1, 20)], vec![closed(1, 30)], 10)];
+        assert_eq!(told(looks), "d1 c1");
     }
 }

@@ -42,7 +42,9 @@ impl Waiter {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let edges = epoll::EventFlags::IN | epoll::EventFlags::ET;
         epoll::add(&epoll, &probes.control, epoll::EventData::new_u64(0), edges)?;
-        epoll::add(&epoll, &probes.data, epoll::EventData::new_u64(1), edges)?;
+        for ring in probes.data.each() {
+            epoll::add(&epoll, ring, epoll::EventData::new_u64(1), edges)?;
+        }
         epoll::add(&epoll, stop, epoll::EventData::new_u64(2), epoll::EventFlags::IN)?;
         Ok(Self { epoll, quiet: 0, wakes: 0 })
     }
@@ -91,8 +93,8 @@ fn ask(probes: &mut Probes, what: u32) -> bool {
 
 /// Whether an event lies in a ring.
 fn something_waits(probes: &Probes) -> bool {
-    let mut rings =
-        [PollFd::new(&probes.control, PollFlags::IN), PollFd::new(&probes.data, PollFlags::IN)];
+    let mut rings: Vec<PollFd<'_>> = vec![PollFd::new(&probes.control, PollFlags::IN)];
+    rings.extend(probes.data.each().map(|ring| PollFd::new(ring, PollFlags::IN)));
     let now = Timespec { tv_sec: 0, tv_nsec: 0 };
     poll(&mut rings, Some(&now)).is_ok_and(|ready| ready > 0)
 }

@@ -7,6 +7,7 @@
 //! | `client` / `server` | whose end this is; `client middle`: we came into the middle of the connection |
 //! | `> bytes`, `< bytes` | a call of the requests' / answers' direction; `\r \n \xNN \\` |
 //! | `> x*500` with the word `fill` before: `> fill 500` | so many bytes `x` |
+//! | `> h2 frames` | HTTP/2, see `http2/notation.rs` |
 //! | `> skip 500`, `> gap 500` | bytes left out, bytes lost |
 //! | `> end` | the direction ended |
 //! | `gone reset` | the connection is gone: reset, closed, timeout, cancelled |
@@ -19,9 +20,10 @@ use std::sync::Arc;
 
 use abi::Direction;
 
+use super::http2::notation;
 use super::{Before, Body, Detection, Ending, Outlet, Piece, Protocol, detect};
 use crate::conn::{Address, Connection, Loss, Losses};
-use crate::exchange::{Call, Failure, Report, Role};
+use crate::exchange::{Call, Failure, Http, Report, Role, Rpc};
 use crate::input::{ConnId, Nanos, Task};
 
 /// Plays every talk of a folder and compares. `UPDATE_EXPECTED=1` writes instead; read the difference then.
@@ -75,6 +77,9 @@ fn play(talk: &str) -> String {
             _ if what == "end" => stage.end(Ending::Finished(direction), at),
             Some(("skip", n)) => stage.piece(direction, Body::Skip(n.parse().unwrap()), at),
             Some(("gap", n)) => stage.piece(direction, Body::Gap(n.parse().unwrap()), at),
+            Some(("h2", frames)) => {
+                stage.piece(direction, Body::Bytes(&notation::frames(frames)), at);
+            }
             Some(("fill", n)) => {
                 stage.piece(direction, Body::Bytes(&vec![b'x'; n.parse().unwrap()]), at);
             }
@@ -161,12 +166,10 @@ fn tell(report: &Report, text: &mut String) -> std::fmt::Result {
             writeln!(text)
         }
         Report::Finished(done) => {
-            let Call::Http(http) = &done.call;
-            write!(text, "{} {} {}", done.id.position, http.method, http.target)?;
-            write!(text, " 1.{} -> ", http.request_minor)?;
-            match (http.status, http.response_minor) {
-                (Some(status), Some(minor)) => write!(text, "{status} 1.{minor}")?,
-                _ => write!(text, "nothing")?,
+            write!(text, "{} ", done.id.position)?;
+            match &done.call {
+                Call::Http(http) => tell_http(http, text)?,
+                Call::Rpc(rpc) => tell_rpc(rpc, text)?,
             }
             write!(text, " end {}", ms(done.end))?;
             if let Some(first) = done.first_answer {
@@ -175,9 +178,12 @@ fn tell(report: &Report, text: &mut String) -> std::fmt::Result {
             if let Some(task) = done.answered_by {
                 write!(text, " by {}/{}", task.pid, task.tid)?;
             }
-            let body = |n: Option<u64>| n.map_or_else(|| "?".to_owned(), |n| n.to_string());
-            write!(text, " request {} ({})", done.bytes.request, body(http.request_body))?;
-            write!(text, " response {} ({})", done.bytes.response, body(http.response_body))?;
+            let http = match &done.call {
+                Call::Http(http) => http,
+                Call::Rpc(_) => &Http::default(),
+            };
+            write!(text, " request {} ({})", done.bytes.request, known(http.request_body))?;
+            write!(text, " response {} ({})", done.bytes.response, known(http.response_body))?;
             if let Some(failure) = done.failure {
                 write!(text, " {failure:?}")?;
             }
@@ -187,6 +193,42 @@ fn tell(report: &Report, text: &mut String) -> std::fmt::Result {
             writeln!(text)
         }
     }
+}
+
+fn tell_http(http: &Http, text: &mut String) -> std::fmt::Result {
+    let part = |text: &Option<String>| text.clone().unwrap_or_else(|| "?".to_owned());
+    write!(text, "{} {}", part(&http.method), part(&http.target))?;
+    if let Some(authority) = &http.authority {
+        write!(text, " at {}://{authority}", part(&http.scheme))?;
+    }
+    write!(text, " {} -> ", http.version.name())?;
+    match (http.status, http.response_version) {
+        (Some(status), Some(version)) => write!(text, "{status} {}", version.name()),
+        _ => write!(text, "nothing"),
+    }
+}
+
+fn tell_rpc(rpc: &Rpc, text: &mut String) -> std::fmt::Result {
+    write!(text, "rpc {}", rpc.method.as_deref().unwrap_or("?"))?;
+    if let Some(authority) = &rpc.authority {
+        write!(text, " at {authority}")?;
+    }
+    if let Some(timeout) = rpc.timeout {
+        write!(text, " within {timeout}")?;
+    }
+    write!(
+        text,
+        " -> {}",
+        rpc.status.map_or_else(|| "nothing".to_owned(), |code| code.to_string())
+    )?;
+    if let Some(message) = &rpc.message {
+        write!(text, " {message:?}")?;
+    }
+    write!(text, " messages {}/{}", known(rpc.request_messages), known(rpc.response_messages))
+}
+
+fn known(number: Option<u64>) -> String {
+    number.map_or_else(|| "?".to_owned(), |number| number.to_string())
 }
 
 fn failure(word: &str) -> Failure {
@@ -199,7 +241,7 @@ fn failure(word: &str) -> Failure {
     }
 }
 
-fn unescape(text: &str) -> Vec<u8> {
+pub(super) fn unescape(text: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut rest = text.as_bytes().iter();
     while let Some(byte) = rest.next() {

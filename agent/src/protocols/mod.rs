@@ -7,7 +7,9 @@
 mod contract;
 #[cfg(test)]
 mod fixture;
+mod grpc;
 pub mod http1;
+pub mod http2;
 mod piece;
 mod registry;
 

@@ -4,13 +4,13 @@
 use abi::Direction;
 
 use super::contract::{Before, Detection};
-use super::http1;
+use super::{http1, http2};
 
 /// Tells from the first `bytes` of a direction, and from what came before them.
 type Detect = fn(bytes: &[u8], direction: Direction, before: Before) -> Detection;
 
 /// The protocols in the order they are asked. Each must ask for a second fact beside a magic word.
-const PROTOCOLS: [Detect; 1] = [http1::detect];
+const PROTOCOLS: [Detect; 2] = [http1::detect, http2::detect];
 
 /// Most bytes [`detect`] is worth asking with: a longer first line than this is nobody's (RFC 9112 §3 recommends to
 /// support at least 8000 octets).

@@ -4,7 +4,7 @@
 use crate::{
     hash::Map,
     input::Input,
-    service::{ProcessFacts, read},
+    service::{ProcessFacts, Reader},
 };
 
 /// Most processes remembered; beyond it the memory starts anew, and facts are read again.
@@ -16,6 +16,7 @@ const ANCESTORS: usize = 8;
 #[derive(Default)]
 pub(super) struct Facts {
     known: Map<u32, ()>,
+    reader: Reader,
 }
 
 impl Facts {
@@ -51,7 +52,7 @@ impl Facts {
             // Remembered even when it cannot be read: it is gone, and will not come back.
             self.known.insert(next, ());
             // A process that is gone already and ran no program of its own was what its parent is.
-            let facts = read(next).unwrap_or_else(|| ProcessFacts {
+            let facts = self.reader.read(next).unwrap_or_else(|| ProcessFacts {
                 pid: next,
                 parent: if next == pid { parent } else { 0 },
                 ..ProcessFacts::default()

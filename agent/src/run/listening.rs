@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use procfs::net::TcpState;
 use procfs::process::{FDTarget, all_processes};
 
-use crate::service::{Services, read};
+use crate::service::{Reader, Services};
 use crate::viewer::Listening;
 
 /// Most that are told: a page has room for a few dozen.
@@ -23,6 +23,7 @@ pub(super) fn listening(host: &str, own: &[u32]) -> Vec<Listening> {
             ports.insert(entry.inode, entry.local_address.port());
         }
     }
+    let mut reader = Reader::default();
     let mut services = Services::new(host.to_owned());
     let mut found: BTreeMap<String, Listening> = BTreeMap::new();
     for process in all_processes().into_iter().flatten().flatten() {
@@ -42,7 +43,7 @@ pub(super) fn listening(host: &str, own: &[u32]) -> Vec<Listening> {
         let mut next = pid;
         let mut program = String::new();
         for _ in 0..ANCESTORS {
-            let Some(facts) = read(next) else { break };
+            let Some(facts) = reader.read(next) else { break };
             if next == pid {
                 program = facts.exe.rsplit('/').next().unwrap_or_default().to_owned();
             }

@@ -8,9 +8,10 @@ mod facts;
 mod host;
 mod listening;
 mod output;
+mod reload;
+mod signals;
 mod silence;
 mod status;
-mod stop;
 mod unix_sweep;
 
 use std::{path::PathBuf, time::Duration};
@@ -18,41 +19,36 @@ use std::{path::PathBuf, time::Duration};
 use anyhow::{Context, Result};
 
 use self::{
-    clock::Clock, facts::Facts, output::Output, silence::Silence, status::Status, stop::Stop,
-    unix_sweep::UnixSweep,
+    clock::Clock, facts::Facts, output::Output, reload::Reload, signals::Signals, silence::Silence,
+    status::Status, unix_sweep::UnixSweep,
 };
 use crate::{
+    config::{Settings, Sources},
+    courtesy,
     input::Input,
     kernel::{
         capture::Capture,
         features::Kernel,
-        hooks::HookSet,
         load::{self, Options},
     },
     pipeline::Pipeline,
     record::{Header, Metadata, Writer},
-    status::Serving,
-    trace::{FinishedSpan, Settings},
+    status::Counters,
+    trace::{self, FinishedSpan},
     viewer::Host,
 };
 
 /// How to run.
 #[derive(Clone, Debug)]
 pub struct Run {
-    /// Only this set of hooks.
-    pub hooks: Option<HookSet>,
-    /// Bytes of the data ring.
-    pub data_ring: u32,
-    /// A file of the one network namespace that is traced.
-    pub network_namespace: Option<PathBuf>,
+    /// What is configured.
+    pub settings: Settings,
+    /// Where that comes from, to be read again.
+    pub sources: Sources,
     /// Where all counters are written at the end, as JSON.
     pub counters: Option<PathBuf>,
     /// Where the raw input is recorded instead of being traced.
     pub record: Option<Record>,
-    /// Whether spans are shown on the page: as asked, else when they go nowhere else.
-    pub viewer: Option<bool>,
-    /// What else the viewer does.
-    pub serving: Serving,
     /// What to say to a user on whose host nothing talks.
     pub silence_hint: Option<String>,
 }
@@ -75,17 +71,23 @@ const SHUTDOWN: Duration = Duration::from_secs(5);
 ///
 /// When the host cannot be traced; each error is one sentence for the user.
 pub fn run(run: &Run) -> Result<()> {
-    let stop = Stop::on_signals().context("signals cannot be caught")?;
+    courtesy::let_others_go_first();
+    let signals = Signals::catch().context("signals cannot be caught")?;
     let kernel = Kernel::examine()?;
     let seed = host::seed()?;
-    let mut output = if run.record.is_some() { Output::none() } else { Output::choose()? };
+    let settings = &run.settings;
+    for warning in &settings.warnings {
+        log::warn!("{warning}");
+    }
+    let mut output =
+        if run.record.is_some() { Output::none() } else { Output::choose(&settings.export)? };
     let probes = load::load(
         &kernel,
         &Options {
-            hooks: run.hooks,
-            data_ring: run.data_ring,
+            hooks: settings.hooks,
+            data_ring: settings.data_ring,
             seed,
-            network_namespace: network_namespace(run)?,
+            network_namespace: network_namespace(settings)?,
         },
     )?;
     drop(kernel); // the table of its types is as large as all that is kept while tracing
@@ -100,20 +102,21 @@ pub fn run(run: &Run) -> Result<()> {
         Some(record) => Some(start_recording(record, seed, &hooks)?),
         None => None,
     };
-    let mut capture = Capture::new(probes, &stop).context("the rings cannot be watched")?;
-    let mut status = Status::start(&run.serving)?;
+    let mut capture = Capture::new(probes, &signals).context("the rings cannot be watched")?;
+    let wants_viewer = settings.viewer.unwrap_or(output.leaves_room()) && run.record.is_none();
+    let mut status = Status::start(wants_viewer.then_some(&settings.serving))?;
+    let own_pids: Vec<u32> = std::iter::once(std::process::id()).chain(status.pid()).collect();
     let mut live = Live {
         facts: Facts::default(),
         sweep: UnixSweep::default(),
-        pipeline: Pipeline::new(seed, settings(status.pid())),
+        pipeline: Pipeline::new(seed, trace_settings(settings, own_pids.clone())),
         spans: Vec::new(),
     };
+    let mut reload = Reload::new(run.sources.clone(), settings.clone());
     let mut silence = Silence::new(run.silence_hint.clone());
     let mut clock = Clock::default();
-    let wants_viewer = run.viewer.unwrap_or(output.leaves_room()) && run.record.is_none();
     let page = if wants_viewer {
-        let own: Vec<u32> = std::iter::once(std::process::id()).chain(status.pid()).collect();
-        let listening = listening::listening(&host::name(), &own);
+        let listening = listening::listening(&host::name(), &own_pids);
         status.start_viewing(Host::new(host::name(), clock.wall(), listening))
     } else {
         None
@@ -123,35 +126,43 @@ pub fn run(run: &Run) -> Result<()> {
         eprintln!("spanwire: look at them at {page}");
     }
 
-    while !stop.requested() {
+    while !signals.stop() && !signals.detach() {
         capture.wait();
+        // What is seen now is younger than all that is still to be drained, so it comes behind that.
+        let tick = clock.tick();
+        let gone = tick.as_ref().and_then(|(now, _)| live.sweep.look(*now));
         let mut failed = None;
         loop {
             let more = capture.drain(|input| {
                 live.take(input, |input| write(&mut recording, input, &mut failed));
             });
-            if !more || stop.requested() {
+            if !more || signals.stop() || signals.detach() {
                 break;
             }
         }
         if let Some(lost) = capture.lost() {
             live.give(lost, &mut |input| write(&mut recording, input, &mut failed));
         }
-        if let Some(tick) = clock.tick() {
-            if let Some(gone) = live.sweep.look(tick.0) {
-                live.give(gone, &mut |input| write(&mut recording, input, &mut failed));
-            }
-            live.give(tick.1, &mut |input| write(&mut recording, input, &mut failed));
-            silence.look(tick.0, live.pipeline.requests());
-            output.tick(tick.0);
-            status.publish(tick.0, |status| {
-                status::counters(&live.pipeline, &capture, &output, status)
-            });
+        if let Some(gone) = gone {
+            live.give(gone, &mut |input| write(&mut recording, input, &mut failed));
+        }
+        if let Some((now, tick)) = tick {
+            live.give(tick, &mut |input| write(&mut recording, input, &mut failed));
+            silence.look(now, live.pipeline.requests());
+            output.tick(now);
+            status
+                .publish(now, |status| status::snapshot(&live.pipeline, &capture, &output, status));
         }
         if let Some(error) = failed {
             return Err(error);
         }
         hand_out(&mut live.spans, &status, &mut output);
+        if signals.reload()
+            && let Some(settings) = reload.read()
+        {
+            log::set_max_level(settings.log_level);
+            live.pipeline.select(settings.selection, settings.sampler);
+        }
     }
 
     // What the rings still hold belongs to what was traced; what happens from here on does not, our last export above all.
@@ -163,8 +174,17 @@ pub fn run(run: &Run) -> Result<()> {
     live.give(clock.now().1, &mut |input| write(&mut recording, input, &mut failed));
     live.pipeline.finish(&mut live.spans);
     hand_out(&mut live.spans, &status, &mut output);
+    // The host is rid of us before anything can hang: nothing is pinned, so this takes every program away.
+    let of_kernel = status::of_kernel(&capture);
+    drop(capture);
+    if signals.detach() {
+        log::warn!("every probe is off; nothing is traced until the agent is started again");
+        stay_detached(&signals, &mut status, &mut output, |output, status| {
+            status::with_stages(of_kernel.clone(), &live.pipeline, output, status)
+        });
+    }
     output.shutdown(SHUTDOWN);
-    let counters = status::counters(&live.pipeline, &capture, &output, &status);
+    let counters = status::with_stages(of_kernel, &live.pipeline, &output, &status);
     if let Some(recording) = recording {
         let written = recording.finish()?;
         eprintln!(
@@ -190,9 +210,30 @@ fn hand_out(spans: &mut Vec<FinishedSpan>, status: &Status, output: &mut Output)
     output.take(spans);
 }
 
+/// Goes on to export what was traced and to tell the counters, and traces nothing: what restarts agents that end
+/// (systemd, Kubernetes) would have the probes back at once.
+fn stay_detached(
+    signals: &Signals,
+    status: &mut Status,
+    output: &mut Output,
+    counters: impl Fn(&Output, &Status) -> Counters,
+) {
+    let clock = Clock::default();
+    while !signals.stop() {
+        signals.wait(Duration::from_secs(1));
+        if signals.reload() {
+            log::warn!("the configuration is not read while every probe is off");
+        }
+        if let Input::Tick { now, .. } = clock.now().1 {
+            output.tick(now);
+            status.publish(now, |status| counters(output, status).into());
+        }
+    }
+}
+
 /// The number of the one network namespace to trace. The kernel numbers them by the inodes of their files.
-fn network_namespace(run: &Run) -> Result<Option<u32>> {
-    let Some(file) = &run.network_namespace else { return Ok(None) };
+fn network_namespace(settings: &Settings) -> Result<Option<u32>> {
+    let Some(file) = &settings.network_namespace else { return Ok(None) };
     let found = rustix::fs::statfs(file)
         .and_then(|system| Ok((system.f_type, rustix::fs::stat(file)?.st_ino)))
         .with_context(|| format!("{} cannot be looked at", file.display()))?;
@@ -226,9 +267,8 @@ impl Live {
     }
 }
 
-fn settings(child: Option<u32>) -> Settings {
-    let own_pids = std::iter::once(std::process::id()).chain(child).collect();
-    Settings { own_pids, host_name: host::name(), ..Settings::default() }
+fn trace_settings(settings: &Settings, own_pids: Vec<u32>) -> trace::Settings {
+    trace::Settings { own_pids, host_name: host::name(), ..settings.trace() }
 }
 
 type Recording = Writer<std::fs::File>;

@@ -42,12 +42,8 @@ impl Output {
         }
     }
 
-    /// By the standard `OTEL_*` variables; without any, the terminal if there is one.
-    pub(super) fn choose() -> Result<Self> {
-        let choice = otlp::choose(&|name| std::env::var(name).ok());
-        for warning in &choice.warnings {
-            log::warn!("{warning}");
-        }
+    /// As configured; if nothing is, the terminal if there is one.
+    pub(super) fn choose(choice: &otlp::Choice) -> Result<Self> {
         let mut output = Self { nowhere: choice.none, ..Self::none() };
         if let Some(config) = &choice.otlp {
             output.otlp =
@@ -136,6 +132,12 @@ impl Output {
                 ("spans_in_refused_requests", Meaning::Loss, totals.refused),
                 ("spans_dropped_queue_full", Meaning::Loss, totals.dropped_queue_full),
                 ("spans_dropped_at_shutdown", Meaning::Loss, totals.dropped_shutdown),
+                ("spans_recovered", Meaning::Event, totals.recovered),
+                ("spans_spooled", Meaning::Level, totals.spooled),
+                ("spool_failures", Meaning::Event, totals.spool_failures),
+                ("spans_dropped_spool_full", Meaning::Loss, totals.dropped_spool_full),
+                ("spans_dropped_spool_old", Meaning::Loss, totals.dropped_spool_old),
+                ("spans_dropped_spool_damaged", Meaning::Loss, totals.dropped_spool_damaged),
             ];
             for (name, meaning, value) in rows {
                 counters.add("export", name, meaning, value);

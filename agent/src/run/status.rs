@@ -10,7 +10,7 @@ use crate::{
     input::Nanos,
     kernel::capture::Capture,
     pipeline::Pipeline,
-    status::{Counters, Meaning, RUN_DIRECTORY, Serving, StatusChild},
+    status::{Counters, Meaning, RUN_DIRECTORY, Serving, Snapshot, StatusChild},
     trace::FinishedSpan,
     viewer::Host,
 };
@@ -29,11 +29,12 @@ impl Status {
     /// # Errors
     ///
     /// When what was asked for cannot be had; a child that nobody asked for may be missing.
-    pub(super) fn start(serving: &Serving) -> anyhow::Result<Self> {
+    pub(super) fn start(serving: Option<&Serving>) -> anyhow::Result<Self> {
+        let serving = serving.cloned().unwrap_or_default();
         let (program, directory) = (Path::new("/proc/self/exe"), Path::new(RUN_DIRECTORY));
-        let child = match StatusChild::start(program, directory, serving) {
+        let child = match StatusChild::start(program, directory, &serving) {
             Ok(child) => Some(child),
-            Err(error) if *serving != Serving::default() => return Err(error.into()),
+            Err(error) if serving != Serving::default() => return Err(error.into()),
             Err(error) => {
                 log::warn!("the viewer and `doctor --live` will not work: {error}");
                 None
@@ -79,25 +80,36 @@ impl Status {
         }
     }
 
-    /// Publishes the numbers, when it is time.
-    pub(super) fn publish(&mut self, now: Nanos, counters: impl FnOnce(&Self) -> Counters) {
+    /// Publishes what is so now, when it is time.
+    pub(super) fn publish(&mut self, now: Nanos, snapshot: impl FnOnce(&Self) -> Snapshot) {
         if now.since(self.last) < EVERY {
             return;
         }
         self.last = now;
         if let Some(child) = &self.child {
-            child.publish(counters(self));
+            child.publish(snapshot(self));
         }
     }
 }
 
-/// Everything that is counted, stage by stage.
-pub(super) fn counters(
+/// Requests that are shown while they are open. Most hosts have none; a chat server's thousands are counted.
+const OPEN_SHOWN: usize = 100;
+
+/// What the agent tells of itself now.
+pub(super) fn snapshot(
     pipeline: &Pipeline,
     capture: &Capture,
     output: &Output,
     status: &Status,
-) -> Counters {
+) -> Snapshot {
+    Snapshot {
+        counters: with_stages(of_kernel(capture), pipeline, output, status),
+        open: pipeline.active(OPEN_SHOWN).oldest,
+    }
+}
+
+/// What the kernel half counts, and what its events meet first.
+pub(super) fn of_kernel(capture: &Capture) -> Counters {
     let mut counters = Counters::default();
     for (counter, name, value) in capture.counters() {
         let meaning = match counter {
@@ -116,6 +128,16 @@ pub(super) fn counters(
     counters.add("kernel", "looks", Meaning::Event, capture.looks);
     counters.add("kernel", "wakes", Meaning::Event, capture.wakes());
     counters.add("kernel", "events_malformed", Meaning::Loss, capture.malformed);
+    counters
+}
+
+/// The same, with what the other stages count.
+pub(super) fn with_stages(
+    mut counters: Counters,
+    pipeline: &Pipeline,
+    output: &Output,
+    status: &Status,
+) -> Counters {
     pipeline.count(&mut counters);
     output.count(&mut counters);
     status.count(&mut counters);

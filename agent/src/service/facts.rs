@@ -2,6 +2,15 @@
 
 use serde::{Deserialize, Serialize};
 
+/// From here on numbers are no process's (Linux's `PID_MAX_LIMIT` is 2^22): they stand for what is known by its address
+/// only, as in a packet capture, and are told to nobody.
+pub const FIRST_ADDRESS: u32 = 1 << 31;
+
+/// Whether a number is a process's.
+pub(crate) const fn is_process(pid: u32) -> bool {
+    pid < FIRST_ADDRESS
+}
+
 /// A process as it was when it was looked at.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProcessFacts {
@@ -21,6 +30,16 @@ pub struct ProcessFacts {
     pub directory: String,
     /// The `OTEL_*` variables of its environment, and no others.
     pub otel: Vec<(String, String)>,
+    /// Names of other variables that load an OpenTelemetry SDK into the runtime that reads them, such as
+    /// `JAVA_TOOL_OPTIONS`. Their values are not kept.
+    #[serde(default)]
+    pub sdk_variables: Vec<String>,
     /// Lines of its cgroup file.
     pub cgroup: Vec<String>,
+    /// What its container is called; empty when that is not known.
+    #[serde(default)]
+    pub container_name: String,
+    /// It is the process that systemd started for its unit: a child of init, and the unit's oldest.
+    #[serde(default)]
+    pub leads_unit: bool,
 }

@@ -6,10 +6,9 @@ use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use uuid::{Uuid, uuid};
 
-use crate::service::ProcessFacts;
 use crate::service::attribute::{number, text};
 use crate::service::environment::Environment;
-use crate::service::naming;
+use crate::service::{ProcessFacts, cgroup, is_process, naming};
 
 /// Name of a process of which nothing is known (Resource SDK, default of `service.name`).
 const UNKNOWN: &str = "unknown_service";
@@ -36,26 +35,34 @@ pub struct Service {
 }
 
 impl Service {
-    /// The service whose leader is described by `facts`, on the host of that name.
-    pub(super) fn of(facts: &ProcessFacts, host: &str) -> Self {
-        let environment = Environment::of(facts);
-        let named = naming::name(facts, &environment);
+    /// The service that a process is, on the host of that name. `leader` is the process that stands for its instance
+    /// (itself, or a master whose worker it is), `unit` the systemd unit that the leader leads.
+    pub(super) fn of(
+        process: &ProcessFacts,
+        leader: &ProcessFacts,
+        unit: Option<&str>,
+        host: &str,
+    ) -> Self {
+        let environment = Environment::of(process);
+        let named = naming::name(process, &environment, unit);
         let name = if named.is_empty() { UNKNOWN.to_owned() } else { named };
         let mut resource = Attributes::default();
-        // The host's name and the start time tell instances apart that have the same pid at other times and places.
-        let instance = Uuid::new_v5(
-            &INSTANCES,
-            format!("{host}/{}/{}", facts.pid, facts.start_ticks).as_bytes(),
-        );
+        // The host's name and the start time tell instances apart that have the same pid at other times and places. A
+        // master may serve more than one service: PHP-FPM's pools.
+        let mut inherent = format!("{host}/{}/{}", leader.pid, leader.start_ticks);
+        if naming::name(leader, &Environment::of(leader), unit) != name {
+            inherent = format!("{inherent}/{name}");
+        }
+        let instance = Uuid::new_v5(&INSTANCES, inherent.as_bytes());
         resource.text("service.instance.id", &instance.to_string());
         resource.text("host.name", host);
-        resource.process(facts);
+        resource.process(leader);
         // What the operator says beats what was found out.
         for (key, value) in &environment.attributes {
             resource.text(key, value);
         }
         resource.text("service.name", &name);
-        resource.maker(naming::language(facts));
+        resource.maker(naming::language(process));
         let own = |key| environment.value(key).map(str::to_owned);
         Self {
             name,
@@ -63,14 +70,15 @@ impl Service {
             environment: own("deployment.environment.name")
                 .or_else(|| own("deployment.environment")),
             instance_id: own("service.instance.id").unwrap_or_else(|| instance.to_string()),
-            pid: facts.pid,
+            pid: leader.pid,
             resource: resource.done(),
         }
     }
 
     /// A process of which no more than the pid is known.
     pub(super) fn unknown(pid: u32, host: &str) -> Self {
-        Self::of(&ProcessFacts { pid, ..ProcessFacts::default() }, host)
+        let facts = ProcessFacts { pid, ..ProcessFacts::default() };
+        Self::of(&facts, &facts, None, host)
     }
 
     /// Whether anything was known about the process.
@@ -92,11 +100,20 @@ impl Attributes {
     }
 
     fn process(&mut self, facts: &ProcessFacts) {
+        if !is_process(facts.pid) {
+            return;
+        }
         self.text("os.type", "linux");
         self.0.insert("process.pid".to_owned(), number("process.pid", facts.pid));
         self.text("process.executable.name", naming::base_name(naming::executable(facts)));
         self.text("process.executable.path", naming::executable(facts));
-        self.text("container.id", container(&facts.cgroup).unwrap_or_default());
+        self.text("container.id", cgroup::container(&facts.cgroup).unwrap_or_default());
+        self.text("k8s.pod.uid", &cgroup::pod_uid(&facts.cgroup).unwrap_or_default());
+        // The conventions have no name for it.
+        self.text(
+            "spanwire.systemd.unit",
+            &cgroup::service_unit(&facts.cgroup).unwrap_or_default(),
+        );
     }
 
     fn maker(&mut self, language: &str) {
@@ -111,15 +128,6 @@ impl Attributes {
     fn done(self) -> Resource {
         Resource { attributes: self.0.into_values().collect(), ..Resource::default() }
     }
-}
-
-/// The container's id: 64 hex digits in a cgroup's path (Docker, containerd, CRI-O, Podman all write it so).
-fn container(cgroup: &[String]) -> Option<&str> {
-    let is_id = |part: &&str| {
-        part.len() == 64
-            && part.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
-    };
-    cgroup.iter().flat_map(|line| line.rsplit(|c: char| !c.is_ascii_alphanumeric())).find(is_id)
 }
 
 #[cfg(test)]
@@ -139,6 +147,10 @@ mod tests {
         }
     }
 
+    fn alone(facts: &ProcessFacts, host: &str) -> Service {
+        Service::of(facts, facts, None, host)
+    }
+
     fn value(service: &Service, key: &str) -> Option<String> {
         let mut found = service.resource.attributes.iter().filter(|attribute| attribute.key == key);
         let value = found.next()?.value.clone()?.value?;
@@ -152,7 +164,7 @@ mod tests {
 
     #[test]
     fn a_resource_says_what_is_known() {
-        let service = Service::of(&facts(), "web1");
+        let service = alone(&facts(), "web1");
         assert_eq!(service.name, "shop");
         for (key, expected) in [
             ("service.name", "shop"),
@@ -177,7 +189,7 @@ mod tests {
             "OTEL_RESOURCE_ATTRIBUTES".to_owned(),
             "service.name=till,service.version=2,deployment.environment.name=prod,host.name=x,team=a%20b,telemetry.sdk.name=me,service.instance.id=i1".to_owned(),
         )];
-        let service = Service::of(&ProcessFacts { otel, ..facts() }, "web1");
+        let service = alone(&ProcessFacts { otel, ..facts() }, "web1");
         assert_eq!(service.name, "till");
         assert_eq!(service.version.as_deref(), Some("2"));
         assert_eq!(service.environment.as_deref(), Some("prod"));
@@ -196,7 +208,7 @@ mod tests {
     #[test]
     fn an_instance_id_is_an_inherent_uuid() {
         let id = |pid, start_ticks, host| {
-            Service::of(&ProcessFacts { pid, start_ticks, ..facts() }, host).instance_id
+            alone(&ProcessFacts { pid, start_ticks, ..facts() }, host).instance_id
         };
         let one = id(1, 2, "a");
         assert_eq!(one, id(1, 2, "a"));
@@ -207,17 +219,18 @@ mod tests {
     }
 
     #[test]
-    fn containers_are_found_in_cgroups() {
+    fn where_a_process_runs_is_said() {
         let id = "0123456789abcdef".repeat(4);
-        for line in [
-            format!("0::/system.slice/docker-{id}.scope"),
-            format!("12:memory:/docker/{id}"),
-            format!("0::/kubepods.slice/kubepods-pod1.slice/cri-containerd-{id}.scope"),
-            format!("0::/machine.slice/libpod-{id}.scope/container"),
-        ] {
-            assert_eq!(container(&[line]), Some(id.as_str()));
-        }
-        assert_eq!(container(&["0::/user.slice/user-0.slice".into(), format!("0::/{id}0")]), None);
+        let pod = "8c1a2b3d-4e5f-6071-8293-a4b5c6d7e8f9";
+        let in_pod = vec![format!("0::/kubepods/burstable/pod{pod}/{id}")];
+        let service = alone(&ProcessFacts { cgroup: in_pod, ..facts() }, "web1");
+        assert_eq!(value(&service, "container.id"), Some(id));
+        assert_eq!(value(&service, "k8s.pod.uid").as_deref(), Some(pod));
+        assert_eq!(value(&service, "spanwire.systemd.unit"), None);
+        let in_unit = vec!["0::/system.slice/shop@1.service".to_owned()];
+        let service = alone(&ProcessFacts { cgroup: in_unit, ..facts() }, "web1");
+        assert_eq!(value(&service, "spanwire.systemd.unit").as_deref(), Some("shop@1"));
+        assert_eq!(value(&service, "container.id"), None);
     }
 
     #[test]

@@ -5,15 +5,19 @@
 #![forbid(unsafe_code)]
 
 pub(crate) mod attribute;
+mod cgroup;
+mod container;
 mod environment;
 mod facts;
 mod instance;
 mod naming;
 mod read;
 mod registry;
+mod sdk;
 
-pub use facts::ProcessFacts;
+pub(crate) use facts::is_process;
+pub use facts::{FIRST_ADDRESS, ProcessFacts};
 pub use instance::Service;
-pub(crate) use naming::is_named_by_arguments;
-pub use read::read;
+pub(crate) use naming::{is_named_by_arguments, language};
+pub(crate) use read::Reader;
 pub(crate) use registry::Services;

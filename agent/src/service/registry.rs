@@ -1,16 +1,17 @@
 //! The processes that are known, and the service of each: looked up for every request, decided once for a process.
 //!
 //! The instance is the leader's: the topmost ancestor with the same program and the same name (nginx's master,
-//! gunicorn's arbiter), so that a service with eight workers is one instance. Bounded: processes that ended go after a
-//! while, then those not asked for the longest.
+//! gunicorn's arbiter), so that a service with eight workers is one instance. A title that a process writes over its
+//! arguments later changes nothing; only exec does. Bounded: processes that ended go after a while, then those not asked
+//! for the longest.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use crate::hash::Map;
 use crate::input::Nanos;
-use crate::service::environment::Environment;
-use crate::service::{ProcessFacts, Service, naming};
+use crate::selection::{Selection, Subject, Verdict};
+use crate::service::{ProcessFacts, Service, cgroup, naming, sdk};
 
 /// Processes remembered. A big host runs a few thousand; one is some KiB.
 const KEPT: usize = 16_384;
@@ -18,13 +19,23 @@ const KEPT: usize = 16_384;
 const AFTERLIFE: u64 = 30_000_000_000;
 /// Generations that a leader is looked for.
 const ANCESTORS: usize = 16;
+/// Services remembered of one leader: pools of a PHP-FPM. Beyond it each worker has a copy of its own.
+const LED: usize = 256;
 
 /// A process.
 #[derive(Debug)]
 struct Process {
     facts: Arc<ProcessFacts>,
+    /// The same process as it was seen later: what it is, if it is told to have begun another program.
+    later: Option<Box<ProcessFacts>>,
     /// Its service, once asked for.
     service: Option<Arc<Service>>,
+    /// The services whose instances it leads: one, and more for a master that serves several.
+    leads: Vec<Arc<Service>>,
+    /// What the operator's rules say of it, once asked for.
+    verdict: Option<Verdict>,
+    /// Its command line loads an OpenTelemetry SDK.
+    loads_sdk: bool,
     /// When it may be forgotten.
     gone: Option<Nanos>,
     /// Its place in the order of use.
@@ -55,15 +66,30 @@ impl Services {
         }
     }
 
-    /// What a process is. The same again changes nothing; anything else is another program, and another service.
-    pub(crate) fn process(&mut self, facts: ProcessFacts) {
-        let pid = facts.pid;
-        if let Some(known) = self.processes.get_mut(&pid)
-            && is_same(&known.facts, &facts)
+    /// What a process is; whether it is another one than was known by this pid. If it is the same, that it looks
+    /// different is kept for [`Self::began`].
+    pub(crate) fn process(&mut self, facts: ProcessFacts) -> bool {
+        if let Some(known) = self.processes.get_mut(&facts.pid)
+            && known.facts.start_ticks == facts.start_ticks
+            && known.facts.exe == facts.exe
         {
             known.gone = None;
-            return;
+            known.later = (known.facts.arguments != facts.arguments).then(|| Box::new(facts));
+            return false;
         }
+        self.insert(facts);
+        true
+    }
+
+    /// A process began another program: what was said of it last is what it is now.
+    pub(crate) fn began(&mut self, pid: u32) {
+        if let Some(later) = self.processes.get_mut(&pid).and_then(|known| known.later.take()) {
+            self.insert(*later);
+        }
+    }
+
+    fn insert(&mut self, facts: ProcessFacts) {
+        let pid = facts.pid;
         self.forget(pid);
         if self.processes.len() >= KEPT
             && let Some(oldest) = self.order.first_key_value().map(|(_, pid)| *pid)
@@ -73,8 +99,17 @@ impl Services {
         let used = self.next;
         self.next += 1;
         self.order.insert(used, pid);
-        self.processes
-            .insert(pid, Process { facts: Arc::new(facts), service: None, gone: None, used });
+        let process = Process {
+            loads_sdk: sdk::is_loaded(&facts),
+            facts: Arc::new(facts),
+            later: None,
+            service: None,
+            leads: Vec::new(),
+            verdict: None,
+            gone: None,
+            used,
+        };
+        self.processes.insert(pid, process);
     }
 
     /// A process ended.
@@ -105,12 +140,23 @@ impl Services {
         if let Some(service) = &process.service {
             return Some(Arc::clone(service));
         }
-        let leader = self.leader(pid)?;
-        let host = &self.host;
+        let subject = self.subject(pid)?;
+        let leader = self.leader(subject)?;
+        let unit = self.unit(leader);
+        let process = Arc::clone(&self.processes.get(&subject)?.facts);
         let leading = self.processes.get_mut(&leader)?;
-        let facts = &leading.facts;
-        let service =
-            Arc::clone(leading.service.get_or_insert_with(|| Arc::new(Service::of(facts, host))));
+        let service = Service::of(&process, &leading.facts, unit.as_deref(), &self.host);
+        let same = leading.leads.iter().find(|led| led.instance_id == service.instance_id);
+        let service = match same {
+            Some(led) => Arc::clone(led),
+            None => {
+                let led = Arc::new(service);
+                if leading.leads.len() < LED {
+                    leading.leads.push(Arc::clone(&led));
+                }
+                led
+            }
+        };
         self.processes.get_mut(&pid)?.service = Some(Arc::clone(&service));
         Some(service)
     }
@@ -120,26 +166,122 @@ impl Services {
         self.known(pid).unwrap_or_else(|| Arc::new(Service::unknown(pid, &self.host)))
     }
 
-    /// The process that stands for all of its kind. `None` when nothing is known to be said of `pid`.
-    fn leader(&self, pid: u32) -> Option<u32> {
-        let mut leader = pid;
+    /// What the rules say of all requests of a process. Asked for every request, decided once.
+    pub(crate) fn verdict(&mut self, pid: u32, selection: &Selection) -> Verdict {
+        if selection.rules().is_empty() {
+            return Verdict::Traced(None);
+        }
+        if let Some(verdict) = self.processes.get(&pid).and_then(|process| process.verdict) {
+            return verdict;
+        }
+        let verdict = self.ask(pid, |subject| selection.of_process(subject));
+        if let Some(process) = self.processes.get_mut(&pid) {
+            process.verdict = Some(verdict);
+        }
+        verdict
+    }
+
+    /// What the rules say of one request of a process to that port.
+    pub(crate) fn of_request(
+        &mut self,
+        pid: u32,
+        port: Option<u16>,
+        selection: &Selection,
+    ) -> Verdict {
+        self.ask(pid, |subject| selection.of_request(subject, port))
+    }
+
+    /// The rules are others now.
+    pub(crate) fn forget_verdicts(&mut self) {
+        for process in self.processes.values_mut() {
+            process.verdict = None;
+        }
+    }
+
+    /// Whether a process's command line loads an OpenTelemetry SDK.
+    pub(crate) fn loads_sdk(&self, pid: u32) -> bool {
+        self.processes.get(&pid).is_some_and(|process| process.loads_sdk)
+    }
+
+    /// Whether a process's variables tell an SDK to export to a server with this port.
+    pub(crate) fn is_told_to_export_to(&self, pid: u32, port: u16) -> bool {
+        self.processes
+            .get(&pid)
+            .is_some_and(|process| sdk::is_told_to_export_to(&process.facts, port))
+    }
+
+    fn ask(&mut self, pid: u32, decide: impl Fn(&Subject<'_>) -> Verdict) -> Verdict {
+        let service = self.of(pid);
+        let unknown = ProcessFacts::default();
+        let facts = self.processes.get(&pid).map_or(&unknown, |process| &*process.facts);
+        let unit = cgroup::service_unit(&facts.cgroup);
+        decide(&Subject {
+            executable: naming::executable(facts),
+            service: &service.name,
+            unit: unit.as_deref(),
+            container: cgroup::container(&facts.cgroup),
+            container_name: &facts.container_name,
+        })
+    }
+
+    /// The process that says what `pid` is: itself, or where it says nothing the nearest ancestor that does. `None`
+    /// when nothing is known to be said.
+    fn subject(&self, pid: u32) -> Option<u32> {
+        let mut subject = pid;
+        for _ in 0..ANCESTORS {
+            let facts = &self.processes.get(&subject)?.facts;
+            // A child that was gone before it could be looked at is what its parent is.
+            let blank = is_blank(facts);
+            if !blank && !naming::is_worker(facts) {
+                break;
+            }
+            match self.parent(subject) {
+                Some(parent) if blank || naming::is_kin(parent, facts) => subject = parent.pid,
+                _ if blank => return None,
+                _ => break,
+            }
+        }
+        Some(subject)
+    }
+
+    /// The process that stands for all of its kind.
+    fn leader(&self, subject: u32) -> Option<u32> {
+        let mut leader = subject;
         for _ in 0..ANCESTORS {
             let facts = &self.processes.get(&leader)?.facts;
-            let parent = self.processes.get(&facts.parent).filter(|parent| {
-                parent.gone.is_none()
-                    && parent.facts.start_ticks <= facts.start_ticks
-                    && facts.parent != leader
-            });
-            match parent {
-                // A child that was gone before it could be looked at is what its parent is.
-                Some(parent) if is_blank(facts) || is_kin(&parent.facts, facts) => {
-                    leader = facts.parent;
-                }
-                _ if is_blank(facts) => return None,
+            match self.parent(leader) {
+                Some(parent) if naming::is_kin(parent, facts) => leader = parent.pid,
                 _ => break,
             }
         }
         Some(leader)
+    }
+
+    /// The systemd unit that a process leads: as systemd started it, or below what only starts others (a shell).
+    fn unit(&self, leader: u32) -> Option<String> {
+        let unit = cgroup::service_unit(&self.processes.get(&leader)?.facts.cgroup)?;
+        let mut above = leader;
+        for _ in 0..ANCESTORS {
+            if self.processes.get(&above)?.facts.leads_unit {
+                return Some(unit);
+            }
+            let parent = self.parent(above).filter(|parent| {
+                naming::is_wrapper(parent)
+                    && cgroup::service_unit(&parent.cgroup).as_deref() == Some(unit.as_str())
+            })?;
+            above = parent.pid;
+        }
+        None
+    }
+
+    /// The parent, if it is known to be that and alive.
+    fn parent(&self, pid: u32) -> Option<&ProcessFacts> {
+        let facts = &self.processes.get(&pid)?.facts;
+        let parent = self.processes.get(&facts.parent)?;
+        let is_parent = parent.gone.is_none()
+            && parent.facts.start_ticks <= facts.start_ticks
+            && facts.parent != pid;
+        is_parent.then_some(&*parent.facts)
     }
 
     fn touch(&mut self, pid: u32) {
@@ -158,123 +300,10 @@ impl Services {
     }
 }
 
-/// The same process, running the same program in the same way.
-fn is_same(one: &ProcessFacts, two: &ProcessFacts) -> bool {
-    one.start_ticks == two.start_ticks && one.exe == two.exe && one.arguments == two.arguments
-}
-
 /// Nothing that names it could be read.
 fn is_blank(facts: &ProcessFacts) -> bool {
-    facts.exe.is_empty() && facts.arguments.is_empty()
-}
-
-/// Same program, same name.
-fn is_kin(one: &ProcessFacts, two: &ProcessFacts) -> bool {
-    let name = |facts| naming::name(facts, &Environment::of(facts));
-    one.exe == two.exe && name(one) == name(two)
+    facts.exe.is_empty() && facts.arguments.is_empty() && facts.otel.is_empty()
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn facts(pid: u32, parent: u32, exe: &str, arguments: &[&str]) -> ProcessFacts {
-        ProcessFacts {
-            pid,
-            parent,
-            start_ticks: u64::from(pid),
-            exe: exe.into(),
-            arguments: arguments.iter().map(|argument| (*argument).to_owned()).collect(),
-            directory: "/".into(),
-            ..ProcessFacts::default()
-        }
-    }
-
-    fn services(all: Vec<ProcessFacts>) -> Services {
-        let mut services = Services::new("web1".into());
-        for facts in all {
-            services.process(facts);
-        }
-        services
-    }
-
-    #[test]
-    fn workers_are_their_masters_instance() {
-        let gunicorn = ["python3", "/usr/bin/gunicorn", "shop:app"];
-        let mut services = services(vec![
-            facts(2, 1, "/usr/bin/bash", &["bash"]),
-            facts(10, 2, "/usr/sbin/nginx", &["nginx: master process nginx"]),
-            facts(11, 10, "/usr/sbin/nginx", &["nginx: worker process"]),
-            facts(20, 2, "/usr/bin/python3", &gunicorn),
-            facts(21, 20, "/usr/bin/python3", &gunicorn),
-            facts(22, 20, "/usr/bin/python3", &gunicorn),
-            facts(23, 20, "/usr/bin/python3", &["python3", "report.py"]),
-        ]);
-        let pid = |services: &mut Services, pid| services.known(pid).unwrap().pid;
-        assert_eq!(pid(&mut services, 11), 10);
-        assert_eq!(pid(&mut services, 10), 10);
-        assert_eq!(pid(&mut services, 22), 20);
-        assert_eq!(pid(&mut services, 21), 20);
-        assert_eq!(pid(&mut services, 23), 23);
-        assert!(Arc::ptr_eq(&services.known(21).unwrap(), &services.known(22).unwrap()));
-        assert_eq!(services.known(22).unwrap().name, "shop");
-    }
-
-    #[test]
-    fn a_name_changes_by_exec_only() {
-        let mut services = services(vec![facts(5, 1, "/usr/bin/bash", &["bash", "start.sh"])]);
-        let before = services.known(5).unwrap();
-        services.process(facts(5, 1, "/usr/bin/bash", &["bash", "start.sh"]));
-        assert!(Arc::ptr_eq(&before, &services.known(5).unwrap()));
-        services.process(facts(5, 1, "/usr/bin/billing", &["billing"]));
-        assert_eq!(services.known(5).unwrap().name, "billing");
-    }
-
-    #[test]
-    fn a_child_too_quick_to_be_read_is_its_parent() {
-        let mut services =
-            services(vec![facts(5, 1, "/usr/bin/billing", &["billing"]), facts(6, 5, "", &[])]);
-        assert_eq!(services.known(6).unwrap().name, "billing");
-        services.process(facts(8, 7, "", &[]));
-        assert!(services.known(8).is_none());
-        assert!(!services.of(8).is_known());
-        assert!(!services.of(99).is_known());
-    }
-
-    #[test]
-    fn loops_and_reused_pids_lead_nowhere() {
-        let mut older = facts(5, 6, "/x", &["x"]);
-        older.start_ticks = 1;
-        let mut younger = facts(6, 5, "/x", &["x"]);
-        younger.start_ticks = 9;
-        let mut services = services(vec![older, younger, facts(7, 7, "/x", &["x"])]);
-        assert_eq!(services.known(5).unwrap().pid, 5);
-        assert_eq!(services.known(6).unwrap().pid, 5);
-        assert_eq!(services.known(7).unwrap().pid, 7);
-    }
-
-    #[test]
-    fn the_dead_are_remembered_for_a_while() {
-        let mut services = services(vec![facts(5, 1, "/usr/bin/billing", &["billing"])]);
-        services.gone(5, Nanos(1));
-        services.tick(Nanos(AFTERLIFE));
-        assert!(services.known(5).is_some());
-        services.gone(5, Nanos(2));
-        services.tick(Nanos(AFTERLIFE + 1));
-        assert!(services.known(5).is_none());
-        assert!(services.order.is_empty());
-    }
-
-    #[test]
-    fn what_is_remembered_is_bounded_and_what_is_used_stays() {
-        let mut services = services(vec![facts(1, 0, "/usr/bin/billing", &["billing"])]);
-        for pid in 2..40_000 {
-            services.process(facts(pid, 0, "/usr/bin/other", &["other"]));
-            if pid % 1000 == 0 {
-                assert!(services.known(1).is_some());
-            }
-        }
-        assert_eq!(services.processes.len(), KEPT);
-        assert_eq!(services.order.len(), KEPT);
-    }
-}
+mod tests;

@@ -12,7 +12,7 @@ use std::time::Duration;
 use super::agent_file::AgentFile;
 use super::feed::Feed;
 use super::frame::{Message, Start};
-use super::{Counters, Listening, SUBCOMMAND};
+use super::{Counters, Listening, SUBCOMMAND, Snapshot};
 use crate::trace::FinishedSpan;
 use crate::viewer::Host;
 
@@ -106,8 +106,8 @@ impl StatusChild {
 
     /// Hands the newest numbers on, once a second or so. Never waits: a snapshot that the child is too slow for is
     /// left out, the next one holds all of it.
-    pub fn publish(&self, counters: Counters) {
-        self.feed.counters(counters);
+    pub fn publish(&self, snapshot: impl Into<Snapshot>) {
+        self.feed.snapshot(snapshot.into());
     }
 
     /// Says who the agent is: once, before the first spans.

@@ -12,7 +12,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use super::frame::Message;
-use super::{Counters, Meaning};
+use super::{Counters, Meaning, Snapshot};
 use crate::export::batch;
 use crate::trace::FinishedSpan;
 use crate::viewer::Host;
@@ -42,7 +42,7 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Waiting {
     spans: Vec<FinishedSpan>,
-    counters: Option<Counters>,
+    snapshot: Option<Snapshot>,
     host: Option<Host>,
     /// Nothing more will come, or nobody reads any more.
     over: bool,
@@ -59,8 +59,8 @@ impl Feed {
         Ok(Self { shared, thread: Some(thread) })
     }
 
-    pub(super) fn counters(&self, counters: Counters) {
-        self.shared.lock().counters = Some(counters);
+    pub(super) fn snapshot(&self, snapshot: Snapshot) {
+        self.shared.lock().snapshot = Some(snapshot);
         self.shared.news.notify_one();
     }
 
@@ -132,7 +132,7 @@ impl Shared {
             if waiting.over && is_empty {
                 return None;
             }
-            if waiting.counters.is_some() || waiting.host.is_some() || !is_empty {
+            if waiting.snapshot.is_some() || waiting.host.is_some() || !is_empty {
                 break;
             }
             waiting = self.news.wait(waiting).unwrap_or_else(PoisonError::into_inner);
@@ -158,8 +158,8 @@ fn send(waiting: Waiting, pipe: &mut impl Write) -> std::io::Result<()> {
         let some = spans.by_ref().take(SPANS_A_MESSAGE).collect();
         Message::Spans(batch::request(some)).write(pipe)?;
     }
-    if let Some(counters) = waiting.counters {
-        Message::Counters(counters).write(pipe)?;
+    if let Some(snapshot) = waiting.snapshot {
+        Message::Snapshot(snapshot).write(pipe)?;
     }
     pipe.flush()
 }

@@ -10,14 +10,14 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use prost::Message as _;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::Counters;
+use super::Snapshot;
 use crate::viewer::Host;
 
 /// Longest message, bytes. A thousand spans are a megabyte.
 const LONGEST: u32 = 64 << 20;
 
 const START: u8 = b'T';
-const COUNTERS: u8 = b'C';
+const SNAPSHOT: u8 = b'N';
 const HOST: u8 = b'H';
 const SPANS: u8 = b'S';
 
@@ -38,7 +38,7 @@ pub(super) enum Message {
     /// First: who may ask, and what else there is to do.
     Start(Start),
     /// The newest numbers.
-    Counters(Counters),
+    Snapshot(Snapshot),
     /// Who the agent is.
     Host(Host),
     /// Finished spans.
@@ -53,7 +53,7 @@ impl Message {
     pub(super) fn write(&self, out: &mut impl Write) -> io::Result<()> {
         let (tag, bytes) = match self {
             Self::Start(start) => (START, serde_json::to_vec(start)?),
-            Self::Counters(counters) => (COUNTERS, serde_json::to_vec(counters)?),
+            Self::Snapshot(snapshot) => (SNAPSHOT, serde_json::to_vec(snapshot)?),
             Self::Host(host) => (HOST, serde_json::to_vec(host)?),
             Self::Spans(spans) => (SPANS, spans.encode_to_vec()),
         };
@@ -84,7 +84,7 @@ impl Message {
         from.read_exact(&mut bytes)?;
         Ok(Some(match tag {
             START => Self::Start(json(&bytes)?),
-            COUNTERS => Self::Counters(json(&bytes)?),
+            SNAPSHOT => Self::Snapshot(json(&bytes)?),
             HOST => Self::Host(json(&bytes)?),
             SPANS => Self::Spans(
                 ExportTraceServiceRequest::decode(bytes.as_slice()).map_err(io::Error::other)?,
@@ -108,7 +108,7 @@ mod tests {
         let spans = vec![sample::outgoing(&sample::service("shop"), "spanwire.http", 3)];
         let messages = [
             Message::Start(Start { token: "abc".to_owned(), otlp_in: Some(4318), memory: None }),
-            Message::Counters(Counters::default()),
+            Message::Snapshot(Snapshot::default()),
             Message::Host(Host::new("web1".to_owned(), 7, Vec::new())),
             Message::Spans(batch::request(spans)),
         ];

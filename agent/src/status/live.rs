@@ -6,7 +6,9 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::Counters;
+use serde::de::DeserializeOwned;
+
+use super::Snapshot;
 use super::agent_file::AgentFile;
 
 /// Longest answer that is read: the longest trace is 20 MiB.
@@ -29,12 +31,19 @@ pub enum LiveError {
     Asking(#[from] io::Error),
 }
 
-/// The counters of the agent whose file is in `directory` (normally [`super::RUN_DIRECTORY`]).
+/// What the agent tells of itself, whose file is in `directory` (normally [`super::RUN_DIRECTORY`]).
 ///
 /// # Errors
 /// No agent runs, or it does not answer within a few seconds.
-pub fn live(directory: &Path) -> Result<Counters, LiveError> {
-    match ask(directory, "/api/counters")? {
+pub fn live(directory: &Path) -> Result<Snapshot, LiveError> {
+    Ok(Snapshot {
+        counters: read(directory, "/api/counters")?,
+        open: read(directory, "/api/open")?,
+    })
+}
+
+fn read<T: DeserializeOwned>(directory: &Path, path: &str) -> Result<T, LiveError> {
+    match ask(directory, path)? {
         (200, body) => Ok(serde_json::from_slice(&body).map_err(io::Error::from)?),
         (status, _) => Err(io::Error::other(format!("it answered {status}")).into()),
     }

@@ -13,6 +13,7 @@ mod frame;
 mod keep;
 mod live;
 mod news;
+mod open;
 mod otlp_in;
 mod request;
 mod response;
@@ -25,6 +26,7 @@ use serde::{Deserialize, Serialize};
 pub use child::{Serving, StartError, StatusChild};
 pub use counters::{Counter, Counters, Group, Meaning};
 pub use live::{LiveError, ask, live};
+pub use open::{OpenRequest, table};
 pub use sample::SampleServer;
 pub use server::serve;
 
@@ -36,6 +38,21 @@ pub const SUBCOMMAND: &str = "status-server";
 
 /// The port that is taken when it is free.
 const PORT: u16 = 7726;
+
+/// What the agent tells of itself, as it is at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// All counters.
+    pub counters: Counters,
+    /// The requests that are open for longest.
+    pub open: Vec<OpenRequest>,
+}
+
+impl From<Counters> for Snapshot {
+    fn from(counters: Counters) -> Self {
+        Self { counters, open: Vec::new() }
+    }
+}
 
 /// What the child says, once: the port it listens on.
 #[derive(Debug, Serialize, Deserialize)]

@@ -66,6 +66,7 @@ pub(super) fn wanted(access: &Access, method: &Method, path: &str, headers: &Hea
 pub(super) fn data(viewer: &Viewer, path: &str, query: &str, now: u64) -> Answer {
     match path {
         "/api/counters" => json(StatusCode::OK, &viewer.counters()),
+        "/api/open" => json(StatusCode::OK, &viewer.open()),
         "/metrics" => Answer {
             status: StatusCode::OK,
             content_type: "text/plain; version=0.0.4; charset=utf-8",
@@ -146,7 +147,7 @@ fn equal(a: &[u8], b: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::status::{Counters, Meaning};
+    use crate::status::{Counters, Meaning, OpenRequest, Snapshot};
     use crate::viewer::Limits;
 
     fn ask(method: &Method, path: &str, headers: &[(&'static str, &str)]) -> (u16, String) {
@@ -158,7 +159,15 @@ mod tests {
         let mut counters = Counters::default();
         counters.add("kernel", "faults", Meaning::Loss, 4);
         let viewer = Viewer::new(Limits::default());
-        viewer.set_counters(counters);
+        let open = OpenRequest {
+            service: "shop".into(),
+            kind: "server".into(),
+            method: "GET".into(),
+            path: "/events".into(),
+            pid: 7,
+            open_ns: 61_000_000_000,
+        };
+        viewer.set_snapshot(Snapshot { counters, open: vec![open] });
         let answer = match wanted(&access, method, path, &map) {
             Wanted::Answer(answer) => answer,
             Wanted::Data => data(&viewer, path, "", 0),
@@ -180,6 +189,9 @@ mod tests {
             ask(&Method::GET, "/api/counters", &[("host", "localhost:7726"), TOKEN, own]);
         assert_eq!(status, 200);
         assert_eq!(serde_json::from_str::<Counters>(&body).unwrap().groups[0].counters[0].value, 4);
+        let (status, body) = ask(&Method::GET, "/api/open", &[HOST, TOKEN]);
+        assert_eq!(status, 200);
+        assert_eq!(serde_json::from_str::<Vec<OpenRequest>>(&body).unwrap()[0].path, "/events");
         assert_eq!(ask(&Method::GET, "/nothing", &[HOST, TOKEN]).0, 404);
         assert_eq!(ask(&Method::GET, "/view/live", &[HOST, TOKEN]).1, "live");
         assert_eq!(ask(&Method::GET, "/view/traces", &[HOST, TOKEN]).0, 200);

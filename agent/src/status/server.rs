@@ -106,7 +106,7 @@ fn listen(orders: &mut impl Read, viewer: &Viewer) {
     loop {
         match Message::read(orders) {
             Ok(Some(Message::Spans(spans))) => viewer.store().take(spans, now()),
-            Ok(Some(Message::Counters(counters))) => viewer.set_counters(counters),
+            Ok(Some(Message::Snapshot(snapshot))) => viewer.set_snapshot(snapshot),
             Ok(Some(Message::Host(host))) => viewer.set_host(host),
             Ok(Some(Message::Start(_)) | None) | Err(_) => return,
         }

@@ -7,10 +7,11 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use crate::conn::Connection;
-use crate::exchange::{ExchangeId, Finished, Role};
+use crate::exchange::{Asked, ExchangeId, Finished, Role};
 use crate::hash::Map;
 use crate::input::{Nanos, Task};
 use crate::service::Service;
+use crate::trace::Share;
 use crate::trace::traceparent::TraceParent;
 
 /// Key of a context: the span id of its request ([`abi::id::span`]).
@@ -41,10 +42,16 @@ pub(in crate::trace) struct Context {
     pub tracestate: Option<Arc<str>>,
     /// Clients: the request its task was serving as the kernel saw it; taken away when the thread rule says no.
     pub candidate: Option<SpanId>,
+    /// What it asks for, while it is open.
+    pub asked: Asked,
+    /// It is a health check, a probe or a scrape: a trace that begins with it is left out.
+    pub check: bool,
     /// The same request at its other end on this host.
     pub other_end: Option<SpanId>,
     /// Servers: the thread had another request open at the same time.
     pub overlapped: bool,
+    /// A rule keeps no more than this share of the traces that begin with it.
+    pub share: Option<Share>,
     /// The process's service, once known.
     pub service: Option<Arc<Service>>,
     /// When it ended.
@@ -143,6 +150,11 @@ impl Contexts {
     /// How many there are.
     pub(in crate::trace) fn len(&self) -> usize {
         self.by_span.len()
+    }
+
+    /// The live ones in the order of their arrival.
+    pub(in crate::trace) fn live_by_arrival(&self) -> impl Iterator<Item = &Context> {
+        self.live.values().filter_map(|span| self.by_span.get(span))
     }
 
     /// How many are live.

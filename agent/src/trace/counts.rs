@@ -39,16 +39,20 @@ pub enum Count {
     ThreadTimedOut,
     ThreadCycle,
     ServiceUnknown,
+    Checks,
+    RoutesFull,
+    SdkTraffic,
+    NotSelected,
 }
 
 impl Count {
     /// Every count with the name a user sees and what it means.
-    pub const ALL: [(Self, &'static str, &'static str); 32] = [
+    pub const ALL: [(Self, &'static str, &'static str); 36] = [
         (Self::Released, "spans_released", "spans handed on"),
         (
             Self::NotSampled,
             "spans_not_sampled",
-            "spans dropped because their parent was not sampled",
+            "spans dropped by the sampler: ours, or the caller's",
         ),
         (Self::OwnTraffic, "spans_own_traffic", "requests from or to ourselves"),
         (Self::DuplicateStart, "requests_started_twice", "starts of a request already known"),
@@ -172,6 +176,22 @@ impl Count {
             "spans_of_unknown_service",
             "spans of processes of which nothing is known",
         ),
+        (
+            Self::Checks,
+            "traces_left_out_checks",
+            "traces left out because they began with a health check, a probe or a scrape",
+        ),
+        (
+            Self::RoutesFull,
+            "routes_without_room",
+            "requests whose route is not learned because their service has too many paths, or there are too many services",
+        ),
+        (
+            Self::SdkTraffic,
+            "requests_of_sdks",
+            "requests of processes whose own OpenTelemetry SDK traces them",
+        ),
+        (Self::NotSelected, "requests_not_selected", "requests left out by the operator's rules"),
     ];
 
     /// Whether it means that something is missing from the traces that was there to be seen. A parent that could not be

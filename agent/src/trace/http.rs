@@ -3,8 +3,9 @@
 //! Names a span by its method and never by its path: paths are without bound. Takes no header's value beyond those
 //! that the conventions ask for, and no body ever.
 //!
-//! Own attributes: `spanwire.time_to_first_byte_ns` (int, ns from the request's first byte to the answer's first) and
-//! `spanwire.incomplete` (bool, true when bytes were lost by us and the end of the exchange was not seen).
+//! Own attributes: `spanwire.time_to_first_byte_ns` (int, ns from the request's first byte to the answer's first),
+//! `spanwire.request.size` and `spanwire.response.size` (int, bytes on the wire, heads, framing and what a tunnel carried
+//! included) and `spanwire.incomplete` (bool, true when bytes were lost by us and the end of the exchange was not seen).
 
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::trace::v1::{Status, status::StatusCode};
@@ -13,8 +14,10 @@ use crate::conn::{Address, Connection};
 use crate::exchange::{Failure, Finished, Http, Role};
 use crate::input::Nanos;
 use crate::service::attribute::{number, text, truth};
+use crate::trace::ends::{peer, server_address};
+use crate::trace::failure::error_type;
 use crate::trace::forwarded::{Forwarded, values};
-use crate::trace::url::{Target, default_port, host_and_port};
+use crate::trace::url::{Target, default_port};
 use crate::trace::{Settings, redact};
 
 /// Instrumentation scope of these spans.
@@ -24,7 +27,10 @@ pub(in crate::trace) const SCOPE: &str = "spanwire.http";
 pub(in crate::trace) const KNOWN_METHODS: [&str; 10] =
     ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY"];
 
-/// What HTTP says about a span.
+/// Longest name of a protocol that is believed to be one.
+const PROTOCOL_MAX: usize = 32;
+
+/// What a protocol says about a span.
 pub(in crate::trace) struct Described {
     /// The span's name.
     pub name: String,
@@ -45,12 +51,15 @@ pub(in crate::trace) fn describe(
 ) -> Described {
     let mut attributes = Vec::with_capacity(20);
     let name = method(http, settings, &mut attributes);
-    let target = Target::of(&http.target, http.method == "CONNECT");
+    let connect = http.method.as_deref() == Some("CONNECT");
+    let target = http.target.as_deref().map(|target| Target::of(target, connect));
+    let target = target.unwrap_or_default();
     match role {
         Role::Server => server(http, target, conn, settings, &mut attributes),
         Role::Client => client(http, target, conn, settings, &mut attributes),
     }
-    network(http, role, conn, &mut attributes);
+    peer(conn, &mut attributes);
+    version(http, role, &mut attributes);
     sizes(http, finished, at, &mut attributes);
     let status = outcome(http, finished.failure, role, &mut attributes);
     Described { name, attributes, status }
@@ -58,12 +67,17 @@ pub(in crate::trace) fn describe(
 
 /// The method, and with it the name: `HTTP` stands for a method we do not know.
 fn method(http: &Http, settings: &Settings, out: &mut Vec<KeyValue>) -> String {
-    if settings.known_methods.contains(&http.method) {
-        out.push(text("http.request.method", http.method.as_str()));
-        return http.method.clone();
+    match &http.method {
+        Some(method) if settings.known_methods.contains(method) => {
+            out.push(text("http.request.method", method.as_str()));
+            return method.clone();
+        }
+        Some(method) => {
+            out.push(text("http.request.method", "_OTHER"));
+            out.push(text("http.request.method_original", method.as_str()));
+        }
+        None => {}
     }
-    out.push(text("http.request.method", "_OTHER"));
-    out.push(text("http.request.method_original", http.method.as_str()));
     "HTTP".to_owned()
 }
 
@@ -76,7 +90,7 @@ fn server(
     out: &mut Vec<KeyValue>,
 ) {
     let forwarded = Forwarded::of(&http.request_headers);
-    let scheme = forwarded.scheme.unwrap_or_else(|| own_scheme(target));
+    let scheme = forwarded.scheme.unwrap_or_else(|| own_scheme(http, target));
     if !target.path.is_empty() {
         out.push(text("url.path", target.path));
     } else if target.scheme.is_some() {
@@ -87,7 +101,7 @@ fn server(
         out.push(text("url.query", redact::query(query, &settings.redacted_query_keys)));
     }
     let host = forwarded.host.or_else(|| authority(http, target));
-    server_address(host.as_deref(), &scheme, &conn.local, out);
+    server_address(host.as_deref(), default_port(&scheme), &conn.local, out);
     out.push(text("url.scheme", scheme));
     match (forwarded.client, &conn.remote) {
         (Some(Some(client)), _) => out.push(text("client.address", client)),
@@ -109,10 +123,12 @@ fn client(
     settings: &Settings,
     out: &mut Vec<KeyValue>,
 ) {
-    let scheme = own_scheme(target);
+    let scheme = own_scheme(http, target);
     let host = authority(http, target);
-    server_address(host.as_deref(), &scheme, &conn.remote, out);
-    if let Some(base) = base(host.as_deref(), &scheme, &conn.remote) {
+    server_address(host.as_deref(), default_port(&scheme), &conn.remote, out);
+    // Without its path a URL is another one. CONNECT has none.
+    let is_whole = http.target.is_some() || http.method.as_deref() == Some("CONNECT");
+    if let Some(base) = base(host.as_deref(), &scheme, &conn.remote).filter(|_| is_whole) {
         let mut full = base;
         // The asterisk form has no path of its own (RFC 9112 §3.3).
         if target.path != "*" {
@@ -142,64 +158,71 @@ fn base(host: Option<&str>, scheme: &str, remote: &Address) -> Option<String> {
 }
 
 /// The scheme this end saw itself. Only what was sent in the clear is seen here.
-fn own_scheme(target: Target<'_>) -> String {
-    target.scheme.map_or_else(|| "http".to_owned(), str::to_ascii_lowercase)
+fn own_scheme(http: &Http, target: Target<'_>) -> String {
+    let scheme = target.scheme.or(http.scheme.as_deref());
+    scheme.map_or_else(|| "http".to_owned(), str::to_ascii_lowercase)
 }
 
-/// The authority asked for: an absolute target's beats `Host` (RFC 9112 §3.2.2).
+/// The authority asked for: an absolute target's beats `Host` (RFC 9112 §3.2.2), and so does `:authority` (RFC 9113
+/// §8.3.1).
 fn authority(http: &Http, target: Target<'_>) -> Option<String> {
     let host = || values(&http.request_headers, "host").next().map(|host| host.trim().to_owned());
-    target.authority.map(str::to_owned).or_else(host).filter(|host| !host.is_empty())
+    let asked = target.authority.or(http.authority.as_deref());
+    asked.map(str::to_owned).or_else(host).filter(|host| !host.is_empty())
 }
 
-/// `server.address` and `server.port`: what was asked for, else the socket's own address of the server.
-fn server_address(host: Option<&str>, scheme: &str, socket: &Address, out: &mut Vec<KeyValue>) {
-    if let Some((host, port)) = host.map(host_and_port).filter(|(host, _)| !host.is_empty()) {
-        out.push(text("server.address", host));
-        if let Some(port) = port.or_else(|| default_port(scheme)) {
-            out.push(number("server.port", port));
+/// The protocol spoken, if it is not HTTP any more, and its version.
+fn version(http: &Http, role: Role, out: &mut Vec<KeyValue>) {
+    if let Some((name, version)) = switched(http) {
+        out.push(text("network.protocol.name", name));
+        if let Some(version) = version {
+            out.push(text("network.protocol.version", version));
         }
         return;
     }
-    match socket {
-        Address::Inet(ip, port) => {
-            out.push(text("server.address", ip.to_canonical().to_string()));
-            out.push(number("server.port", *port));
-        }
-        Address::Unix(Some(path)) => out.push(text("server.address", path.as_str())),
-        Address::Unix(None) | Address::Unknown => {}
-    }
-}
-
-/// The socket's peer and the version spoken.
-fn network(http: &Http, role: Role, conn: &Connection, out: &mut Vec<KeyValue>) {
-    match &conn.remote {
-        Address::Inet(ip, port) => {
-            out.push(text("network.peer.address", ip.to_canonical().to_string()));
-            out.push(number("network.peer.port", *port));
-        }
-        Address::Unix(path) => {
-            out.push(text("network.transport", "unix"));
-            if let Some(path) = path {
-                out.push(text("network.peer.address", path.as_str()));
-            }
-        }
-        Address::Unknown => {}
-    }
-    let minor = match role {
-        Role::Server => http.request_minor,
-        Role::Client => http.response_minor.unwrap_or(http.request_minor),
+    let version = match role {
+        Role::Server => http.version,
+        Role::Client => http.response_version.unwrap_or(http.version),
     };
-    out.push(text("network.protocol.version", format!("1.{minor}")));
+    out.push(text("network.protocol.version", version.name()));
 }
 
-/// Body sizes where known, and the time to the answer's first byte.
+/// Name and version of the protocol that a 101 went over to (RFC 9110 §7.8): the answer names it. WebSocket's version is
+/// told apart from its name (RFC 6455 §4.1).
+fn switched(http: &Http) -> Option<(String, Option<String>)> {
+    if http.status != Some(101) {
+        return None;
+    }
+    let upgrade = values(&http.response_headers, "upgrade").next()?;
+    let first = upgrade.split(',').next()?.trim();
+    let (name, version) = match first.split_once('/') {
+        Some((name, version)) => (name, Some(version.to_owned())),
+        None => (first, None),
+    };
+    let is_token = |text: &str| {
+        (1..=PROTOCOL_MAX).contains(&text.len())
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte))
+    };
+    let name = name.to_ascii_lowercase();
+    let version = version.or_else(|| {
+        let told = || values(&http.request_headers, "sec-websocket-version").next();
+        (name == "websocket").then(told)?.map(std::borrow::Cow::into_owned)
+    });
+    is_token(&name).then(|| (name, version.filter(|version| is_token(version))))
+}
+
+/// Sizes where known, and the time to the answer's first byte.
 fn sizes(http: &Http, finished: &Finished, at: Nanos, out: &mut Vec<KeyValue>) {
     if let Some(bytes) = http.request_body {
         out.push(number("http.request.body.size", bytes));
     }
     if let Some(bytes) = http.response_body {
         out.push(number("http.response.body.size", bytes));
+    }
+    // Of an exchange whose end we did not see these would be any number.
+    if finished.failure != Some(Failure::Unseen) {
+        out.push(number("spanwire.request.size", finished.bytes.request));
+        out.push(number("spanwire.response.size", finished.bytes.response));
     }
     if let Some(first) = finished.first_answer {
         out.push(number("spanwire.time_to_first_byte_ns", first.since(at)));
@@ -232,18 +255,6 @@ fn outcome(
     out.push(text("error.type", error));
     // No description: status code and error.type say it all.
     Some(Status { code: StatusCode::Error.into(), message: String::new() })
-}
-
-/// A failure as `error.type`. What we failed to see is no error of the application.
-const fn error_type(failure: Failure) -> Option<&'static str> {
-    match failure {
-        Failure::ConnectionReset => Some("connection_reset"),
-        Failure::ConnectionClosed => Some("connection_closed"),
-        Failure::Timeout => Some("timeout"),
-        // Whether the caller gave up on purpose cannot be known from outside; most do because of a timeout.
-        Failure::Cancelled => Some("cancelled"),
-        Failure::Unseen => None,
-    }
 }
 
 #[cfg(test)]

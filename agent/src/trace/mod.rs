@@ -16,16 +16,25 @@
 //! is no parent: absent is honest, wrong is not.
 #![forbid(unsafe_code)]
 
+mod active;
+mod admission;
+mod checks;
 mod context;
 mod counts;
+mod ends;
+mod failure;
 mod forwarded;
 mod http;
 mod join;
 mod own;
+mod probability;
 mod redact;
 mod release;
 mod resolve;
+mod routes;
+mod rpc;
 mod sampler;
+mod sdk;
 mod settings;
 mod thread_rule;
 mod traceparent;
@@ -34,7 +43,11 @@ mod tracestate;
 mod unix;
 mod url;
 
+pub use active::Active;
+pub use checks::CheckRule;
 pub use counts::{Count, Counts};
+pub use routes::{RouteRule, RouteSettings};
+pub use sampler::{Sampler, Share};
 pub use settings::Settings;
 pub use tracer::{FinishedSpan, Tracer};
 

@@ -110,13 +110,25 @@ impl Own {
         }
     }
 
+    /// Whether a process is one of ours.
+    pub(in crate::trace) fn is_own(&self, pid: u32) -> bool {
+        self.pids.contains(&pid)
+    }
+
     /// Whether a request of process `pid` on this connection is our own or is said to us: then it is left out.
     pub(in crate::trace) fn leaves_out(&mut self, pid: u32, conn: &Connection) -> bool {
-        let own = self.pids.contains(&pid) || (!self.peers.is_empty() && self.is_peer(conn));
-        if own && self.left_out.insert(conn.id) && self.left_out.len() > KEPT {
-            self.left_out.pop_first();
+        let own = self.is_own(pid) || (!self.peers.is_empty() && self.is_peer(conn));
+        if own {
+            self.leave_out(conn.id);
         }
         own
+    }
+
+    /// Requests of that connection are left out, for whatever reason.
+    pub(in crate::trace) fn leave_out(&mut self, conn: ConnId) {
+        if self.left_out.insert(conn) && self.left_out.len() > KEPT {
+            self.left_out.pop_first();
+        }
     }
 
     /// Whether requests of that connection were left out.

@@ -10,11 +10,13 @@ use opentelemetry_proto::tonic::trace::v1::{Span, Status};
 
 use crate::exchange::{Call, Finished, Role};
 use crate::input::Nanos;
-use crate::service::Service;
 use crate::service::attribute::{number, text};
+use crate::service::{Service, is_process};
 use crate::trace::context::{Context, Fixed, Rule, SpanId};
 use crate::trace::resolve::Blocked;
-use crate::trace::{Count, FinishedSpan, Tracer, http, sampler};
+use crate::trace::routes::Route;
+use crate::trace::url::Target;
+use crate::trace::{Count, FinishedSpan, Tracer, http, rpc, sampler};
 
 /// OTLP `Span.flags`, bit 8: whether the parent (or link target) is remote is known.
 const REMOTE_KNOWN: u32 = 0x100;
@@ -52,7 +54,7 @@ impl Tracer {
 
     /// Releases a span, whatever is not known by now.
     pub(in crate::trace) fn force(&mut self, span: SpanId) {
-        if self.take_back_own(span) {
+        if self.take_back(span) {
             return;
         }
         // Forced, it cannot be blocked.
@@ -110,21 +112,27 @@ impl Tracer {
         self.unblock(span);
     }
 
-    /// Takes a span back that turns out to be of our own traffic. That a connection is ours is told when our call on it has
-    /// returned; by then the other end may have read what we sent.
-    fn take_back_own(&mut self, span: SpanId) -> bool {
+    /// Takes a span back that turns out not to be ours to tell: of our own traffic, or of a process that traces itself.
+    /// That a connection is ours is told when our call on it has returned; by then the other end may have read what we
+    /// sent. That a process has an SDK is seen when that exports.
+    fn take_back(&mut self, span: SpanId) -> bool {
         let Some(context) = self.contexts.of(span) else { return false };
-        if !self.own.leaves_out(context.task.pid, &context.conn) {
+        let pid = context.task.pid;
+        let why = if self.own.leaves_out(pid, &context.conn) {
+            Count::OwnTraffic
+        } else if self.traces_itself(pid) {
+            Count::SdkTraffic
+        } else {
             return false;
-        }
+        };
         self.forget(span);
-        self.counts.add(Count::OwnTraffic);
+        self.counts.add(why);
         true
     }
 
     /// Releases a span if its place is known; else it waits, for a limited time.
     fn try_release(&mut self, span: SpanId) {
-        if self.take_back_own(span) {
+        if self.take_back(span) {
             return;
         }
         match self.resolve(span, false) {
@@ -194,15 +202,31 @@ impl Tracer {
         self.held.remove(&(sequence, span));
         if sampler::exports(fixed.flags) {
             let service = self.service(span);
+            let route = self.route(span, &finished, &service);
             if let Some(context) = self.contexts.of(span) {
-                let finished = self.span(span, context, &finished, &fixed, service);
+                let finished = self.span(span, context, &finished, &fixed, service, route);
                 self.ready.push(finished);
                 self.counts.add(Count::Released);
             }
         } else {
-            self.counts.add(Count::NotSampled);
+            let check = self.contexts.of(span).is_some_and(|context| context.check);
+            let is_root = fixed.parent.is_none();
+            self.counts.add(if check && is_root { Count::Checks } else { Count::NotSampled });
         }
         self.contexts.release(span, self.now);
+    }
+
+    /// The route of a server's request, as far as it is known (semconv 1.44, `http.route`: servers only).
+    fn route(&mut self, span: SpanId, finished: &Finished, service: &Service) -> Option<Route> {
+        let Call::Http(call) = &finished.call else { return None };
+        if self.contexts.of(span)?.role != Role::Server || call.method.as_deref() == Some("CONNECT")
+        {
+            return None;
+        }
+        let target = Target::of(call.target.as_deref()?, false);
+        // An absolute target without path means the root (RFC 9112 §3.2.1).
+        let path = if target.path.is_empty() { "/" } else { target.path };
+        self.routes.of(&service.name, path, call.status, &mut self.counts)
     }
 
     /// The service of a span's process: as it was when the request began, if it was known by then.
@@ -226,12 +250,23 @@ impl Tracer {
         finished: &Finished,
         fixed: &Fixed,
         service: Arc<Service>,
+        route: Option<Route>,
     ) -> FinishedSpan {
-        let Call::Http(call) = &finished.call;
-        let began = self.began(context);
-        let mut described =
-            http::describe(call, finished, context.role, &context.conn, began, &self.settings);
-        described.attributes.push(number("spanwire.process.pid", context.task.pid));
+        let (began, role, conn) = (self.began(context), context.role, &context.conn);
+        let (scope, mut described) = match &finished.call {
+            Call::Http(http) => {
+                (http::SCOPE, http::describe(http, finished, role, conn, began, &self.settings))
+            }
+            Call::Rpc(rpc) => (rpc::SCOPE, rpc::describe(rpc, finished, role, conn, began)),
+        };
+        if let Some(route) = route {
+            described.name = format!("{} {}", described.name, route.template);
+            described.attributes.push(text("http.route", route.template));
+            described.attributes.push(text("spanwire.http.route.source", route.source.name()));
+        }
+        if is_process(context.task.pid) {
+            described.attributes.push(number("spanwire.process.pid", context.task.pid));
+        }
         if let Some((_, rule)) = fixed.parent {
             described.attributes.push(text(LINK_RULE, rule.name()));
         }
@@ -260,7 +295,7 @@ impl Tracer {
             status: described.status.or_else(|| Some(Status::default())),
             ..Span::default()
         };
-        FinishedSpan { service, scope: http::SCOPE, span }
+        FinishedSpan { service, scope, span }
     }
 
     /// When a span began. A client's send is stamped when the call returns where nothing better is to be had; the

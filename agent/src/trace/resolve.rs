@@ -8,7 +8,7 @@ use crate::exchange::Role;
 use crate::input::Nanos;
 use crate::trace::context::{Context, Fixed, Rule, SpanId};
 use crate::trace::thread_rule::Verdict;
-use crate::trace::{Count, Counts, Tracer, sampler};
+use crate::trace::{Count, Counts, Sampler, Tracer, sampler};
 
 /// Longest way up that is followed at once. A chain of calls as deep as this within one moment is a loop.
 const DEPTH: usize = 256;
@@ -79,7 +79,11 @@ impl Tracer {
         server: &Context,
         force: bool,
     ) -> Result<Origin, Blocked> {
-        if let Some(client) = server.other_end.filter(|client| self.contexts.contains(*client)) {
+        // The span of a client that traces itself is not ours: the header names it.
+        let is_ours = |client: &SpanId| {
+            self.contexts.of(*client).is_some_and(|client| !self.traces_itself(client.task.pid))
+        };
+        if let Some(client) = server.other_end.filter(is_ours) {
             return Ok(Origin::OtherEnd(client));
         }
         let settled = server.end.is_some_and(|end| self.is_settled(end));
@@ -123,9 +127,10 @@ impl Tracer {
     fn fix(&mut self, span: SpanId, origin: Origin) {
         let Some(context) = self.contexts.of(span) else { return };
         let up = origin.span().and_then(|up| Some((up, self.contexts.of(up)?.fixed.clone()?)));
+        let header = by_header(context, &self.settings.sampler);
         let fixed = match context.role {
-            Role::Server => server(context, up.as_ref(), &mut self.counts),
-            Role::Client => client(context, origin, up.as_ref(), &mut self.counts),
+            Role::Server => server(header, up.as_ref(), &mut self.counts),
+            Role::Client => client(header, origin, up.as_ref(), &mut self.counts),
         };
         let mut fixed = fixed.unwrap_or_else(|| self.root(span));
         if let (Origin::Answered(_), Some((server, cause))) = (origin, up) {
@@ -141,13 +146,22 @@ impl Tracer {
     fn root(&self, span: SpanId) -> Fixed {
         let [high, low] = abi::id::trace(self.seed, span);
         let trace = (u128::from(high) << 64 | u128::from(low)).to_be_bytes();
-        Fixed { trace, flags: sampler::root(), state: None, parent: None, link: None }
+        let context = self.contexts.of(span);
+        let (flags, state) = if context.is_some_and(|context| context.check) {
+            (sampler::left_out(), None)
+        } else {
+            self.settings.sampler.root(trace, context.and_then(|context| context.share))
+        };
+        Fixed { trace, flags, state, parent: None, link: None }
     }
 }
 
 /// A server's request: the other end's child, unless it read another trace's header; else the header's.
-fn server(context: &Context, up: Option<&(SpanId, Fixed)>, counts: &mut Counts) -> Option<Fixed> {
-    let header = by_header(context);
+fn server(
+    header: Option<Fixed>,
+    up: Option<&(SpanId, Fixed)>,
+    counts: &mut Counts,
+) -> Option<Fixed> {
     if let Some((client, fixed)) = up {
         if header.as_ref().is_none_or(|header| header.trace == fixed.trace) {
             return Some(below(*client, Rule::SameHost, fixed));
@@ -164,12 +178,11 @@ fn server(context: &Context, up: Option<&(SpanId, Fixed)>, counts: &mut Counts) 
 /// serves where that is of the same trace, else whom the header names (a header that was only passed on names the
 /// caller of the passing process: the trace is right, and a level may be missing).
 fn client(
-    context: &Context,
+    header: Option<Fixed>,
     origin: Origin,
     up: Option<&(SpanId, Fixed)>,
     counts: &mut Counts,
 ) -> Option<Fixed> {
-    let header = by_header(context);
     match (origin, up) {
         (Origin::Served(_), Some((server, fixed)))
             if header.as_ref().is_none_or(|header| header.trace == fixed.trace) =>
@@ -192,21 +205,23 @@ fn client(
 }
 
 /// Where the `traceparent` that a request carries puts it.
-fn by_header(context: &Context) -> Option<Fixed> {
-    context.traceparent.map(|header| Fixed {
+fn by_header(context: &Context, sampler: &Sampler) -> Option<Fixed> {
+    let header = context.traceparent?;
+    let (flags, state) = sampler.continued(header.trace, header.flags, context.tracestate.as_ref());
+    Some(Fixed {
         trace: header.trace,
-        flags: sampler::child(header.flags),
-        state: context.tracestate.clone(),
+        flags,
+        state,
         parent: Some((header.parent, Rule::TraceParent)),
         link: None,
     })
 }
 
-/// A child of a span of this host.
+/// A child of a span of this host: in its trace, which is kept or not as a whole.
 fn below(parent: SpanId, rule: Rule, above: &Fixed) -> Fixed {
     Fixed {
         trace: above.trace,
-        flags: sampler::child(above.flags),
+        flags: above.flags,
         state: above.state.clone(),
         parent: Some((parent, rule)),
         link: None,

@@ -3,8 +3,11 @@
 //! A small host is built of connections and processes; its reports are shuffled within what the pipeline allows (each
 //! request's start before its end) and fed in. Then the spans are compared with what really happened.
 
+mod admission;
 mod chain;
+mod checks;
 mod host;
 mod joins;
 mod limits;
+mod sampling;
 mod threads;

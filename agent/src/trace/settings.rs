@@ -1,8 +1,11 @@
 //! What the trace stage is told before it starts: who we are, what to redact, and how much to remember.
 //!
-//! Everything has a default that is safe to run with; nothing here changes while the agent runs.
+//! Everything has a default that is safe to run with; nothing here changes while the agent runs, but which
+//! requests are selected and sampled.
 
-use crate::trace::{http, redact};
+use crate::selection::Selection;
+use crate::trace::routes::RouteSettings;
+use crate::trace::{CheckRule, Sampler, http, redact};
 
 /// Nanoseconds in a second.
 const SECOND: u64 = 1_000_000_000;
@@ -18,6 +21,16 @@ pub struct Settings {
     pub known_methods: Vec<String>,
     /// Query keys whose values are replaced (D13). Case-sensitive, compared after percent-decoding.
     pub redacted_query_keys: Vec<String>,
+    /// Health checks, probes and scrapes: traces that begin with one are left out.
+    pub checks: Vec<CheckRule>,
+    /// How `http.route` is known.
+    pub routes: RouteSettings,
+    /// How long a request must be open to be shown while it lasts, ns of event time.
+    pub active_after: u64,
+    /// Which processes and requests are traced; may be changed by [`Tracer::select`](crate::trace::Tracer::select).
+    pub selection: Selection,
+    /// Which traces are kept; likewise.
+    pub sampler: Sampler,
     /// How long after its end a span waits for late news of its other end, ns of event time.
     pub settle: u64,
     /// How long after its end a span waits for the end of the request that may be its parent, ns of event time.
@@ -37,6 +50,11 @@ impl Default for Settings {
             host_name: String::new(),
             known_methods: http::KNOWN_METHODS.iter().map(ToString::to_string).collect(),
             redacted_query_keys: redact::QUERY_KEYS.iter().map(ToString::to_string).collect(),
+            checks: CheckRule::defaults(),
+            routes: RouteSettings::default(),
+            active_after: 60 * SECOND,
+            selection: Selection::default(),
+            sampler: Sampler::default(),
             // Both ends of a request are read from the same rings; they differ by a drain (10 ms) and by what is
             // reordered in between.
             settle: SECOND / 5,

@@ -7,17 +7,20 @@ use abi::id::Seed;
 use abi::{Family, Opened};
 use opentelemetry_proto::tonic::trace::v1::Span;
 
-use crate::exchange::{Finished, Report, Role, Started};
+use crate::exchange::{Asked, Finished, Report, Role, Started};
 use crate::input::{ConnId, Nanos};
 use crate::service::{ProcessFacts, Service, Services};
+use crate::trace::admission::LeftOut;
 use crate::trace::context::{Context, Contexts, SpanId};
 use crate::trace::join::Joins;
 use crate::trace::own::Own;
+use crate::trace::routes::Routes;
+use crate::trace::sdk::Sdks;
 use crate::trace::thread_rule::Threads;
 use crate::trace::traceparent::Incoming;
 use crate::trace::tracestate::TraceState;
 use crate::trace::unix::{Found, UnixPairs};
-use crate::trace::{Count, Counts, Settings};
+use crate::trace::{Count, Counts, Settings, checks};
 
 /// A span that is complete, resolved and sampled.
 #[derive(Clone, Debug)]
@@ -44,6 +47,9 @@ pub struct Tracer {
     pub(in crate::trace) unix: UnixPairs,
     pub(in crate::trace) threads: Threads,
     pub(in crate::trace) own: Own,
+    pub(in crate::trace) routes: Routes,
+    pub(in crate::trace) sdks: Sdks,
+    pub(in crate::trace) left_out: LeftOut,
     /// Held spans by when they are looked at next, then by arrival.
     pub(in crate::trace) queue: BTreeSet<(Nanos, u64, SpanId)>,
     /// Held spans by arrival.
@@ -69,6 +75,9 @@ impl Tracer {
             unix: UnixPairs::default(),
             threads: Threads::default(),
             own: Own::new(settings.own_pids.clone()),
+            routes: Routes::new(settings.routes.clone()),
+            sdks: Sdks::default(),
+            left_out: LeftOut::default(),
             queue: BTreeSet::new(),
             held: BTreeSet::new(),
             blocked: BTreeSet::new(),
@@ -89,6 +98,7 @@ impl Tracer {
     /// A connection is seen for the first time.
     pub fn opened(&mut self, opened: &Opened) {
         self.own.opened(opened);
+        self.look_for_sdk(opened);
         if Family::from_abi(opened.family) == Some(Family::Unix) {
             self.unix.opened(
                 ConnId(opened.connection),
@@ -111,7 +121,24 @@ impl Tracer {
 
     /// What a process is: when it is first seen, and again after it began another program.
     pub fn process(&mut self, facts: ProcessFacts) {
-        self.services.process(facts);
+        let pid = facts.pid;
+        if self.services.process(facts) {
+            self.another_program(pid);
+        }
+    }
+
+    /// A process began another program; what it is was told just before.
+    pub fn process_began(&mut self, pid: u32) {
+        self.services.began(pid);
+        self.another_program(pid);
+    }
+
+    /// What was seen of the process so far says nothing of this program.
+    fn another_program(&mut self, pid: u32) {
+        self.sdks.gone(pid);
+        if self.services.loads_sdk(pid) {
+            self.sdks.told(pid);
+        }
     }
 
     /// A process ended.
@@ -157,17 +184,20 @@ impl Tracer {
 
     fn started(&mut self, started: Started) {
         let span = abi::id::span(self.seed, started.id.conn.0, started.id.position);
-        if self.own.leaves_out(started.task.pid, &started.conn) {
-            self.counts.add(Count::OwnTraffic);
-            return;
-        }
+        let share = match self.admit(&started) {
+            Ok(share) => share,
+            Err(why) => {
+                self.counts.add(why);
+                return;
+            }
+        };
         if self.contexts.contains(span) {
             self.counts.add(Count::DuplicateStart);
             return;
         }
         self.make_room();
         let service = self.services.known(started.task.pid);
-        let context = self.context(started, service);
+        let context = Context { share, ..self.context(started, service) };
         let joined = self.joins.started(span, &context);
         let found = self.unix.started(span, &context);
         if context.role == Role::Server {
@@ -218,8 +248,11 @@ impl Tracer {
             thread_waits: started.thread_waits,
             traceparent,
             tracestate,
+            check: checks::is_check(&self.settings.checks, &started.asked),
+            asked: started.asked,
             other_end: None,
             overlapped: false,
+            share: None,
             service,
             end: None,
             unseen: false,
@@ -243,8 +276,11 @@ impl Tracer {
         let end = finished.end.max(context.at);
         context.end = Some(end);
         context.answered_by = finished.answered_by;
+        context.asked = Asked::default();
         context.unseen = finished.failure == Some(crate::exchange::Failure::Unseen);
         let role = context.role;
+        let pid = context.task.pid;
+        self.sdks.finished(pid, role, &finished);
         let found = self.unix.finished(span, &finished);
         if let Some(context) = self.contexts.of_mut(span) {
             context.finished = Some(Box::new(finished));

@@ -2,6 +2,8 @@
 //!
 //! Wants nothing of a target but its parts: what cannot be told apart stays together, and nothing is normalised.
 
+use crate::exchange::Asked;
+
 /// A request target's parts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::trace) struct Target<'a> {
@@ -16,10 +18,18 @@ pub(in crate::trace) struct Target<'a> {
 }
 
 impl<'a> Target<'a> {
+    /// What a request asks for, taken apart.
+    pub(in crate::trace) fn asked(asked: &'a Asked) -> Self {
+        Self::of(&asked.target, asked.method == "CONNECT")
+    }
+
     /// Takes a target apart; `connect`: the method is CONNECT, the only one whose target is an authority (§3.2.3).
     pub(in crate::trace) fn of(target: &'a str, connect: bool) -> Self {
         if connect {
             return Self { authority: Some(target), ..Self::default() };
+        }
+        if target.starts_with('/') {
+            return Self::of_path(target); // nearly all of them, and none of these has a scheme
         }
         let absolute = target.split_once("://").filter(|(scheme, _)| is_scheme(scheme));
         let Some((scheme, rest)) = absolute else { return Self::of_path(target) };

@@ -13,8 +13,9 @@ use crate::{
     state::HEAD_CAP,
 };
 
-/// Segments of a vectored call that are followed; what lies in later ones counts as left out.
-const SEGMENTS: u64 = 8;
+/// Segments of a vectored call that are followed in one copy; what lies in later ones cannot be read by it. gRPC's C core
+/// sends up to 260 at once, most of them a frame's header or its payload.
+const SEGMENTS: u64 = 64;
 
 /// Where the bytes of a call are.
 #[derive(Clone, Copy)]
@@ -104,12 +105,23 @@ pub(crate) struct Walk {
     left: u64,
     /// Where in the payload the next one goes.
     at: u64,
-    /// Bytes of the call before the next segment.
+    /// The segment it has come to. The next copy of the same call goes on there,
+    segment: u64,
+    /// and this many bytes of the call lie before that segment.
     before: u64,
 }
 
-/// Copies `want` bytes of the scratch event's source, from its `from`th on, to `at` in the payload; how many came. Of
-/// vectored calls only the first [`SEGMENTS`] segments are followed.
+/// A call begins: its segments are walked from the first on.
+#[inline(always)]
+pub(crate) fn begin(scratch: *mut Scratch) {
+    unsafe {
+        let walk = &raw mut (*scratch).walk;
+        (&raw mut (*walk).segment).write_volatile(0);
+        (&raw mut (*walk).before).write_volatile(0);
+    }
+}
+
+/// Copies `want` bytes of the scratch event's source, from its `from`th on, to `at` in the payload; how many came.
 ///
 /// Global, and so verified by itself; it finds everything in the scratch event, because global functions of older
 /// kernels take no pointers.
@@ -128,13 +140,15 @@ pub(crate) fn copy_inline(scratch: *mut Scratch, at: u64, from: u64, want: u64) 
             return read(scratch, at, (*scratch).source.base + (*scratch).source.skip + from, want);
         }
         let walk = &raw mut (*scratch).walk;
+        if from < (&raw const (*walk).before).read_volatile() {
+            begin(scratch);
+        }
         (&raw mut (*walk).next).write_volatile(from);
         (&raw mut (*walk).left).write_volatile(want);
         (&raw mut (*walk).at).write_volatile(at);
-        (&raw mut (*walk).before).write_volatile(0);
         let mut i = 0;
         while i < SEGMENTS {
-            if copy_segment(i) == 0 {
+            if copy_segment() == 0 {
                 break;
             }
             i += 1;
@@ -143,14 +157,15 @@ pub(crate) fn copy_inline(scratch: *mut Scratch, at: u64, from: u64, want: u64) 
     }
 }
 
-/// Takes what is wanted of the source's `i`th segment; 0 when that is all, or all that can be had.
+/// Takes what is wanted of the source's segment that the walk has come to; 0 when that is all, or all that can be had.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn copy_segment(i: u64) -> u64 {
+extern "C" fn copy_segment() -> u64 {
     let Some(scratch) = this_scratch() else { return 0 };
     unsafe {
         let source = &(*scratch).source;
         let walk = &mut (*scratch).walk;
+        let i = walk.segment;
         if i >= source.segments {
             return 0;
         }
@@ -167,9 +182,14 @@ extern "C" fn copy_segment(i: u64) -> u64 {
             walk.next += take;
             walk.at += take;
             walk.left -= take;
+            if walk.left == 0 {
+                // The next copy may begin in what is left of this one.
+                return 0;
+            }
         }
         walk.before = end;
-        walk.left
+        walk.segment = i + 1;
+        1
     }
 }
 

@@ -9,7 +9,9 @@ use aya_ebpf::{
         bpf_ringbuf_query, bpf_ringbuf_reserve, bpf_ringbuf_submit,
     },
 };
-use spanwire_ebpf::{ControlHeader, ControlKind, Counter, DataHeader, MAX_PAYLOAD, wake};
+use spanwire_ebpf::{
+    ControlHeader, ControlKind, Counter, DATA_RINGS, DataHeader, MAX_PAYLOAD, wake,
+};
 
 use crate::{
     config,
@@ -55,7 +57,9 @@ pub(crate) extern "C" fn data() -> u64 {
     if size > MAX_PAYLOAD as u64 {
         size = MAX_PAYLOAD as u64;
     }
-    let ring = (&raw const DATA).cast_mut().cast::<c_void>();
+    let cpu = unsafe { bpf_get_smp_processor_id() } as u32;
+    let Some(ring) = DATA.get(cpu % DATA_RINGS as u32) else { return 0 };
+    let ring = core::ptr::from_ref(ring).cast_mut().cast::<c_void>();
     let failed = unsafe {
         bpf_ringbuf_output(
             ring,

@@ -1,21 +1,22 @@
 //! Every map of the probes.
 
 use aya_ebpf::{
-    btf_maps::{Array, LruHashMap, PerCpuArray, RingBuf, SkStorage},
+    btf_maps::{Array, LruHashMap, PerCpuArray, RingBuf, SkStorage, of_maps::ArrayOfMaps},
     macros::btf_map,
 };
-use spanwire_ebpf::{Counter, DataHeader, scan::BlankLine};
+use spanwire_ebpf::{Counter, DATA_RINGS, DataHeader, scan::BlankLine};
 
 use crate::{
     bytes::{Source, Walk},
     hooks::{Asked, Place},
-    observe::{Found, Moving},
+    observe::{Found, Moving, Walking},
     state::State,
 };
 
-/// Bytes moved. Its size is set by the agent.
+/// Bytes moved: a ring for each CPU, as far as there are so many, made by the agent. In one ring all CPUs would wait for each
+/// other at each event.
 #[btf_map(name = "DATA")]
-pub(crate) static DATA: RingBuf<u8, { 8 << 20 }, 0> = RingBuf::new();
+pub(crate) static DATA: ArrayOfMaps<RingBuf<u8, 4096, 0>, DATA_RINGS> = ArrayOfMaps::new();
 
 /// Lifecycle: small, and never pushed out by data.
 #[btf_map(name = "CONTROL")]
@@ -83,6 +84,8 @@ pub(crate) struct Scratch {
     pub(crate) call: Moving,
     /// What was found out of it.
     pub(crate) found: Found,
+    /// Where its direction is, if it speaks HTTP/2.
+    pub(crate) walking: Walking,
     /// Address of the socket that is announced: a number here, while a pointer that the verifier knows as one is none that a
     /// global function may be given.
     pub(crate) sock: u64,

@@ -36,7 +36,9 @@ pub(crate) struct State {
     pub(crate) born: u8,
     /// It is one of our own, and user space is to be told so.
     pub(crate) own: u8,
-    pub(crate) reserved: [u8; 7],
+    /// Calls that were one frame to the byte, while the mode is unknown.
+    pub(crate) framed: u8,
+    pub(crate) reserved: [u8; 6],
 }
 
 /// One direction of a connection.
@@ -50,10 +52,32 @@ pub(crate) struct Way {
     /// How the last call of an unfinished head ended: a [`spanwire_ebpf::scan::Ending`].
     pub(crate) ending: u8,
     pub(crate) reserved: [u8; 3],
+    /// HTTP/2: where in its frames it is.
+    pub(crate) frames: Frames,
+}
+
+/// Where a direction of HTTP/2 is. Whole words: what is in memory is then read and written as it is.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct Frames {
+    /// Bytes of the current frame's payload that are still to come.
+    pub(crate) left: u64,
+    /// Not zero when these are not copied.
+    pub(crate) skipped: u64,
+    /// Bytes of a frame header that are here, at most eight,
+    pub(crate) have: u64,
+    /// and these bytes, the first the lowest.
+    pub(crate) header: u64,
+}
+
+impl Frames {
+    /// A frame header comes next.
+    pub(crate) const BOUNDARY: Self = Self { left: 0, skipped: 0, have: 0, header: 0 };
 }
 
 impl Way {
-    const NEVER_SEEN: Self = Self { next: 0, head_left: 0, ending: 0, reserved: [0; 3] };
+    const NEVER_SEEN: Self =
+        Self { next: 0, head_left: 0, ending: 0, reserved: [0; 3], frames: Frames::BOUNDARY };
 }
 
 /// What is known of a send before its bytes are queued.
@@ -97,6 +121,8 @@ pub(crate) enum Mode {
     Http1 = 1,
     /// Nothing we know: left alone.
     Ignored = 2,
+    /// HTTP/2.
+    Http2 = 3,
 }
 
 /// Calls on a new connection that may begin nothing known before it is ignored.
@@ -133,7 +159,8 @@ impl State {
         pipelined: 0,
         born: 0,
         own: 0,
-        reserved: [0; 7],
+        framed: 0,
+        reserved: [0; 6],
     };
 
     #[inline(always)]

@@ -1,4 +1,4 @@
-//! nginx and wrk: as fast as they can, at half of that, and with a connection for each request.
+//! nginx as fast as it can, half busy, and with a connection for each request.
 
 use std::fmt::Write as _;
 use std::process::Command;
@@ -32,7 +32,7 @@ pub(super) const CONNECTIONS: Mode = Mode {
 
 pub(super) const HALF: Mode = Mode {
     name: "nginx-half",
-    about: "the same nginx at half of what it can, at a constant rate; latency from the moment a request was due",
+    about: "the same nginx at the constant rate that keeps its CPU half busy; latency from the moment a request was due",
     unit: "request",
     speaks: Speaks::Each(2.0),
     start: |bench| Ok(Box::new(Paced::start(bench, None)?)),
@@ -139,19 +139,15 @@ struct Paced {
 }
 
 impl Paced {
-    /// At that rate; at half of what nginx can here, if there is none.
+    /// At that rate; at the one that keeps nginx's CPU half busy, if there is none.
     fn start(bench: &Bench, rate: Option<f64>) -> anyhow::Result<Self> {
         let nginx = Nginx::start(bench.places.servers)?;
+        let mut client = cpu::on(bench.places.clients, || nginx.client(CONNECTIONS_AT_RATE))?;
         let rate = match rate {
             Some(rate) => rate,
-            None => {
-                let mut wrk = Wrk::new(nginx.url(), CONNECTIONS_OF_LOAD, bench.places.clients)?;
-                let full = wrk.run(bench.plan.time, nginx.pid())?;
-                full.values.first().context("wrk gave no rate")? / 2.0
-            }
+            None => half_busy(&mut client, bench.plan.time, nginx.pid())?,
         };
         eprintln!("    {rate:.0} requests/s");
-        let client = cpu::on(bench.places.clients, || nginx.client(CONNECTIONS_AT_RATE))?;
         Ok(Self { nginx, client, rate })
     }
 }
@@ -171,6 +167,21 @@ impl Load for Paced {
         at_rate(&mut self.client, order.time, self.rate, self.nginx.pid())
     }
 }
+
+/// The rate at which a server uses half of a CPU. Half of its highest rate would not be it: a server that is never idle has a
+/// cheaper request than one that sleeps between two, and the client too, so that nothing here would be half busy.
+fn half_busy(client: &mut Role, time: Duration, server: u32) -> anyhow::Result<f64> {
+    let mut rate = BACKGROUND * 10.0;
+    for _ in 0..GUESSES {
+        let sample = at_rate(client, time, rate, server)?;
+        let nanos = sample.values.get(2).context("no CPU was measured")?;
+        rate = 0.5e9 / nanos.max(1.0);
+    }
+    Ok(rate)
+}
+
+/// A request's cost depends on the rate only weakly: the third guess is within some percent.
+const GUESSES: u32 = 3;
 
 /// Has the constant-rate client ask; the server's CPU is that of `server` and its children.
 pub(crate) fn at_rate(

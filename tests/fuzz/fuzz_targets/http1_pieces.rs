@@ -61,7 +61,8 @@ const LINES: [&[u8]; 12] = [
 fuzz_target!(|input: Input| {
     let requests_go = if input.server { Direction::Received } else { Direction::Sent };
     let before = Before { from_birth: input.from_birth, lost: [false; 2] };
-    let Detection::Found(mut reader) = detect(b"GET / HTTP/1.1\r\n", requests_go, before) else {
+    let Detection::Found(mut reader) = detect(b"GET / HTTP/1.1\r\n\r\n", requests_go, before)
+    else {
         panic!("a request line is not recognised");
     };
     let mut stage = Stage::new();

@@ -8,6 +8,8 @@ use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 
+use crate::hex::hex;
+
 /// Spans that are written out in a message.
 const SHOWN: usize = 40;
 
@@ -295,12 +297,4 @@ fn value(any: Option<AnyValue>) -> Value {
         }
         other => Value::Strange(format!("{other:?}")),
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use fmt::Write as _;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }

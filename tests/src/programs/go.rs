@@ -1,4 +1,4 @@
-//! Go programs of the standard library, built into the cache.
+//! Go programs, built into the cache: those of the standard library, and whatever other modules there are.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -30,16 +30,30 @@ pub fn tour_client() -> anyhow::Result<Command> {
 /// # Errors
 /// When Go is missing, or it does not build.
 pub fn binary(name: &str) -> anyhow::Result<PathBuf> {
+    build("go", name, &[])
+}
+
+/// The program `name` of a module below `workloads`, built if it is not yet. `shared` are files of the module that it is
+/// also made of.
+///
+/// # Errors
+/// When Go or a module is not to be had, or it does not build.
+pub fn build(module: &str, name: &str, shared: &[&str]) -> anyhow::Result<PathBuf> {
     let go = installed("go")?;
-    let source = workload("go");
-    let files = [source.join("go.mod"), source.join(name).join("main.go")];
-    let built = cache("workloads")?.join(format!("{name}-{}", fingerprint(&files)?));
+    let source = workload(module);
+    let mut files = vec![source.join("go.mod"), source.join(name).join("main.go")];
+    files.extend(shared.iter().map(|file| source.join(file)));
+    let built = cache("workloads")?.join(format!(
+        "{}-{name}-{}",
+        module.replace('/', "-"),
+        fingerprint(&files)?
+    ));
     if !built.exists() {
         let part = built.with_extension("part");
         process::output(
             Command::new(go)
                 .current_dir(&source)
-                .env("GOFLAGS", "-mod=mod")
+                .env("GOFLAGS", "-mod=readonly")
                 .args(["build", "-trimpath", "-o"])
                 .arg(&part)
                 .arg(format!("./{name}")),

@@ -3,11 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::Context as _;
-
-use super::{Server, cache, fingerprint, installed, workload};
+use super::{Server, python, workload};
 use crate::listening::free_port;
-use crate::process;
 
 /// gunicorn on a free port.
 ///
@@ -26,34 +23,12 @@ pub fn on_unix(service: &str, path: &Path) -> anyhow::Result<Server> {
     Server::on_unix(service, path, &mut command(&format!("unix:{}", path.display()))?)
 }
 
-/// The environment's folder, made if it is not there yet: exactly the pinned packages, by their hashes.
+/// The environment's folder, made if it is not there yet.
 ///
 /// # Errors
 /// When Python or a package is not to be had.
 pub fn environment() -> anyhow::Result<PathBuf> {
-    let python = installed("python3")?;
-    let requirements = workload("gunicorn/requirements.txt");
-    let name = format!("venv-{}", fingerprint(std::slice::from_ref(&requirements))?);
-    let folder = cache(&name)?;
-    // A virtual environment cannot be renamed when it is done, so a mark tells that it is.
-    let mark = folder.join("complete");
-    if !mark.exists() {
-        process::output(Command::new(python).args(["-m", "venv", "--clear"]).arg(&folder))
-            .context("making a virtual environment")?;
-        process::output(
-            Command::new(folder.join("bin/pip"))
-                .args([
-                    "install",
-                    "--quiet",
-                    "--disable-pip-version-check",
-                    "--require-hashes",
-                    "-r",
-                ])
-                .arg(&requirements),
-        )?;
-        std::fs::write(mark, "")?;
-    }
-    Ok(folder)
+    python::environment(&workload("gunicorn/requirements.txt"))
 }
 
 /// Two worker processes of one thread each, so that a fork server is what is tested.

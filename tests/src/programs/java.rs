@@ -1,5 +1,6 @@
-//! Java programs of the JDK alone, compiled into the cache.
+//! Java programs, compiled into the cache: those of the JDK alone, and whatever others there are.
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -30,22 +31,41 @@ pub fn tour_client() -> anyhow::Result<Command> {
 /// # Errors
 /// When the JDK is missing, or they do not compile.
 pub fn classes() -> anyhow::Result<PathBuf> {
+    compile("java", &["TourServer.java", "TourClient.java"], "")
+}
+
+/// The folder of the classes of sources below `workloads`, made if it is not there yet. What they stand on is at
+/// `classpath`.
+///
+/// # Errors
+/// When the JDK is missing, or they do not compile.
+pub fn compile(folder: &str, sources: &[&str], classpath: &str) -> anyhow::Result<PathBuf> {
     let javac = installed("javac")?;
-    let sources = ["TourServer.java", "TourClient.java"].map(|file| workload("java").join(file));
-    let built = cache("workloads")?.join(format!("java-{}", fingerprint(&sources)?));
+    let sources: Vec<PathBuf> = sources.iter().map(|file| workload(folder).join(file)).collect();
+    let name = format!("{}-{}", folder.replace('/', "-"), fingerprint(&sources)?);
+    let built = cache("workloads")?.join(name);
     if !built.exists() {
         let part = built.with_extension("part");
-        process::output(Command::new(javac).arg("-d").arg(&part).args(sources))?;
+        let mut javac = Command::new(javac);
+        javac.args(["-encoding", "UTF-8", "-classpath", classpath, "-d"]).arg(&part).args(sources);
+        process::output(&mut javac)?;
         std::fs::rename(part, &built)?;
     }
     Ok(built)
 }
 
-fn program(class: &str) -> anyhow::Result<Command> {
-    let classes = classes()?;
+/// A class's program, without its arguments.
+///
+/// # Errors
+/// When Java is missing.
+pub fn run(classpath: impl AsRef<OsStr>, class: &str) -> anyhow::Result<Command> {
     let mut command = Command::new(installed("java")?);
     // Start quickly and stay small: these programs live for seconds.
     command.args(["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx128m", "-cp"]);
-    command.arg(classes).arg(class);
+    command.arg(classpath).arg(class);
     Ok(command)
+}
+
+fn program(class: &str) -> anyhow::Result<Command> {
+    run(classes()?, class)
 }

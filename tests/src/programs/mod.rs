@@ -3,7 +3,9 @@
 //! Whatever has to be built or downloaded goes to the cache folder, never into the tree.
 
 pub mod go;
+pub mod grpc;
 pub mod gunicorn;
+pub mod http2;
 pub mod jaeger;
 pub mod java;
 pub mod nginx;
@@ -12,17 +14,18 @@ pub mod python;
 pub mod socket_calls;
 pub mod verifier;
 
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::Context as _;
 use sha2::{Digest as _, Sha256};
 
+use crate::hex::hex;
 use crate::listening::{wait_port, wait_unix};
 use crate::outcome::missing;
 use crate::peer::Target;
 use crate::process::{self, Program};
+use grpc::Runtime;
 
 /// A server that accepts connections.
 pub struct Server {
@@ -97,7 +100,7 @@ pub fn installed(program: &str) -> anyhow::Result<PathBuf> {
 /// is left to the test that needs it.
 pub fn prepare() {
     type Step = fn() -> anyhow::Result<()>;
-    let steps: [(&str, Step); 6] = [
+    let steps: [(&str, Step); 10] = [
         ("the random socket calls (C)", || socket_calls::binary().map(drop)),
         ("a witness of the verifier (C)", || verifier::preload().map(drop)),
         ("Go programs", || {
@@ -105,6 +108,10 @@ pub fn prepare() {
         }),
         ("Java programs", || java::classes().map(drop)),
         ("gunicorn and Flask", || gunicorn::environment().map(drop)),
+        ("gRPC for Python", || Runtime::Python.prepare()),
+        ("gRPC for Go", || Runtime::Go.prepare()),
+        ("gRPC for Java", || Runtime::Java.prepare()),
+        ("gRPC for Node", || Runtime::Node.prepare()),
         ("Jaeger (about 5 minutes, once)", || jaeger::binary().map(drop)),
     ];
     for (what, step) in steps {
@@ -121,8 +128,5 @@ fn fingerprint(files: &[PathBuf]) -> anyhow::Result<String> {
     for file in files {
         hash.update(std::fs::read(file).with_context(|| file.display().to_string())?);
     }
-    Ok(hash.finalize().iter().take(6).fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    }))
+    Ok(hex(&hash.finalize()[..6]))
 }

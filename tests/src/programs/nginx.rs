@@ -1,4 +1,4 @@
-//! nginx with a configuration of ours: static files, and the tour's other stops from an upstream.
+//! nginx with a configuration of ours: static files, and the rest from an upstream, over HTTP/1 or HTTP/2.
 
 use std::path::Path;
 use std::process::Command;
@@ -19,7 +19,8 @@ pub struct Nginx {
 /// When it is missing, or does not come up.
 pub fn start(upstream: Option<&str>) -> anyhow::Result<Nginx> {
     let port = free_port()?;
-    begin(&format!("127.0.0.1:{port}"), upstream, |command| Server::on_port("nginx", port, command))
+    let site = Site { listen: format!("127.0.0.1:{port}"), ..Site::proxy(upstream) };
+    begin(&site, |command| Server::on_port("nginx", port, command))
 }
 
 /// nginx on a unix socket, with the tour's static stops.
@@ -27,14 +28,56 @@ pub fn start(upstream: Option<&str>) -> anyhow::Result<Nginx> {
 /// # Errors
 /// When it is missing, or does not come up.
 pub fn start_on_unix(path: &Path) -> anyhow::Result<Nginx> {
-    begin(&format!("unix:{}", path.display()), None, |command| {
-        Server::on_unix("nginx", path, command)
-    })
+    let site = Site { listen: format!("unix:{}", path.display()), ..Site::proxy(None) };
+    begin(&site, |command| Server::on_unix("nginx", path, command))
+}
+
+/// nginx speaking HTTP/2 in clear text from the first byte (it knows no Upgrade), with the tour's static stops, and
+/// everything else by gRPC from `upstream` (`HOST:PORT`), if there is one.
+///
+/// # Errors
+/// When it is missing, or does not come up.
+pub fn start_http2(upstream: Option<&str>) -> anyhow::Result<Nginx> {
+    let port = free_port()?;
+    let listen = format!("127.0.0.1:{port} http2");
+    let site = upstream.map_or_else(|| Site::proxy(None), Site::grpc);
+    begin(&Site { listen, ..site }, |command| Server::on_port("nginx", port, command))
+}
+
+/// What differs from one configuration to the other.
+struct Site {
+    /// Argument of `listen`.
+    listen: String,
+    /// Directives beside the server.
+    beside: String,
+    /// Directives for whatever is not static.
+    rest: String,
+}
+
+impl Site {
+    /// The rest by HTTP/1.1 from an upstream, as in `proxy_pass`.
+    fn proxy(upstream: Option<&str>) -> Self {
+        let rest = match upstream {
+            Some(upstream) => format!(
+                "proxy_pass {upstream}; proxy_http_version 1.1; proxy_set_header Connection \"\";"
+            ),
+            None => "return 404 \"missing\\n\";".to_owned(),
+        };
+        Self { listen: String::new(), beside: String::new(), rest }
+    }
+
+    /// The rest by gRPC from an upstream. Kept connections, so that many calls share one.
+    fn grpc(upstream: &str) -> Self {
+        Self {
+            listen: String::new(),
+            beside: format!("upstream behind {{ server {upstream}; keepalive 4; }}"),
+            rest: "grpc_pass grpc://behind;".to_owned(),
+        }
+    }
 }
 
 fn begin(
-    listen: &str,
-    upstream: Option<&str>,
+    site: &Site,
     start: impl FnOnce(&mut Command) -> anyhow::Result<Server>,
 ) -> anyhow::Result<Nginx> {
     let nginx = installed("nginx")?;
@@ -45,7 +88,7 @@ fn begin(
     std::fs::write(root.join("hello"), "hello\n")?;
     std::fs::write(root.join("big"), "0123456789abcdef".repeat(65536))?;
     let file = root.join("nginx.conf");
-    std::fs::write(&file, configuration(root, listen, upstream))?;
+    std::fs::write(&file, configuration(root, site))?;
     let mut command = Command::new(nginx);
     command.arg("-p").arg(root).arg("-c").arg(&file).args(["-e", "stderr"]);
     let mut server = start(&mut command)?;
@@ -53,16 +96,9 @@ fn begin(
     Ok(Nginx { server, _folder: folder })
 }
 
-fn configuration(root: &Path, listen: &str, upstream: Option<&str>) -> String {
+fn configuration(root: &Path, site: &Site) -> String {
     let root = root.display();
-    let rest = upstream.map_or_else(
-        || "location / { return 404 \"missing\\n\"; }".to_owned(),
-        |upstream| {
-            format!(
-                "location / {{ proxy_pass {upstream}; proxy_http_version 1.1; proxy_set_header Connection \"\"; }}"
-            )
-        },
-    );
+    let Site { listen, beside, rest } = site;
     format!(
         "daemon off; worker_processes 2; pid {root}/pid; error_log stderr warn;
         events {{ worker_connections 512; }}
@@ -70,11 +106,12 @@ fn configuration(root: &Path, listen: &str, upstream: Option<&str>) -> String {
             access_log off; sendfile on; keepalive_requests 1000000; default_type text/plain;
             client_body_temp_path {root}/body; proxy_temp_path {root}/proxy; fastcgi_temp_path {root}/fastcgi;
             uwsgi_temp_path {root}/uwsgi; scgi_temp_path {root}/scgi;
+            {beside}
             server {{
                 listen {listen};
                 location = /hello {{ root {root}; }}
                 location = /big {{ root {root}; }}
-                {rest}
+                location / {{ {rest} }}
             }}
         }}\n"
     )

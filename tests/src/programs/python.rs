@@ -1,11 +1,15 @@
-//! Python programs of the standard library.
+//! Python programs of the standard library, and virtual environments for those that need more.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::{Server, installed, workload};
+use anyhow::Context as _;
+
+use super::{Server, cache, fingerprint, installed, workload};
 use crate::listening::{free_port, free_port_at};
 use crate::peer::Target;
+use crate::process;
 
 /// The tour's server.
 ///
@@ -18,6 +22,17 @@ pub fn tour_server(service: &str, host: IpAddr) -> anyhow::Result<Server> {
         Server::on_port(service, port, command.args([&host.to_string(), &port.to_string()]))?;
     server.target = Target::Tcp(SocketAddr::new(host, port));
     Ok(server)
+}
+
+/// The tour's server in a process that has posted spans to that port on this host.
+///
+/// # Errors
+/// When Python is missing, or it does not come up.
+pub fn exporting_server(service: &str, export: u16) -> anyhow::Result<Server> {
+    let port = free_port()?;
+    let mut command = script("exporting_server.py")?;
+    command.args(["127.0.0.1", &port.to_string(), &export.to_string()]);
+    Server::on_port(service, port, &mut command)
 }
 
 /// The tour's client, without its arguments.
@@ -71,4 +86,33 @@ pub fn script(file: &str) -> anyhow::Result<Command> {
     command.env("PYTHONUNBUFFERED", "1").env("PYTHONDONTWRITEBYTECODE", "1");
     command.arg(workload("python").join(file));
     Ok(command)
+}
+
+/// A virtual environment in the cache, made if it is not there yet: exactly the pinned packages, by their hashes.
+///
+/// # Errors
+/// When Python or a package is not to be had.
+pub fn environment(requirements: &Path) -> anyhow::Result<PathBuf> {
+    let python = installed("python3")?;
+    let name = format!("venv-{}", fingerprint(&[requirements.to_owned()])?);
+    let folder = cache(&name)?;
+    // A virtual environment cannot be renamed when it is done, so a mark tells that it is.
+    let mark = folder.join("complete");
+    if !mark.exists() {
+        process::output(Command::new(python).args(["-m", "venv", "--clear"]).arg(&folder))
+            .context("making a virtual environment")?;
+        process::output(
+            Command::new(folder.join("bin/pip"))
+                .args([
+                    "install",
+                    "--quiet",
+                    "--disable-pip-version-check",
+                    "--require-hashes",
+                    "-r",
+                ])
+                .arg(requirements),
+        )?;
+        std::fs::write(mark, "")?;
+    }
+    Ok(folder)
 }

@@ -272,14 +272,15 @@ pub(super) fn exchanges(told: &[Report], turns: usize) -> Vec<(u64, String)> {
 }
 
 fn text(done: &Finished, turns: usize) -> String {
-    let Call::Http(http) = &done.call;
-    let number: usize = http.target.strip_prefix('/').unwrap_or("").parse().unwrap_or(usize::MAX);
+    let Call::Http(http) = &done.call else { panic!("{done:?}") };
+    let target = http.target.as_deref().unwrap_or_default();
+    let number: usize = target.strip_prefix('/').unwrap_or("").parse().unwrap_or(usize::MAX);
     assert!(number < turns, "ghost: {done:?}");
     if let Some(status) = http.status {
         assert_eq!(status as usize, STATUS as usize + number, "wrong pair: {done:?}");
     }
     assert!(done.first_answer.is_none_or(|first| first <= done.end), "{done:?}");
-    format!("{} {:?} {} {:?}", http.target, http.status, done.bytes.response, done.failure)
+    format!("{target} {:?} {} {:?}", http.status, done.bytes.response, done.failure)
 }
 
 /// Lengths that are known: of the request's body and the request, and of the answer's body.
@@ -293,7 +294,7 @@ pub(super) fn sizes(told: &[Report]) -> Vec<Known> {
         .filter_map(|report| match report {
             Report::Started(_) => None,
             Report::Finished(done) => {
-                let Call::Http(http) = &done.call;
+                let Call::Http(http) = &done.call else { panic!("{done:?}") };
                 let request = http.request_body.map(|body| (body, done.bytes.request));
                 Some((done.id.position, (request, http.response_body)))
             }

@@ -268,3 +268,27 @@ fn a_connection_from_birth_that_begins_otherwise_is_not_ours() {
     };
     assert_eq!((talk(true), talk(false)), (0, 1));
 }
+
+#[test]
+fn an_http2_server_may_speak_first() {
+    let mut stage = Stage::new();
+    let family = Family::Inet as u16;
+    let (sent, received) = (100, 200);
+    let opened = Opened {
+        header: at(0),
+        connection: 1,
+        family,
+        sent,
+        received,
+        born: 1,
+        ..Opened::default()
+    };
+    stage.table.opened(&opened, &mut stage.told);
+    stage.call(1, Received, b"\0\0\0\x04\0\0\0\0\0");
+    stage.call(2, Sent, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0");
+    stage.call(3, Sent, b"\0\0\x03\x01\x05\0\0\0\x01\x82\x86\x84");
+    assert!(stage.told.is_empty(), "a server may be anything that begins so");
+    stage.call(4, Received, b"\0\0\0\x04\x01\0\0\0\0\0\0\x01\x01\x05\0\0\0\x01\x88");
+    assert_eq!(stage.outcome(), (None, 4));
+    assert_eq!(stage.finished().id.position, 100 + 33);
+}

@@ -1,8 +1,9 @@
 //! The standard `OTEL_*` export variables, read into one [`Config`].
 //!
 //! Rules (specification, "Environment Variables", and `OTLP Exporter`): empty is unset; the `_TRACES_` form of a
-//! variable wins over the general one; enumerations in any case; what cannot be read is warned about and ignored.
-//! Header values may be credentials: they appear in no warning, no log and no `Debug`.
+//! variable wins over the general one; enumerations in any case. What cannot be read is handed back with its weight; an
+//! endpoint that is none never becomes another one. Header values may be credentials: they appear in no warning, no log
+//! and no `Debug`.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -13,6 +14,7 @@ use hyper::header::{HeaderName, HeaderValue};
 
 use super::endpoint::{self, Endpoint};
 use super::retry::BackoffTimes;
+use super::spool::SpoolConfig;
 use super::tls::TlsFiles;
 
 /// Where finished spans go, as the environment says.
@@ -24,8 +26,30 @@ pub struct Choice {
     pub console: bool,
     /// Nowhere: `OTEL_TRACES_EXPORTER=none`. When all three are unset the agent is free to choose.
     pub none: bool,
-    /// What could not be read, a sentence each.
-    pub warnings: Vec<String>,
+    /// What is wrong.
+    pub wrong: Vec<Wrong>,
+}
+
+/// Something that is wrong with a variable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wrong {
+    /// Its name.
+    pub variable: String,
+    /// What is wrong, without the value where that may be a secret.
+    pub why: String,
+    /// How much it matters.
+    pub weight: Weight,
+}
+
+/// How much it matters that something is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Weight {
+    /// It is probably not what was meant; it holds all the same.
+    Advice,
+    /// The value cannot be read, and is as good as not set.
+    Ignored,
+    /// Nothing can stand in for it.
+    Fatal,
 }
 
 /// How spans are sent over OTLP.
@@ -36,7 +60,7 @@ pub struct Config {
     /// Where to. HTTP: the whole URL. gRPC: scheme and authority.
     pub(super) endpoint: Endpoint,
     /// Sent with each request.
-    pub(super) headers: Vec<(HeaderName, HeaderValue)>,
+    pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
     /// Requests are compressed with gzip.
     pub gzip: bool,
     /// Longest time for one attempt.
@@ -47,6 +71,8 @@ pub struct Config {
     pub limits: Limits,
     /// Waits between attempts.
     pub backoff: BackoffTimes,
+    /// Where batches are kept on disk while the server is away.
+    pub spool: Option<SpoolConfig>,
 }
 
 impl fmt::Debug for Config {
@@ -61,6 +87,7 @@ impl fmt::Debug for Config {
             .field("tls", &self.tls)
             .field("limits", &self.limits)
             .field("backoff", &self.backoff)
+            .field("spool", &self.spool)
             .finish()
     }
 }
@@ -128,7 +155,7 @@ impl Default for Limits {
 /// Reads the choice from variables; `read` is the environment.
 #[must_use]
 pub fn choose(read: &dyn Fn(&str) -> Option<String>) -> Choice {
-    let mut vars = Vars { read, warnings: Vec::new() };
+    let mut vars = Vars { read, wrong: Vec::new() };
     let mut choice = Choice::default();
     let mut named_otlp = false;
     if let Some(list) = vars.text("OTEL_TRACES_EXPORTER") {
@@ -138,9 +165,11 @@ pub fn choose(read: &dyn Fn(&str) -> Option<String>) -> Choice {
                 "console" | "logging" => choice.console = true,
                 "none" => choice.none = true,
                 "" => {}
-                other => vars.warn(format!(
-                    "OTEL_TRACES_EXPORTER: {other:?} is not otlp, console or none; ignored"
-                )),
+                other => vars.wrong(
+                    "OTEL_TRACES_EXPORTER",
+                    format!("{other:?} is not otlp, console or none"),
+                    Weight::Ignored,
+                ),
             }
         }
     }
@@ -150,7 +179,7 @@ pub fn choose(read: &dyn Fn(&str) -> Option<String>) -> Choice {
         choice.otlp = Some(otlp(&mut vars));
         choice.none = false;
     }
-    choice.warnings = vars.warnings;
+    choice.wrong = vars.wrong;
     choice
 }
 
@@ -166,10 +195,12 @@ fn otlp(vars: &mut Vars<'_>) -> Config {
         vars.otlp("INSECURE").is_some_and(|(_, value)| value.eq_ignore_ascii_case("true"));
     let endpoint = endpoint(vars, protocol, insecure);
     if protocol_named.is_none() && endpoint.port() == Some(4317) {
-        vars.warn(
+        vars.wrong(
+            "OTEL_EXPORTER_OTLP_PROTOCOL",
             "the OTLP endpoint has gRPC's port 4317 but the protocol is http/protobuf; set \
              OTEL_EXPORTER_OTLP_PROTOCOL=grpc if the server speaks gRPC there"
                 .to_owned(),
+            Weight::Advice,
         );
     }
     let gzip = vars.otlp_parsed("COMPRESSION", |v| match v.to_ascii_lowercase().as_str() {
@@ -192,11 +223,22 @@ fn otlp(vars: &mut Vars<'_>) -> Config {
         },
         limits: limits(vars),
         backoff: BackoffTimes::default(),
+        spool: spool(vars),
     }
 }
 
+fn spool(vars: &mut Vars<'_>) -> Option<SpoolConfig> {
+    let directory = PathBuf::from(vars.text("SPANWIRE_SPOOL_DIRECTORY")?);
+    let mut number = |name| vars.parsed(name, |v| v.parse::<u64>().ok().filter(|&n| n > 0));
+    let default = SpoolConfig::in_directory(directory);
+    Some(SpoolConfig {
+        max_bytes: number("SPANWIRE_SPOOL_MAX_BYTES").unwrap_or(default.max_bytes),
+        max_age: number("SPANWIRE_SPOOL_MAX_AGE").map_or(default.max_age, Duration::from_secs),
+        ..default
+    })
+}
+
 fn endpoint(vars: &mut Vars<'_>, protocol: Protocol, insecure: bool) -> Endpoint {
-    // A bad URL of the signal falls back to the general one, that to the default.
     for (name, for_signal) in
         [("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", true), ("OTEL_EXPORTER_OTLP_ENDPOINT", false)]
     {
@@ -209,7 +251,7 @@ fn endpoint(vars: &mut Vars<'_>, protocol: Protocol, insecure: bool) -> Endpoint
         match parsed {
             Ok(endpoint) => return endpoint,
             // The value may hold credentials: it is not repeated.
-            Err(why) => vars.warn(format!("{name}: {why}; ignored")),
+            Err(why) => vars.wrong(name, why.to_string(), Weight::Fatal),
         }
     }
     endpoint::default(protocol == Protocol::Grpc)
@@ -229,7 +271,9 @@ fn headers(vars: &mut Vars<'_>) -> Vec<(HeaderName, HeaderValue)> {
                 headers.retain(|(other, _)| *other != key);
                 headers.push((key, value));
             }
-            None => vars.warn(format!("{name}: member {} is not a header; ignored", index + 1)),
+            None => {
+                vars.wrong(&name, format!("member {} is not a header", index + 1), Weight::Ignored);
+            }
         }
     }
     headers
@@ -266,9 +310,13 @@ fn limits(vars: &mut Vars<'_>) -> Limits {
     let batch_spans =
         vars.parsed("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", count).unwrap_or(default.batch_spans);
     if let Some(over) = batch_spans.checked_sub(queue_spans).filter(|&n| n > 0) {
-        vars.warn(format!(
-            "OTEL_BSP_MAX_EXPORT_BATCH_SIZE is {over} more than the queue holds; the queue's size is used"
-        ));
+        vars.wrong(
+            "OTEL_BSP_MAX_EXPORT_BATCH_SIZE",
+            format!(
+                "OTEL_BSP_MAX_EXPORT_BATCH_SIZE is {over} more than the queue holds; the queue's size is used"
+            ),
+            Weight::Advice,
+        );
     }
     Limits {
         queue_spans,
@@ -287,12 +335,12 @@ fn millis(value: &str) -> Option<Duration> {
 /// Variables and what was wrong with them.
 struct Vars<'a> {
     read: &'a dyn Fn(&str) -> Option<String>,
-    warnings: Vec<String>,
+    wrong: Vec<Wrong>,
 }
 
 impl Vars<'_> {
-    fn warn(&mut self, warning: String) {
-        self.warnings.push(warning);
+    fn wrong(&mut self, variable: &str, why: String, weight: Weight) {
+        self.wrong.push(Wrong { variable: variable.to_owned(), why, weight });
     }
 
     /// A variable's value; empty is unset.
@@ -318,7 +366,7 @@ impl Vars<'_> {
         let value = self.text(name)?;
         let parsed = parse(&value);
         if parsed.is_none() {
-            self.warn(format!("{name}: {value:?} cannot be read; ignored"));
+            self.wrong(name, format!("{value:?} cannot be read"), Weight::Ignored);
         }
         parsed
     }

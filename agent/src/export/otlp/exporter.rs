@@ -10,19 +10,22 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use prost::Message;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tonic::codegen::Bytes;
 
+use super::backlog::{Backlog, Held, Shared};
 use super::config::{Config, Protocol};
 use super::counts::{Counts, Totals, add};
 use super::grpc::Grpc;
 use super::http::Http;
 use super::queue::Queue;
 use super::retry::{Backoff, BackoffTimes, Outcome};
+use super::spool::{Spool, SpoolError};
 use super::{Limits, TlsError};
-use crate::export::{FinishedSpan, batch, json};
+use crate::export::FinishedSpan;
 
 /// Why an exporter cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -30,10 +33,18 @@ pub enum StartError {
     /// TLS files or client.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The folder for the spool.
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
     /// No thread or no runtime.
     #[error("the exporter's thread cannot be started: {0}")]
     Thread(#[from] io::Error),
 }
+
+/// How long the thread may need after the deadline of a shutdown: to count, and to write what is left to the spool.
+const GRACE: Duration = Duration::from_millis(250);
+/// See [`GRACE`]: 64 MiB of spans are packed and written within this.
+const GRACE_WITH_SPOOL: Duration = Duration::from_secs(5);
 
 /// Sends spans over OTLP from a thread of its own.
 #[derive(Debug)]
@@ -43,12 +54,7 @@ pub struct Exporter {
     stop: watch::Sender<Option<Instant>>,
     /// Closed by the thread when it has ended.
     ended: mpsc::Receiver<()>,
-}
-
-#[derive(Debug)]
-pub(super) struct Shared {
-    queue: Queue,
-    counts: Counts,
+    grace: Duration,
 }
 
 impl Exporter {
@@ -68,16 +74,19 @@ impl Exporter {
                 Protocol::HttpProtobuf | Protocol::HttpJson => Transport::Http(Http::new(config)?),
             }
         };
+        let spool = config.spool.as_ref().map(Spool::open).transpose()?;
+        let grace = if spool.is_some() { GRACE_WITH_SPOOL } else { GRACE };
         let (stop, stopped) = watch::channel(None);
         let (on_end, ended) = mpsc::channel();
         let sender = Sender {
-            shared: shared.clone(),
+            backlog: Backlog::new(shared.clone(), spool),
             transport,
             stopped,
             limits: config.limits,
             timeout: config.timeout,
             backoff: config.backoff,
             json: config.protocol == Protocol::HttpJson,
+            destination: config.destination(),
             troubled: false,
         };
         thread::Builder::new().name("spanwire-export".to_owned()).spawn(move || {
@@ -86,7 +95,7 @@ impl Exporter {
             runtime.shutdown_background();
             drop(on_end);
         })?;
-        Ok(Self { shared, stop, ended })
+        Ok(Self { shared, stop, ended, grace })
     }
 
     /// Hands spans over; never waits for the network. What does not fit is dropped and counted.
@@ -102,13 +111,13 @@ impl Exporter {
         self.shared.counts.totals()
     }
 
-    /// Sends what waits, for no longer than `within`, then ends the thread. What was not accepted by then is counted
-    /// as dropped.
+    /// Sends what waits, for no longer than `within`, then ends the thread. What was not accepted by then goes into the
+    /// spool, or is counted as dropped.
     #[must_use = "the totals say what was lost"]
     pub fn shutdown(self, within: Duration) -> Totals {
         self.stop.send_replace(Some(Instant::now() + within));
-        // The grace is for the thread to count; a thread stuck in the kernel is left behind.
-        let _ = self.ended.recv_timeout(within + Duration::from_millis(250));
+        // A thread stuck in the kernel is left behind.
+        let _ = self.ended.recv_timeout(within + self.grace);
         self.totals()
     }
 }
@@ -137,13 +146,15 @@ enum Transport {
 
 /// The thread's side.
 struct Sender {
-    shared: Arc<Shared>,
+    backlog: Backlog,
     transport: Transport,
     stopped: watch::Receiver<Option<Instant>>,
     limits: Limits,
     timeout: Duration,
     backoff: BackoffTimes,
     json: bool,
+    /// For the log: nobody finds out what is wrong with a server that is not named.
+    destination: String,
     /// The last attempt failed: said once in the log, not once per attempt.
     troubled: bool,
 }
@@ -152,24 +163,20 @@ impl Sender {
     async fn run(mut self) {
         loop {
             let stopping = self.stopped.borrow().is_some();
-            if !stopping {
+            if !stopping && !self.backlog.is_spooled() {
                 tokio::select! {
                     () = sleep(self.limits.delay) => {}
-                    () = self.shared.queue.batch_full() => {}
+                    () = self.backlog.shared.queue.batch_full() => {}
                     _ = self.stopped.wait_for(Option::is_some) => {}
                 }
             }
-            loop {
-                let spans = self.shared.queue.take();
-                if spans.is_empty() {
-                    break;
-                }
-                if !self.deliver(spans).await {
-                    self.give_up();
+            while let Some(held) = self.backlog.next() {
+                let from_disk = held.on_disk;
+                if !self.deliver(held).await {
                     return;
                 }
                 // Between deadlines a half-full batch waits for its time again.
-                if !stopping && !self.shared.queue.is_batch_waiting() {
+                if !stopping && !from_disk && !self.backlog.shared.queue.is_batch_waiting() {
                     break;
                 }
             }
@@ -180,42 +187,54 @@ impl Sender {
     }
 
     /// Holds one batch until the server has decided on it. False: the deadline came first.
-    async fn deliver(&mut self, spans: Vec<FinishedSpan>) -> bool {
-        let count = spans.len() as u64;
-        let body = match self.encode(spans) {
+    async fn deliver(&mut self, mut held: Held) -> bool {
+        let body = match self.body(&held.request) {
             Ok(body) => body,
             Err(error) => {
-                log::error!("{count} spans cannot be encoded: {error}");
-                add(&self.shared.counts.refused, count);
+                log::error!("{} spans cannot be encoded: {error}", held.spans);
+                self.backlog.decided(&held);
+                add(&self.backlog.shared.counts.refused, held.spans);
                 return true;
             }
         };
         let mut backoff = Backoff::new(self.backoff);
         loop {
             let Some(outcome) = self.attempt(body.clone()).await else {
-                add(&self.shared.counts.dropped_shutdown, count);
+                self.backlog.give_up(&held);
                 return false;
             };
             match outcome {
                 Outcome::Accepted { rejected, message } => {
-                    self.accepted(count, rejected, &message);
+                    self.backlog.decided(&held);
+                    self.accepted(held.spans, rejected, &message);
                     return true;
                 }
                 Outcome::Refused(why) => {
-                    add(&self.shared.counts.refused, count);
-                    log::warn!("the server refused {count} spans: {}", printable(&why));
+                    self.backlog.decided(&held);
+                    add(&self.backlog.shared.counts.refused, held.spans);
+                    log::warn!(
+                        "{} refused {} spans: {}",
+                        self.destination,
+                        held.spans,
+                        printable(&why)
+                    );
                     return true;
                 }
                 Outcome::Later { why, after } => {
-                    add(&self.shared.counts.failed_attempts, 1);
+                    add(&self.backlog.shared.counts.failed_attempts, 1);
                     if !self.troubled {
                         self.troubled = true;
-                        log::warn!("export failed, trying again: {}", printable(&why));
+                        log::warn!(
+                            "export to {} failed, trying again: {}",
+                            self.destination,
+                            printable(&why)
+                        );
                     }
+                    self.backlog.keep(&mut held);
                     let random = RandomState::new().hash_one(());
                     let wait = after.unwrap_or_else(|| backoff.next(random));
                     if !self.pause(wait, after.is_some()).await {
-                        add(&self.shared.counts.dropped_shutdown, count);
+                        self.backlog.give_up(&held);
                         return false;
                     }
                 }
@@ -223,9 +242,13 @@ impl Sender {
         }
     }
 
-    fn encode(&self, spans: Vec<FinishedSpan>) -> serde_json::Result<Bytes> {
-        let encoded =
-            if self.json { json::body(spans)? } else { batch::request(spans).encode_to_vec() };
+    /// What goes over the wire for a request.
+    fn body(&self, request: &[u8]) -> anyhow::Result<Bytes> {
+        let encoded = if self.json {
+            serde_json::to_vec(&ExportTraceServiceRequest::decode(request)?)?
+        } else {
+            request.to_vec()
+        };
         Ok(match &self.transport {
             Transport::Grpc(_) => encoded.into(),
             Transport::Http(http) => http.body(encoded),
@@ -252,22 +275,28 @@ impl Sender {
         }
     }
 
-    /// Waits between attempts. A shutdown that begins ends the wait, unless the server asked for it; one whose
-    /// deadline lies before the end of the wait returns false at once.
+    /// Waits between attempts; meanwhile the queue may move to disk. A shutdown that begins ends the wait, unless the
+    /// server asked for it; one whose deadline lies before the end of the wait returns false at once.
     async fn pause(&mut self, wait: Duration, asked: bool) -> bool {
         let until = Instant::now() + wait;
-        let stopping = *self.stopped.borrow();
+        let mut stopped = self.stopped.clone();
+        let stopping = *stopped.borrow();
         if stopping.is_none() {
-            tokio::select! {
-                () = sleep_until(until) => return true,
-                _ = self.stopped.wait_for(Option::is_some) => {}
+            loop {
+                let absorbs = self.backlog.absorbs();
+                tokio::select! {
+                    () = sleep_until(until) => return true,
+                    _ = stopped.wait_for(Option::is_some) => break,
+                    () = self.backlog.shared.queue.batch_full(), if absorbs => self.backlog.absorb(),
+                }
             }
             if !asked {
                 return true;
             }
         }
         let at = (*self.stopped.borrow()).unwrap_or(until);
-        if until >= at {
+        // What the next run can send is not worth waiting for.
+        if until >= at || self.backlog.is_spooled() {
             return false;
         }
         sleep_until(until).await;
@@ -276,29 +305,19 @@ impl Sender {
 
     fn accepted(&mut self, count: u64, rejected: i64, message: &str) {
         if std::mem::take(&mut self.troubled) {
-            log::info!("export works again");
+            log::info!("export to {} works again", self.destination);
         }
         // A server's number, which may be any.
         let rejected = u64::try_from(rejected).unwrap_or(0).min(count);
-        let counts = &self.shared.counts;
+        let counts = &self.backlog.shared.counts;
         add(&counts.requests, 1);
         add(&counts.rejected, rejected);
         add(&counts.sent, count - rejected);
         if rejected > 0 {
-            log::warn!("the server rejected {rejected} of {count} spans: {}", printable(message));
+            let words = printable(message);
+            log::warn!("{} rejected {rejected} of {count} spans: {words}", self.destination);
         } else if !message.is_empty() {
-            log::warn!("the server took all spans but says: {}", printable(message));
-        }
-    }
-
-    /// Counts what is still in the queue at the deadline.
-    fn give_up(&self) {
-        loop {
-            let spans = self.shared.queue.take();
-            if spans.is_empty() {
-                return;
-            }
-            add(&self.shared.counts.dropped_shutdown, spans.len() as u64);
+            log::warn!("{} took all spans but says: {}", self.destination, printable(message));
         }
     }
 }

@@ -66,12 +66,13 @@ fn what(span: &FinishedSpan) -> String {
     safe(&if outward { format!("→ {what}") } else { what })
 }
 
-/// The status code, else the kind of the error, else nothing.
+/// The status code of HTTP or gRPC, else the kind of the error, else nothing.
 fn result(span: &FinishedSpan) -> String {
     let status = value(span, "http.response.status_code").and_then(|v| match v {
         Value::IntValue(code) => Some(code.to_string()),
         _ => None,
     });
+    let status = status.or_else(|| text(span, "rpc.response.status_code"));
     safe(&status.or_else(|| text(span, "error.type")).unwrap_or_default())
 }
 

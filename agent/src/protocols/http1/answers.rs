@@ -3,12 +3,12 @@
 
 use super::head::Collected;
 use super::line::{Line, status_line};
+use super::open::asks_for_http2;
 use super::requests::lose;
 use super::stitch::Next;
 use super::{Http1, State, body};
 use crate::conn::Loss;
-use crate::exchange::Failure;
-use crate::protocols::{Body, Outlet, Piece};
+use crate::protocols::{Body, Outlet, Piece, Protocol as _};
 
 impl Http1 {
     /// Reads a piece of it.
@@ -38,6 +38,14 @@ impl Http1 {
                 self.last_answer = piece.ended;
             }
             piece = piece.after(used);
+        }
+        if let Some(open) = &mut self.tunnel {
+            open.answer_moved(piece.len(), piece.ended);
+        }
+        if let Some(next) = &mut self.next
+            && !piece.is_empty()
+        {
+            next.piece(piece, out);
         }
     }
 
@@ -142,6 +150,12 @@ impl Http1 {
             }
             return;
         }
+        let is_upgraded = status == 101
+            && asks_for_http2(&answer.kept)
+            && self.stitch.front().is_some_and(|open| open.asks_for_http2());
+        if is_upgraded {
+            return self.upgrade(piece.ended, out);
+        }
         match self.stitch.front() {
             Some(open) => open.final_answer(head, answer),
             None => out.lose(Loss::Unpaired, 1),
@@ -150,10 +164,10 @@ impl Http1 {
             Some(body) => self.answers = State::Body(Box::new(body)),
             None => {
                 self.answers = State::Boundary;
-                self.stitch.answer_complete(Some(0), piece.ended, out);
                 if kind == body::Kind::Tunnel {
-                    self.finish(Failure::Unseen, piece.ended, out);
+                    return self.become_tunnel(piece.ended, out);
                 }
+                self.stitch.answer_complete(Some(0), piece.ended, out);
             }
         }
     }

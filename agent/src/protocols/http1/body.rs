@@ -51,7 +51,9 @@ pub(super) fn of_answer(method: Option<&str>, status: u16, framing: Framing) -> 
         (_, _) if method == Some("HEAD") => Kind::None,
         (Coding::Chunked, _) => Kind::Chunked,
         (_, Length::Absent) if !framing.whole => Kind::Unknown,
-        (Coding::Other, _) | (_, Length::Invalid | Length::Absent) => Kind::UntilClose,
+        // Its client gives it up (point 5): nothing tells where it ends.
+        (Coding::Absent, Length::Invalid) => Kind::Unknown,
+        (Coding::Other, _) | (_, Length::Absent) => Kind::UntilClose,
         (_, Length::Of(0)) => Kind::None,
         (_, Length::Of(n)) => Kind::Length(n),
     }

@@ -6,7 +6,7 @@
 
 use httparse::{EMPTY_HEADER, Header, ParserConfig};
 
-use super::line::{Line, StatusLine, request_line, status_line};
+use super::line::{Line, StatusLine, is_token, request_line, status_line};
 use crate::exchange::Propagation;
 use crate::input::{Nanos, Task};
 use crate::protocols::Piece;
@@ -19,7 +19,7 @@ const HEADERS: usize = 128;
 const HEADERS_MAX: usize = HEAD_MAX / 3;
 
 /// Request headers that spans need.
-const REQUEST_KEPT: [&str; 8] = [
+const REQUEST_KEPT: [&str; 10] = [
     "host",
     "user-agent",
     "forwarded",
@@ -28,9 +28,11 @@ const REQUEST_KEPT: [&str; 8] = [
     "x-forwarded-host",
     "content-type",
     "upgrade",
+    "sec-websocket-version",
+    "grpc-timeout",
 ];
 /// Response headers that spans need.
-const RESPONSE_KEPT: [&str; 2] = ["content-type", "upgrade"];
+const RESPONSE_KEPT: [&str; 4] = ["content-type", "upgrade", "grpc-status", "grpc-message"];
 
 /// A head that is being collected, and where and when it began.
 #[derive(Debug)]
@@ -81,7 +83,12 @@ impl Collected {
         let mut used = 0;
         let mut ended = false;
         while let Some(end) = bytes[used..].iter().position(|b| *b == b'\n') {
-            ended = self.blank && matches!(&bytes[used..used + end], [] | [b'\r']);
+            ended = self.blank
+                && match &bytes[used..used + end] {
+                    [] => true,
+                    [b'\r'] => !self.returned,
+                    _ => false,
+                };
             used += end + 1;
             self.blank = true;
             self.returned = false;
@@ -125,17 +132,23 @@ impl Collected {
             propagation: Propagation::default(),
             framing: self.framing(),
             expects: false,
+            user_agent: None,
         };
-        self.each_header(|name, value| {
+        let read = self.each_header(|name, value| {
             head.framing.header(name, value);
             match name {
                 "traceparent" => head.propagation.traceparent.push(value.to_vec()),
                 "tracestate" => head.propagation.tracestate.push(value.to_vec()),
                 "expect" => head.expects = value.eq_ignore_ascii_case(b"100-continue"),
+                "user-agent" if head.user_agent.is_none() => {
+                    head.user_agent = Some(String::from_utf8_lossy(value).into_owned());
+                    head.kept.push((name.into(), value.to_vec()));
+                }
                 _ if REQUEST_KEPT.contains(&name) => head.kept.push((name.into(), value.to_vec())),
                 _ => {}
             }
         });
+        head.framing.doubt(&self.bytes, read);
         Some(head)
     }
 
@@ -143,12 +156,13 @@ impl Collected {
     pub(super) fn answer(&self) -> Option<AnswerHead> {
         let Line::Yes(line) = status_line(&self.bytes) else { return None };
         let mut head = AnswerHead { line, kept: Vec::new(), framing: self.framing() };
-        self.each_header(|name, value| {
+        let read = self.each_header(|name, value| {
             head.framing.header(name, value);
             if RESPONSE_KEPT.contains(&name) {
                 head.kept.push((name.into(), value.to_vec()));
             }
         });
+        head.framing.doubt(&self.bytes, read);
         Some(head)
     }
 
@@ -156,10 +170,10 @@ impl Collected {
         Framing { ended: self.ended, whole: self.ended && !self.truncated, ..Framing::default() }
     }
 
-    /// Calls for each header with its name in lower case. Lines that are no header are left out.
-    fn each_header(&self, mut each: impl FnMut(&str, &[u8])) {
+    /// Calls for each header with its name in lower case; how many there were. Lines that are no header are left out.
+    fn each_header(&self, mut each: impl FnMut(&str, &[u8])) -> usize {
         let after_line = |bytes: &[u8]| bytes.iter().position(|b| *b == b'\n').map(|end| end + 1);
-        let Some(start) = after_line(&self.bytes) else { return };
+        let Some(start) = after_line(&self.bytes) else { return 0 };
         // The first line is understood already; the parser gets one that it cannot refuse.
         let mut head = b"HTTP/1.1 200 OK\r\n".to_vec();
         head.extend_from_slice(&self.bytes[start..]);
@@ -188,6 +202,7 @@ impl Collected {
                 each(&name, header.value);
             }
         }
+        headers.len()
     }
 }
 
@@ -216,6 +231,8 @@ pub(super) struct RequestHead {
     pub(super) framing: Framing,
     /// It asks for `100 (Continue)` before it sends its body (RFC 9110 §10.1.1).
     pub(super) expects: bool,
+    /// The first `User-Agent`, lossily decoded.
+    pub(super) user_agent: Option<String>,
 }
 
 /// What is taken from an answer's head.
@@ -235,6 +252,8 @@ pub(super) struct Framing {
     pub(super) whole: bool,
     pub(super) length: Length,
     pub(super) coding: Coding,
+    /// How many headers spoke of the two.
+    said: usize,
 }
 
 /// `Content-Length`.
@@ -262,9 +281,10 @@ impl Framing {
     fn header(&mut self, name: &str, value: &[u8]) {
         match name {
             "content-length" => {
+                self.said += 1;
                 // The same number several times is that number (RFC 9110 §8.6).
                 for part in value.split(|b| *b == b',') {
-                    self.length = match (self.length, number(part.trim_ascii())) {
+                    self.length = match (self.length, number(trim(part))) {
                         (Length::Absent, Some(n)) => Length::Of(n),
                         (Length::Of(before), Some(n)) if before == n => Length::Of(n),
                         _ => Length::Invalid,
@@ -272,13 +292,44 @@ impl Framing {
                 }
             }
             "transfer-encoding" => {
-                let last = value.rsplit(|b| *b == b',').next().unwrap_or_default().trim_ascii();
-                let chunked = last.eq_ignore_ascii_case(b"chunked");
+                self.said += 1;
+                let last = value.rsplit(|b| *b == b',').next().unwrap_or_default();
+                let chunked = trim(last).eq_ignore_ascii_case(b"chunked");
                 self.coding = if chunked { Coding::Chunked } else { Coding::Other };
             }
             _ => {}
         }
     }
+}
+
+impl Framing {
+    /// Of a head's lines `read` were headers. If one of the others speaks of the body, then how long that is depends on who
+    /// reads it (RFC 9112 §11.2), and is not known.
+    fn doubt(&mut self, head: &[u8], read: usize) {
+        // The first line and the blank line end in one, too.
+        if head.iter().filter(|byte| **byte == b'\n').count() <= read + 2 {
+            return;
+        }
+        let speaks = |line: &&[u8]| {
+            [b"content-length".as_slice(), b"transfer-encoding"].iter().any(|name| {
+                let start = line.get(..name.len());
+                start.is_some_and(|start| start.eq_ignore_ascii_case(name))
+                    && line.get(name.len()).is_some_and(|next| !is_token(*next))
+            })
+        };
+        if head.split(|byte| *byte == b'\n').filter(speaks).count() > self.said {
+            self.coding = Coding::Absent;
+            self.length = Length::Invalid;
+        }
+    }
+}
+
+/// Without the white space that may stand around a value (`OWS`, RFC 9110 §5.6.3), and no other.
+fn trim(value: &[u8]) -> &[u8] {
+    let space = |b: &u8| !matches!(b, b' ' | b'\t');
+    let start = value.iter().position(space).unwrap_or(value.len());
+    let end = value.iter().rposition(space).map_or(start, |last| last + 1);
+    &value[start..end]
 }
 
 /// 1*DIGIT that fits 63 bits.

@@ -7,6 +7,10 @@
 /// Longest method taken for one: the longest registered has 16 letters (IANA HTTP Method Registry).
 const METHOD_MAX: usize = 24;
 
+/// Longest field name that is waited for where only the beginning of a head tells that it is one: twice the longest
+/// registered one (IANA HTTP Field Name Registry).
+const FIELD_NAME_MAX: usize = 96;
+
 /// Methods in use (IANA HTTP Method Registry, and PURGE), for where a message is looked for in the middle of
 /// something: there a piece of a word could pass for one.
 const METHODS: [&[u8]; 24] = [
@@ -74,8 +78,9 @@ pub(super) struct StatusLine {
     pub(super) status: u16,
 }
 
-/// Whether `bytes` begin with a request line: `METHOD SP target SP HTTP/1.x`, with a target of one of the four forms
-/// (RFC 9112 §3.2).
+/// Whether `bytes` begin with a request line: `METHOD SP target SP HTTP/1.x`, with a target of one of the four forms (RFC
+/// 9112 §3.2). Of the tokens that could be a method (RFC 9110 §9.1) only those in capitals are taken for one: no client
+/// sends others, and what is read by mistake must not put anybody's words into a method.
 pub(super) fn request_line(bytes: &[u8]) -> Line<RequestLine<'_>> {
     let upper = |b: &u8| b.is_ascii_uppercase() || *b == b'-' || *b == b'_';
     let letters = bytes.iter().take(METHOD_MAX + 1).take_while(|b| upper(b)).count();
@@ -88,7 +93,7 @@ pub(super) fn request_line(bytes: &[u8]) -> Line<RequestLine<'_>> {
     let rest = &rest[1..];
     let visible = rest.iter().take_while(|b| **b > b' ' && **b != 0x7f).count();
     let (target, rest) = rest.split_at(visible);
-    if !target_form(method, target) {
+    if !target_form(method, target, !rest.is_empty()) {
         return Line::No;
     }
     match version(rest, b" HTTP/1.") {
@@ -125,8 +130,48 @@ pub(super) fn status_line(bytes: &[u8]) -> Line<StatusLine> {
     }
 }
 
-/// Whether a target, or what is here of it, is in origin, absolute, authority or asterisk form.
-fn target_form(method: &[u8], target: &[u8]) -> bool {
+/// Whether `bytes`, which begin with a first line, go on as a head does: with a field line or the blank line (RFC 9112
+/// §2.1). The second fact about bytes that may lie anywhere: a line alone may be quoted by a log, a mail, a query.
+pub(super) fn goes_on_as_head(bytes: &[u8]) -> Line<()> {
+    let Some(end) = bytes.iter().position(|b| *b == b'\n') else { return Line::More };
+    match &bytes[end + 1..] {
+        [] | [b'\r'] => Line::More,
+        [b'\n', ..] | [b'\r', b'\n', ..] => Line::Yes(()),
+        field => {
+            let name = field.iter().take(FIELD_NAME_MAX + 1).take_while(|b| is_token(**b)).count();
+            match field.get(name) {
+                Some(b':') if name > 0 => Line::Yes(()),
+                None if name <= FIELD_NAME_MAX => Line::More,
+                _ => Line::No,
+            }
+        }
+    }
+}
+
+/// `tchar` (RFC 9110 §5.6.2)
+pub(super) const fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+        || matches!(
+            byte,
+            b'!' | b'#'
+                | b'$'
+                | b'%'
+                | b'&'
+                | b'\''
+                | b'*'
+                | b'+'
+                | b'-'
+                | b'.'
+                | b'^'
+                | b'_'
+                | b'`'
+                | b'|'
+                | b'~'
+        )
+}
+
+/// Whether a target, or what is here of it while it is not `whole`, is in origin, absolute, authority or asterisk form.
+fn target_form(method: &[u8], target: &[u8], whole: bool) -> bool {
     match target.first() {
         None => true,
         Some(b'/') => true,
@@ -136,7 +181,8 @@ fn target_form(method: &[u8], target: &[u8]) -> bool {
             let scheme = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.');
             let end = target.iter().position(|b| !scheme(b)).unwrap_or(target.len());
             let rest = &target[end..];
-            first.is_ascii_alphabetic() && (rest.starts_with(b"://") || b"://".starts_with(rest))
+            let may_follow = !whole && b"://".starts_with(rest);
+            first.is_ascii_alphabetic() && (rest.starts_with(b"://") || may_follow)
         }
     }
 }
@@ -171,6 +217,7 @@ mod tests {
         assert!(is_request(b"CONNECT [::1]:443 HTTP/1.1\r\n"));
         assert!(is_request(b"M-SEARCH * HTTP/1.1\r\n"));
         assert!(is_request(b"GET /\xc3\xa9\xff HTTP/1.1\r\n"));
+        assert!(is_request(b"FROBNICATE /x HTTP/1.1\r\n"));
     }
 
     #[test]
@@ -182,6 +229,13 @@ mod tests {
             b"GET /x HTTP/1.1 more\r\n",
             b"GET  /x HTTP/1.1\r\n",
             b"get /x HTTP/1.1\r\n",
+            b"GE(T /x HTTP/1.1\r\n",
+            b"GET x HTTP/1.1\r\n",
+            b"DESCRIBE rtsp://x/y RTSP/1.0\r\n",
+            b"INVITE sip:a@b SIP/2.0\r\n",
+            b"ICY 200 OK\r\n",
+            b"MAIL FROM:<a@b>\r\n",
+            b"set key 0 0 1\r\n",
             b"PRI * HTTP/2.0\r\n",
             b" GET / HTTP/1.1\r\n",
             b"ABCDEFGHIJKLMNOPQRSTUVWXYZ / HTTP/1.1\r\n",
@@ -216,6 +270,32 @@ mod tests {
             status_line(b"HTTP/1.0 200\r\n"),
             Line::Yes(StatusLine { minor: 0, status: 200 })
         );
+    }
+
+    #[test]
+    fn a_head_goes_on_with_a_field_or_the_blank_line() {
+        for whole in [
+            &b"GET / HTTP/1.1\r\nHost:"[..],
+            b"GET / HTTP/1.1\r\n\r\n",
+            b"GET / HTTP/1.1\n\n",
+            b"HTTP/1.1 200 OK\r\nX-y_z.1:",
+        ] {
+            for cut in 0..whole.len() {
+                let here = &whole[..cut];
+                assert_eq!(goes_on_as_head(here), Line::More, "{}", here.escape_ascii());
+            }
+            assert_eq!(goes_on_as_head(whole), Line::Yes(()), "{}", whole.escape_ascii());
+        }
+        for bytes in [
+            &b"GET / HTTP/1.1\r\nGET / HTTP/1.1\r\n"[..],
+            b"GET / HTTP/1.1\n200 -",
+            b"HTTP/1.1 200 OK\r\n: empty\r\n",
+            b"HTTP/1.1 200 OK\r\n\x00\x01",
+        ] {
+            assert_eq!(goes_on_as_head(bytes), Line::No, "{}", bytes.escape_ascii());
+        }
+        let endless = [b"GET / HTTP/1.1\r\n".as_slice(), &[b'x'; FIELD_NAME_MAX + 1]].concat();
+        assert_eq!(goes_on_as_head(&endless), Line::No);
     }
 
     #[test]

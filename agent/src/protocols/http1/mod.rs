@@ -10,6 +10,8 @@
 //! | in a head | to its blank line, then: in a body, or at a boundary | the head so far counts, lost | the same for an answer; a request is dropped |
 //! | in a body | to its end: at a boundary | followed by position if that is possible, else lost | likewise |
 //! | lost | a first line at a piece's beginning, when `stitch` allows it, or the last chunk: at a boundary | lost | lost |
+//!
+//! After 101, or 2xx to CONNECT, both directions are a tunnel: its bytes are counted, and its end is the connection's.
 #![forbid(unsafe_code)]
 
 mod answers;
@@ -28,6 +30,7 @@ mod stitch;
 use abi::Direction;
 
 use super::contract::{Before, Detection, Ending, Outlet, Protocol};
+use super::http2::Http2;
 use super::piece::Piece;
 use crate::exchange::{ExchangeId, Failure, Role};
 use crate::input::Nanos;
@@ -36,10 +39,19 @@ use head::Collected;
 use line::Line;
 use stitch::Stitch;
 
-/// Whether a direction that begins with `bytes` speaks HTTP/1: by a whole request or status line. Who sends requests
-/// is the client. After a loss what looks like a message may lie in a lost one's body: then the other direction tells.
+/// Whether a direction that begins with `bytes` speaks HTTP/1: by a whole request or status line, and unless they are
+/// the connection's first by what follows the line, too. Who sends requests is the client. After a loss what looks like
+/// a message may lie in a lost one's body: then the other direction tells.
 pub(super) fn detect(bytes: &[u8], direction: Direction, before: Before) -> Detection {
-    let found = |requests_go| Detection::Found(Box::new(Http1::new(requests_go, before)));
+    let found = |requests_go| {
+        let found = || Detection::Found(Box::new(Http1::new(requests_go, before)));
+        match line::goes_on_as_head(bytes) {
+            _ if before.from_birth => found(),
+            Line::Yes(()) => found(),
+            Line::More => Detection::More,
+            Line::No => Detection::No,
+        }
+    };
     match (line::request_line(bytes), line::status_line(bytes)) {
         _ if before.lost[direction as usize] => Detection::No,
         (Line::Yes(line), _) if !line.is_usual() && !before.from_birth => Detection::No,
@@ -69,8 +81,12 @@ pub(super) struct Http1 {
     last_answer: Nanos,
     /// When the last byte of the requests' direction moved.
     last_request: Nanos,
-    /// HTTP has ended on this connection (101, CONNECT), or the connection has.
+    /// HTTP/1 has ended on this connection (101, CONNECT), or the connection has.
     over: bool,
+    /// The exchange that turned it into a tunnel: told when the tunnel closes.
+    tunnel: Option<Box<open::Open>>,
+    /// Who reads on, if it ended in HTTP/2.
+    next: Option<Box<Http2>>,
 }
 
 /// Where one direction is.
@@ -129,17 +145,37 @@ impl Http1 {
             last_answer: Nanos(0),
             last_request: Nanos(0),
             over: false,
+            tunnel: None,
+            next: None,
         }
+    }
+
+    /// The answer that is complete at `at` ends HTTP here (101, or 2xx to CONNECT): what its exchange becomes is followed
+    /// by its bytes alone, until it closes.
+    fn become_tunnel(&mut self, at: Nanos, out: &mut Outlet<'_>) {
+        self.tunnel = self.stitch.take_front();
+        self.finish(Failure::Unseen, at, out);
+    }
+
+    /// The connection goes on in HTTP/2, and with it the exchange whose answer this is (RFC 7540 §3.2).
+    fn upgrade(&mut self, at: Nanos, out: &mut Outlet<'_>) {
+        let Some(open) = self.stitch.take_front() else { return };
+        let next = Http2::upgraded(self.requests_go, open.upgraded());
+        self.finish(Failure::Unseen, at, out);
+        self.next = Some(Box::new(next));
     }
 
     /// HTTP ends here: what is open is told, the rest is not ours.
     fn finish(&mut self, failure: Failure, at: Nanos, out: &mut Outlet<'_>) {
         if let State::Body(body) = &self.answers {
-            if body.until_close() {
+            let in_order = matches!(failure, Failure::ConnectionClosed | Failure::Cancelled);
+            if body.until_close() && in_order {
                 let counted = body.counted();
                 let last = self.stitch.front().map(|open| open.last());
                 self.stitch.answer_complete(counted, last.unwrap_or(at), out);
-            } else if body.is_lost() {
+            } else if body.is_lost()
+                && !self.stitch.front().is_some_and(|open| open.is_event_stream())
+            {
                 self.stitch.finish_front(out);
             }
         }
@@ -153,7 +189,15 @@ impl Http1 {
 
 impl Protocol for Http1 {
     fn piece(&mut self, piece: Piece<'_>, out: &mut Outlet<'_>) {
-        if self.over {
+        if let Some(next) = &mut self.next {
+            next.piece(piece, out);
+        } else if let Some(open) = &mut self.tunnel {
+            if piece.direction == self.requests_go {
+                open.request_moved(piece.len(), piece.ended);
+            } else {
+                open.answer_moved(piece.len(), piece.ended);
+            }
+        } else if self.over {
         } else if piece.direction == self.requests_go {
             self.request_piece(piece, out);
         } else {
@@ -162,7 +206,15 @@ impl Protocol for Http1 {
     }
 
     fn end(&mut self, how: Ending, at: Nanos, out: &mut Outlet<'_>) {
+        if let Some(next) = &mut self.next {
+            return next.end(how, at, out);
+        }
         match how {
+            Ending::Gone(failure) if self.tunnel.is_some() => {
+                if let Some(open) = self.tunnel.take() {
+                    open.tunnel_closed(failure, at, out);
+                }
+            }
             _ if self.over => {}
             Ending::Gone(failure) => self.finish(failure, at, out),
             // A client that will send no more still waits for its answers.
@@ -176,6 +228,8 @@ impl Protocol for Http1 {
             + self.requests.held()
             + self.answers.held()
             + self.stitch.held()
+            + self.tunnel.as_ref().map_or(0, |open| open.held)
             + self.early.held()
+            + self.next.as_ref().map_or(0, |next| next.held())
     }
 }

@@ -2,9 +2,14 @@
 #![forbid(unsafe_code)]
 
 use super::head::{AnswerHead, Collected, RequestHead};
-use crate::exchange::{Call, ExchangeId, Failure, Finished, Http, Report, Role, Sizes, Started};
+use crate::exchange::{
+    Asked, ExchangeId, Failure, Finished, Http, Report, Role, Sizes, Started, Version,
+};
 use crate::input::{Nanos, Task};
-use crate::protocols::Outlet;
+use crate::protocols::{Outlet, grpc, http2};
+
+/// The media type of server-sent events.
+const EVENT_STREAM: &[u8] = b"text/event-stream";
 
 /// One request and what has come back for it.
 #[derive(Debug)]
@@ -52,20 +57,23 @@ impl Open {
             thread_waits: head.thread_waits,
             told: head.told,
             propagation: request.propagation,
+            asked: Asked::of(&request.method, &request.target, request.user_agent.as_deref()),
         }));
         let http = Http {
-            method: request.method,
-            target: request.target,
-            request_minor: request.minor,
+            method: Some(request.method),
+            target: Some(request.target),
+            version: Version::http1(request.minor),
             request_headers: request.kept,
             ..Http::default()
         };
         let kept = http.request_headers.iter();
         let headers: usize = kept.map(|(name, value)| name.len() + value.len() + 48).sum();
+        let line = [&http.method, &http.target];
+        let line: usize = line.into_iter().flatten().map(String::len).sum();
         Self {
             id,
             role,
-            held: size_of::<Self>() + http.method.len() + http.target.len() + headers,
+            held: size_of::<Self>() + line + headers,
             http,
             bytes: Sizes { request: bytes, response: 0 },
             last: at,
@@ -80,7 +88,7 @@ impl Open {
 
     /// Its method.
     pub(super) fn method(&self) -> &str {
-        &self.http.method
+        self.http.method.as_deref().unwrap_or_default()
     }
 
     /// When its last byte moved so far.
@@ -113,11 +121,22 @@ impl Open {
 
     /// The head of the final answer.
     pub(super) fn final_answer(&mut self, head: &Collected, answer: AnswerHead) {
-        self.http.response_minor = Some(answer.line.minor);
+        self.http.response_version = Some(Version::http1(answer.line.minor));
         self.http.status = Some(answer.line.status);
         self.http.response_headers = answer.kept;
         self.first_answer = Some(head.began);
         self.answered_by = (self.role == Role::Server).then_some(head.task);
+    }
+
+    /// Whether its client asked to go on in HTTP/2 (RFC 7540 §3.2).
+    pub(super) fn asks_for_http2(&self) -> bool {
+        asks_for_http2(&self.http.request_headers)
+    }
+
+    /// It goes on in HTTP/2, as stream 1.
+    pub(super) fn upgraded(self) -> http2::Upgraded {
+        let Self { id, role, http, bytes, last, .. } = self;
+        http2::Upgraded { id, role, http, bytes, last }
     }
 
     /// The final answer is complete; `body` is its length if known.
@@ -133,17 +152,46 @@ impl Open {
     }
 
     /// Told as it ended at `at`: answered, or failed for that reason.
-    pub(super) fn ended(self, failure: Failure, at: Nanos, out: &mut Outlet<'_>) {
+    pub(super) fn ended(mut self, failure: Failure, at: Nanos, out: &mut Outlet<'_>) {
         if self.answered.is_some() {
             return self.finish(None, at, out);
         }
         let failure = match failure {
             _ if self.unproven => Failure::Unseen,
+            Failure::ConnectionClosed | Failure::Cancelled if self.is_event_stream() => {
+                self.answered = Some(self.last.max(at));
+                return self.finish(None, at, out);
+            }
             // A server's caller does not care who closed: there was no answer.
             Failure::Cancelled if self.role == Role::Server => Failure::ConnectionClosed,
             other => other,
         };
         self.finish(Some(failure), at, out);
+    }
+
+    /// The tunnel that it became has closed at `at`. A tunnel has no end but that.
+    pub(super) fn tunnel_closed(mut self, failure: Failure, at: Nanos, out: &mut Outlet<'_>) {
+        let failure = match failure {
+            Failure::ConnectionClosed | Failure::Cancelled => None,
+            Failure::ConnectionReset
+            | Failure::Timeout
+            | Failure::StreamReset(_)
+            | Failure::Unseen => Some(failure),
+        };
+        self.answered = None;
+        if failure.is_none() {
+            self.answered = Some(self.last.max(at));
+        }
+        self.finish(failure, at, out);
+    }
+
+    /// Whether its answer is a stream of events, which goes on until somebody closes it (WHATWG HTML, server-sent events).
+    pub(super) fn is_event_stream(&self) -> bool {
+        let kind = |value: &[u8]| {
+            value.get(..EVENT_STREAM.len()).is_some_and(|v| v.eq_ignore_ascii_case(EVENT_STREAM))
+        };
+        let mut headers = self.http.response_headers.iter();
+        headers.any(|(name, value)| name == "content-type" && kind(value))
     }
 
     /// Reports it. The end is the last byte of the answer; without one, when it failed; unseen, the last byte seen.
@@ -160,7 +208,16 @@ impl Open {
             answered_by: self.answered_by,
             bytes: self.bytes,
             failure,
-            call: Call::Http(self.http),
+            // What gRPC-Web says in its body is not read.
+            call: grpc::call(self.http, &[], [None; 2], false),
         }));
     }
+}
+
+/// Whether a head's `Upgrade` names HTTP/2 in the clear (RFC 7540 §3.2).
+pub(super) fn asks_for_http2(headers: &[(String, Vec<u8>)]) -> bool {
+    let named = |value: &[u8]| {
+        value.split(|byte| *byte == b',').any(|name| name.trim_ascii().eq_ignore_ascii_case(b"h2c"))
+    };
+    headers.iter().any(|(name, value)| name == "upgrade" && named(value))
 }

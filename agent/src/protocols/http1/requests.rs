@@ -32,6 +32,9 @@ impl Http1 {
             whole &= used == 0;
             piece = piece.after(used);
         }
+        if let Some(open) = &mut self.tunnel {
+            open.request_moved(piece.len(), piece.ended);
+        }
         self.last_request = self.last_request.max(ended);
         let is_lost = match &self.requests {
             State::Lost => true,

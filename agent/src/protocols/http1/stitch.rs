@@ -96,6 +96,15 @@ impl Stitch {
         }
     }
 
+    /// Takes out the exchange whose answer is read.
+    pub(super) fn take_front(&mut self) -> Option<Box<Open>> {
+        self.front()?;
+        match self.pop() {
+            Some(Entry::Exchange(open)) => Some(open),
+            _ => None,
+        }
+    }
+
     /// The exchange with this name, if it is still open.
     pub(super) fn exchange(&mut self, id: ExchangeId) -> Option<&mut Open> {
         self.queue.iter_mut().rev().find_map(|entry| match entry {

@@ -1,4 +1,4 @@
-//! Names of Java programs: archives, main classes and modules.
+//! Names of Java programs: what they are told to call themselves, else archives, main classes and modules.
 
 use super::{base_name, file_name, folder_of, is_generic};
 use crate::service::ProcessFacts;
@@ -22,8 +22,7 @@ const WITH_VALUE: [&str; 15] = [
     "--describe-module",
 ];
 /// Main classes of programs that everybody knows by another name.
-const KNOWN: [(&str, &str); 5] = [
-    ("org.apache.catalina.startup.Bootstrap", "tomcat"),
+const KNOWN: [(&str, &str); 4] = [
     ("org.eclipse.jetty.start.Main", "jetty"),
     ("kafka.Kafka", "kafka"),
     ("org.apache.zookeeper.server.quorum.QuorumPeerMain", "zookeeper"),
@@ -37,6 +36,9 @@ const TOP_LEVEL: [&str; 9] = ["com", "org", "net", "io", "de", "fr", "uk", "co",
 
 /// The name of what a Java launcher runs.
 pub(super) fn name(facts: &ProcessFacts, arguments: &[String]) -> Option<String> {
+    if let Some(name) = property(arguments, "spring.application.name") {
+        return Some(name.to_owned());
+    }
     let mut rest = arguments.iter();
     while let Some(argument) = rest.next() {
         match argument.as_str() {
@@ -52,12 +54,34 @@ pub(super) fn name(facts: &ProcessFacts, arguments: &[String]) -> Option<String>
             option if option.starts_with(['-', '@']) => {}
             source if source.ends_with(".java") => {
                 let stem = base_name(source).trim_end_matches(".java");
-                return Some(file_name(facts, source, stem).to_owned());
+                return Some(file_name(facts, source, stem));
             }
+            "org.apache.catalina.startup.Bootstrap" => return Some(tomcat(arguments)),
             class => return Some(main_class(facts, class)),
         }
     }
     None
+}
+
+/// The name that OpenTelemetry's Java agent is told: as good as `OTEL_SERVICE_NAME`.
+pub(super) fn told(arguments: &[String]) -> Option<&str> {
+    property(arguments, "otel.service.name")
+}
+
+/// The value of `-Dkey=value`, or of `--key=value` as Spring Boot takes it.
+fn property<'a>(arguments: &'a [String], key: &str) -> Option<&'a str> {
+    let mut found = arguments.iter().filter_map(|argument| {
+        let option = argument.strip_prefix("-D").or_else(|| argument.strip_prefix("--"))?;
+        option.strip_prefix(key)?.strip_prefix('=')
+    });
+    // The last one counts, for Java and for Spring.
+    found.next_back().filter(|value| !value.is_empty())
+}
+
+/// One host may run several: each has a folder of its own (`-Dcatalina.base`).
+fn tomcat(arguments: &[String]) -> String {
+    let base = property(arguments, "catalina.base").and_then(folder_of);
+    base.unwrap_or("tomcat").to_owned()
 }
 
 /// `billing-1.2.jar` is `billing`.
@@ -67,7 +91,7 @@ fn archive(facts: &ProcessFacts, path: &str) -> String {
     while let Some(shorter) = ADDED.iter().find_map(|added| stem.strip_suffix(added)) {
         stem = shorter;
     }
-    file_name(facts, path, unversioned(stem)).to_owned()
+    file_name(facts, path, unversioned(stem))
 }
 
 /// Cuts at the first `-` before a digit (or `v` and a digit): what follows is a version.

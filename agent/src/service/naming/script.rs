@@ -1,6 +1,7 @@
 //! Names of programs that an interpreter was given as a file: one rule, and a row of words for each interpreter.
 
-use super::{base_name, bracketed, file_name, folder_of};
+use super::title::{self, bracketed};
+use super::{base_name, file_name, folder_of};
 use crate::service::ProcessFacts;
 
 /// What is special about an interpreter's command line.
@@ -38,7 +39,7 @@ pub(super) const NODE: Interpreter = Interpreter {
     endings: &[".js", ".mjs", ".cjs", ".ts", ".mts", ".tsx"],
     runners: &[
         "npm", "npx", "yarn", "pnpm", "next", "nuxt", "nest", "ts-node", "tsx", "nodemon",
-        "npm-cli", "vite",
+        "npm-cli", "npx-cli", "vite",
     ],
 };
 /// Ruby.
@@ -98,17 +99,19 @@ pub(super) const DOTNET: Interpreter = Interpreter {
     runners: &[],
 };
 
+/// Whether this is a program that runs what its working directory holds.
+pub(super) fn is_runner(program: &str) -> bool {
+    [NODE, RUBY, PHP, PERL].iter().any(|interpreter| interpreter.runners.contains(&program))
+}
+
 /// The name of the script that an interpreter runs.
 pub(super) fn name(
     facts: &ProcessFacts,
     arguments: &[String],
     interpreter: &Interpreter,
 ) -> Option<String> {
-    // A title written over the arguments: `puma 6.4.0 (tcp://0.0.0.0:3000) [shop]`.
-    if let [title] = facts.arguments.as_slice()
-        && let Some(name) = bracketed(title)
-    {
-        return Some(name.to_owned());
+    if let Some(title) = title::title(facts) {
+        return titled(facts, title, interpreter);
     }
     let path = script(arguments, interpreter)?;
     let base = base_name(path);
@@ -117,7 +120,31 @@ pub(super) fn name(
     if interpreter.runners.contains(&stem) || path.contains("/node_modules/") {
         return folder_of(&facts.directory).map(str::to_owned);
     }
-    Some(file_name(facts, path, stem).to_owned())
+    Some(file_name(facts, path, stem))
+}
+
+/// The name in a title, by the program that wrote it.
+fn titled(facts: &ProcessFacts, title: &str, interpreter: &Interpreter) -> Option<String> {
+    let mut words = title.split(' ');
+    let program = words.next().unwrap_or_default();
+    match program.trim_end_matches(':') {
+        // `puma 6.4.0 (tcp://0.0.0.0:3000) [shop]`, `puma: cluster worker 0: 17 [shop]`.
+        "puma" => bracketed(title).map(str::to_owned),
+        // `sidekiq 7.2.0 shop [0 of 10 busy]`.
+        "sidekiq" => words.nth(1).filter(|tag| !tag.starts_with('[')).map(str::to_owned),
+        // `Passenger RubyApp: /srv/shop (production)`.
+        "Passenger" => words.nth(1).and_then(folder_of).map(str::to_owned),
+        // `PM2 v5.3.0: God Daemon (/root/.pm2)`.
+        "PM2" => Some("pm2".to_owned()),
+        // PM2 again, of what it started: `node /srv/shop/server.js`.
+        "node" => {
+            let arguments = title::arguments(title);
+            let whole = ProcessFacts { arguments: Vec::new(), ..facts.clone() };
+            name(&whole, &arguments, interpreter)
+        }
+        // `npm start`, `next-server (v14.1.0)`: what the working directory holds.
+        _ => None,
+    }
 }
 
 /// The first argument that is neither an option nor an option's value.

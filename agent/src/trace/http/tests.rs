@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 
 use super::*;
-use crate::exchange::{Call, ExchangeId, Sizes};
+use crate::exchange::{Call, ExchangeId, Sizes, Version};
 use crate::input::ConnId;
 
 fn inet(ip: &str, port: u16) -> Address {
@@ -37,10 +37,9 @@ fn from_client() -> Connection {
 
 fn get(target: &str, headers: &[(&str, &str)]) -> Http {
     Http {
-        method: "GET".into(),
-        target: target.into(),
-        request_minor: 1,
-        response_minor: Some(1),
+        method: Some("GET".into()),
+        target: Some(target.into()),
+        response_version: Some(Version::Http11),
         status: Some(200),
         request_headers: headers
             .iter()
@@ -82,7 +81,7 @@ fn read(http: &Http, role: Role, conn: &Connection, failure: Option<Failure>) ->
         end: Nanos(5000),
         first_answer: failure.is_none().then_some(Nanos(3000)),
         answered_by: None,
-        bytes: Sizes::default(),
+        bytes: Sizes { request: 90, response: 112 },
         failure,
         call: Call::Http(http.clone()),
     };
@@ -143,6 +142,8 @@ fn a_server_span_in_full() {
         ("network.protocol.version", "1.1"),
         ("http.request.body.size", "#0"),
         ("http.response.body.size", "#12"),
+        ("spanwire.request.size", "#90"),
+        ("spanwire.response.size", "#112"),
         ("spanwire.time_to_first_byte_ns", "#2000"),
         ("http.response.status_code", "#200"),
     ];
@@ -154,8 +155,7 @@ fn a_server_span_in_full() {
 fn a_client_span_in_full() {
     let mut http =
         get("/cart/7?a=1&sig=secret", &[("host", "inner:8080"), ("user-agent", "curl/8")]);
-    http.request_minor = 1;
-    http.response_minor = Some(0);
+    http.response_version = Some(Version::Http10);
     let read = client(&http);
     assert_eq!(read.name, "GET");
     let expected = [
@@ -166,6 +166,8 @@ fn a_client_span_in_full() {
         ("network.peer.address", "10.0.0.2"),
         ("network.peer.port", "#8080"),
         ("network.protocol.version", "1.0"),
+        ("spanwire.request.size", "#90"),
+        ("spanwire.response.size", "#112"),
         ("spanwire.time_to_first_byte_ns", "#2000"),
         ("http.response.status_code", "#200"),
     ];
@@ -176,13 +178,13 @@ fn a_client_span_in_full() {
 #[test]
 fn methods_are_known_or_other() {
     for method in KNOWN_METHODS {
-        let read = server(&Http { method: method.into(), ..get("/", &[]) });
+        let read = server(&Http { method: Some(method.into()), ..get("/", &[]) });
         assert_eq!(read.name, method);
         read.has(&[("http.request.method", method)]);
         read.lacks(&["http.request.method_original"]);
     }
     for method in ["get", "PROPFIND", "Get", ""] {
-        let read = server(&Http { method: method.into(), ..get("/", &[]) });
+        let read = server(&Http { method: Some(method.into()), ..get("/", &[]) });
         assert_eq!(read.name, "HTTP");
         read.has(&[("http.request.method", "_OTHER"), ("http.request.method_original", method)]);
     }
@@ -219,6 +221,9 @@ fn failures_have_their_names() {
         (Failure::ConnectionClosed, "connection_closed"),
         (Failure::Timeout, "timeout"),
         (Failure::Cancelled, "cancelled"),
+        (Failure::StreamReset(0x8), "cancelled"),
+        (Failure::StreamReset(0x7), "refused_stream"),
+        (Failure::StreamReset(0x99), "stream_reset"),
     ] {
         for status in [None, Some(200), Some(404)] {
             let http = Http { status, ..get("/", &[]) };
@@ -241,7 +246,7 @@ fn what_we_lost_is_nobodys_failure() {
         let read = unseen(status);
         assert!(!read.failed);
         read.has(&[("spanwire.incomplete", "true?")]);
-        read.lacks(&["error.type"]);
+        read.lacks(&["error.type", "spanwire.request.size", "spanwire.response.size"]);
     }
     assert!(unseen(Some(500)).failed);
 }
@@ -289,14 +294,15 @@ fn targets_of_all_forms() {
     ]);
     server(&get("http://shop.example", &[])).has(&[("url.path", "/")]);
 
-    let connect = Http { method: "CONNECT".into(), ..get("shop.example:443", &[("host", "x")]) };
+    let connect =
+        Http { method: Some("CONNECT".into()), ..get("shop.example:443", &[("host", "x")]) };
     client(&connect).has(&[
         ("url.full", "http://shop.example:443"),
         ("server.address", "shop.example"),
         ("server.port", "#443"),
     ]);
 
-    let asterisk = Http { method: "OPTIONS".into(), ..get("*", &[("host", "shop.example")]) };
+    let asterisk = Http { method: Some("OPTIONS".into()), ..get("*", &[("host", "shop.example")]) };
     client(&asterisk).has(&[("url.full", "http://shop.example")]);
     server(&asterisk).has(&[("url.path", "*")]);
     server(&get("/a?", &[])).lacks(&["url.query"]);
@@ -355,9 +361,79 @@ fn unix_sockets_say_so() {
 }
 
 #[test]
+fn what_http_was_left_for_is_named() {
+    let switched = |upgrade: &str, request: &[(&str, &str)]| {
+        let mut http = Http { status: Some(101), ..get("/ws", request) };
+        http.response_headers = vec![("upgrade".into(), upgrade.as_bytes().to_vec())];
+        http
+    };
+    let websocket = switched("WebSocket", &[("sec-websocket-version", "13")]);
+    for read in [server(&websocket), client(&websocket)] {
+        read.has(&[
+            ("network.protocol.name", "websocket"),
+            ("network.protocol.version", "13"),
+            ("http.response.status_code", "#101"),
+        ]);
+        assert!(!read.failed);
+    }
+    server(&switched("SPDY/3.1, other", &[]))
+        .has(&[("network.protocol.name", "spdy"), ("network.protocol.version", "3.1")]);
+    let tcp = server(&switched("tcp", &[("sec-websocket-version", "13")]));
+    tcp.has(&[("network.protocol.name", "tcp")]);
+    tcp.lacks(&["network.protocol.version"]);
+    for not_one in ["", "a b", "a\u{e9}", &"x".repeat(33)] {
+        let read = server(&switched(not_one, &[]));
+        read.lacks(&["network.protocol.name"]);
+        read.has(&[("network.protocol.version", "1.1")]);
+    }
+    let offered = Http { status: Some(200), ..switched("websocket", &[]) };
+    server(&offered).lacks(&["network.protocol.name"]);
+}
+
+#[test]
 fn no_other_header_is_told() {
     let headers = [("host", "shop"), ("authorization", "Bearer s3cret"), ("cookie", "id=s3cret")];
     for read in [server(&get("/", &headers)), client(&get("/", &headers))] {
         assert!(read.attributes.iter().all(|(_, value)| !value.contains("s3cret")));
+    }
+}
+
+#[test]
+fn http2_says_where_it_goes_in_its_own_fields() {
+    let http = Http {
+        scheme: Some("http".into()),
+        authority: Some("shop.example:8443".into()),
+        version: Version::Http2,
+        response_version: Some(Version::Http2),
+        ..get("/a?b=c", &[])
+    };
+    client(&http).has(&[
+        ("url.full", "http://shop.example:8443/a?b=c"),
+        ("server.address", "shop.example"),
+        ("server.port", "#8443"),
+        ("network.protocol.version", "2"),
+    ]);
+    server(&http).has(&[
+        ("url.path", "/a"),
+        ("url.scheme", "http"),
+        ("server.address", "shop.example"),
+        ("network.protocol.version", "2"),
+    ]);
+    let connect = Http { method: Some("CONNECT".into()), target: None, scheme: None, ..http };
+    client(&connect).has(&[("url.full", "http://shop.example:8443")]);
+}
+
+#[test]
+fn what_a_table_older_than_us_hides_is_absent() {
+    let http = Http { method: None, target: None, version: Version::Http2, ..get("", &[]) };
+    for read in [client(&http), server(&http)] {
+        assert_eq!(read.name, "HTTP");
+        read.lacks(&[
+            "http.request.method",
+            "http.request.method_original",
+            "url.full",
+            "url.path",
+        ]);
+        read.has(&[("http.response.status_code", "#200")]);
     }
 }

@@ -8,7 +8,7 @@ use opentelemetry_proto::tonic::trace::v1::Span;
 
 use crate::conn::{Address, Connection};
 use crate::exchange::{
-    Call, ExchangeId, Failure, Finished, Http, Propagation, Report, Role, Sizes, Started,
+    Asked, Call, ExchangeId, Failure, Finished, Http, Propagation, Report, Role, Sizes, Started,
 };
 use crate::input::{ConnId, Nanos, Task};
 use crate::service::ProcessFacts;
@@ -41,9 +41,8 @@ impl Request {
         let id = ExchangeId { conn: conn.id, position };
         let task = Task { pid, tid: pid };
         let http = Http {
-            method: "GET".into(),
-            target: "/".into(),
-            request_minor: 1,
+            method: Some("GET".into()),
+            target: Some("/".into()),
             status: Some(200),
             ..Http::default()
         };
@@ -58,6 +57,7 @@ impl Request {
                 serving: None,
                 thread_waits: role == Role::Server,
                 propagation: Propagation::default(),
+                asked: Asked::of("GET", "/", None),
             },
             finished: Finished {
                 id,

@@ -114,6 +114,25 @@ fn many_requests_of_one_connection_find_their_own() {
 }
 
 #[test]
+fn requests_under_way_at_once_on_one_connection_find_their_own() {
+    let mut host = Host::new();
+    let (client, server) = tcp(1);
+    // Streams of HTTP/2: begun one after the other, and ended the other way round.
+    let pairs: Vec<_> = (0..50)
+        .map(|n| {
+            let (from, to) = (10 + n, 200 - n);
+            let asks = Request::client(&client, n * 30, 1, from, to);
+            (asks, Request::server(&server, n * 30, 2, from + 1, to - 1))
+        })
+        .collect();
+    let all: Vec<_> = pairs.iter().flat_map(|(asks, serves)| [serves, asks]).collect();
+    host.all(&all);
+    for (asks, serves) in &pairs {
+        host.span(serves).is_child_of(&host, asks, "same-host");
+    }
+}
+
+#[test]
 fn a_client_began_before_its_server_read() {
     let mut host = Host::new();
     let (mut asks, serves) = both(1);

@@ -29,12 +29,12 @@ pub(crate) use self::live::Live;
 use super::disk::Disk;
 use super::span::TraceId;
 use super::store::{Limits, Store, Trace};
-use crate::status::{Counters, Meaning};
+use crate::status::{Counters, Meaning, OpenRequest, Snapshot};
 
 /// All that is known.
 pub(crate) struct Viewer {
     store: Mutex<Store>,
-    counters: Mutex<Counters>,
+    snapshot: Mutex<Snapshot>,
     host: Mutex<Host>,
     disk: Mutex<Option<Disk>>,
     /// Number of the newest trace that was looked at for the file.
@@ -69,7 +69,7 @@ impl Viewer {
     pub(crate) fn new(limits: Limits) -> Self {
         Self {
             store: Mutex::new(Store::new(limits)),
-            counters: Mutex::default(),
+            snapshot: Mutex::default(),
             host: Mutex::default(),
             disk: Mutex::default(),
             arrivals_seen: AtomicU64::new(0),
@@ -82,14 +82,23 @@ impl Viewer {
         self.store.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The agent's newest numbers.
-    pub(crate) fn set_counters(&self, counters: Counters) {
-        *self.counters.lock().unwrap_or_else(PoisonError::into_inner) = counters;
+    /// The agent's newest numbers, and what is open.
+    pub(crate) fn set_snapshot(&self, snapshot: Snapshot) {
+        *self.snapshot() = snapshot;
+    }
+
+    fn snapshot(&self) -> MutexGuard<'_, Snapshot> {
+        self.snapshot.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The requests that are open for longest.
+    pub(crate) fn open(&self) -> Vec<OpenRequest> {
+        self.snapshot().open.clone()
     }
 
     /// The agent's numbers, and the store's behind them.
     pub(crate) fn counters(&self) -> Counters {
-        let mut counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut counters = self.snapshot().counters.clone();
         self.store().count(&mut counters);
         if self.disk().is_some() {
             for (name, meaning, count) in [

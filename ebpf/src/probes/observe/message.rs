@@ -8,9 +8,13 @@ use core::ffi::c_void;
 use aya_ebpf::helpers::generated::bpf_get_current_pid_tgid;
 use spanwire_ebpf::{Counter, Direction, NoData, data_flag};
 
-use super::look::{begins, ending, gather, how, long_head_len, look};
+use super::{
+    event,
+    frames::framed,
+    look::{begins, ending, gather, how, long_head_len, look},
+};
 use crate::{
-    control, emit,
+    control,
     maps::{COUNTERS, Scratch, count},
     memory::Reach,
     serving, socket,
@@ -85,8 +89,12 @@ pub(super) fn message<R: Reach>(
         }
 
         let begins = get(&raw const (*found).seen) >> 32;
-        if begins != begins::NOTHING {
+        if begins == begins::PREFACE {
+            (*state).mode = Mode::Http2 as u8;
+        } else if begins != begins::NOTHING {
             (*state).mode = Mode::Http1 as u8;
+        } else if !known && is_framed(state, scratch) {
+            (*state).mode = Mode::Http2 as u8;
         } else if !known {
             return strike(state, get(&raw const (*call).len), get(&raw const (*header).no_data));
         }
@@ -102,6 +110,9 @@ pub(super) fn message<R: Reach>(
             let sent = if way == SENT { here } else { (*state).ways[0].next };
             let received = if way == SENT { (*state).ways[1].next } else { here };
             control::opened(sock, state, sent, received);
+        }
+        if (*state).is(Mode::Http2) {
+            return;
         }
 
         let seen = get(&raw const (*found).seen);
@@ -146,33 +157,35 @@ pub(super) fn message<R: Reach>(
         } else if begins != begins::NOTHING && way == SENT {
             serving::answered(state);
         }
-        if (*state).silent != 0 {
-            (*state).silent = 0;
-            put(flags, get(flags) | data_flag::AFTER_SILENCE);
-        }
         if get(&raw const (*call).len) == 0 {
             put(flags, get(flags) | data_flag::END);
         }
-        tally(get(&raw const (*header).no_data));
-
-        let time = emit::now();
-        let began_before = if get(&raw const (*call).began) == 0 {
-            0
-        } else {
-            at_most_u32(time - get(&raw const (*call).began))
-        };
-        put(&raw mut (*header).began_before, began_before);
-        (*header).time = time;
-        (*header).connection = (*state).generation;
-        (*header).position = get(&raw const (*call).position);
-        (*header).tgid = (task >> 32) as u32;
-        (*header).tid = task as u32;
-        (*header).direction = way as u8;
-        (*header).reserved = 0;
-        let written = emit::data();
+        event::tally(get(&raw const (*header).no_data));
+        put(&raw mut (*header).position, get(&raw const (*call).position));
+        let written = event::write(state, way, scratch);
         if written == 0 && get(flags) & data_flag::REQUEST != 0 {
             count_way(Counter::RequestsSentLost, way);
         }
+    }
+}
+
+/// Whether the call, on a connection not yet known, speaks HTTP/2: by two frames in it, or by being one frame when another call
+/// was one, too.
+#[inline(always)]
+fn is_framed(state: *mut State, scratch: *mut Scratch) -> bool {
+    unsafe {
+        let call = &raw const (*scratch).call;
+        let follows = get(&raw const (*call).position) == get(&raw const (*call).expected);
+        let have = u64::from(get(&raw const (*scratch).found.seen) as u16);
+        if have == 0 || get(&raw const (*call).turns) == 0 || !follows {
+            return false;
+        }
+        let first = (*state).born != 0 && (*state).silent == 0;
+        let frames = framed(have, u64::from(get(&raw const (*call).len)), u64::from(first));
+        if frames == 1 {
+            (*state).framed += 1;
+        }
+        frames == 2 || (*state).framed >= 2
     }
 }
 
@@ -285,29 +298,6 @@ fn strike(state: *mut State, len: u32, no_data: u8) {
 }
 
 #[inline(always)]
-fn tally(no_data: u8) {
-    // In the order of the reasons (asserted below).
-    if no_data != 0
-        && let Some(slot) = COUNTERS.get_ptr_mut(Counter::Faults as u32 - 1 + u32::from(no_data))
-    {
-        unsafe { *slot += 1 }
-    }
-}
-
-const _: () = {
-    let first = Counter::Faults as u32 - NoData::Fault as u32;
-    assert!(Counter::ForeignCalls as u32 - first == NoData::ForeignCall as u32);
-    assert!(Counter::UnreadableForms as u32 - first == NoData::Form as u32);
-    assert!(Counter::KernelPages as u32 - first == NoData::KernelPages as u32);
-    assert!(Counter::Raced as u32 - first == NoData::Raced as u32);
-};
-
-#[inline(always)]
 const fn at_most(len: u32, limit: u32) -> u32 {
     if len < limit { len } else { limit }
-}
-
-#[inline(always)]
-const fn at_most_u32(nanos: u64) -> u32 {
-    if nanos > u32::MAX as u64 { u32::MAX } else { nanos as u32 }
 }

@@ -6,16 +6,24 @@
 //! No length that a head gives is believed, to leave the body behind it unread: what stands in a body may look like such a
 //! head, and a wrong length would hide the messages behind it. Of a body's call the first and last bytes are copied.
 
+mod event;
+mod frames;
 mod look;
 mod message;
 
 use aya_ebpf::helpers::generated::{bpf_get_current_pid_tgid, bpf_get_smp_processor_id};
 use spanwire_ebpf::Counter;
 
-pub(crate) use self::message::{Found, Moving};
-use self::message::{message, put};
+pub(crate) use self::{
+    frames::Walking,
+    message::{Found, Moving},
+};
+use self::{
+    frames::frames,
+    message::{message, put},
+};
 use crate::{
-    bytes::Source,
+    bytes::{self, Source},
     config, control, emit,
     maps::{GENERATIONS, Scratch, count},
     memory::{Reach, Typed},
@@ -109,6 +117,13 @@ pub(crate) fn report<R: Reach>(sock: u64, state: *mut State, what: &Moved, scrat
         put(&raw mut (*call).began, what.began);
         put(&raw mut (*call).len, what.len);
         put(&raw mut (*call).turns, u8::from(turns));
-        message::<R>(sock, state, direction, way, scratch);
+        bytes::begin(scratch);
+        // It may find out that frames begin here, and then leaves them to us.
+        if !(*state).is(Mode::Http2) {
+            message::<R>(sock, state, direction, way, scratch);
+        }
+        if (*state).is(Mode::Http2) {
+            frames(state, direction, way, scratch);
+        }
     }
 }

@@ -6,18 +6,18 @@ fn read(vars: &[(&str, &str)]) -> Choice {
     choose(&|name| vars.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned()))
 }
 
-fn config(vars: &[(&str, &str)]) -> (Config, Vec<String>) {
+fn config(vars: &[(&str, &str)]) -> (Config, Vec<Wrong>) {
     let mut all = vec![("OTEL_TRACES_EXPORTER", "otlp")];
     all.extend(vars);
     let choice = read(&all);
-    (choice.otlp.unwrap(), choice.warnings)
+    (choice.otlp.unwrap(), choice.wrong)
 }
 
 #[test]
 fn nothing_set_leaves_the_choice_open() {
     let choice = read(&[("OTEL_EXPORTER_OTLP_ENDPOINT", ""), ("OTEL_TRACES_EXPORTER", " ")]);
     assert!(choice.otlp.is_none() && !choice.console && !choice.none);
-    assert!(choice.warnings.is_empty());
+    assert!(choice.wrong.is_empty());
 }
 
 #[test]
@@ -31,18 +31,18 @@ fn an_endpoint_alone_means_otlp_and_a_name_wins() {
     assert!(none.otlp.is_none() && none.none);
     let both = read(&[("OTEL_TRACES_EXPORTER", "otlp, console,zipkin")]);
     assert!(both.otlp.is_some() && both.console);
-    assert_eq!(both.warnings.len(), 1);
+    assert_eq!(both.wrong.len(), 1);
 }
 
 #[test]
 fn defaults_are_the_standards() {
-    let (config, warnings) = config(&[]);
+    let (config, wrong) = config(&[]);
     assert_eq!(config.protocol, Protocol::HttpProtobuf);
     assert_eq!(config.endpoint.to_string(), "http://localhost:4318/v1/traces");
     assert_eq!(config.timeout, Duration::from_secs(10));
     assert!(!config.gzip && config.headers.is_empty());
     assert_eq!(config.limits, Limits::default());
-    assert!(warnings.is_empty());
+    assert!(wrong.is_empty() && config.spool.is_none());
 }
 
 #[test]
@@ -76,30 +76,56 @@ fn grpc_has_its_own_default_and_rules() {
 }
 
 #[test]
-fn what_cannot_be_read_is_warned_about_and_ignored() {
-    let (config, warnings) = config(&[
+fn what_cannot_be_read_is_handed_back() {
+    let (config, wrong) = config(&[
         ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "smoke"),
         ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json"),
         ("OTEL_EXPORTER_OTLP_TIMEOUT", "10s"),
         ("OTEL_EXPORTER_OTLP_COMPRESSION", "zstd"),
-        ("OTEL_EXPORTER_OTLP_ENDPOINT", "ftp://user:hunter2@c"),
         ("OTEL_BSP_MAX_QUEUE_SIZE", "0"),
         ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "70000"),
         ("OTEL_BSP_SCHEDULE_DELAY", "100"),
+        ("SPANWIRE_SPOOL_DIRECTORY", "/var/lib/x"),
+        ("SPANWIRE_SPOOL_MAX_AGE", "1d"),
     ]);
     assert_eq!(config.protocol, Protocol::HttpJson);
     assert_eq!(config.timeout, Duration::from_secs(10));
-    assert_eq!(config.endpoint.to_string(), "http://localhost:4318/v1/traces");
     assert_eq!(config.limits.queue_spans, 65_536);
     assert_eq!(config.limits.batch_spans, 65_536);
     assert_eq!(config.limits.delay, Duration::from_millis(100));
-    assert_eq!(warnings.len(), 6, "{warnings:#?}");
-    assert!(!warnings.concat().contains("hunter2"));
+    let spool = config.spool.unwrap();
+    assert_eq!(spool, SpoolConfig::in_directory("/var/lib/x".into()));
+    let of = |weight| wrong.iter().filter(move |wrong| wrong.weight == weight);
+    let ignored: Vec<&str> = of(Weight::Ignored).map(|wrong| wrong.variable.as_str()).collect();
+    assert_eq!(
+        ignored,
+        [
+            "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
+            "OTEL_EXPORTER_OTLP_COMPRESSION",
+            "OTEL_EXPORTER_OTLP_TIMEOUT",
+            "OTEL_BSP_MAX_QUEUE_SIZE",
+            "SPANWIRE_SPOOL_MAX_AGE",
+        ]
+    );
+    assert_eq!((of(Weight::Advice).count(), of(Weight::Fatal).count()), (1, 0));
+}
+
+#[test]
+fn an_endpoint_that_is_none_is_fatal_and_not_repeated() {
+    for (name, value) in [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "ftp://user:hunter2@c"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "c:4318"),
+        ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://user:hunter2@c"),
+    ] {
+        let (_, wrong) = config(&[(name, value)]);
+        assert_eq!((wrong[0].variable.as_str(), wrong[0].weight), (name, Weight::Fatal));
+        assert!(!format!("{wrong:?}").contains("hunter2"));
+    }
 }
 
 #[test]
 fn headers_are_decoded_and_never_shown() {
-    let (config, warnings) = config(&[(
+    let (config, wrong) = config(&[(
         "OTEL_EXPORTER_OTLP_HEADERS",
         "Authorization=Basic%20c2VjcmV0, x-scope=a=b ,bad header=1,x-bad=%zz,,x-scope=last,novalue",
     )]);
@@ -109,8 +135,8 @@ fn headers_are_decoded_and_never_shown() {
         headers,
         [("authorization", b"Basic c2VjcmV0".as_slice()), ("x-scope", b"last".as_slice())]
     );
-    assert_eq!(warnings.len(), 3);
-    assert!(!format!("{config:?}{warnings:?}").contains("c2VjcmV0"));
+    assert_eq!(wrong.len(), 3);
+    assert!(!format!("{config:?}{wrong:?}").contains("c2VjcmV0"));
 }
 
 #[test]

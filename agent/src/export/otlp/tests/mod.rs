@@ -1,6 +1,8 @@
 //! The exporter against a real server on a loopback socket: nothing is lost without being counted.
 
 mod server;
+mod spooling;
+mod tls;
 
 use std::net::TcpListener;
 use std::thread;
@@ -35,7 +37,7 @@ fn config(protocol: Protocol, address: std::net::SocketAddr, extra: &[(&str, &st
         let extra = extra.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned());
         extra.or_else(|| vars.iter().find(|(n, _)| n == name).map(|(_, v)| v.clone()))
     });
-    assert!(choice.warnings.is_empty(), "{:?}", choice.warnings);
+    assert!(choice.wrong.is_empty(), "{:?}", choice.wrong);
     let mut config = choice.otlp.unwrap();
     config.backoff =
         BackoffTimes { first: Duration::from_millis(5), cap: Duration::from_millis(20) };
@@ -65,8 +67,10 @@ fn now() -> Instant {
     Instant::now()
 }
 
+/// What became of all spans: to be compared with those offered and those recovered.
 fn sum(t: &Totals) -> u64 {
-    t.sent + t.rejected + t.refused + t.dropped_queue_full + t.dropped_shutdown + t.waiting
+    let spool = t.dropped_spool_full + t.dropped_spool_old + t.dropped_spool_damaged + t.spooled;
+    t.sent + t.rejected + t.refused + t.dropped_queue_full + t.dropped_shutdown + t.waiting + spool
 }
 
 fn later(protocol: Protocol) -> Reply {

@@ -23,6 +23,9 @@ use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse,
 };
 use prost::Message;
+use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_rustls::TlsAcceptor;
 use tonic::Status;
 use tonic::codegen::Bytes;
 use tower_service::Service as _;
@@ -69,6 +72,21 @@ impl Server {
     }
 
     pub(super) fn on(listener: TcpListener, grpc: bool, script: Vec<Reply>) -> Self {
+        Self::with(listener, grpc, script, None)
+    }
+
+    /// Likewise, over TLS.
+    pub(super) fn over_tls(grpc: bool, tls: ServerConfig) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::with(listener, grpc, Vec::new(), Some(TlsAcceptor::from(Arc::new(tls))))
+    }
+
+    fn with(
+        listener: TcpListener,
+        grpc: bool,
+        script: Vec<Reply>,
+        tls: Option<TlsAcceptor>,
+    ) -> Self {
         let address = listener.local_addr().unwrap();
         listener.set_nonblocking(true).unwrap();
         let script = Arc::new(Mutex::new(VecDeque::from(script)));
@@ -77,7 +95,7 @@ impl Server {
         thread::spawn(move || {
             let runtime =
                 tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(serve(listener, grpc, desk));
+            runtime.block_on(serve(listener, grpc, desk, tls));
         });
         Self { address, script, got }
     }
@@ -109,28 +127,42 @@ impl Desk {
     }
 }
 
-async fn serve(listener: TcpListener, grpc: bool, desk: Desk) {
+/// A connection, plain or not.
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+async fn serve(listener: TcpListener, grpc: bool, desk: Desk, tls: Option<TlsAcceptor>) {
     let listener = tokio::net::TcpListener::from_std(listener).unwrap();
     loop {
         let (stream, _) = listener.accept().await.unwrap();
-        let io = TokioIo::new(stream);
-        let desk = desk.clone();
+        let (desk, tls) = (desk.clone(), tls.clone());
         tokio::spawn(async move {
-            if grpc {
-                let service = TraceServiceServer::new(desk)
-                    .accept_compressed(tonic::codec::CompressionEncoding::Gzip);
-                let service = service_fn(move |request: Request<Incoming>| {
-                    let mut service = service.clone();
-                    async move { service.call(request).await }
-                });
-                let http = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
-                let _ = http.serve_connection(io, service).await;
-            } else {
-                let service = service_fn(move |request| http(desk.clone(), request));
-                let _ =
-                    hyper::server::conn::http1::Builder::new().serve_connection(io, service).await;
-            }
+            let stream: Box<dyn Stream> = match tls {
+                None => Box::new(stream),
+                Some(tls) => match tls.accept(stream).await {
+                    Ok(stream) => Box::new(stream),
+                    Err(_) => return,
+                },
+            };
+            answer(TokioIo::new(stream), grpc, desk).await;
         });
+    }
+}
+
+async fn answer(io: TokioIo<Box<dyn Stream>>, grpc: bool, desk: Desk) {
+    if grpc {
+        let service = TraceServiceServer::new(desk)
+            .accept_compressed(tonic::codec::CompressionEncoding::Gzip);
+        let service = service_fn(move |request: Request<Incoming>| {
+            let mut service = service.clone();
+            async move { service.call(request).await }
+        });
+        let http = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+        let _ = http.serve_connection(io, service).await;
+    } else {
+        let service = service_fn(move |request| http(desk.clone(), request));
+        let _ = hyper::server::conn::http1::Builder::new().serve_connection(io, service).await;
     }
 }
 

@@ -1,0 +1,191 @@
+//! The rules below `select`: which processes and requests are traced.
+//!
+//! ```yaml
+//! select:
+//!   - exclude: {executable: /usr/bin/node_exporter}
+//!   - include: {service: [shop, till]}
+//!     share: 0.1
+//!   - exclude: {port: [9100, 9200-9299]}
+//!     name: metrics
+//! ```
+
+use super::document::{Entry, Node, Value};
+use super::problem::{Place, Problem, suggestion};
+use crate::selection::{Action, Conditions, Pattern, Ports, Rule, Selection};
+use crate::trace::Share;
+
+/// Most rules: each is asked for each process, and those with ports for each request.
+const MOST: usize = 256;
+/// What a rule may say.
+const PARTS: [&str; 4] = ["include", "exclude", "share", "name"];
+/// What it may ask.
+const CONDITIONS: [&str; 5] = ["executable", "service", "unit", "container", "port"];
+
+/// Reads the list; what is wrong with any rule is added to `problems`.
+pub(super) fn selection(file: &str, node: Node, problems: &mut Vec<Problem>) -> Selection {
+    let mut reader = Reader { file, problems };
+    let rules = match node.value {
+        Value::List(nodes) if nodes.len() <= MOST => nodes,
+        Value::Scalar(text) if text.is_empty() => Vec::new(),
+        Value::List(_) => {
+            reader.problem(node.line, format!("has more than {MOST} rules"));
+            Vec::new()
+        }
+        _ => {
+            reader.problem(node.line, "is not a list of rules".to_owned());
+            Vec::new()
+        }
+    };
+    let mut read: Vec<Rule> = Vec::new();
+    for (at, node) in rules.into_iter().enumerate() {
+        let line = node.line;
+        let Some(rule) = reader.rule(at + 1, node) else { continue };
+        if read.iter().any(|other| other.name == rule.name) {
+            reader.problem(line, format!("the name {:?} is another rule's already", rule.name));
+        }
+        read.push(rule);
+    }
+    Selection::new(read)
+}
+
+struct Reader<'a> {
+    file: &'a str,
+    problems: &'a mut Vec<Problem>,
+}
+
+impl Reader<'_> {
+    fn rule(&mut self, number: usize, node: Node) -> Option<Rule> {
+        let line = node.line;
+        let Value::Map(entries) = node.value else {
+            self.problem(line, "a rule is a mapping with `include` or `exclude`".to_owned());
+            return None;
+        };
+        let (mut action, mut share, mut name) = (None, None, None);
+        for entry in entries {
+            match entry.key.as_str() {
+                "include" | "exclude" if action.is_some() => {
+                    self.problem(entry.line, "a rule either includes or excludes".to_owned());
+                }
+                "include" => action = Some((true, self.conditions(entry.node))),
+                "exclude" => action = Some((false, self.conditions(entry.node))),
+                "share" => share = self.share(&entry.node).map(|share| (entry.line, share)),
+                "name" => name = self.scalar(&entry.node),
+                unknown => self.unknown(entry.line, unknown, &PARTS),
+            }
+        }
+        let Some((includes, conditions)) = action else {
+            self.problem(line, "a rule has `include` or `exclude`".to_owned());
+            return None;
+        };
+        let action = match (includes, share) {
+            (true, share) => Action::Include { share: share.map(|(_, share)| share) },
+            (false, None) => Action::Exclude,
+            (false, Some((line, _))) => {
+                self.problem(line, "a share is of what is included".to_owned());
+                Action::Exclude
+            }
+        };
+        let word = if includes { "include" } else { "exclude" };
+        Some(Rule { name: name.unwrap_or_else(|| format!("{word}_{number}")), action, conditions })
+    }
+
+    fn conditions(&mut self, node: Node) -> Conditions {
+        let mut conditions = Conditions::default();
+        let entries = match node.value {
+            Value::Map(entries) => entries,
+            Value::Scalar(text) if ["", "all"].contains(&text.as_str()) => Vec::new(),
+            _ => {
+                let what = CONDITIONS.join(", ");
+                self.problem(node.line, format!("is neither `all` nor a mapping of {what}"));
+                Vec::new()
+            }
+        };
+        for Entry { key, line, node } in entries {
+            match key.as_str() {
+                "executable" => conditions.executable = self.patterns(node),
+                "service" => conditions.service = self.patterns(node),
+                "unit" => conditions.unit = self.patterns(node),
+                "container" => conditions.container = self.patterns(node),
+                "port" => conditions.ports = Some(self.ports(node)),
+                "label" | "labels" => {
+                    let why = "labels of Kubernetes are not read yet; a rule can ask for ";
+                    self.problem(line, format!("{why}{}", CONDITIONS.join(", ")));
+                }
+                unknown => self.unknown(line, unknown, &CONDITIONS),
+            }
+        }
+        conditions
+    }
+
+    fn patterns(&mut self, node: Node) -> Vec<Pattern> {
+        let line = node.line;
+        let texts = self.texts(node);
+        if texts.is_empty() {
+            // A list of nothing would fit everything.
+            self.problem(line, "names nothing".to_owned());
+        }
+        let mut patterns = Vec::new();
+        for (line, text) in texts {
+            match Pattern::new(&text) {
+                Ok(pattern) => patterns.push(pattern),
+                Err(error) => self.problem(line, format!("a pattern {error}")),
+            }
+        }
+        patterns
+    }
+
+    fn ports(&mut self, node: Node) -> Ports {
+        let line = node.line;
+        let texts = self.texts(node);
+        if texts.is_empty() {
+            self.problem(line, "names no port".to_owned());
+        }
+        let mut ports = Vec::new();
+        for (line, text) in texts {
+            match Ports::parse(&text) {
+                Some(range) => ports.push(range),
+                None => self.problem(line, format!("{text:?} is no port and no range of ports")),
+            }
+        }
+        Ports::new(ports)
+    }
+
+    /// One text, or a list of them, each with its line.
+    fn texts(&mut self, node: Node) -> Vec<(usize, String)> {
+        let nodes = match node.value {
+            Value::List(nodes) => nodes,
+            value => vec![Node { line: node.line, value }],
+        };
+        nodes.into_iter().filter_map(|node| Some((node.line, self.scalar(&node)?))).collect()
+    }
+
+    fn scalar(&mut self, node: &Node) -> Option<String> {
+        match &node.value {
+            Value::Scalar(text) => Some(text.clone()),
+            _ => {
+                self.problem(node.line, "is not one value".to_owned());
+                None
+            }
+        }
+    }
+
+    fn share(&mut self, node: &Node) -> Option<Share> {
+        let text = self.scalar(node)?;
+        let share = text.parse().ok().and_then(Share::ratio);
+        if share.is_none() {
+            self.problem(node.line, format!("{text:?} is no share from 0 to 1"));
+        }
+        share
+    }
+
+    fn unknown(&mut self, line: usize, key: &str, known: &[&str]) {
+        let near = suggestion(key, known.iter().copied());
+        self.problem(line, format!("unknown key `{key}`{near}"));
+    }
+
+    fn problem(&mut self, line: usize, why: String) {
+        let place =
+            Place::File { file: self.file.to_owned(), line, key: Some(super::keys::SELECT.into()) };
+        self.problems.push(Problem { place, why });
+    }
+}

@@ -1,0 +1,115 @@
+//! `spanwire ps`: the processes that talk to others, what each is called, and whether it would be traced, or why not.
+//!
+//! Looks at the host once, without any probe: what the agent says of a process must not surprise anybody later. What
+//! cannot be read (other people's processes, without root) is told, not guessed.
+#![forbid(unsafe_code)]
+
+mod sockets;
+mod table;
+mod tls;
+
+use std::io::{self, Write};
+
+use anyhow::{Context, Result};
+
+use self::sockets::{Ports, Sockets};
+use self::table::Row;
+use crate::config::Settings;
+use crate::selection::{Selection, Verdict};
+use crate::service::{self, ProcessFacts, Reader, Services};
+
+/// Prints the table.
+///
+/// # Errors
+///
+/// When /proc cannot be read.
+pub fn ps(settings: &Settings) -> Result<()> {
+    let pids: Vec<u32> = pids().context("/proc cannot be read")?;
+    let mut reader = Reader::default();
+    let facts: Vec<ProcessFacts> = pids.iter().filter_map(|pid| reader.read(*pid)).collect();
+    let mut services = Services::new(String::new());
+    for facts in &facts {
+        services.process(facts.clone());
+    }
+    let mut sockets = Sockets::default();
+    let mut unread = 0;
+    let mut rows = Vec::new();
+    for facts in &facts {
+        match sockets.of(facts.pid) {
+            Some(ports) if ports.talks() => {
+                rows.push(row(facts, &ports, &mut services, &settings.selection));
+            }
+            Some(_) => {}
+            None => unread += 1,
+        }
+    }
+    let mut text = table::text(&rows);
+    if unread > 0 {
+        text += &format!("{unread} processes cannot be looked into: root sees them all\n");
+    }
+    match io::stdout().lock().write_all(text.as_bytes()) {
+        // A reader that has seen enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => Ok(other?),
+    }
+}
+
+fn row(facts: &ProcessFacts, ports: &Ports, services: &mut Services, selection: &Selection) -> Row {
+    let traced = if facts.comm == "spanwire" {
+        "no: it is spanwire".to_owned()
+    } else if services.loads_sdk(facts.pid) {
+        "no: its own OpenTelemetry SDK traces it".to_owned()
+    } else {
+        match services.verdict(facts.pid, selection) {
+            Verdict::Traced(None) => "yes".to_owned(),
+            Verdict::Traced(Some(_)) => "a share".to_owned(),
+            Verdict::ByPort => "by port".to_owned(),
+            Verdict::LeftOut(rule) => {
+                let name = selection.rules().get(rule).map_or("", |rule| rule.name.as_str());
+                format!("no: by the rule {name}")
+            }
+        }
+    };
+    Row {
+        pid: facts.pid,
+        service: services.of(facts.pid).name.clone(),
+        runtime: service::language(facts),
+        tls: tls::library(facts),
+        ports: ports.to_string(),
+        traced,
+    }
+}
+
+fn pids() -> io::Result<Vec<u32>> {
+    let mut pids: Vec<u32> = std::fs::read_dir("/proc")?
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .collect();
+    pids.sort_unstable();
+    Ok(pids)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+    use crate::selection::{Action, Conditions, Rule};
+
+    #[test]
+    fn a_process_that_listens_has_a_row_with_its_verdict() {
+        let _listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let facts = Reader::default().read(std::process::id()).unwrap();
+        let mut services = Services::new(String::new());
+        services.process(facts.clone());
+        let ports = Sockets::default().of(facts.pid).unwrap();
+        assert!(ports.talks());
+        let mut traced = |selection: &Selection| {
+            services.forget_verdicts();
+            row(&facts, &ports, &mut services, selection).traced
+        };
+        assert_eq!(traced(&Selection::default()), "yes");
+        let conditions = Conditions::default();
+        let all = Rule { name: "noise".into(), action: Action::Exclude, conditions };
+        assert_eq!(traced(&Selection::new(vec![all])), "no: by the rule noise");
+    }
+}

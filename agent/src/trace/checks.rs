@@ -1,0 +1,144 @@
+//! Health checks, probes and scrapes: requests that say nothing about the work of a service, and are many.
+//!
+//! A trace that begins with one is left out whole, with whatever the check causes, by its sampled flag: so both ends and
+//! all children are left out alike. One that belongs to another trace (it carries a `traceparent`, or was sent for a
+//! request that is traced) is told as any other. The rules are a plain list that users can see and change.
+
+use crate::exchange::Asked;
+use crate::trace::url::Target;
+
+/// Which requests are checks. All conditions that a rule has must hold; a rule without any holds for none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CheckRule {
+    /// What `User-Agent` begins with, whatever its case.
+    pub user_agent: Option<String>,
+    /// The path, whole; with `*` at its end what it begins with.
+    pub path: Option<String>,
+}
+
+/// Who asks for nothing else, by what they call themselves.
+const AGENTS: [&str; 9] = [
+    "kube-probe/",
+    "Prometheus/",
+    "vm_promscrape",
+    "GoogleHC/",
+    "ELB-HealthChecker/",
+    "Amazon-Route53-Health-Check-Service",
+    "Envoy/HC",
+    "Consul Health Check",
+    "Blackbox Exporter/",
+];
+
+/// The health checking service of gRPC servers (grpc.health.v1).
+const GRPC_HEALTH: &str = "/grpc.health.v1.Health/";
+
+/// What nobody else asks for: the paths that Kubernetes, Spring Boot, Prometheus and Docker examples have taught everyone.
+const PATHS: [&str; 17] = [
+    "/grpc.health.v1.Health/*",
+    "/healthz",
+    "/healthz/*",
+    "/livez",
+    "/livez/*",
+    "/readyz",
+    "/readyz/*",
+    "/health",
+    "/health/*",
+    "/_health",
+    "/-/healthy",
+    "/-/ready",
+    "/actuator/health",
+    "/actuator/health/*",
+    "/actuator/prometheus",
+    "/nginx_status",
+    "/metrics",
+];
+
+impl CheckRule {
+    /// The rules that hold unless others are given.
+    #[must_use]
+    pub fn defaults() -> Vec<Self> {
+        let agents = AGENTS
+            .iter()
+            .map(|agent| Self { user_agent: Some((*agent).to_owned()), ..Self::default() });
+        let paths =
+            PATHS.iter().map(|path| Self { path: Some((*path).to_owned()), ..Self::default() });
+        agents.chain(paths).collect()
+    }
+
+    /// Whether it holds for a request with this path.
+    fn holds(&self, path: &str, user_agent: Option<&str>) -> bool {
+        let agent = |wanted: &String| {
+            let found = user_agent.and_then(|agent| agent.get(..wanted.len()));
+            found.is_some_and(|found| found.eq_ignore_ascii_case(wanted))
+        };
+        let path = |wanted: &String| match wanted.strip_suffix('*') {
+            Some(start) => path.starts_with(start),
+            None => path == wanted,
+        };
+        let conditions = [self.user_agent.as_ref().map(agent), self.path.as_ref().map(path)];
+        conditions.iter().any(Option::is_some) && !conditions.contains(&Some(false))
+    }
+}
+
+/// Whether a request is a check by one of the rules. Whoever sends something (`POST`) wants more than to look, but in gRPC, which
+/// knows no other method.
+pub(in crate::trace) fn is_check(rules: &[CheckRule], asked: &Asked) -> bool {
+    let looks = matches!(asked.method.as_str(), "GET" | "HEAD" | "OPTIONS");
+    if !looks && !asked.target.starts_with(GRPC_HEALTH) {
+        return false;
+    }
+    let path = Target::asked(asked).path;
+    rules.iter().any(|rule| rule.holds(path, asked.user_agent.as_deref()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(method: &str, path: &str, agent: Option<&str>) -> Asked {
+        Asked::of(method, path, agent)
+    }
+
+    fn is_check(asked: &Asked) -> bool {
+        super::is_check(&CheckRule::defaults(), asked)
+    }
+
+    #[test]
+    fn checks_are_known_by_who_asks_or_what_for() {
+        for (path, agent) in [
+            ("/", Some("kube-probe/1.31")),
+            ("/anything", Some("KUBE-PROBE/1.31")),
+            ("/federate", Some("Prometheus/3.5.0")),
+            ("/healthz", Some("curl/8")),
+            ("/health/live", None),
+            ("/metrics", None),
+            ("/healthz?verbose=1", None),
+            ("http://shop/healthz", None),
+        ] {
+            assert!(is_check(&asked("GET", path, agent)), "{path} {agent:?}");
+        }
+        for (method, path, agent) in [
+            ("GET", "/", Some("curl/8")),
+            ("GET", "/healthzz", None),
+            ("GET", "/metrics/daily", None),
+            ("GET", "/my/healthz", None),
+            ("GET", "/", Some("kube")),
+            ("GET", "/", Some("\u{e9}kube-probe/1")),
+            ("POST", "/health", None),
+            ("POST", "/", Some("kube-probe/1.31")),
+            ("get", "/health", None),
+        ] {
+            assert!(!is_check(&asked(method, path, agent)), "{method} {path} {agent:?}");
+        }
+    }
+
+    #[test]
+    fn all_conditions_of_a_rule_must_hold() {
+        let both = CheckRule { user_agent: Some("mon/".into()), path: Some("/a*".into()) };
+        assert!(super::is_check(std::slice::from_ref(&both), &asked("GET", "/ab", Some("mon/1"))));
+        assert!(!super::is_check(std::slice::from_ref(&both), &asked("GET", "/b", Some("mon/1"))));
+        assert!(!super::is_check(std::slice::from_ref(&both), &asked("GET", "/ab", Some("man/1"))));
+        assert!(!super::is_check(std::slice::from_ref(&both), &asked("GET", "/ab", None)));
+        assert!(!super::is_check(&[CheckRule::default()], &asked("GET", "/healthz", None)));
+    }
+}
