@@ -8,6 +8,7 @@ mod export;
 mod frames;
 mod grpc;
 mod harness;
+mod http2;
 mod kernels;
 mod linking;
 mod load;
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
     kernels::add(&mut suite);
     programs::add(&mut suite);
     connections::add(&mut suite);
+    http2::add(&mut suite);
     grpc::add(&mut suite);
     frames::add(&mut suite);
     namespaces::add(&mut suite);

@@ -1,8 +1,9 @@
 //! The test runner: libtest's command line and output, and the three things libtest cannot do.
 //!
 //! A test that cannot run is reported as skipped with its reason; a test that hangs is killed with everything it
-//! started; and what a test and its programs print is shown only when it fails. For that each test runs in a process
-//! of its own (this same binary, called with `--one`), one at a time, because the agent sees the whole host.
+//! started; and what a test and its programs print is shown only when it fails, but for its notes. For that each test
+//! runs in a process of its own (this same binary, called with `--one`), one at a time, because the agent sees the
+//! whole host.
 
 use std::io::{Read as _, Write as _};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
@@ -11,7 +12,7 @@ use std::time::Duration;
 
 use rustix::process::{Signal, WaitOptions};
 
-use crate::outcome::{Skip, TestResult};
+use crate::outcome::{NOTE, Skip, TestResult};
 use crate::process::descendants;
 use crate::vm;
 use crate::wait::{self, Deadline};
@@ -202,7 +203,8 @@ impl Asked {
 
 /// How a test's process ended.
 enum Ended {
-    Passed,
+    /// With its notes.
+    Passed(String),
     Skipped(String),
     Failed(String),
 }
@@ -220,8 +222,8 @@ fn run_all(chosen: &[&Test], filtered: usize, nocapture: bool) -> ExitCode {
         let ended = run_patiently(test, nocapture);
         let took = test_began.elapsed().as_secs_f32();
         match ended {
-            Ended::Passed => {
-                println!("ok ({took:.1}s)");
+            Ended::Passed(notes) => {
+                println!("ok ({took:.1}s){notes}");
                 passed += 1;
             }
             Ended::Skipped(why) => {
@@ -295,7 +297,7 @@ fn run_isolated(test: &Test, nocapture: bool) -> anyhow::Result<Ended> {
     let shown = String::from_utf8_lossy(&bytes[bytes.len().saturating_sub(SHOWN)..]).into_owned();
     Ok(match status {
         Err(_) => Ended::Failed(format!("{shown}\nkilled: it took longer than {:?}", test.limit)),
-        Ok(status) if status.success() && left.is_empty() => Ended::Passed,
+        Ok(status) if status.success() && left.is_empty() => Ended::Passed(notes(&shown)),
         Ok(status) if status.success() => {
             Ended::Failed(format!("{shown}\nit passed, but left processes behind: {left:?}"))
         }
@@ -307,6 +309,12 @@ fn run_isolated(test: &Test, nocapture: bool) -> anyhow::Result<Ended> {
             None => shown,
         }),
     })
+}
+
+/// What a passed test has noted, to stand behind its name.
+fn notes(output: &str) -> String {
+    let noted = output.lines().filter_map(|line| line.strip_prefix(NOTE));
+    noted.map(|note| format!(", {note}")).collect()
 }
 
 /// Kills whatever a test left running, and names it. What is just dying of the test's own kill is given its time.
