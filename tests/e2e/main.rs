@@ -8,6 +8,7 @@ mod export;
 mod frames;
 mod grpc;
 mod harness;
+mod joins;
 mod kernels;
 mod linking;
 mod load;
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
     grpc::add(&mut suite);
     frames::add(&mut suite);
     namespaces::add(&mut suite);
+    joins::add(&mut suite);
     linking::add(&mut suite);
     export::add(&mut suite);
     operating::add(&mut suite);
