@@ -9,6 +9,7 @@ mod frames;
 mod grpc;
 mod harness;
 mod http2;
+mod joins;
 mod kernels;
 mod linking;
 mod load;
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
     grpc::add(&mut suite);
     frames::add(&mut suite);
     namespaces::add(&mut suite);
+    joins::add(&mut suite);
     linking::add(&mut suite);
     export::add(&mut suite);
     operating::add(&mut suite);
