@@ -17,6 +17,7 @@ mod operating;
 mod programs;
 mod replay;
 mod socket_calls;
+mod truth;
 
 use std::process::ExitCode;
 
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
     frames::add(&mut suite);
     namespaces::add(&mut suite);
     linking::add(&mut suite);
+    truth::add(&mut suite);
     export::add(&mut suite);
     operating::add(&mut suite);
     replay::add(&mut suite);
