@@ -20,6 +20,7 @@ mod programs;
 mod replay;
 mod socket_calls;
 mod systemd;
+mod truth;
 
 use std::process::ExitCode;
 
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
     namespaces::add(&mut suite);
     joins::add(&mut suite);
     linking::add(&mut suite);
+    truth::add(&mut suite);
     export::add(&mut suite);
     operating::add(&mut suite);
     systemd::add(&mut suite);

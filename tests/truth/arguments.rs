@@ -1,0 +1,63 @@
+//! The command line of the truth, as `cargo xtask truth` fills it in.
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, ensure};
+use tests::truth::cases::{ALL, Case};
+use tests::truth::table::CLIENTS;
+
+/// Requests with each number of clients, unless told otherwise.
+const REQUESTS: usize = 400;
+
+/// What is asked for.
+pub(crate) struct Arguments {
+    /// Cases whose names contain one of these; all when there is none.
+    pub(crate) filters: Vec<String>,
+    /// Numbers of clients at once.
+    pub(crate) clients: Vec<usize>,
+    /// Requests with each of them.
+    pub(crate) requests: usize,
+    /// Where what the programs say goes.
+    pub(crate) folder: PathBuf,
+    /// The README, when its table is to be written anew.
+    pub(crate) renew: Option<PathBuf>,
+}
+
+impl Arguments {
+    pub(crate) fn parse(words: impl Iterator<Item = String>) -> anyhow::Result<Self> {
+        let mut asked = Self {
+            filters: Vec::new(),
+            clients: CLIENTS.to_vec(),
+            requests: REQUESTS,
+            folder: std::env::temp_dir(),
+            renew: None,
+        };
+        let mut words = words;
+        while let Some(word) = words.next() {
+            let mut value = || words.next().with_context(|| format!("{word} needs a value"));
+            match word.as_str() {
+                "--concurrency" => asked.clients = vec![value()?.parse()?],
+                "--requests" => asked.requests = value()?.parse()?,
+                "--folder" => asked.folder = value()?.into(),
+                "--renew" => asked.renew = Some(value()?.into()),
+                _ => {
+                    ensure!(!word.starts_with('-'), "unknown argument {word}");
+                    asked.filters.push(word);
+                }
+            }
+        }
+        ensure!(
+            asked.renew.is_none() || (asked.clients == CLIENTS && asked.requests == REQUESTS),
+            "the README's table is of {CLIENTS:?} clients and {REQUESTS} requests each"
+        );
+        Ok(asked)
+    }
+
+    /// The cases that are asked for.
+    pub(crate) fn cases(&self) -> impl Iterator<Item = &'static Case> {
+        let wants = |name: &str| {
+            self.filters.is_empty() || self.filters.iter().any(|filter| name.contains(&**filter))
+        };
+        ALL.iter().filter(move |case| wants(case.name))
+    }
+}
