@@ -24,7 +24,7 @@ use hyper::StatusCode;
 use serde_json::{Value, json};
 
 pub(crate) use self::asked::Asked;
-pub use self::host::{Host, Listening};
+pub use self::host::{Host, Watched};
 pub(crate) use self::live::Live;
 use super::disk::Disk;
 use super::span::TraceId;
