@@ -16,6 +16,7 @@ mod namespaces;
 mod operating;
 mod programs;
 mod replay;
+mod servers_and_clients;
 mod socket_calls;
 
 use std::process::ExitCode;
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
     harness::add(&mut suite);
     kernels::add(&mut suite);
     programs::add(&mut suite);
+    servers_and_clients::add(&mut suite);
     connections::add(&mut suite);
     grpc::add(&mut suite);
     frames::add(&mut suite);
