@@ -8,6 +8,7 @@ mod export;
 mod frames;
 mod grpc;
 mod harness;
+mod http2;
 mod kernels;
 mod linking;
 mod load;
@@ -18,6 +19,7 @@ mod programs;
 mod replay;
 mod servers_and_clients;
 mod socket_calls;
+mod systemd;
 
 use std::process::ExitCode;
 
@@ -31,12 +33,14 @@ fn main() -> ExitCode {
     programs::add(&mut suite);
     servers_and_clients::add(&mut suite);
     connections::add(&mut suite);
+    http2::add(&mut suite);
     grpc::add(&mut suite);
     frames::add(&mut suite);
     namespaces::add(&mut suite);
     linking::add(&mut suite);
     export::add(&mut suite);
     operating::add(&mut suite);
+    systemd::add(&mut suite);
     replay::add(&mut suite);
     socket_calls::add(&mut suite);
     long_bodies::add(&mut suite);

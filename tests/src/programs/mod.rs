@@ -11,6 +11,7 @@ pub mod http2;
 pub mod jaeger;
 pub mod java;
 pub mod maven;
+pub mod nghttpx;
 pub mod nginx;
 pub mod node;
 pub mod npm;
