@@ -18,6 +18,7 @@ mod namespaces;
 mod operating;
 mod programs;
 mod replay;
+mod servers_and_clients;
 mod socket_calls;
 mod systemd;
 mod truth;
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
     harness::add(&mut suite);
     kernels::add(&mut suite);
     programs::add(&mut suite);
+    servers_and_clients::add(&mut suite);
     connections::add(&mut suite);
     http2::add(&mut suite);
     grpc::add(&mut suite);
