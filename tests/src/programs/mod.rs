@@ -2,6 +2,7 @@
 //!
 //! Whatever has to be built or downloaded goes to the cache folder, never into the tree.
 
+pub mod c;
 pub mod go;
 pub mod grpc;
 pub mod gunicorn;
@@ -25,6 +26,7 @@ use crate::listening::{wait_port, wait_unix};
 use crate::outcome::missing;
 use crate::peer::Target;
 use crate::process::{self, Program};
+use crate::truth;
 use grpc::Runtime;
 
 /// A server that accepts connections.
@@ -100,7 +102,7 @@ pub fn installed(program: &str) -> anyhow::Result<PathBuf> {
 /// is left to the test that needs it.
 pub fn prepare() {
     type Step = fn() -> anyhow::Result<()>;
-    let steps: [(&str, Step); 10] = [
+    let steps: [(&str, Step); 11] = [
         ("the random socket calls (C)", || socket_calls::binary().map(drop)),
         ("a witness of the verifier (C)", || verifier::preload().map(drop)),
         ("Go programs", || {
@@ -108,6 +110,7 @@ pub fn prepare() {
         }),
         ("Java programs", || java::classes().map(drop)),
         ("gunicorn and Flask", || gunicorn::environment().map(drop)),
+        ("services of the truth", truth::services::prepare),
         ("gRPC for Python", || Runtime::Python.prepare()),
         ("gRPC for Go", || Runtime::Go.prepare()),
         ("gRPC for Java", || Runtime::Java.prepare()),

@@ -22,57 +22,70 @@ const KEPT: usize = 5;
 /// How long the pinger rests between two pings.
 const PING_PERIOD: Duration = Duration::from_millis(4);
 
-/// Sends the requests of these numbers to `first` from `clients` threads, and meanwhile pings all of `services` in turn.
-/// Gives how many pings each of them got.
-///
-/// # Errors
-/// When an answer is not the right one.
-pub fn send(
-    first: &Target,
-    requests: Range<usize>,
-    clients: usize,
-    services: &[(&str, &Target)],
-) -> anyhow::Result<Vec<usize>> {
-    let next = AtomicUsize::new(requests.start);
-    let done = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        let pinger = scope.spawn(|| ping(services, &done));
-        let clients: Vec<_> = (0..clients)
-            .map(|_| {
-                scope.spawn(|| {
-                    let mut caller = Caller::new(first, KEPT);
-                    loop {
-                        let number = next.fetch_add(1, Ordering::Relaxed);
-                        if number >= requests.end {
-                            return anyhow::Ok(());
-                        }
-                        caller.get(&format!("{CALL}{number}"))?;
-                    }
-                })
-            })
-            .collect();
-        let sent =
-            clients.into_iter().try_for_each(|client| client.join().expect("no client panics"));
-        done.store(true, Ordering::Relaxed);
-        let pinged = pinger.join().expect("the pinger does not panic");
-        sent?;
-        pinged
-    })
+/// The requests and pings of one load, and how far it has come.
+pub struct Load<'a> {
+    /// Whom the requests are sent to.
+    pub first: &'a Target,
+    /// Their numbers.
+    pub requests: Range<usize>,
+    /// How many are under way at once.
+    pub clients: usize,
+    /// Everybody who is pinged meanwhile, in turn.
+    pub pinged: Vec<(&'a str, &'a Target)>,
+    /// The number of the next request, and those of the next pings.
+    pub next: (AtomicUsize, Vec<AtomicUsize>),
 }
 
-fn ping(services: &[(&str, &Target)], done: &AtomicBool) -> anyhow::Result<Vec<usize>> {
-    let mut callers: Vec<_> =
-        services.iter().map(|(_, target)| Caller::new(target, usize::MAX)).collect();
-    let mut sent = vec![0; services.len()];
-    for at in (0..services.len()).cycle() {
-        if done.load(Ordering::Relaxed) {
-            break;
-        }
-        callers[at].get(&ping_path(services[at].0, sent[at]))?;
-        sent[at] += 1;
-        wait::pace(PING_PERIOD);
+impl Load<'_> {
+    /// Numbers before which all requests, and all pings of each service, have been begun.
+    pub fn begun(&self) -> (usize, Vec<usize>) {
+        let pings = self.next.1.iter().map(|next| next.load(Ordering::SeqCst));
+        (self.next.0.load(Ordering::SeqCst).min(self.requests.end), pings.collect())
     }
-    Ok(sent)
+
+    /// Sends it all, until the last answer.
+    ///
+    /// # Errors
+    /// When an answer is not the right one.
+    pub fn send(&self) -> anyhow::Result<()> {
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let pinger = scope.spawn(|| self.ping(&done));
+            let clients: Vec<_> =
+                (0..self.clients).map(|_| scope.spawn(|| self.send_requests())).collect();
+            let sent =
+                clients.into_iter().try_for_each(|client| client.join().expect("no client panics"));
+            done.store(true, Ordering::Relaxed);
+            let pinged = pinger.join().expect("the pinger does not panic");
+            sent.and(pinged)
+        })
+    }
+
+    fn send_requests(&self) -> anyhow::Result<()> {
+        let mut caller = Caller::new(self.first, KEPT);
+        loop {
+            let number = self.next.0.fetch_add(1, Ordering::SeqCst);
+            if number >= self.requests.end {
+                return Ok(());
+            }
+            caller.get(&format!("{CALL}{number}"))?;
+        }
+    }
+
+    fn ping(&self, done: &AtomicBool) -> anyhow::Result<()> {
+        let all: Vec<_> = self.pinged.iter().zip(&self.next.1).collect();
+        let mut callers: Vec<_> =
+            all.iter().map(|((_, target), _)| Caller::new(target, usize::MAX)).collect();
+        for at in (0..all.len()).cycle() {
+            if done.load(Ordering::Relaxed) {
+                break;
+            }
+            let ((service, _), next) = all[at];
+            callers[at].get(&ping_path(service, next.fetch_add(1, Ordering::SeqCst)))?;
+            wait::pace(PING_PERIOD);
+        }
+        Ok(())
+    }
 }
 
 /// Asks one server again and again.
