@@ -44,8 +44,7 @@ fn started_in_the_middle() -> TestResult {
     let case = case("python-threads")?;
     let stage = Stage::set(case, FAN_OUT)?;
     let (clients, requests) = DISTURBED;
-    // Enough of them that some are left when it has started.
-    let outcome = stage.run_late(Setup::default(), 4 * requests, clients)?;
+    let outcome = stage.run_late(Setup::default(), requests, clients)?;
     judge(case, clients, &outcome)
 }
 

@@ -3,7 +3,6 @@
 //! Each thread keeps its connection for a few requests and then takes a new one, so that servers see both. An answer that is
 //! not the right one ends the run: what is scored must have happened.
 
-use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -24,23 +23,39 @@ const PING_PERIOD: Duration = Duration::from_millis(4);
 
 /// The requests and pings of one load, and how far it has come.
 pub struct Load<'a> {
-    /// Whom the requests are sent to.
-    pub first: &'a Target,
-    /// Their numbers.
-    pub requests: Range<usize>,
+    /// The number of the first request.
+    pub start: usize,
     /// How many are under way at once.
-    pub clients: usize,
-    /// Everybody who is pinged meanwhile, in turn.
-    pub pinged: Vec<(&'a str, &'a Target)>,
-    /// The number of the next request, and those of the next pings.
-    pub next: (AtomicUsize, Vec<AtomicUsize>),
+    clients: usize,
+    /// Everybody who is pinged meanwhile, in turn. The requests go to the first.
+    pinged: Vec<(&'a str, &'a Target)>,
+    /// The number of the next request.
+    next: AtomicUsize,
+    /// The number of the first request that is not sent any more.
+    end: AtomicUsize,
+    /// The numbers of the next ping of each.
+    pings: Vec<AtomicUsize>,
 }
 
-impl Load<'_> {
+impl<'a> Load<'a> {
+    /// Requests from that number on, from so many clients, without an end.
+    #[must_use]
+    pub fn new(start: usize, clients: usize, pinged: Vec<(&'a str, &'a Target)>) -> Self {
+        let pings = pinged.iter().map(|_| AtomicUsize::new(0)).collect();
+        let (next, end) = (AtomicUsize::new(start), AtomicUsize::new(usize::MAX));
+        Self { start, clients, pinged, next, end, pings }
+    }
+
     /// Numbers before which all requests, and all pings of each service, have been begun.
+    #[must_use]
     pub fn begun(&self) -> (usize, Vec<usize>) {
-        let pings = self.next.1.iter().map(|next| next.load(Ordering::SeqCst));
-        (self.next.0.load(Ordering::SeqCst).min(self.requests.end), pings.collect())
+        let pings = self.pings.iter().map(|next| next.load(Ordering::SeqCst)).collect();
+        (self.next.load(Ordering::SeqCst).min(self.end.load(Ordering::SeqCst)), pings)
+    }
+
+    /// Has it end after so many further requests.
+    pub fn end_after(&self, requests: usize) {
+        self.end.store(self.next.load(Ordering::SeqCst) + requests, Ordering::SeqCst);
     }
 
     /// Sends it all, until the last answer.
@@ -62,10 +77,10 @@ impl Load<'_> {
     }
 
     fn send_requests(&self) -> anyhow::Result<()> {
-        let mut caller = Caller::new(self.first, KEPT);
+        let mut caller = Caller::new(self.pinged[0].1, KEPT);
         loop {
-            let number = self.next.0.fetch_add(1, Ordering::SeqCst);
-            if number >= self.requests.end {
+            let number = self.next.fetch_add(1, Ordering::SeqCst);
+            if number >= self.end.load(Ordering::SeqCst) {
                 return Ok(());
             }
             caller.get(&format!("{CALL}{number}"))?;
@@ -73,7 +88,7 @@ impl Load<'_> {
     }
 
     fn ping(&self, done: &AtomicBool) -> anyhow::Result<()> {
-        let all: Vec<_> = self.pinged.iter().zip(&self.next.1).collect();
+        let all: Vec<_> = self.pinged.iter().zip(&self.pings).collect();
         let mut callers: Vec<_> =
             all.iter().map(|((_, target), _)| Caller::new(target, usize::MAX)).collect();
         for at in (0..all.len()).cycle() {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use super::cases::Case;
-use super::graph::Graph;
+use super::graph::{CALL, Graph, PING};
 use super::load::Load;
 use super::score::{Scores, Stored, Truth, score};
 use super::services::{Place, Started};
@@ -17,8 +17,8 @@ use crate::agent::{Agent, Counters, Setup};
 use crate::otlp::{Kind, Spans};
 use crate::peer::Target;
 
-/// How long spans may take from the last answer on. What has not arrived by then is missing.
-const ARRIVAL: Duration = Duration::from_secs(15);
+/// How long no span of a call may arrive until waiting is over. What has not arrived by the agent's end is missing.
+const QUIET: Duration = Duration::from_secs(4);
 
 /// The running services of a case.
 pub struct Stage {
@@ -62,14 +62,15 @@ impl Stage {
     /// When the agent does not start or stop well, or an answer is not the right one.
     pub fn run(&self, setup: Setup, requests: usize, clients: usize) -> anyhow::Result<Outcome> {
         let agent = setup.start()?;
-        let load = self.load(requests, clients);
+        let load = self.load(clients);
         let before = load.begun();
+        load.end_after(requests);
         load.send()?;
         let truth = self.truth(&load, &before);
         Outcome::of(agent, &truth)
     }
 
-    /// The same with an agent that is started in the middle of the load.
+    /// The same with an agent that is started in the middle of the load: so many requests follow.
     ///
     /// # Errors
     /// As [`Self::run`].
@@ -79,32 +80,30 @@ impl Stage {
         requests: usize,
         clients: usize,
     ) -> anyhow::Result<Outcome> {
-        let load = self.load(requests, clients);
+        let load = self.load(clients);
         let (agent, before) = std::thread::scope(|scope| {
             let sent = scope.spawn(|| load.send());
             let agent = setup.start();
             let before = load.begun();
+            load.end_after(requests);
             sent.join().expect("the load does not panic")?;
             anyhow::Ok((agent?, before))
         })?;
         let truth = self.truth(&load, &before);
-        anyhow::ensure!(!truth.requests.is_empty(), "the agent came after all {requests} requests");
         Outcome::of(agent, &truth)
     }
 
-    fn load(&self, requests: usize, clients: usize) -> Load<'_> {
-        let first = self.next.fetch_add(requests, Ordering::Relaxed);
-        let numbers = first..first + requests;
+    /// A load without an end.
+    fn load(&self, clients: usize) -> Load<'_> {
         let pinged: Vec<(&str, &Target)> =
             self.services.iter().map(|it| (&*it.server.service, &it.server.target)).collect();
-        let pings = pinged.iter().map(|_| AtomicUsize::new(0)).collect();
-        let next = (AtomicUsize::new(numbers.start), pings);
-        Load { first: pinged[0].1, requests: numbers, clients, pinged, next }
+        Load::new(self.next.load(Ordering::Relaxed), clients, pinged)
     }
 
     /// What is true of a load that was sent. What was begun `before` is early.
     fn truth(&self, load: &Load<'_>, before: &(usize, Vec<usize>)) -> Truth {
         let (end, pinged) = load.begun();
+        self.next.store(end, Ordering::Relaxed);
         let pings = |numbers: Vec<Range<usize>>| {
             let all = numbers.into_iter().enumerate();
             let all = all.flat_map(|(at, numbers)| numbers.map(move |number| (at, number)));
@@ -112,7 +111,7 @@ impl Stage {
         };
         let requests = |numbers: Range<usize>| numbers.map(|number| self.graph.tree(number));
         let mut early = pings(before.1.iter().map(|&first| 0..first).collect());
-        early.extend(requests(load.requests.start..before.0));
+        early.extend(requests(load.start..before.0));
         Truth {
             requests: requests(before.0..end).collect(),
             pings: pings(before.1.iter().zip(pinged).map(|(&first, end)| first..end).collect()),
@@ -141,14 +140,18 @@ fn collect(agent: Agent, truth: &Truth) -> anyhow::Result<(Spans, Counters)> {
         trees.filter(|node| node.end.kind == kind).count()
     };
     let wanted = of(Kind::Client) + of(Kind::Server);
-    let arrived = agent.receiver().wait("all spans", ARRIVAL, |spans| {
-        let ours = |path: &str| {
-            path.starts_with(super::graph::CALL) || path.starts_with(super::graph::PING)
+    let ours = |spans: &Spans| {
+        let is_ours = |path: &str| path.starts_with(CALL) || path.starts_with(PING);
+        spans.0.iter().filter(|span| is_ours(span.path())).count()
+    };
+    let mut arrived = 0;
+    while arrived < wanted {
+        let more = agent.receiver().wait("more spans", QUIET, |spans| ours(spans) > arrived);
+        let Ok(spans) = more else {
+            println!("only {arrived} of {wanted} spans arrived");
+            break;
         };
-        spans.len() >= wanted && spans.0.iter().filter(|span| ours(span.path())).count() >= wanted
-    });
-    if arrived.is_err() {
-        println!("not all spans arrived");
+        arrived = ours(&spans);
     }
     let stopped = agent.stop()?;
     Ok((stopped.spans, stopped.counters))
