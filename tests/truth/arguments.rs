@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Context as _, ensure};
+use tests::agent::{Hooks, Setup};
 use tests::truth::cases::{ALL, Case};
 use tests::truth::table::CLIENTS;
 
@@ -17,6 +18,12 @@ pub(crate) struct Arguments {
     pub(crate) clients: Vec<usize>,
     /// Requests with each of them.
     pub(crate) requests: usize,
+    /// The agent is started in the middle of each load.
+    pub(crate) late: bool,
+    /// The hooks it is to use.
+    hooks: Hooks,
+    /// Further arguments of `spanwire run`.
+    agent: Vec<String>,
     /// Where what the programs say goes.
     pub(crate) folder: PathBuf,
     /// The README, when its table is to be written anew.
@@ -29,6 +36,9 @@ impl Arguments {
             filters: Vec::new(),
             clients: CLIENTS.to_vec(),
             requests: REQUESTS,
+            late: false,
+            hooks: Hooks::Auto,
+            agent: Vec::new(),
             folder: std::env::temp_dir(),
             renew: None,
         };
@@ -38,6 +48,9 @@ impl Arguments {
             match word.as_str() {
                 "--concurrency" => asked.clients = vec![value()?.parse()?],
                 "--requests" => asked.requests = value()?.parse()?,
+                "--late" => asked.late = true,
+                "--hooks" => asked.hooks = hooks(&value()?)?,
+                "--agent" => asked.agent.push(value()?),
                 "--folder" => asked.folder = value()?.into(),
                 "--renew" => asked.renew = Some(value()?.into()),
                 _ => {
@@ -46,11 +59,21 @@ impl Arguments {
                 }
             }
         }
+        let is_plain = asked.clients == CLIENTS
+            && asked.requests == REQUESTS
+            && asked.hooks == Hooks::Auto
+            && !asked.late
+            && asked.agent.is_empty();
         ensure!(
-            asked.renew.is_none() || (asked.clients == CLIENTS && asked.requests == REQUESTS),
+            asked.renew.is_none() || is_plain,
             "the README's table is of {CLIENTS:?} clients and {REQUESTS} requests each"
         );
         Ok(asked)
+    }
+
+    /// How the agent is to be started.
+    pub(crate) fn setup(&self) -> Setup {
+        self.agent.iter().fold(Setup::default().hooks(self.hooks), Setup::argument)
     }
 
     /// The cases that are asked for.
@@ -60,4 +83,9 @@ impl Arguments {
         };
         ALL.iter().filter(move |case| wants(case.name))
     }
+}
+
+fn hooks(word: &str) -> anyhow::Result<Hooks> {
+    let mut all = [Hooks::Auto].into_iter().chain(Hooks::FORCED);
+    all.find(|hooks| hooks.word() == word).with_context(|| format!("there are no hooks {word}"))
 }

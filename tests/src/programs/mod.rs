@@ -3,6 +3,7 @@
 //! Whatever has to be built or downloaded goes to the cache folder, never into the tree.
 
 pub mod apache;
+pub mod c;
 pub mod go;
 pub mod grpc;
 pub mod gunicorn;
@@ -35,6 +36,7 @@ use crate::listening::{wait_port, wait_unix};
 use crate::outcome::missing;
 use crate::peer::Target;
 use crate::process::{self, Program};
+use crate::truth;
 use grpc::Runtime;
 
 /// A server that accepts connections.
@@ -111,6 +113,7 @@ pub fn installed(program: &str) -> anyhow::Result<PathBuf> {
 pub fn prepare() {
     type Step = fn() -> anyhow::Result<()>;
     let steps: [(&str, Step); 13] = [
+    let steps: [(&str, Step); 11] = [
         ("the random socket calls (C)", || socket_calls::binary().map(drop)),
         ("a witness of the verifier (C)", || verifier::preload().map(drop)),
         ("Go programs", || {
@@ -121,6 +124,7 @@ pub fn prepare() {
         ("Tomcat", || tomcat::classpath().map(drop)),
         ("packages from PyPI", || pypi::environment().map(drop)),
         ("packages from npm", || npm::packages("npm").map(drop)),
+        ("services of the truth", truth::services::prepare),
         ("gRPC for Python", || Runtime::Python.prepare()),
         ("gRPC for Go", || Runtime::Go.prepare()),
         ("gRPC for Java", || Runtime::Java.prepare()),

@@ -3,27 +3,12 @@
 //! A new case is one line here. Never wrong is promised of all of them.
 
 use super::graph::Graph;
-use super::services::{self, Runtime};
+use super::services::{self, PYTHON_THREADS, Runtime};
 
-/// What is promised beyond that nothing is wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Promise {
-    /// At least 99.9 % of the calls inside services have their true parent.
-    Exact,
-    /// Nothing: where a call's request cannot be known it has no parent.
-    Honest,
-}
-
-impl Promise {
-    /// The least share of exact calls inside services, percent.
-    #[must_use]
-    pub fn floor(self) -> f64 {
-        match self {
-            Self::Exact => 99.9,
-            Self::Honest => 0.0,
-        }
-    }
-}
+/// The promise where a thread serves one request at a time.
+const EXACT: f64 = 99.9;
+/// Where a call's request cannot be known it has no parent: nothing is promised but that nothing is wrong.
+const HONEST: f64 = 0.0;
 
 /// A graph of services of certain runtimes.
 #[derive(Clone, Copy, Debug)]
@@ -34,8 +19,8 @@ pub struct Case {
     pub about: &'static str,
     /// The runtime of each level, the client's first.
     pub levels: &'static [Runtime],
-    /// What is promised.
-    pub promise: Promise,
+    /// The least share of calls inside services that have their true parent, percent.
+    pub floor: f64,
 }
 
 /// Calls that a service makes for each request.
@@ -46,26 +31,72 @@ pub const ALL: &[Case] = &[
     Case {
         name: "python-threads",
         about: "Python ThreadingHTTPServer",
-        levels: &[services::PYTHON_THREADS; 4],
-        promise: Promise::Exact,
+        levels: &[PYTHON_THREADS; 4],
+        floor: EXACT,
+    },
+    Case {
+        name: "gunicorn-sync",
+        about: "gunicorn, sync workers",
+        levels: &[services::GUNICORN_SYNC; 4],
+        floor: EXACT,
+    },
+    Case {
+        name: "gunicorn-gthread",
+        about: "gunicorn, gthread workers",
+        levels: &[services::GUNICORN_GTHREAD; 4],
+        floor: EXACT,
+    },
+    Case {
+        name: "c-threads",
+        about: "C, a thread for each connection",
+        levels: &[services::C_THREADS; 4],
+        floor: EXACT,
+    },
+    Case {
+        name: "java",
+        about: "Java HttpServer, HttpURLConnection",
+        levels: &[services::JAVA; 4],
+        // Its dispatcher may still have the connection in its epoll set when the thread of the pool reads the request.
+        floor: 80.0,
+    },
+    // Ruby's sockets never block, which is what event loops are told by.
+    Case {
+        name: "ruby-webrick",
+        about: "Ruby WEBrick",
+        levels: &[services::RUBY_WEBRICK; 4],
+        floor: HONEST,
+    },
+    Case {
+        name: "ruby-puma",
+        about: "Ruby Puma",
+        levels: &[services::RUBY_PUMA; 4],
+        floor: HONEST,
     },
     Case {
         name: "python-pool",
-        about: "the same, calls by a ThreadPoolExecutor",
+        about: "Python ThreadingHTTPServer, calls by a ThreadPoolExecutor",
         levels: &[services::PYTHON_POOL; 4],
-        promise: Promise::Honest,
+        floor: HONEST,
     },
     Case {
         name: "python-asyncio",
         about: "Python asyncio",
         levels: &[services::PYTHON_ASYNCIO; 4],
-        promise: Promise::Honest,
+        floor: HONEST,
+    },
+    Case { name: "node", about: "Node http", levels: &[services::NODE; 4], floor: HONEST },
+    Case { name: "go", about: "Go net/http", levels: &[services::GO; 4], floor: HONEST },
+    Case {
+        name: "nginx",
+        about: "nginx before Python ThreadingHTTPServer",
+        levels: &[services::NGINX, PYTHON_THREADS, PYTHON_THREADS, PYTHON_THREADS],
+        floor: HONEST,
     },
     Case {
-        name: "node",
-        about: "Node http",
-        levels: &[services::NODE; 4],
-        promise: Promise::Honest,
+        name: "mixed",
+        about: "Python threads, Node, Go, C threads",
+        levels: &[PYTHON_THREADS, services::NODE, services::GO, services::C_THREADS],
+        floor: HONEST,
     },
 ];
 

@@ -82,13 +82,20 @@ impl Graph {
         tree
     }
 
-    /// The tree of a ping at one service.
+    /// The tree of a ping at one service. Proxies pass it on; whoever they ask answers it.
     #[must_use]
     pub fn ping(&self, service: usize, number: usize) -> Vec<Node> {
         let mut tree = Vec::new();
         let path = ping_path(&self.services[service].name, number);
-        self.ends(&mut tree, None, &self.client, &self.services[service].name, &path);
-        tree
+        let (mut parent, mut from, mut at) = (None, &self.client, service);
+        loop {
+            let Service { name, proxies, calls } = &self.services[at];
+            parent = Some(self.ends(&mut tree, parent, from, name, &path));
+            match calls.first() {
+                Some(&next) if *proxies => (from, at) = (name, next),
+                _ => return tree,
+            }
+        }
     }
 
     /// Adds both ends of a call to the service at `to`, and everything below.
@@ -152,6 +159,16 @@ mod tests {
                 "Some(6) b Server /call/7.1",
             ]
         );
+    }
+
+    #[test]
+    fn a_ping_ends_behind_the_proxies() {
+        let graph = Graph::levels("us", &[("front", true), ("a", false), ("b", false)], 2);
+        let ends = graph.ping(0, 3);
+        let services: Vec<&str> = ends.iter().map(|node| &*node.end.service).collect();
+        assert_eq!(services, ["us", "front", "front", "a"]);
+        assert!(ends.iter().all(|node| node.end.path == "/ping/front.3"));
+        assert_eq!(graph.ping(1, 3).len(), 2);
     }
 
     #[test]

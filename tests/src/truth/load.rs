@@ -3,7 +3,6 @@
 //! Each thread keeps its connection for a few requests and then takes a new one, so that servers see both. An answer that is
 //! not the right one ends the run: what is scored must have happened.
 
-use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -22,57 +21,86 @@ const KEPT: usize = 5;
 /// How long the pinger rests between two pings.
 const PING_PERIOD: Duration = Duration::from_millis(4);
 
-/// Sends the requests of these numbers to `first` from `clients` threads, and meanwhile pings all of `services` in turn.
-/// Gives how many pings each of them got.
-///
-/// # Errors
-/// When an answer is not the right one.
-pub fn send(
-    first: &Target,
-    requests: Range<usize>,
+/// The requests and pings of one load, and how far it has come.
+pub struct Load<'a> {
+    /// The number of the first request.
+    pub start: usize,
+    /// How many are under way at once.
     clients: usize,
-    services: &[(&str, &Target)],
-) -> anyhow::Result<Vec<usize>> {
-    let next = AtomicUsize::new(requests.start);
-    let done = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        let pinger = scope.spawn(|| ping(services, &done));
-        let clients: Vec<_> = (0..clients)
-            .map(|_| {
-                scope.spawn(|| {
-                    let mut caller = Caller::new(first, KEPT);
-                    loop {
-                        let number = next.fetch_add(1, Ordering::Relaxed);
-                        if number >= requests.end {
-                            return anyhow::Ok(());
-                        }
-                        caller.get(&format!("{CALL}{number}"))?;
-                    }
-                })
-            })
-            .collect();
-        let sent =
-            clients.into_iter().try_for_each(|client| client.join().expect("no client panics"));
-        done.store(true, Ordering::Relaxed);
-        let pinged = pinger.join().expect("the pinger does not panic");
-        sent?;
-        pinged
-    })
+    /// Everybody who is pinged meanwhile, in turn. The requests go to the first.
+    pinged: Vec<(&'a str, &'a Target)>,
+    /// The number of the next request.
+    next: AtomicUsize,
+    /// The number of the first request that is not sent any more.
+    end: AtomicUsize,
+    /// The numbers of the next ping of each.
+    pings: Vec<AtomicUsize>,
 }
 
-fn ping(services: &[(&str, &Target)], done: &AtomicBool) -> anyhow::Result<Vec<usize>> {
-    let mut callers: Vec<_> =
-        services.iter().map(|(_, target)| Caller::new(target, usize::MAX)).collect();
-    let mut sent = vec![0; services.len()];
-    for at in (0..services.len()).cycle() {
-        if done.load(Ordering::Relaxed) {
-            break;
-        }
-        callers[at].get(&ping_path(services[at].0, sent[at]))?;
-        sent[at] += 1;
-        wait::pace(PING_PERIOD);
+impl<'a> Load<'a> {
+    /// Requests from that number on, from so many clients, without an end.
+    #[must_use]
+    pub fn new(start: usize, clients: usize, pinged: Vec<(&'a str, &'a Target)>) -> Self {
+        let pings = pinged.iter().map(|_| AtomicUsize::new(0)).collect();
+        let (next, end) = (AtomicUsize::new(start), AtomicUsize::new(usize::MAX));
+        Self { start, clients, pinged, next, end, pings }
     }
-    Ok(sent)
+
+    /// Numbers before which all requests, and all pings of each service, have been begun.
+    #[must_use]
+    pub fn begun(&self) -> (usize, Vec<usize>) {
+        let pings = self.pings.iter().map(|next| next.load(Ordering::SeqCst)).collect();
+        (self.next.load(Ordering::SeqCst).min(self.end.load(Ordering::SeqCst)), pings)
+    }
+
+    /// Has it end after so many further requests.
+    pub fn end_after(&self, requests: usize) {
+        self.end.store(self.next.load(Ordering::SeqCst) + requests, Ordering::SeqCst);
+    }
+
+    /// Sends it all, until the last answer.
+    ///
+    /// # Errors
+    /// When an answer is not the right one.
+    pub fn send(&self) -> anyhow::Result<()> {
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let pinger = scope.spawn(|| self.ping(&done));
+            let clients: Vec<_> =
+                (0..self.clients).map(|_| scope.spawn(|| self.send_requests())).collect();
+            let sent =
+                clients.into_iter().try_for_each(|client| client.join().expect("no client panics"));
+            done.store(true, Ordering::Relaxed);
+            let pinged = pinger.join().expect("the pinger does not panic");
+            sent.and(pinged)
+        })
+    }
+
+    fn send_requests(&self) -> anyhow::Result<()> {
+        let mut caller = Caller::new(self.pinged[0].1, KEPT);
+        loop {
+            let number = self.next.fetch_add(1, Ordering::SeqCst);
+            if number >= self.end.load(Ordering::SeqCst) {
+                return Ok(());
+            }
+            caller.get(&format!("{CALL}{number}"))?;
+        }
+    }
+
+    fn ping(&self, done: &AtomicBool) -> anyhow::Result<()> {
+        let all: Vec<_> = self.pinged.iter().zip(&self.pings).collect();
+        let mut callers: Vec<_> =
+            all.iter().map(|((_, target), _)| Caller::new(target, usize::MAX)).collect();
+        for at in (0..all.len()).cycle() {
+            if done.load(Ordering::Relaxed) {
+                break;
+            }
+            let ((service, _), next) = all[at];
+            callers[at].get(&ping_path(service, next.fetch_add(1, Ordering::SeqCst)))?;
+            wait::pace(PING_PERIOD);
+        }
+        Ok(())
+    }
 }
 
 /// Asks one server again and again.

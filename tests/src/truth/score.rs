@@ -91,7 +91,8 @@ pub struct Scores {
     pub between: Score,
     /// The client's own: whether they begin a trace.
     pub roots: Score,
-    /// Everything that belongs to no request: pings, timers, what is done later. Of the last two only what was stored counts.
+    /// Everything that belongs to no request: pings, timers, what is done later. Of the last two only what was stored counts,
+    /// and of early requests only what is wrong.
     pub decoys: Score,
     /// Spans of no call that was made, and second spans of one: wrong, beyond all that was sent.
     pub invented: u64,
@@ -152,6 +153,17 @@ pub struct Truth {
     pub requests: Vec<Vec<Node>>,
     /// The trees of the client's pings.
     pub pings: Vec<Vec<Node>>,
+    /// The trees of requests and pings that may have been under way when the tracer came: nothing of them has to be there, and
+    /// nothing of it may be wrong.
+    pub early: Vec<Vec<Node>>,
+}
+
+/// What a tree is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sort {
+    Request,
+    Ping,
+    Early,
 }
 
 /// How one end came out.
@@ -169,21 +181,23 @@ pub fn score(truth: &Truth, stored: &[Stored]) -> Scores {
     let spans = Spans::of(stored);
     let mut scores = Scores { requests: truth.requests.len() as u64, ..Scores::default() };
     let mut known: HashMap<&End, ()> = HashMap::new();
-    for (trees, are_requests) in [(&truth.requests, true), (&truth.pings, false)] {
+    let sorts =
+        [(&truth.requests, Sort::Request), (&truth.pings, Sort::Ping), (&truth.early, Sort::Early)];
+    for (trees, sort) in sorts {
         for tree in trees {
-            let mut whole = are_requests;
+            let mut whole = sort == Sort::Request;
             for node in tree {
                 known.insert(&node.end, ());
                 let parent = node.parent.map(|at| &tree[at].end);
                 let verdict = spans.judge(&node.end, parent);
                 whole &= verdict == Verdict::Exact;
-                let sort = match (parent, node.end.kind) {
-                    _ if !are_requests => &mut scores.decoys,
-                    (None, _) => &mut scores.roots,
-                    (_, Kind::Server) => &mut scores.between,
-                    _ => &mut scores.inside,
-                };
-                sort.count(verdict);
+                match (sort, parent, node.end.kind) {
+                    (Sort::Early, ..) if verdict != Verdict::Wrong => {}
+                    (Sort::Ping | Sort::Early, ..) => scores.decoys.count(verdict),
+                    (Sort::Request, None, _) => scores.roots.count(verdict),
+                    (Sort::Request, _, Kind::Server) => scores.between.count(verdict),
+                    (Sort::Request, ..) => scores.inside.count(verdict),
+                }
                 if verdict == Verdict::Wrong {
                     scores.tell(|| spans.say_wrong(&node.end, parent));
                 }
@@ -219,9 +233,10 @@ fn unplanned(scores: &mut Scores, spans: &Spans<'_>, span: &Stored) {
         (Kind::Client, None) if span.parent.is_empty() => Verdict::Exact,
         (Kind::Client, Some(parent)) => {
             let cause = path.strip_prefix(LATER).map(|id| format!("{CALL}{id}"));
+            // A proxy's call is of the same path as what it serves.
             let is_cause = parent.end.kind == Kind::Server
                 && parent.end.service == *service
-                && Some(&parent.end.path) == cause.as_ref()
+                && (parent.end.path == *path || Some(&parent.end.path) == cause.as_ref())
                 && parent.trace == span.trace;
             if is_cause { Verdict::Exact } else { Verdict::Wrong }
         }

@@ -13,6 +13,7 @@ fn truth(requests: usize, fan_out: usize) -> Truth {
     Truth {
         requests: (0..requests).map(|number| graph.tree(number)).collect(),
         pings: (0..2).map(|number| graph.ping(1, number)).collect(),
+        early: Vec::new(),
     }
 }
 
@@ -139,6 +140,19 @@ fn decoys_belong_to_nobody_but_their_cause() {
     assert_eq!(verdict(&[served("lost")]), (0, 1, 0));
     assert_eq!(verdict(&[served(&cause)]), (0, 0, 1));
     assert_eq!(verdict(&[call("/later/0", &cause), served("call")]), (2, 0, 0));
+}
+
+#[test]
+fn of_early_requests_only_what_is_wrong_counts() {
+    let mut truth = truth(3, 1);
+    let mut stored = perfect(&truth);
+    truth.early = truth.requests.split_off(1);
+    let other = at(&mut stored, "a", Kind::Server, "/call/0").id.clone();
+    at(&mut stored, "a", Kind::Client, "/call/1.0").parent = other;
+    stored.retain(|span| span.end.path != "/call/2.0.0");
+    let scores = score(&truth, &stored);
+    assert_eq!((scores.decoys.wrong, scores.invented, scores.missing()), (1, 0, 0));
+    assert_eq!((scores.requests, scores.whole, scores.sent()), (1, 1, 8));
 }
 
 /// What is done to one span of a perfect tracer's.
