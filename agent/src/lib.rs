@@ -29,3 +29,4 @@ pub mod selection;
 pub mod service;
 pub mod status;
 pub mod trace;
+pub mod viewer;

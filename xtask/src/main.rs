@@ -27,6 +27,7 @@ mod system_packages;
 mod tally;
 mod test;
 mod toolchain;
+mod truth;
 mod vm;
 
 use std::process::ExitCode;
@@ -84,6 +85,8 @@ enum Task {
     Bench(bench::Asked),
     /// Ask every version of Go where the agent finds what it reads of Go processes (downloads 4 GB once)
     GoOffsets,
+    /// Score the agent against requests whose true tree is known, as root
+    Truth(truth::Asked),
     /// Fuzz the parsers
     Fuzz {
         /// Run only the targets whose names contain this
@@ -105,6 +108,7 @@ fn main() -> ExitCode {
         }
         Task::Bench(asked) => bench::task(&asked),
         Task::GoOffsets => go_offsets::task(),
+        Task::Truth(asked) => truth::task(&asked),
         Task::Fuzz { filter, seconds } => fuzz::task(filter.as_deref(), seconds),
     };
     match done {

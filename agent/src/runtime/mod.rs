@@ -5,15 +5,15 @@
 //! there is none. Nothing is used that was not checked in the process itself; nothing is ever written to one.
 
 mod attach;
+mod ends;
 pub mod go;
 mod memory;
-mod watch;
 
 use abi::runtime::Rule;
 
 pub use attach::Attacher;
 pub(crate) use attach::Maps;
-pub use watch::Watch;
+pub use ends::Ends;
 
 /// The rules that are on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -17,12 +17,12 @@ const LONGEST: u64 = 60_000_000_000;
 
 /// The tasks that are watched.
 #[derive(Default)]
-pub struct Watch {
+pub struct Ends {
     /// By process and key: where its record is, and since when it is watched.
     tasks: BTreeMap<(u32, u64), (u64, Option<Nanos>)>,
 }
 
-impl Watch {
+impl Ends {
     /// Takes note of the tasks that an input names.
     pub fn note(&mut self, input: &Input) {
         let Input::Worker(Worker { tgid, tasks, objects, .. }) = input else { return };
