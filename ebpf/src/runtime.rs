@@ -31,21 +31,18 @@ pub const fn task(tgid: u32, number: u64) -> u64 {
 pub enum Rule {
     /// The goroutine that serves the request made the call.
     GoHandler = 1,
-    /// A goroutine that was started by the one that serves, while it did.
+    /// A goroutine that was started by the one that serves, while it did, or by one that is known to have been.
     GoChild = 2,
-    /// A goroutine that was started by one of those, and so on: seen when it was started.
-    GoDescendant = 3,
     /// The call's `context.Context` descends from the request's.
-    GoContext = 4,
+    GoContext = 3,
     /// No rule by itself: a goroutine that writes for others is told from one that works, and its words are those of whoever
     /// waits for them.
-    GoTransport = 5,
+    GoTransport = 4,
 }
 
 impl Rule {
     /// All, in ABI order.
-    pub const ALL: [Self; 5] =
-        [Self::GoHandler, Self::GoChild, Self::GoDescendant, Self::GoContext, Self::GoTransport];
+    pub const ALL: [Self; 4] = [Self::GoHandler, Self::GoChild, Self::GoContext, Self::GoTransport];
 
     /// The rule of an ABI byte; `None` for a byte no probe writes.
     #[must_use]
@@ -53,9 +50,8 @@ impl Rule {
         match byte {
             1 => Some(Self::GoHandler),
             2 => Some(Self::GoChild),
-            3 => Some(Self::GoDescendant),
-            4 => Some(Self::GoContext),
-            5 => Some(Self::GoTransport),
+            3 => Some(Self::GoContext),
+            4 => Some(Self::GoTransport),
             _ => None,
         }
     }
@@ -66,7 +62,6 @@ impl Rule {
         match self {
             Self::GoHandler => "go-handler",
             Self::GoChild => "go-child",
-            Self::GoDescendant => "go-descendant",
             Self::GoContext => "go-context",
             Self::GoTransport => "go-transport",
         }
@@ -76,7 +71,7 @@ impl Rule {
     /// user space has to see that it did not.
     #[must_use]
     pub const fn is_of_another_task(self) -> bool {
-        matches!(self, Self::GoChild | Self::GoDescendant)
+        matches!(self, Self::GoChild)
     }
 }
 

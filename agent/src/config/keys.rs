@@ -75,7 +75,7 @@ pub const KEYS: [Key; 33] = [
         "SPANWIRE_RULES_OFF",
         List,
         "none",
-        "rules of runtimes that are not used: go-handler, go-child, go-descendant, go-context or go-transport",
+        "rules of runtimes that are not used: go-handler, go-child, go-context or go-transport",
     ),
     key(
         "sampling.sampler",

@@ -159,6 +159,11 @@ impl Workers {
         }
     }
 
+    #[cfg(test)]
+    pub(in crate::trace) fn kept(&self) -> usize {
+        self.told.len().max(self.order.len())
+    }
+
     fn tasks_of(chain: &Chain) -> impl Iterator<Item = u64> {
         chain.iter().copied().filter(|task| *task != 0)
     }

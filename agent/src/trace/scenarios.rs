@@ -9,5 +9,6 @@ mod checks;
 mod host;
 mod joins;
 mod limits;
+mod runtimes;
 mod sampling;
 mod threads;

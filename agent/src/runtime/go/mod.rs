@@ -259,24 +259,3 @@ mod tests {
         assert_eq!(found.unwrap_err(), Refusal::NotGo);
     }
 }
-#[cfg(test)]
-mod dbg {
-    #[test]
-    #[ignore]
-    fn look() {
-        let pid: u32 = std::env::var("LOOK_PID").unwrap().parse().unwrap();
-        let f = super::Examiner::default().examine(pid, crate::runtime::Rules::default());
-        match f {
-            Ok(f) => {
-                println!(
-                    "{} {:x?} off {:?} receivers {}",
-                    f.version,
-                    f.process,
-                    f.off,
-                    f.receivers.len()
-                );
-            }
-            Err(e) => println!("ERR {e}"),
-        }
-    }
-}

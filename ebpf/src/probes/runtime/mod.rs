@@ -58,7 +58,7 @@ pub(crate) fn request_sent(state: *const State, position: u64, scratch: *mut Scr
         (*header).absent = (&raw const (*caller).absent).read_volatile() as u8;
         (*header).for_another = (&raw const (*caller).for_another).read_volatile() as u8;
         let rule = (&raw const (*caller).rule).read_volatile();
-        if rule == Rule::GoChild as u64 || rule == Rule::GoDescendant as u64 {
+        if rule == Rule::GoChild as u64 {
             tell((*state).generation, position);
         }
     }

@@ -5,7 +5,6 @@
 
 mod context;
 mod goroutine;
-mod newproc;
 mod snapshot;
 mod transport;
 
