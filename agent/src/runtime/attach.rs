@@ -98,15 +98,13 @@ impl Thread {
     fn run(mut self, inbox: &Receiver<Message>) {
         let clock = Clock::start();
         for pid in processes() {
-            self.look(pid, LOOKS.len(), 0);
+            self.due.insert((0, pid), LOOKS.len());
         }
         loop {
+            // One after the other, so that those that have just begun need not wait for all that were there.
             let now = clock.now();
-            while let Some(((at, pid), look)) = self.due.pop_first() {
-                if at > now {
-                    self.due.insert((at, pid), look);
-                    break;
-                }
+            if let Some(entry) = self.due.first_entry().filter(|entry| entry.key().0 <= now) {
+                let ((_, pid), look) = entry.remove_entry();
                 self.look(pid, look, now);
             }
             let wait =

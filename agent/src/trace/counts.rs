@@ -52,11 +52,12 @@ pub enum Count {
     RuntimeAfterAnswer,
     RuntimeUnknownWorker,
     RuntimeOutlived,
+    RuntimeOvertaken,
 }
 
 impl Count {
     /// Every count with the name a user sees and what it means.
-    pub const ALL: [(Self, &'static str, &'static str); 45] = [
+    pub const ALL: [(Self, &'static str, &'static str); 46] = [
         (Self::Released, "spans_released", "spans handed on"),
         (
             Self::NotSampled,
@@ -245,6 +246,11 @@ impl Count {
             Self::RuntimeOutlived,
             "runtime_rejected_outlived",
             "no parent: a task that worked for the served request went on after its answer, and may work for many",
+        ),
+        (
+            Self::RuntimeOvertaken,
+            "runtime_rejected_overtaken",
+            "no parent: the connection had the next request already, and which of them is served is not known",
         ),
     ];
 

@@ -111,6 +111,9 @@ impl Tracer {
         self.joins.forget(span, &context);
         self.unix.forget(span, context.id.conn);
         self.threads.forget(span, context.task);
+        if context.role == Role::Server {
+            self.workers.forget_request(span, context.id.conn);
+        }
         if let Some(workers) = &context.workers {
             self.workers.forget(workers);
         }

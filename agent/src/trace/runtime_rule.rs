@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 
 use crate::exchange::Role;
 use crate::hash::Map;
-use crate::input::{Nanos, Runtime};
+use crate::input::{ConnId, Nanos, Runtime};
 use crate::trace::Count;
 use crate::trace::context::{Context, Contexts, SpanId};
 use crate::trace::thread_rule::Verdict;
@@ -26,6 +26,8 @@ pub(in crate::trace) struct Workers {
     /// Chains of calls that are still to be reported, with the order in which they came.
     told: Map<SpanId, Chain>,
     order: VecDeque<SpanId>,
+    /// When each request of a connection that is served was read, in order of arrival.
+    requests: Map<ConnId, Vec<(Nanos, SpanId)>>,
     /// Each task that a call which is remembered depends on.
     tasks: Map<u64, Task>,
 }
@@ -46,12 +48,17 @@ struct Task {
 impl Workers {
     /// The kernel told whose work a call is.
     pub(in crate::trace) fn told(&mut self, call: SpanId, chain: Chain) {
-        if self.told.insert(call, chain).is_none() {
-            self.order.push_back(call);
+        // From now on: that a task has ended may be told before its call begins.
+        for task in Self::tasks_of(&chain) {
+            self.tasks.entry(task).or_default().calls += 1;
+        }
+        match self.told.insert(call, chain) {
+            Some(before) => self.forget(&before),
+            None => self.order.push_back(call),
         }
         while self.order.len() > TOLD {
-            if let Some(oldest) = self.order.pop_front() {
-                self.told.remove(&oldest);
+            if let Some(chain) = self.order.pop_front().and_then(|old| self.told.remove(&old)) {
+                self.forget(&chain);
             }
         }
     }
@@ -63,14 +70,36 @@ impl Workers {
         if let Some(place) = self.order.iter().rposition(|known| *known == call) {
             self.order.remove(place);
         }
-        for task in Self::tasks_of(&chain) {
-            self.tasks.entry(task).or_default().calls += 1;
-        }
         if let Some(task) = self.tasks.get_mut(&chain[0]) {
             task.open += 1;
             task.worked = task.worked.max(at);
         }
         Some(chain)
+    }
+
+    /// A request that is served was read.
+    pub(in crate::trace) fn read(&mut self, request: SpanId, connection: ConnId, at: Nanos) {
+        self.requests.entry(connection).or_default().push((at, request));
+    }
+
+    /// A request that was served is forgotten.
+    pub(in crate::trace) fn forget_request(&mut self, request: SpanId, connection: ConnId) {
+        if let Some(requests) = self.requests.get_mut(&connection) {
+            requests.retain(|(_, known)| *known != request);
+            if requests.is_empty() {
+                self.requests.remove(&connection);
+            }
+        }
+    }
+
+    /// Whether another request of the same connection was read with or after this one, before that time: then its goroutine may
+    /// have served that one.
+    fn is_overtaken(&self, server: &Context, candidate: SpanId, before: Nanos) -> bool {
+        self.requests.get(&server.id.conn).is_some_and(|requests| {
+            requests
+                .iter()
+                .any(|(at, other)| *other != candidate && server.at <= *at && *at <= before)
+        })
     }
 
     /// The call has ended.
@@ -126,6 +155,9 @@ impl Workers {
             None if force => return Verdict::No(Count::RuntimeTimedOut),
             _ => return Verdict::Wait,
         };
+        if self.is_overtaken(server, candidate, client.at) {
+            return Verdict::No(Count::RuntimeOvertaken);
+        }
         let Runtime::Knows { rule, .. } = client.runtime else {
             return Verdict::No(Count::RuntimeUnknownWorker);
         };

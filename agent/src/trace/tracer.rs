@@ -232,6 +232,7 @@ impl Tracer {
         let found = self.unix.started(span, &context);
         if context.role == Role::Server {
             self.threads.started(span, context.task, &self.contexts);
+            self.workers.read(span, context.id.conn, context.at);
         }
         let role = context.role;
         self.contexts.insert(span, context);

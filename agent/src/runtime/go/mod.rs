@@ -214,7 +214,7 @@ fn put_together(
         write,
         write_return,
         write_frame,
-        write_request: frames::WRITE_REQUEST,
+        write_request: frames::write_request(binary.version),
         g_goid: layout.g_goid,
         g_parent: layout.g_parent.unwrap_or(0),
         g_startpc: layout.g_startpc,

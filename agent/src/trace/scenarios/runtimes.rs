@@ -131,6 +131,22 @@ fn a_child_that_goes_on_for_others_loses_what_it_did_before() {
 }
 
 #[test]
+fn pipelined_requests_are_nobodys_parents() {
+    for read in [10, 20] {
+        let mut host = Host::new();
+        let served = served();
+        let mut next = served.clone();
+        next.started.id.position = 100;
+        next.finished.id.position = 100;
+        next.started.at = crate::input::Nanos(read * super::host::MS);
+        let call = call(&served, Rule::GoHandler, 2, 20, 30);
+        host.all(&[&served, &next, &call]);
+        host.span(&call).is_root();
+        assert_eq!(host.count(Count::RuntimeOvertaken), 1, "{:?}", host.counted());
+    }
+}
+
+#[test]
 fn reasons_are_counted_for_each_process() {
     let mut host = Host::new();
     let mut call = Request::new(Role::Client, &tcp(2).0, 7, PID, 20, 30);

@@ -43,7 +43,7 @@ pub(crate) fn forget(tgid: u32) {
 /// proven to.
 #[inline(always)]
 pub(crate) fn request_read(state: *const State) -> u64 {
-    unsafe { go::serves((*state).generation, (*state).span, u64::from((*state).pipelined)) }
+    unsafe { go::serves((*state).generation, (*state).span) }
 }
 
 /// A request is being sent at `position`: for which one the task does it goes into the event's header.

@@ -8,7 +8,7 @@ use spanwire_ebpf::{
     runtime::{Absent, GoProcess, Rule},
 };
 
-use super::{GO_RECEIVERS, is_on, key_of, say, snapshot, this_tgid};
+use super::{GO_LEARNED, GO_RECEIVERS, is_on, key_of, say, snapshot, this_tgid};
 use crate::{
     config::exists,
     maps::{SERVING, Scratch, Served},
@@ -64,7 +64,7 @@ pub(super) fn may_be_a_child(start: u64) -> bool {
         let here = [u64::from(this_tgid()), start];
         match GO_RECEIVERS.get_ptr(here) {
             Some(what) => *what == EXEMPT,
-            None => true,
+            None => GO_LEARNED.get_ptr(here).is_none(),
         }
     }
 }
@@ -96,6 +96,9 @@ pub(super) unsafe fn works_for(go: *const GoProcess, g: u64, scratch: *mut Scrat
         match SERVING.get_ptr(root) {
             Some(request) if (*request).span == span => {}
             _ => {
+                // Whatever starts like this one may go on as well.
+                let here = [u64::from(this_tgid()), start(go, g)];
+                let _ = GO_LEARNED.insert(here, 1, 0);
                 say(scratch, Absent::RequestOver);
                 return 0;
             }

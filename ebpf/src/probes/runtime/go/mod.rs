@@ -29,6 +29,10 @@ static GO_PROCESSES: HashMap<u32, GoProcess, 1024> = HashMap::new();
 #[btf_map(name = "GO_RECEIVERS")]
 static GO_RECEIVERS: HashMap<[u64; 2], u64, 32768> = HashMap::new();
 
+/// The same, of functions that were seen to go on after the request for which they were started was over.
+#[btf_map(name = "GO_LEARNED")]
+static GO_LEARNED: LruHashMap<[u64; 2], u64, 4096> = LruHashMap::new();
+
 /// Which ids were taken when a request was read, by the task that serves it.
 #[btf_map(name = "GO_SNAPSHOTS")]
 static GO_SNAPSHOTS: LruHashMap<u64, Snapshot, 8192> = LruHashMap::new();
@@ -68,10 +72,10 @@ unsafe fn is_on(go: *const GoProcess, rule: Rule) -> bool {
 /// The current goroutine has read a request with this span on this connection: its key, if it is one that `net/http` serves a
 /// connection with, and so does nothing else until it has answered. Global, and so verified by itself.
 ///
-/// Not where several heads may lie in one read: which of them is served is then not known.
+/// Where several heads lie in one read it is not known which of them is served: user space sees that.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub(crate) extern "C" fn serves(connection: u64, span: u64, pipelined: u64) -> u64 {
+pub(crate) extern "C" fn serves(connection: u64, span: u64) -> u64 {
     unsafe {
         let Some(go) = this_process() else { return 0 };
         let g = goroutine::current(go);
@@ -80,10 +84,6 @@ pub(crate) extern "C" fn serves(connection: u64, span: u64, pipelined: u64) -> u
         }
         let key = goroutine::key(go, g);
         if key == 0 {
-            return 0;
-        }
-        if pipelined != 0 {
-            let _ = SERVING.remove(key);
             return 0;
         }
         snapshot::take(go, key, span);
