@@ -158,8 +158,10 @@ pub struct GoProcess {
     pub write_return: u64,
     /// See [`Self::serve_frame`].
     pub write_frame: u64,
-    /// How far below its frame the request (`wr.req`) is that it writes.
+    /// How far below its frame the request is that it writes (`wr.req`),
     pub write_request: u64,
+    /// and the channel in which is waited for that (`wr.ch`).
+    pub write_channel: u64,
     /// `runtime.g.goid`
     pub g_goid: u64,
     /// `runtime.g.parentGoid`, 0 before Go 1.21.
@@ -219,6 +221,6 @@ mod tests {
         for (at, reason) in Absent::ALL.into_iter().enumerate() {
             assert_eq!((reason as usize, Absent::from_abi(reason as u8)), (at + 1, Some(reason)));
         }
-        assert_eq!(GoProcess::WORDS, 26);
+        assert_eq!(GoProcess::WORDS, 27);
     }
 }

@@ -79,8 +79,7 @@ pub(crate) fn task() -> Result<ExitCode> {
         }
         ensure!(
             rows[0] == rows[1],
-            "Go {version}'s releases differ, {:?}: the table must tell them apart",
-            rows
+            "Go {version}'s releases differ, {rows:?}: the table must tell them apart"
         );
         let _ = writeln!(table, "{version} {}", rows[0]);
     }

@@ -18,10 +18,11 @@ pub(super) const SERVE: Sought = ("net/http.(*Server).Serve", "net/http.(*conn).
 pub(super) const WRITE: Sought =
     ("net/http.(*Transport).dialConn", "net/http.(*persistConn).writeLoop");
 
-/// How far below the frame of `writeLoop` what it writes is kept, its `wr`: as measured in the living programs of every version
-/// from 1.18 to 1.26. Where a build differs (profile-guided, unoptimised) what is read there proves nothing, and nobody is found.
-pub(super) const fn write_request(version: Version) -> u64 {
-    if version.1 < 21 { 0x88 } else { 0x98 }
+/// How far below the frame of `writeLoop` the request and the channel are kept that it was given (`wr.req`, `wr.ch`): as found in
+/// living programs of every version from 1.18 to 1.26, because debugging information does not tell. Where a build differs
+/// (profile-guided, unoptimised) what is read there proves nothing, and nobody is found.
+pub(super) const fn written(version: Version) -> (u64, u64) {
+    if version.1 < 21 { (0x78, 0x80) } else { (0x98, 0x90) }
 }
 
 /// A function that a goroutine starts with, and that only calls another.

@@ -84,12 +84,10 @@ pub(super) struct Counters {
 /// Finds the variables, and checks the layout with what is in them.
 pub(super) fn check(
     memory: &Memory,
-    mapped: &Mapped,
     layout: &Layout,
     known: &Known,
     bias: u64,
 ) -> Result<Counters, Refusal> {
-    let _ = mapped;
     let here = |candidates: &[u64]| -> Vec<u64> {
         candidates.iter().map(|address| address.wrapping_add(bias)).collect()
     };
@@ -120,7 +118,7 @@ pub(super) fn check(
 /// itself, which began with `helper`.
 fn first_two(memory: &Memory, slice: u64, layout: &Layout, main: u64, helper: u64) -> Option<bool> {
     let [array, count] = memory.words(slice, 2)?.try_into().ok()?;
-    if array == 0 || count < 2 || count > 1 << 32 {
+    if array == 0 || count < 2 || count >> 32 != 0 {
         return None;
     }
     let all = memory.words(array, usize::try_from(count.min(FIRST)).ok()?)?;

@@ -17,7 +17,7 @@ use thiserror::Error;
 use self::{binary::Binary, functions::Functions, layout::Layout};
 use super::{
     Rules,
-    memory::{Mapped, Memory, mapped},
+    memory::{Memory, mapped},
 };
 use crate::hash::Map;
 
@@ -159,7 +159,7 @@ impl Examiner {
                 anatomy
             }
         }?;
-        put_together(&binary, layout, &anatomy, &memory, &mapped, bias, rules)
+        put_together(&binary, layout, &anatomy, &memory, bias, rules)
     }
 }
 
@@ -183,12 +183,11 @@ fn put_together(
     layout: &Layout,
     anatomy: &Anatomy,
     memory: &Memory,
-    mapped: &Mapped,
     bias: u64,
     rules: Rules,
 ) -> Result<Found, Refusal> {
     let mut off = Vec::new();
-    let counters = live::check(memory, mapped, layout, &anatomy.known, bias)?;
+    let counters = live::check(memory, layout, &anatomy.known, bias)?;
     let moved = |wrapper: Option<frames::Wrapper>| {
         wrapper.map_or((0, 0, 0), |wrapper| {
             (wrapper.start.wrapping_add(bias), wrapper.returns.wrapping_add(bias), wrapper.frame)
@@ -203,6 +202,7 @@ fn put_together(
     if layout.g_parent.is_none() {
         off.push((Rule::GoChild, "goroutines do not name who started them before Go 1.21"));
     }
+    let (write_request, write_channel) = frames::written(binary.version);
     let process = GoProcess {
         rules: rules.bits(),
         tls: binary.tls.ok_or(Refusal::Unlike("where its thread-local storage is"))? as u64,
@@ -214,7 +214,8 @@ fn put_together(
         write,
         write_return,
         write_frame,
-        write_request: frames::write_request(binary.version),
+        write_request,
+        write_channel,
         g_goid: layout.g_goid,
         g_parent: layout.g_parent.unwrap_or(0),
         g_startpc: layout.g_startpc,

@@ -9,8 +9,8 @@ use spanwire_ebpf::runtime::{GoProcess, Rule};
 
 use super::{
     GO_ADDRESSES,
-    goroutine::word,
-    this_tgid,
+    goroutine::{self, word},
+    this_process, this_tgid,
     transport::{frame_below, receiver},
 };
 use crate::{
@@ -29,12 +29,7 @@ const VALUE: u64 = 40;
 #[inline(never)]
 pub(super) unsafe fn remember(go: *const GoProcess, g: u64, key: u64) -> u64 {
     unsafe {
-        let frame = frame_below(g, (*go).serve_frame, (*go).serve_return);
-        if frame == 0 {
-            return 0;
-        }
-        let tcp = word(receiver(frame).wrapping_add((*go).conn_rwc + DATA));
-        let address = word(word(tcp).wrapping_add((*go).fd_laddr + DATA));
+        let address = local_address(go, g);
         if address != 0 {
             let here = [u64::from(this_tgid()), address];
             match GO_ADDRESSES.get_ptr_mut(here) {
@@ -45,6 +40,19 @@ pub(super) unsafe fn remember(go: *const GoProcess, g: u64, key: u64) -> u64 {
             }
         }
         0
+    }
+}
+
+/// The address of the `LocalAddr` of the connection that the goroutine `g` serves now; 0 if it serves none.
+#[inline(never)]
+unsafe fn local_address(go: *const GoProcess, g: u64) -> u64 {
+    unsafe {
+        let frame = frame_below(g, (*go).serve_frame, (*go).serve_return);
+        if frame == 0 {
+            return 0;
+        }
+        let tcp = word(receiver(frame).wrapping_add((*go).conn_rwc + DATA));
+        word(word(tcp).wrapping_add((*go).fd_laddr + DATA))
     }
 }
 
@@ -60,16 +68,17 @@ pub(super) unsafe fn leads_to(go: *const GoProcess, frame: u64, scratch: *mut Sc
         };
         let caller = &raw mut (*scratch).caller;
         (&raw mut (*caller).tasks).write_volatile([context, 0, 0]);
-        walk((*go).cancel_err);
+        walk();
     }
 }
 
 /// Walks up from the context that the scratch event names. Global, and so verified by itself.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn walk(cancelled: u64) -> u64 {
+extern "C" fn walk() -> u64 {
     let Some(scratch) = emit::this_scratch() else { return 0 };
     unsafe {
+        let Some(go) = this_process() else { return 0 };
         let caller = &raw mut (*scratch).caller;
         let mut here = [u64::from(this_tgid()), 0];
         let mut context = (&raw const (*caller).tasks[0]).read_volatile();
@@ -83,19 +92,23 @@ extern "C" fn walk(cancelled: u64) -> u64 {
             if here[1] != 0
                 && let Some(key) = GO_ADDRESSES.get_ptr(here)
             {
-                // Without the request's own context it is the connection's, and says nothing of requests.
-                if two_below == 0 || word(two_below.wrapping_add(cancelled)) != 0 {
-                    return 0;
-                }
                 let key = *key;
-                let Some(served) = SERVING.get_ptr(key) else { return 0 };
-                if (*served).root != key {
-                    return 0;
+                if let Some(served) = SERVING.get_ptr(key)
+                    && (*served).root == key
+                    && goroutine::key(go, (*served).object) == key
+                    && local_address(go, (*served).object) == here[1]
+                {
+                    // Without the request's own context it is the connection's, and says nothing of requests.
+                    if two_below == 0 || word(two_below.wrapping_add((*go).cancel_err)) != 0 {
+                        return 0;
+                    }
+                    (&raw mut (*caller).span).write_volatile((*served).span);
+                    (&raw mut (*caller).rule).write_volatile(Rule::GoContext as u64);
+                    (&raw mut (*caller).absent).write_volatile(0);
+                    return 1;
                 }
-                (&raw mut (*caller).span).write_volatile((*served).span);
-                (&raw mut (*caller).rule).write_volatile(Rule::GoContext as u64);
-                (&raw mut (*caller).absent).write_volatile(0);
-                return 1;
+                // Something else lies there since that connection is gone.
+                let _ = GO_ADDRESSES.remove(here);
             }
             two_below = below;
             below = context;

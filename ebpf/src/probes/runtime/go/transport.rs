@@ -47,8 +47,7 @@ pub(super) unsafe fn frame(go: *const GoProcess, g: u64) -> u64 {
 #[inline(never)]
 pub(super) unsafe fn waiter(go: *const GoProcess, frame: u64) -> u64 {
     unsafe {
-        // struct writeRequest { req; ch; … }
-        let channel = word(frame.wrapping_sub((*go).write_request).wrapping_add(8));
+        let channel = word(frame.wrapping_sub((*go).write_channel));
         if channel == 0 {
             return 0;
         }
