@@ -9,6 +9,7 @@ mod frames;
 mod grpc;
 mod harness;
 mod http2;
+mod joins;
 mod kernels;
 mod linking;
 mod load;
@@ -17,7 +18,10 @@ mod namespaces;
 mod operating;
 mod programs;
 mod replay;
+mod servers_and_clients;
 mod socket_calls;
+mod systemd;
+mod truth;
 
 use std::process::ExitCode;
 
@@ -29,14 +33,18 @@ fn main() -> ExitCode {
     harness::add(&mut suite);
     kernels::add(&mut suite);
     programs::add(&mut suite);
+    servers_and_clients::add(&mut suite);
     connections::add(&mut suite);
     http2::add(&mut suite);
     grpc::add(&mut suite);
     frames::add(&mut suite);
     namespaces::add(&mut suite);
+    joins::add(&mut suite);
     linking::add(&mut suite);
+    truth::add(&mut suite);
     export::add(&mut suite);
     operating::add(&mut suite);
+    systemd::add(&mut suite);
     replay::add(&mut suite);
     socket_calls::add(&mut suite);
     long_bodies::add(&mut suite);

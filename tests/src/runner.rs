@@ -39,6 +39,23 @@ pub enum Place {
     Everywhere,
     /// On the kernels that are booted: it does to the machine what nobody wants done to theirs.
     InVm,
+    /// On a machine that is booted with systemd as its first process, where only such tests run.
+    UnderSystemd,
+}
+
+impl Place {
+    /// Whether tests of this place run on this machine.
+    fn is_here(self) -> bool {
+        if vm::is_under_systemd() {
+            return self == Self::UnderSystemd;
+        }
+        match self {
+            Self::Here => !vm::is_here(),
+            Self::Everywhere => true,
+            Self::InVm => vm::is_here(),
+            Self::UnderSystemd => false,
+        }
+    }
 }
 
 /// One test.
@@ -97,7 +114,7 @@ impl Suite {
     /// Does what the command line asks for.
     #[must_use]
     pub fn main(self) -> ExitCode {
-        if std::process::id() == 1 {
+        if vm::is_first() {
             vm::first_process();
         }
         let asked = match Asked::parse(std::env::args().skip(1)) {
@@ -115,8 +132,10 @@ impl Suite {
         if asked.needs_in_vm {
             return vm::say_needs();
         }
-        let elsewhere = if vm::is_here() { Place::Here } else { Place::InVm };
-        let here = |test: &&Test| test.place != elsewhere && asked.wants(&test.name);
+        if asked.needs_under_systemd {
+            return vm::say_needs_under_systemd();
+        }
+        let here = |test: &&Test| test.place.is_here() && asked.wants(&test.name);
         let chosen: Vec<&Test> = self.tests.iter().filter(here).collect();
         if asked.list {
             for test in &chosen {
@@ -167,6 +186,7 @@ struct Asked {
     list: bool,
     nocapture: bool,
     needs_in_vm: bool,
+    needs_under_systemd: bool,
     one: Option<String>,
 }
 
@@ -180,6 +200,7 @@ impl Asked {
                 "--list" => asked.list = true,
                 "--nocapture" | "--no-capture" => asked.nocapture = true,
                 "--needs-in-vm" => asked.needs_in_vm = true,
+                "--needs-under-systemd" => asked.needs_under_systemd = true,
                 "--skip" => asked.skips.extend(arguments.next()),
                 "--one" => asked.one = arguments.next(),
                 // Given by cargo and by people to libtest; without meaning here, where tests run one by one.

@@ -46,6 +46,8 @@ pub(super) struct Tracker {
     last: Nanos,
     /// The process that used it last; 0 if none has.
     pid: u32,
+    /// It was told that somebody reads it.
+    told_read: bool,
 }
 
 impl Tracker {
@@ -59,6 +61,7 @@ impl Tracker {
             peer_socket: 0,
             inode: 0,
             netns: 0,
+            origins: [0; 2],
             pid,
         };
         Self {
@@ -68,6 +71,7 @@ impl Tracker {
             fate: Fate::default(),
             last: at,
             pid,
+            told_read: false,
         }
     }
 
@@ -151,6 +155,11 @@ impl Tracker {
         self.pid
     }
 
+    /// Whether it is known now what it speaks, and was not told before.
+    pub(super) const fn tell_read(&mut self) -> bool {
+        matches!(self.talk, Talk::Known(_)) && !std::mem::replace(&mut self.told_read, true)
+    }
+
     /// Memory held beside the tracker itself, bytes.
     pub(super) fn held(&self) -> usize {
         self.order.held() + self.talk.held()
@@ -230,6 +239,7 @@ fn connection(event: &Opened) -> Connection {
         peer_socket: event.peer_socket,
         inode: event.inode,
         netns: event.netns,
+        origins: [event.sent_origin, event.received_origin],
         pid: event.tgid,
     }
 }
