@@ -17,6 +17,7 @@ mod namespaces;
 mod operating;
 mod programs;
 mod replay;
+mod sdks;
 mod servers_and_clients;
 mod socket_calls;
 mod systemd;
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
     frames::add(&mut suite);
     namespaces::add(&mut suite);
     linking::add(&mut suite);
+    sdks::add(&mut suite);
     export::add(&mut suite);
     operating::add(&mut suite);
     systemd::add(&mut suite);

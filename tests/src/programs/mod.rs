@@ -15,6 +15,7 @@ pub mod nghttpx;
 pub mod nginx;
 pub mod node;
 pub mod npm;
+pub mod opentelemetry;
 pub mod perl;
 pub mod php;
 pub mod pypi;
@@ -110,7 +111,7 @@ pub fn installed(program: &str) -> anyhow::Result<PathBuf> {
 /// is left to the test that needs it.
 pub fn prepare() {
     type Step = fn() -> anyhow::Result<()>;
-    let steps: [(&str, Step); 13] = [
+    let steps: [(&str, Step); 14] = [
         ("the random socket calls (C)", || socket_calls::binary().map(drop)),
         ("a witness of the verifier (C)", || verifier::preload().map(drop)),
         ("Go programs", || {
@@ -120,6 +121,7 @@ pub fn prepare() {
         ("gunicorn and Flask", || gunicorn::environment().map(drop)),
         ("Tomcat", || tomcat::classpath().map(drop)),
         ("packages from PyPI", || pypi::environment().map(drop)),
+        ("OpenTelemetry's SDK", || opentelemetry::environment().map(drop)),
         ("packages from npm", || npm::packages("npm").map(drop)),
         ("gRPC for Python", || Runtime::Python.prepare()),
         ("gRPC for Go", || Runtime::Go.prepare()),
