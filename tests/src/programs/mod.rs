@@ -3,6 +3,8 @@
 //! Whatever has to be built or downloaded goes to the cache folder, never into the tree.
 
 pub mod apache;
+pub mod backend;
+pub mod collector;
 pub mod go;
 pub mod grpc;
 pub mod gunicorn;
@@ -24,6 +26,7 @@ pub mod ruby;
 pub mod socket_calls;
 pub mod tomcat;
 pub mod verifier;
+pub mod zipkin;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -111,7 +114,7 @@ pub fn installed(program: &str) -> anyhow::Result<PathBuf> {
 /// is left to the test that needs it.
 pub fn prepare() {
     type Step = fn() -> anyhow::Result<()>;
-    let steps: [(&str, Step); 14] = [
+    let steps: [(&str, Step); 16] = [
         ("the random socket calls (C)", || socket_calls::binary().map(drop)),
         ("a witness of the verifier (C)", || verifier::preload().map(drop)),
         ("Go programs", || {
@@ -127,6 +130,8 @@ pub fn prepare() {
         ("gRPC for Go", || Runtime::Go.prepare()),
         ("gRPC for Java", || Runtime::Java.prepare()),
         ("gRPC for Node", || Runtime::Node.prepare()),
+        ("Zipkin", || zipkin::jar().map(drop)),
+        ("the OpenTelemetry Collector (about 5 minutes, once)", || collector::binary().map(drop)),
         ("Jaeger (about 5 minutes, once)", || jaeger::binary().map(drop)),
     ];
     for (what, step) in steps {
