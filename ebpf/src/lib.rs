@@ -19,10 +19,11 @@ pub mod scan;
 
 pub use config::{Config, OFFSETS, Offset, flag as config_flag, wake};
 pub use control::{
-    Closed, ControlHeader, ControlKind, Family, Opened, ProcessEvent, Revoked, TcpState, tcp_state,
+    Closed, ControlHeader, ControlKind, Family, Opened, ProcessEvent, Retransmitted, Revoked,
+    TcpState, tcp_state,
 };
 pub use counter::Counter;
 pub use data::{DATA_RINGS, DataHeader, Direction, MAX_PAYLOAD, NoData, data_flag};
 
 /// Version of every layout in this crate. Recordings carry it; a change of any pinned layout raises it.
-pub const ABI_VERSION: u32 = 1;
+pub const ABI_VERSION: u32 = 2;

@@ -167,7 +167,7 @@ impl Load {
                 let mut connection = Connection::open(&self.server.target)?;
                 while !done.load(Ordering::Relaxed) {
                     self.ask_one(&mut connection)?;
-                    wait::pause(BEAT);
+                    wait::pace(BEAT);
                 }
                 anyhow::Ok(())
             });

@@ -10,6 +10,7 @@ mod frames;
 mod grpc;
 mod harness;
 mod http2;
+mod joins;
 mod kernels;
 mod linking;
 mod load;
@@ -23,6 +24,8 @@ mod sdks;
 mod servers_and_clients;
 mod socket_calls;
 mod systemd;
+mod transport;
+mod truth;
 
 use std::process::ExitCode;
 
@@ -40,8 +43,11 @@ fn main() -> ExitCode {
     grpc::add(&mut suite);
     frames::add(&mut suite);
     namespaces::add(&mut suite);
+    joins::add(&mut suite);
     linking::add(&mut suite);
     sdks::add(&mut suite);
+    transport::add(&mut suite);
+    truth::add(&mut suite);
     export::add(&mut suite);
     backends::add(&mut suite);
     operating::add(&mut suite);

@@ -52,8 +52,8 @@ pub fn wall_clock() -> u64 {
     u64::try_from(since.map_or(0, |time| time.as_nanos())).unwrap_or(u64::MAX)
 }
 
-/// Lets time pass between two steps of a load that goes on by itself. Nothing may rest on how long it is.
-pub fn pause(time: Duration) {
+/// Rests, as a load does between two requests. Never to be used to wait for something.
+pub fn pace(time: Duration) {
     std::thread::sleep(time);
 }
 

@@ -4,6 +4,7 @@
 
 pub mod apache;
 pub mod backend;
+pub mod c;
 pub mod collector;
 pub mod go;
 pub mod grpc;
@@ -39,6 +40,7 @@ use crate::listening::{wait_port, wait_unix};
 use crate::outcome::missing;
 use crate::peer::Target;
 use crate::process::{self, Program};
+use crate::truth;
 use grpc::Runtime;
 
 /// A server that accepts connections.
@@ -114,7 +116,7 @@ pub fn installed(program: &str) -> anyhow::Result<PathBuf> {
 /// is left to the test that needs it.
 pub fn prepare() {
     type Step = fn() -> anyhow::Result<()>;
-    let steps: [(&str, Step); 16] = [
+    let steps: [(&str, Step); 17] = [
         ("the random socket calls (C)", || socket_calls::binary().map(drop)),
         ("a witness of the verifier (C)", || verifier::preload().map(drop)),
         ("Go programs", || {
@@ -126,6 +128,7 @@ pub fn prepare() {
         ("packages from PyPI", || pypi::environment().map(drop)),
         ("OpenTelemetry's SDK", || opentelemetry::environment().map(drop)),
         ("packages from npm", || npm::packages("npm").map(drop)),
+        ("services of the truth", truth::services::prepare),
         ("gRPC for Python", || Runtime::Python.prepare()),
         ("gRPC for Go", || Runtime::Go.prepare()),
         ("gRPC for Java", || Runtime::Java.prepare()),

@@ -10,7 +10,8 @@ use crate::listening::free_port;
 pub struct Nginx {
     /// The server. Its service is `nginx`: its workers' environment is overwritten by their titles.
     pub server: Server,
-    _folder: tempfile::TempDir,
+    /// Where its configuration and its files are: it must stay as long as nginx runs.
+    pub folder: tempfile::TempDir,
 }
 
 /// nginx with the tour's static stops, and everything else from `upstream` (as in `proxy_pass`), if there is one.
@@ -20,6 +21,16 @@ pub struct Nginx {
 pub fn start(upstream: Option<&str>) -> anyhow::Result<Nginx> {
     let port = free_port()?;
     let site = Site { listen: format!("127.0.0.1:{port}"), ..Site::proxy(upstream) };
+    begin(&site, |command| Server::on_port("nginx", port, command))
+}
+
+/// nginx that passes everything on to a port of 127.0.0.1, over connections that it keeps.
+///
+/// # Errors
+/// When it is missing, or does not come up.
+pub fn start_pooled(upstream: u16) -> anyhow::Result<Nginx> {
+    let port = free_port()?;
+    let site = Site { listen: format!("127.0.0.1:{port}"), ..Site::pooled(upstream) };
     begin(&site, |command| Server::on_port("nginx", port, command))
 }
 
@@ -81,6 +92,14 @@ impl Site {
         Self { listen: String::new(), beside: String::new(), files: STATIC, rest }
     }
 
+    /// The rest by HTTP/1.1 from a port, over kept connections.
+    fn pooled(upstream: u16) -> Self {
+        // The servers behind close none that is idle, and nginx is to keep them as long.
+        let kept = "keepalive 256; keepalive_timeout 600s; keepalive_requests 1000000;";
+        let beside = format!("upstream behind {{ server 127.0.0.1:{upstream}; {kept} }}");
+        Self { beside, ..Self::proxy(Some("http://behind")) }
+    }
+
     /// The rest by gRPC from an upstream. Kept connections, so that many calls share one.
     fn grpc(upstream: &str) -> Self {
         Self {
@@ -125,7 +144,7 @@ fn begin(
     command.arg("-p").arg(root).arg("-c").arg(&file).args(["-e", "stderr"]);
     let mut server = start(&mut command)?;
     "nginx".clone_into(&mut server.service);
-    Ok(Nginx { server, _folder: folder })
+    Ok(Nginx { server, folder })
 }
 
 fn configuration(root: &Path, site: &Site) -> String {

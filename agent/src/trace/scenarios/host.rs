@@ -56,6 +56,7 @@ impl Request {
                 task,
                 serving: None,
                 thread_waits: role == Role::Server,
+                connected_in: None,
                 propagation: Propagation::default(),
                 asked: Asked::of("GET", "/", None),
             },
@@ -267,6 +268,7 @@ pub(super) fn tcp(number: u64) -> (Arc<Connection>, Arc<Connection>) {
         peer_socket: 0,
         inode: 0,
         netns: 1,
+        origins: [0; 2],
         pid: 0,
     };
     let server = Connection {
