@@ -7,7 +7,7 @@
 use std::fmt;
 
 use abi::{
-    Closed, DataHeader, Opened, ProcessEvent, Revoked, TcpState, Worker,
+    Closed, DataHeader, Opened, ProcessEvent, Retransmitted, Revoked, TcpState, Worker,
     runtime::{Absent, Rule},
 };
 
@@ -98,6 +98,8 @@ pub enum Input {
     Worker(Worker),
     /// Tasks ([`abi::runtime::task`]) that were named by [`Input::Worker`] are found to have ended.
     TasksEnded(Vec<u64>),
+    /// TCP sent a segment of a connection again.
+    Retransmitted(Retransmitted),
     /// Bytes moved: the header, then exactly `head + tail` payload bytes.
     Data(DataHeader, Box<[u8]>),
     /// What user space found out about a process, before the first event that needs it.

@@ -8,7 +8,7 @@ use abi::{Direction, id::Seed};
 use crate::{
     conn::{Connections, Limits, Loss},
     exchange::{Report, Role},
-    input::{ConnId, Input},
+    input::{ConnId, Input, Nanos},
     selection::Selection,
     status::{Counter, Counters, Group, Meaning},
     trace::{Active, FinishedSpan, Sampler, Settings, Tracer},
@@ -76,6 +76,10 @@ impl Pipeline {
             Input::Revoked(event) => self.tracer.revoked(event.tgid),
             Input::Worker(event) => self.tracer.worker(&event),
             Input::TasksEnded(tasks) => self.tracer.tasks_ended(&tasks),
+            Input::Retransmitted(event) => {
+                let at = Nanos(event.header.time);
+                self.tracer.retransmitted(ConnId(event.connection), at, event.segments);
+            }
             Input::Data(header, payload) => {
                 self.connections.data(&header, &payload, &mut self.reports);
             }

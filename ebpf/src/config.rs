@@ -110,12 +110,14 @@ pub enum Offset {
     TcpSndUna,
     TcpBytesAcked,
     TcpBytesReceived,
+    SkbControl,
+    SkbSegments,
     TaskThreadBase,
 }
 
 impl Offset {
     /// Every offset with the struct and the (possibly nested) member it is read from.
-    pub const ALL: [(Self, &'static str, &'static str); 50] = [
+    pub const ALL: [(Self, &'static str, &'static str); 52] = [
         (Self::TaskFiles, "task_struct", "files"),
         (Self::TaskStack, "task_struct", "stack"),
         (Self::TaskIoUring, "task_struct", "io_uring"),
@@ -165,6 +167,8 @@ impl Offset {
         (Self::TcpSndUna, "tcp_sock", "snd_una"),
         (Self::TcpBytesAcked, "tcp_sock", "bytes_acked"),
         (Self::TcpBytesReceived, "tcp_sock", "bytes_received"),
+        (Self::SkbControl, "sk_buff", "cb"),
+        (Self::SkbSegments, "tcp_skb_cb", "tcp_gso_segs"),
         (Self::TaskThreadBase, "task_struct", "thread.fsbase"),
     ];
 }

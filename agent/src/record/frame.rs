@@ -2,7 +2,9 @@
 //!
 //! Decoding takes any bytes: it checks lengths before it allocates, and never panics.
 
-use abi::{Closed, DataHeader, MAX_PAYLOAD, Opened, ProcessEvent, Revoked, TcpState, Worker};
+use abi::{
+    Closed, DataHeader, MAX_PAYLOAD, Opened, ProcessEvent, Retransmitted, Revoked, TcpState, Worker,
+};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::input::{ConnId, Input, Nanos};
@@ -30,12 +32,13 @@ enum Kind {
     UnixGone = 9,
     Lost = 10,
     Tick = 11,
+    Retransmitted = 12,
     Worker = 16,
     TasksEnded = 17,
 }
 
 impl Kind {
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 14] = [
         Self::Opened,
         Self::Closed,
         Self::TcpState,
@@ -47,6 +50,7 @@ impl Kind {
         Self::UnixGone,
         Self::Lost,
         Self::Tick,
+        Self::Retransmitted,
         Self::Worker,
         Self::TasksEnded,
     ];
@@ -62,6 +66,7 @@ impl Kind {
             Self::TcpState => exactly(size_of::<TcpState>()),
             Self::Exec | Self::Exit => exactly(size_of::<ProcessEvent>()),
             Self::Revoked => exactly(size_of::<Revoked>()),
+            Self::Retransmitted => exactly(size_of::<Retransmitted>()),
             Self::Data => (size_of::<DataHeader>(), size_of::<DataHeader>() + MAX_PAYLOAD),
             Self::Process => (2, LONGEST_FACTS),
             Self::Worker => exactly(size_of::<Worker>()),
@@ -90,6 +95,7 @@ pub(super) fn encode(input: &Input, frame: &mut Vec<u8>) -> Result<(), Unwritabl
         Input::Exit(event) => raw(frame, Kind::Exit, event),
         Input::Revoked(event) => raw(frame, Kind::Revoked, event),
         Input::Worker(event) => raw(frame, Kind::Worker, event),
+        Input::Retransmitted(event) => raw(frame, Kind::Retransmitted, event),
         Input::Data(header, bytes) => {
             if !fits(header, bytes.len()) {
                 return Err(Unwritable);
@@ -177,6 +183,7 @@ pub(super) fn decode(announced: Announced, payload: &[u8]) -> Result<Input, &'st
         Kind::Exit => Input::Exit(event(payload)?),
         Kind::Revoked => Input::Revoked(event(payload)?),
         Kind::Worker => Input::Worker(event(payload)?),
+        Kind::Retransmitted => Input::Retransmitted(event(payload)?),
         Kind::Data => {
             let (header, bytes) = DataHeader::read_from_prefix(payload).map_err(|_| SHORT)?;
             if !fits(&header, bytes.len()) {

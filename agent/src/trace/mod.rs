@@ -33,6 +33,7 @@ mod probability;
 mod redact;
 mod release;
 mod resolve;
+mod retransmits;
 mod routes;
 mod rpc;
 mod runtime_rule;

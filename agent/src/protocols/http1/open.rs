@@ -56,6 +56,7 @@ impl Open {
             serving: head.serving,
             runtime: head.runtime,
             thread_waits: head.thread_waits,
+            connected_in: None,
             told: head.told,
             propagation: request.propagation,
             asked: Asked::of(&request.method, &request.target, request.user_agent.as_deref()),

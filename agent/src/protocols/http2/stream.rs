@@ -154,6 +154,7 @@ impl Stream {
             serving: None,
             runtime: Runtime::NotAsked,
             thread_waits: false,
+            connected_in: None,
             told: mark.told,
             propagation: head.propagation,
             asked,

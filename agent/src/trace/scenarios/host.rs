@@ -57,6 +57,7 @@ impl Request {
                 serving: None,
                 runtime: Runtime::NotAsked,
                 thread_waits: role == Role::Server,
+                connected_in: None,
                 propagation: Propagation::default(),
                 asked: Asked::of("GET", "/", None),
             },
