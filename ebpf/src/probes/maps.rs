@@ -100,6 +100,8 @@ pub(crate) struct Scratch {
     pub(crate) sock: u64,
     /// For whom the call is made, where a runtime tells.
     pub(crate) caller: Caller,
+    /// A task that is remembered to work for a request.
+    pub(crate) child: Served,
     /// Where the runtime stands.
     pub(crate) snapshot: Snapshot,
     /// Not zero while an event is being put together.

@@ -79,9 +79,6 @@ pub(super) unsafe fn works_for(go: *const GoProcess, g: u64, scratch: *mut Scrat
             say(scratch, Absent::NoTask);
             return 0;
         }
-        if SERVING.get_ptr(key).is_none() && !adopt(go, g, key, scratch) {
-            return 0;
-        }
         let Some(served) = SERVING.get_ptr(key) else { return 0 };
         let mut rule = (*served).rule;
         if rule == 0 {
@@ -142,9 +139,19 @@ unsafe fn chain(root: u64, first: u64, scratch: *mut Scratch) -> bool {
 
 /// Looks whether a goroutine of which nothing is known was started for a request by one of which something is, and
 /// remembers it. Else says why not.
+///
+/// Comes before [`works_for`], not in it: together the two would need too much of the stack.
 #[inline(never)]
-unsafe fn adopt(go: *const GoProcess, g: u64, key: u64, scratch: *mut Scratch) -> bool {
+pub(super) unsafe fn adopt(go: *const GoProcess, g: u64, scratch: *mut Scratch) -> bool {
     unsafe {
+        let key = key(go, g);
+        if key == 0 {
+            say(scratch, Absent::NoTask);
+            return false;
+        }
+        if SERVING.get_ptr(key).is_some() {
+            return true;
+        }
         if !is_on(go, Rule::GoChild) || (*go).g_parent == 0 {
             say(scratch, Absent::NoRequest);
             return false;
@@ -168,7 +175,9 @@ unsafe fn adopt(go: *const GoProcess, g: u64, key: u64, scratch: *mut Scratch) -
                 return false;
             }
         }
-        let served = Served {
+        // In the scratch event: on the stack it would take a good part of that.
+        let served = &raw mut (*scratch).child;
+        served.write_volatile(Served {
             span,
             connection: 0,
             answered: 0,
@@ -176,7 +185,7 @@ unsafe fn adopt(go: *const GoProcess, g: u64, key: u64, scratch: *mut Scratch) -
             rule: Rule::GoChild as u64,
             maker,
             object: g,
-        };
-        SERVING.insert(key, served, 0).is_ok()
+        });
+        SERVING.insert(key, &*served, 0).is_ok()
     }
 }

@@ -116,7 +116,9 @@ pub(crate) extern "C" fn calls() -> u64 {
             return 0;
         }
         if (*go).write == 0 || goroutine::start(go, g) != (*go).write {
-            goroutine::works_for(go, g, scratch);
+            if goroutine::adopt(go, g, scratch) {
+                goroutine::works_for(go, g, scratch);
+            }
             return 0;
         }
         (&raw mut (*caller).for_another).write_volatile(1);
@@ -128,7 +130,7 @@ pub(crate) extern "C" fn calls() -> u64 {
         let waits = transport::waiter(go, frame);
         if waits == 0 {
             say(scratch, Absent::NobodyWaits);
-        } else {
+        } else if goroutine::adopt(go, waits, scratch) {
             goroutine::works_for(go, waits, scratch);
         }
         if (&raw const (*caller).span).read_volatile() == 0 && is_on(go, Rule::GoContext) {
