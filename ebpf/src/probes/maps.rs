@@ -108,6 +108,22 @@ pub(crate) struct Scratch {
     pub(crate) busy: u64,
 }
 
+impl Served {
+    /// Fills one in, word by word: a value would be put together on the stack first.
+    #[inline(always)]
+    pub(crate) unsafe fn fill(this: *mut Self, span: u64, connection: u64, root: u64) {
+        unsafe {
+            (&raw mut (*this).span).write_volatile(span);
+            (&raw mut (*this).connection).write_volatile(connection);
+            (&raw mut (*this).answered).write_volatile(0);
+            (&raw mut (*this).root).write_volatile(root);
+            (&raw mut (*this).rule).write_volatile(0);
+            (&raw mut (*this).maker).write_volatile(0);
+            (&raw mut (*this).object).write_volatile(0);
+        }
+    }
+}
+
 pub(crate) const PAYLOAD_WORDS: usize = spanwire_ebpf::MAX_PAYLOAD / 8;
 
 #[inline(always)]

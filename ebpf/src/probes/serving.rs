@@ -14,7 +14,13 @@ use crate::{
 
 /// A request of `state`'s connection begins at `position`, read by `task`.
 #[inline(always)]
-pub(crate) fn request_read(state: *mut State, task: u64, position: u64, thread_waits: bool) {
+pub(crate) fn request_read(
+    state: *mut State,
+    task: u64,
+    position: u64,
+    thread_waits: bool,
+    scratch: *mut Scratch,
+) {
     unsafe {
         let connection = (*state).generation;
         let span = id::span(config::seed(), connection, position);
@@ -24,18 +30,18 @@ pub(crate) fn request_read(state: *mut State, task: u64, position: u64, thread_w
             (*state).reader = runtime::request_read(state);
             return;
         }
-        let served =
-            Served { span, connection, answered: 0, root: task, rule: 0, maker: 0, object: 0 };
         let Some(before) = SERVING.get_ptr_mut(task) else {
             if thread_waits {
-                let _ = SERVING.insert(task, served, 0);
+                let served = &raw mut (*scratch).child;
+                Served::fill(served, span, connection, task);
+                let _ = SERVING.insert(task, &*served, 0);
             }
             return;
         };
         let overlaps = (*before).answered == 0 && (*before).connection != connection;
         if thread_waits {
             // In place: the task alone writes here, and to put an entry into the map anew costs several times as much.
-            *before = served;
+            Served::fill(before, span, connection, task);
         } else {
             let _ = SERVING.remove(task);
         }

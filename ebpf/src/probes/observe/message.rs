@@ -167,7 +167,13 @@ pub(super) fn complete<R: Reach>(sock: u64, state: *mut State, way: usize, scrat
                 if waits {
                     put(flags, data_flag::REQUEST | data_flag::THREAD_WAITS);
                 }
-                serving::request_read(state, task, get(&raw const (*call).position), waits);
+                serving::request_read(
+                    state,
+                    task,
+                    get(&raw const (*call).position),
+                    waits,
+                    scratch,
+                );
             }
         } else if begins != begins::NOTHING && way == SENT {
             serving::answered(state);

@@ -50,7 +50,9 @@ pub(crate) fn request_read(state: *const State) -> u64 {
 #[inline(always)]
 pub(crate) fn request_sent(state: *const State, position: u64, scratch: *mut Scratch) {
     unsafe {
-        go::calls();
+        if go::calls() == go::ASK_CONTEXT {
+            go::walk();
+        }
         let caller = &raw const (*scratch).caller;
         let header = &raw mut (*scratch).header;
         (*header).serving = (&raw const (*caller).span).read_volatile();

@@ -56,9 +56,9 @@ unsafe fn local_address(go: *const GoProcess, g: u64) -> u64 {
     }
 }
 
-/// Finds out to which request the context of the one leads that `writeLoop` writes, whose frame that is.
+/// Puts into the scratch event which context the request has that `writeLoop` writes, whose frame that is: for [`walk`].
 #[inline(always)]
-pub(super) unsafe fn leads_to(go: *const GoProcess, frame: u64, scratch: *mut Scratch) {
+pub(super) unsafe fn begin(go: *const GoProcess, frame: u64, scratch: *mut Scratch) {
     unsafe {
         let request = word(frame.wrapping_sub((*go).write_request));
         let context = if (*go).transport_ctx != 0 {
@@ -68,14 +68,13 @@ pub(super) unsafe fn leads_to(go: *const GoProcess, frame: u64, scratch: *mut Sc
         };
         let caller = &raw mut (*scratch).caller;
         (&raw mut (*caller).tasks).write_volatile([context, 0, 0]);
-        walk();
     }
 }
 
 /// Walks up from the context that the scratch event names. Global, and so verified by itself.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn walk() -> u64 {
+pub(crate) extern "C" fn walk() -> u64 {
     let Some(scratch) = emit::this_scratch() else { return 0 };
     unsafe {
         let Some(go) = this_process() else { return 0 };

@@ -177,15 +177,10 @@ pub(super) unsafe fn adopt(go: *const GoProcess, g: u64, scratch: *mut Scratch) 
         }
         // In the scratch event: on the stack it would take a good part of that.
         let served = &raw mut (*scratch).child;
-        served.write_volatile(Served {
-            span,
-            connection: 0,
-            answered: 0,
-            root,
-            rule: Rule::GoChild as u64,
-            maker,
-            object: g,
-        });
+        Served::fill(served, span, 0, root);
+        (&raw mut (*served).rule).write_volatile(Rule::GoChild as u64);
+        (&raw mut (*served).maker).write_volatile(maker);
+        (&raw mut (*served).object).write_volatile(g);
         SERVING.insert(key, &*served, 0).is_ok()
     }
 }

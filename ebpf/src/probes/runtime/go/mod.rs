@@ -15,7 +15,7 @@ use aya_ebpf::{
 };
 use spanwire_ebpf::runtime::{Absent, GoProcess, Rule, task};
 
-pub(crate) use self::snapshot::Snapshot;
+pub(crate) use self::{context::walk, snapshot::Snapshot};
 use crate::{
     emit,
     maps::{SERVING, Scratch, Served},
@@ -88,16 +88,23 @@ pub(crate) extern "C" fn serves(connection: u64, span: u64) -> u64 {
         }
         snapshot::take(go, key, span);
         context::remember(go, g, key);
-        let served =
-            Served { span, connection, answered: 0, root: key, rule: 0, maker: 0, object: g };
         if let Some(before) = SERVING.get_ptr_mut(key) {
-            *before = served;
-        } else {
-            let _ = SERVING.insert(key, served, 0);
+            Served::fill(before, span, connection, key);
+            (&raw mut (*before).object).write_volatile(g);
+            return key;
         }
+        let Some(scratch) = emit::this_scratch() else { return 0 };
+        let served = &raw mut (*scratch).child;
+        Served::fill(served, span, connection, key);
+        (&raw mut (*served).object).write_volatile(g);
+        let _ = SERVING.insert(key, &*served, 0);
         key
     }
 }
+
+/// What [`calls`] gives where the context may tell: to be asked with [`walk`], after it and not in it, because together the two
+/// would need too much of the stack.
+pub(crate) const ASK_CONTEXT: u64 = 1;
 
 /// For which request the current goroutine makes a call: into the scratch event. Global, and so verified by itself.
 #[unsafe(no_mangle)]
@@ -134,7 +141,8 @@ pub(crate) extern "C" fn calls() -> u64 {
             goroutine::works_for(go, waits, scratch);
         }
         if (&raw const (*caller).span).read_volatile() == 0 && is_on(go, Rule::GoContext) {
-            context::leads_to(go, frame, scratch);
+            context::begin(go, frame, scratch);
+            return ASK_CONTEXT;
         }
         0
     }
