@@ -6,6 +6,9 @@ use spanwire::status::SampleServer;
 use crate::browser::Browser;
 use crate::shop;
 
+/// Most nodes of the document in any view.
+pub(crate) const NODES: u64 = 1_500;
+
 /// What each view shows when it is there.
 const VIEWS: [(&str, &str, &str); 4] = [
     ("traces", "/traces", ".list.item"),
@@ -23,6 +26,8 @@ pub(crate) async fn each_is_drawn_without_a_complaint(browser: &mut Browser) -> 
             browser.wait(shows).await?;
             browser.picture(&format!("{name}-{theme}")).await?;
             roles(browser).await?;
+            let nodes = browser.script("return document.querySelectorAll('*').length").await?;
+            ensure!(nodes.as_u64() <= Some(NODES), "{nodes} nodes in {name}");
         }
         let id = slowest(browser).await?;
         browser.open(&format!("/trace/{id}")).await?;
@@ -122,7 +127,8 @@ pub(crate) async fn a_link_shows_the_same_again(browser: &mut Browser) -> Result
     let address = browser.script("return location.pathname + location.search").await?;
     browser.open(address.as_str().unwrap_or_default()).await?;
     browser.wait(".panel dl").await?;
-    ensure!(browser.script(bars).await? == before, "{address} looks different");
+    let after = browser.script(bars).await?;
+    ensure!(after == before, "{address} looks different:\n{after}\nbut it was\n{before}");
     ensure!(browser.script("return location.hash").await? == "", "the token stays in the address");
     Ok(())
 }
