@@ -22,6 +22,7 @@ mod servers_and_clients;
 mod socket_calls;
 mod systemd;
 mod truth;
+mod viewer;
 
 use std::process::ExitCode;
 
@@ -43,6 +44,7 @@ fn main() -> ExitCode {
     linking::add(&mut suite);
     truth::add(&mut suite);
     export::add(&mut suite);
+    viewer::add(&mut suite);
     operating::add(&mut suite);
     systemd::add(&mut suite);
     replay::add(&mut suite);
