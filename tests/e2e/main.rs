@@ -21,6 +21,7 @@ mod replay;
 mod servers_and_clients;
 mod socket_calls;
 mod systemd;
+mod transport;
 mod truth;
 mod viewer;
 
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
     namespaces::add(&mut suite);
     joins::add(&mut suite);
     linking::add(&mut suite);
+    transport::add(&mut suite);
     truth::add(&mut suite);
     export::add(&mut suite);
     viewer::add(&mut suite);

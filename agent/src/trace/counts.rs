@@ -43,11 +43,12 @@ pub enum Count {
     RoutesFull,
     SdkTraffic,
     NotSelected,
+    RetransmitsUnassigned,
 }
 
 impl Count {
     /// Every count with the name a user sees and what it means.
-    pub const ALL: [(Self, &'static str, &'static str); 36] = [
+    pub const ALL: [(Self, &'static str, &'static str); 37] = [
         (Self::Released, "spans_released", "spans handed on"),
         (
             Self::NotSampled,
@@ -192,6 +193,11 @@ impl Count {
             "requests of processes whose own OpenTelemetry SDK traces them",
         ),
         (Self::NotSelected, "requests_not_selected", "requests left out by the operator's rules"),
+        (
+            Self::RetransmitsUnassigned,
+            "retransmits_unassigned",
+            "segments sent again of which nobody can tell for which request",
+        ),
     ];
 
     /// Whether it means that something is missing from the traces that was there to be seen. A parent that could not be

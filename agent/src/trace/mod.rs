@@ -31,6 +31,7 @@ mod probability;
 mod redact;
 mod release;
 mod resolve;
+mod retransmits;
 mod routes;
 mod rpc;
 mod sampler;
