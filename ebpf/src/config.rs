@@ -50,7 +50,7 @@ pub mod wake {
 }
 
 /// How many offsets there are.
-pub const OFFSETS: usize = 48;
+pub const OFFSETS: usize = 56;
 
 /// Which member an entry of [`Config::offsets`] is for. The agent reads them from the kernel's BTF by these names;
 /// a member this kernel does not have is `u32::MAX` when the probes can do without.
@@ -107,11 +107,14 @@ pub enum Offset {
     UnixAddrName,
     TcpRcvNxt,
     SkFlags,
+    TcpSndUna,
+    TcpBytesAcked,
+    TcpBytesReceived,
 }
 
 impl Offset {
     /// Every offset with the struct and the (possibly nested) member it is read from.
-    pub const ALL: [(Self, &'static str, &'static str); 46] = [
+    pub const ALL: [(Self, &'static str, &'static str); 49] = [
         (Self::TaskFiles, "task_struct", "files"),
         (Self::TaskStack, "task_struct", "stack"),
         (Self::TaskIoUring, "task_struct", "io_uring"),
@@ -158,5 +161,8 @@ impl Offset {
         (Self::UnixAddrName, "unix_address", "name"),
         (Self::TcpRcvNxt, "tcp_sock", "rcv_nxt"),
         (Self::SkFlags, "sock", "__sk_common.skc_flags"),
+        (Self::TcpSndUna, "tcp_sock", "snd_una"),
+        (Self::TcpBytesAcked, "tcp_sock", "bytes_acked"),
+        (Self::TcpBytesReceived, "tcp_sock", "bytes_received"),
     ];
 }

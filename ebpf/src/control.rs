@@ -97,6 +97,12 @@ pub struct Opened {
     pub reserved2: u8,
     /// Unix sockets: the name, as in `sun_path` (an abstract name begins with NUL).
     pub path: [u8; 108],
+    /// TCP: sequence number of the first byte that was ever sent, for a connection that we opened maybe that of the SYN
+    /// before it; 0 if not known.
+    pub sent_origin: u32,
+    /// TCP: sequence number of the first byte that was ever received; 0 if not known. It is the peer's own, whatever
+    /// addresses lie between: with a position it names a request at both ends.
+    pub received_origin: u32,
     /// Zero.
     pub reserved3: u32,
 }
@@ -125,6 +131,8 @@ impl Default for Opened {
             born: 0,
             reserved2: 0,
             path: [0; 108],
+            sent_origin: 0,
+            received_origin: 0,
             reserved3: 0,
         }
     }

@@ -13,7 +13,7 @@ use zerocopy::IntoBytes;
 
 #[test]
 fn the_version_is_that_of_the_pinned_bytes() {
-    assert_eq!(ABI_VERSION, 1);
+    assert_eq!(ABI_VERSION, 2);
 }
 
 #[test]
@@ -47,7 +47,7 @@ fn control_events_have_these_layouts() {
     assert_eq!(size_of::<ControlHeader>(), 16);
     assert_eq!(
         (size_of::<Opened>(), offset_of!(Opened, connection), offset_of!(Opened, socket)),
-        (232, 16, 24)
+        (240, 16, 24)
     );
     assert_eq!(
         (offset_of!(Opened, peer_socket), offset_of!(Opened, inode), offset_of!(Opened, sent)),
@@ -61,6 +61,7 @@ fn control_events_have_these_layouts() {
         (offset_of!(Opened, parent), offset_of!(Opened, path_len), offset_of!(Opened, path)),
         (112, 116, 120)
     );
+    assert_eq!((offset_of!(Opened, sent_origin), offset_of!(Opened, received_origin)), (228, 232));
     assert_eq!((size_of::<Closed>(), offset_of!(Closed, connection)), (24, 16));
     assert_eq!(
         (size_of::<TcpState>(), offset_of!(TcpState, old), offset_of!(TcpState, error)),

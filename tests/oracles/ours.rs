@@ -59,6 +59,7 @@ fn feed(streams: &[(Direction, &[u8])], closed: bool) -> Vec<Finished> {
         peer_socket: 0,
         inode: 0,
         netns: 0,
+        origins: [0; 2],
         pid: 1,
     });
     let (mut reports, mut losses) = (Vec::new(), Losses::default());

@@ -17,6 +17,9 @@ pub struct Hosts {
 /// Their addresses on the cable: of the range for documentation (RFC 5737), so that they are nobody's.
 pub const ADDRESSES: [&str; 2] = ["192.0.2.1", "192.0.2.2"];
 
+/// And those of IPv6, likewise (RFC 3849).
+pub const ADDRESSES_V6: [&str; 2] = ["2001:db8::1", "2001:db8::2"];
+
 impl Hosts {
     /// Makes them.
     ///
@@ -33,8 +36,10 @@ impl Hosts {
         ip(&[
             "link", "add", "cable", "netns", a, "type", "veth", "peer", "name", "cable", "netns", b,
         ])?;
-        for (name, address) in hosts.names.iter().zip(ADDRESSES) {
-            ip(&["-n", name, "address", "add", &format!("{address}/24"), "dev", "cable"])?;
+        for (name, (v4, v6)) in hosts.names.iter().zip(ADDRESSES.iter().zip(ADDRESSES_V6)) {
+            ip(&["-n", name, "address", "add", &format!("{v4}/24"), "dev", "cable"])?;
+            // Without looking first whether somebody else has it, which takes a second.
+            ip(&["-n", name, "address", "add", &format!("{v6}/64"), "dev", "cable", "nodad"])?;
             for device in ["lo", "cable"] {
                 ip(&["-n", name, "link", "set", device, "up"])?;
             }
@@ -64,6 +69,20 @@ impl Hosts {
             };
         }
         Ok(on)
+    }
+}
+
+impl Hosts {
+    /// Runs a program on one of them that must say nothing.
+    ///
+    /// # Errors
+    /// When it is missing; what it says.
+    pub fn run(&self, host: usize, program: &str, arguments: &[&str]) -> anyhow::Result<()> {
+        let mut command = Command::new(installed(program)?);
+        let output = process::output(&mut self.on(host, command.args(arguments))?)?;
+        let said = String::from_utf8_lossy(&output);
+        ensure!(output.is_empty(), "{program} {arguments:?} says {said}");
+        Ok(())
     }
 }
 

@@ -23,6 +23,8 @@ pub struct Connection {
     pub inode: u64,
     /// Network namespace's inode number, 0 if not known.
     pub netns: u32,
+    /// TCP: sequence numbers of the first bytes of each [`abi::Direction`], 0 if not known; see [`Opened::sent_origin`].
+    pub origins: [u32; 2],
     /// The process that used it first in our sight.
     pub pid: u32,
 }

@@ -59,6 +59,7 @@ impl Tracker {
             peer_socket: 0,
             inode: 0,
             netns: 0,
+            origins: [0; 2],
             pid,
         };
         Self {
@@ -230,6 +231,7 @@ fn connection(event: &Opened) -> Connection {
         peer_socket: event.peer_socket,
         inode: event.inode,
         netns: event.netns,
+        origins: [event.sent_origin, event.received_origin],
         pid: event.tgid,
     }
 }

@@ -273,6 +273,7 @@ fn connection() -> Arc<Connection> {
         peer_socket: 0,
         inode: 0,
         netns: 0,
+        origins: [0; 2],
         pid: 7,
     })
 }

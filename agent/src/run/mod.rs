@@ -6,6 +6,7 @@
 mod clock;
 mod facts;
 mod host;
+mod listening;
 mod output;
 mod reload;
 mod signals;
@@ -33,7 +34,8 @@ use crate::{
     pipeline::Pipeline,
     record::{Header, Metadata, Writer},
     status::Counters,
-    trace,
+    trace::{self, FinishedSpan},
+    viewer::Host,
 };
 
 /// How to run.
@@ -101,18 +103,29 @@ pub fn run(run: &Run) -> Result<()> {
         None => None,
     };
     let mut capture = Capture::new(probes, &signals).context("the rings cannot be watched")?;
+    let wants_viewer = settings.viewer.unwrap_or(output.leaves_room()) && run.record.is_none();
+    let mut status = Status::start(wants_viewer.then_some(&settings.serving))?;
+    let own_pids: Vec<u32> = std::iter::once(std::process::id()).chain(status.pid()).collect();
     let mut live = Live {
         facts: Facts::default(),
         sweep: UnixSweep::default(),
-        pipeline: Pipeline::new(seed, trace_settings(settings)),
+        pipeline: Pipeline::new(seed, trace_settings(settings, own_pids.clone())),
         spans: Vec::new(),
     };
     let mut reload = Reload::new(run.sources.clone(), settings.clone());
-    let mut status = Status::start();
     let mut silence = Silence::new(run.silence_hint.clone());
-    eprintln!("spanwire: tracing at {hooks}, {}", output.describe());
-
     let mut clock = Clock::default();
+    let page = if wants_viewer {
+        let listening = listening::listening(&host::name(), &own_pids);
+        status.start_viewing(Host::new(host::name(), clock.wall(), listening))
+    } else {
+        None
+    };
+    eprintln!("spanwire: tracing at {hooks}, {}", output.describe(page.is_some()));
+    if let Some(page) = page {
+        eprintln!("spanwire: look at them at {page}");
+    }
+
     while !signals.stop() && !signals.detach() {
         capture.wait();
         // What is seen now is younger than all that is still to be drained, so it comes behind that.
@@ -137,12 +150,13 @@ pub fn run(run: &Run) -> Result<()> {
             live.give(tick, &mut |input| write(&mut recording, input, &mut failed));
             silence.look(now, live.pipeline.requests());
             output.tick(now);
-            status.publish(now, || status::snapshot(&live.pipeline, &capture, &output));
+            status
+                .publish(now, |status| status::snapshot(&live.pipeline, &capture, &output, status));
         }
         if let Some(error) = failed {
             return Err(error);
         }
-        output.take(&mut live.spans);
+        hand_out(&mut live.spans, &status, &mut output);
         if signals.reload()
             && let Some(settings) = reload.read()
         {
@@ -159,18 +173,18 @@ pub fn run(run: &Run) -> Result<()> {
     }
     live.give(clock.now().1, &mut |input| write(&mut recording, input, &mut failed));
     live.pipeline.finish(&mut live.spans);
-    output.take(&mut live.spans);
+    hand_out(&mut live.spans, &status, &mut output);
     // The host is rid of us before anything can hang: nothing is pinned, so this takes every program away.
     let of_kernel = status::of_kernel(&capture);
     drop(capture);
     if signals.detach() {
         log::warn!("every probe is off; nothing is traced until the agent is started again");
-        stay_detached(&signals, &mut status, &mut output, |output| {
-            status::with_stages(of_kernel.clone(), &live.pipeline, output)
+        stay_detached(&signals, &mut status, &mut output, |output, status| {
+            status::with_stages(of_kernel.clone(), &live.pipeline, output, status)
         });
     }
     output.shutdown(SHUTDOWN);
-    let counters = status::with_stages(of_kernel, &live.pipeline, &output);
+    let counters = status::with_stages(of_kernel, &live.pipeline, &output, &status);
     if let Some(recording) = recording {
         let written = recording.finish()?;
         eprintln!(
@@ -187,13 +201,22 @@ pub fn run(run: &Run) -> Result<()> {
     Ok(())
 }
 
+/// To the viewer and to the chosen outputs; cloned only where both want them.
+fn hand_out(spans: &mut Vec<FinishedSpan>, status: &Status, output: &mut Output) {
+    output.note(spans.len());
+    if status.views() {
+        status.view(if output.takes() { spans.clone() } else { std::mem::take(spans) });
+    }
+    output.take(spans);
+}
+
 /// Goes on to export what was traced and to tell the counters, and traces nothing: what restarts agents that end
 /// (systemd, Kubernetes) would have the probes back at once.
 fn stay_detached(
     signals: &Signals,
     status: &mut Status,
     output: &mut Output,
-    counters: impl Fn(&Output) -> Counters,
+    counters: impl Fn(&Output, &Status) -> Counters,
 ) {
     let clock = Clock::default();
     while !signals.stop() {
@@ -203,7 +226,7 @@ fn stay_detached(
         }
         if let Input::Tick { now, .. } = clock.now().1 {
             output.tick(now);
-            status.publish(now, || counters(output).into());
+            status.publish(now, |status| counters(output, status).into());
         }
     }
 }
@@ -225,7 +248,7 @@ struct Live {
     facts: Facts,
     sweep: UnixSweep,
     pipeline: Pipeline,
-    spans: Vec<trace::FinishedSpan>,
+    spans: Vec<FinishedSpan>,
 }
 
 impl Live {
@@ -244,12 +267,8 @@ impl Live {
     }
 }
 
-fn trace_settings(settings: &Settings) -> trace::Settings {
-    trace::Settings {
-        own_pids: vec![std::process::id()],
-        host_name: host::name(),
-        ..settings.trace()
-    }
+fn trace_settings(settings: &Settings, own_pids: Vec<u32>) -> trace::Settings {
+    trace::Settings { own_pids, host_name: host::name(), ..settings.trace() }
 }
 
 type Recording = Writer<std::fs::File>;

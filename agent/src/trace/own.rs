@@ -180,6 +180,7 @@ mod tests {
             peer_socket: 0,
             inode: 0,
             netns: 0,
+            origins: [0; 2],
             pid: 9,
         }
     }

@@ -68,6 +68,9 @@ extern "C" fn announce(connection: u64, sent: u64, received: u64, born: u64) -> 
                 (*event).local_address = Probed::member(base, Offset::SkV6RcvSaddr);
                 (*event).remote_address = Probed::member(base, Offset::SkV6Daddr);
             }
+            let [sent, received] = socket::origins::<Probed>(base);
+            (*event).sent_origin = sent;
+            (*event).received_origin = received;
         }
         (*event).netns = socket::network_namespace(sock);
         let socket: *const c_void = Probed::member(base, Offset::SkSocket);

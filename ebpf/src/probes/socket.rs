@@ -91,6 +91,27 @@ unsafe fn sequence<R: Reach>(tcp: *const c_void, direction: Direction) -> u32 {
     }
 }
 
+/// The sequence numbers of the first bytes that were ever sent and received, 0 where they cannot be told.
+///
+/// The kernel does not keep them, but counts what was acknowledged and what came since. A connection that we opened counts its
+/// SYN as acknowledged, so the first of the two is then the SYN's own number, one less.
+#[inline(always)]
+pub(crate) unsafe fn origins<R: Reach>(tcp: *const c_void) -> [u32; 2] {
+    unsafe {
+        let ends = |offset| -> u32 { R::member(tcp, offset) };
+        let count = |offset| -> u64 { R::member(tcp, offset) };
+        let (acked, arrived) = (ends(Offset::TcpSndUna), ends(Offset::TcpRcvNxt));
+        let sent = acked.wrapping_sub(count(Offset::TcpBytesAcked) as u32);
+        let received = arrived.wrapping_sub(count(Offset::TcpBytesReceived) as u32);
+        // A packet may come in between two of these reads.
+        let same = |offset, before| -> bool { ends(offset) == before };
+        [
+            if same(Offset::TcpSndUna, acked) { sent } else { 0 },
+            if same(Offset::TcpRcvNxt, arrived) { received } else { 0 },
+        ]
+    }
+}
+
 /// Whether the running system call was made on this socket: its descriptor names the socket's file. Kernel threads,
 /// `io_uring` completions and the like run inside calls that have nothing to do with the socket.
 #[inline(always)]

@@ -74,6 +74,7 @@ impl Stage {
             peer_socket: 0,
             inode: 0,
             netns: 0,
+            origins: [0; 2],
             pid: 1,
         };
         Self { conn: Arc::new(conn), reports: Vec::new(), losses: Losses::default() }

@@ -9,6 +9,7 @@ pub mod gunicorn;
 pub mod http2;
 pub mod jaeger;
 pub mod java;
+pub mod nghttpx;
 pub mod nginx;
 pub mod node;
 pub mod python;

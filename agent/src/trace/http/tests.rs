@@ -21,6 +21,7 @@ fn conn(local: Address, remote: Address) -> Connection {
         peer_socket: 2,
         inode: 0,
         netns: 0,
+        origins: [0; 2],
         pid: 1,
     }
 }

@@ -19,6 +19,7 @@ fn conn() -> Connection {
         peer_socket: 2,
         inode: 0,
         netns: 0,
+        origins: [0; 2],
         pid: 1,
     }
 }

@@ -267,6 +267,7 @@ pub(super) fn tcp(number: u64) -> (Arc<Connection>, Arc<Connection>) {
         peer_socket: 0,
         inode: 0,
         netns: 1,
+        origins: [0; 2],
         pid: 0,
     };
     let server = Connection {

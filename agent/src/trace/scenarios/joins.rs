@@ -74,6 +74,54 @@ fn other_positions_ports_and_namespaces_are_other_requests() {
     change(|serves| serves.started.role = Role::Client);
 }
 
+/// Both ends of one request whose server's direction began at these numbers, as its client and as it itself knows them.
+fn with_origins(number: u64, client: u32, server: u32) -> (Request, Request) {
+    let (mut asks, mut serves) = both(number);
+    Arc::make_mut(&mut asks.started.conn).origins = [3, client];
+    Arc::make_mut(&mut serves.started.conn).origins = [server, 3];
+    (asks, serves)
+}
+
+#[test]
+fn addresses_may_be_changed_on_the_way() {
+    for client_first in [true, false] {
+        let mut host = Host::new();
+        let (asks, mut serves) = with_origins(1, 700, 700);
+        let conn = Arc::make_mut(&mut serves.started.conn);
+        conn.local = Address::Inet([10, 0, 0, 9].into(), 80);
+        conn.remote = Address::Inet([192, 0, 2, 4].into(), 61_000);
+        conn.netns = 99;
+        host.all(&if client_first { [&asks, &serves] } else { [&serves, &asks] });
+        host.span(&serves).is_child_of(&host, &asks, "same-host");
+    }
+}
+
+#[test]
+fn a_server_may_have_opened_the_connection() {
+    for server in [699, 700] {
+        let mut host = Host::new();
+        let (asks, mut serves) = with_origins(1, 700, server);
+        Arc::make_mut(&mut serves.started.conn).remote = Address::Unknown;
+        host.all(&[&asks, &serves]);
+        host.span(&serves).is_child_of(&host, &asks, "same-host");
+    }
+}
+
+#[test]
+fn hosts_with_the_same_addresses_are_not_mixed_up() {
+    let mut host = Host::new();
+    let (asks, _) = with_origins(1, 700, 700);
+    let (_, serves) = with_origins(1, 90_000, 90_000);
+    host.all(&[&asks, &serves]);
+    host.span(&serves).is_root();
+    // Where one end does not know, the addresses tell.
+    let mut host = Host::new();
+    let (asks, _) = with_origins(2, 0, 700);
+    let (_, told) = with_origins(2, 700, 700);
+    host.all(&[&asks, &told]);
+    host.span(&told).is_child_of(&host, &asks, "same-host");
+}
+
 #[test]
 fn an_ipv4_connection_may_be_ipv6_on_one_side() {
     let mut host = Host::new();

@@ -15,7 +15,7 @@ fn is_bounded(host: &Host) {
     assert!(tracer.held.len() <= 21);
     assert!(tracer.queue.len() <= tracer.held.len());
     assert!(tracer.blocked.len() <= tracer.held.len());
-    assert!(tracer.joins.len() <= tracer.contexts.len());
+    assert!(tracer.joins.len() <= 2 * tracer.contexts.len());
     assert!(tracer.threads.tasks() <= tracer.contexts.len());
 }
 

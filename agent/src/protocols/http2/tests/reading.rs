@@ -39,6 +39,7 @@ impl Reading {
             peer_socket: 0,
             inode: 0,
             netns: 0,
+            origins: [0; 2],
             pid: 7,
         };
         Self {
