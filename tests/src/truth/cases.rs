@@ -84,6 +84,12 @@ pub const ALL: &[Case] = &[
         levels: &[services::PYTHON_ASYNCIO; 4],
         floor: HONEST,
     },
+    Case {
+        name: "python-polling",
+        about: "Python, select over blocking sockets",
+        levels: &[services::PYTHON_POLLING; 4],
+        floor: HONEST,
+    },
     Case { name: "node", about: "Node http", levels: &[services::NODE; 4], floor: HONEST },
     Case { name: "go", about: "Go net/http", levels: &[services::GO; 4], floor: HONEST },
     Case {

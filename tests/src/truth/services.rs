@@ -70,6 +70,13 @@ pub const PYTHON_ASYNCIO: Runtime = Runtime {
     start: |place| told(place, python("loop.py")?),
 };
 
+/// An event loop of its own making, whose sockets look like those of threads: `select`, and sockets in blocking mode.
+pub const PYTHON_POLLING: Runtime = Runtime {
+    name: "python-polling",
+    proxies: false,
+    start: |place| told(place, python("polling.py")?),
+};
+
 /// gunicorn's sync workers: processes that serve one request at a time and close its connection.
 pub const GUNICORN_SYNC: Runtime = Runtime {
     name: "gunicorn-sync",
