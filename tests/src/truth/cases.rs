@@ -59,7 +59,8 @@ pub const ALL: &[Case] = &[
         // Its dispatcher may still have the connection in its epoll set when the thread of the pool reads the request.
         floor: 80.0,
     },
-    // Ruby's sockets never block, which is what event loops are told by.
+    // The sockets of Ruby and PHP never block, which is what event loops are told by.
+    Case { name: "php", about: "PHP, built-in server", levels: &[services::PHP; 4], floor: HONEST },
     Case {
         name: "ruby-webrick",
         about: "Ruby WEBrick",

@@ -123,6 +123,20 @@ pub const RUBY_PUMA: Runtime = Runtime {
     },
 };
 
+/// PHP's built-in server: processes that serve one request at a time and close its connection.
+pub const PHP: Runtime = Runtime {
+    name: "php",
+    proxies: false,
+    start: |place| {
+        let port = free_port()?;
+        let mut command = Command::new(installed("php")?);
+        command.args(["-q", "-S", &format!("127.0.0.1:{port}")]);
+        command.arg(workload("truth/php/service.php"));
+        command.env("PHP_CLI_SERVER_WORKERS", "16").env("TRUTH", in_one(place, port));
+        on_port(place, port, &mut command)
+    },
+};
+
 /// The JDK's `HttpServer` with a pool that grows: a thread for each request at once.
 pub const JAVA: Runtime = Runtime {
     name: "java",
