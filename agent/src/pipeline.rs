@@ -8,7 +8,7 @@ use abi::{Direction, id::Seed};
 use crate::{
     conn::{Connections, Limits, Loss},
     exchange::{Report, Role},
-    input::{ConnId, Input},
+    input::{ConnId, Input, Nanos},
     selection::Selection,
     status::{Counter, Counters, Group, Meaning},
     trace::{Active, FinishedSpan, Sampler, Settings, Tracer},
@@ -70,6 +70,9 @@ impl Pipeline {
                 self.tracer.process_gone(event.tgid);
             }
             Input::Revoked(event) => self.tracer.revoked(event.tgid),
+            Input::Retransmitted(event) => {
+                self.tracer.retransmitted(ConnId(event.connection), Nanos(event.header.time));
+            }
             Input::Data(header, payload) => {
                 self.connections.data(&header, &payload, &mut self.reports);
             }
@@ -134,6 +137,7 @@ impl Pipeline {
         }
         let unread = |way: usize| self.connections.told()[way].saturating_sub(seen.told[way]);
         let [sent, received] = [unread(0), unread(1)];
+        counters.add("protocols", "connections_read", Meaning::Event, self.connections.read());
         counters.add("protocols", "requests_sent_unread", Meaning::Loss, sent);
         counters.add("protocols", "requests_received_unread", Meaning::Loss, received);
         counters.add("protocols", "requests", Meaning::Event, seen.requests);

@@ -18,8 +18,10 @@ mod namespaces;
 mod operating;
 mod programs;
 mod replay;
+mod servers_and_clients;
 mod socket_calls;
 mod systemd;
+mod transport;
 mod truth;
 
 use std::process::ExitCode;
@@ -32,6 +34,7 @@ fn main() -> ExitCode {
     harness::add(&mut suite);
     kernels::add(&mut suite);
     programs::add(&mut suite);
+    servers_and_clients::add(&mut suite);
     connections::add(&mut suite);
     http2::add(&mut suite);
     grpc::add(&mut suite);
@@ -39,6 +42,7 @@ fn main() -> ExitCode {
     namespaces::add(&mut suite);
     joins::add(&mut suite);
     linking::add(&mut suite);
+    transport::add(&mut suite);
     truth::add(&mut suite);
     export::add(&mut suite);
     operating::add(&mut suite);

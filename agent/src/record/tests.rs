@@ -3,7 +3,8 @@
 use std::os::unix::fs::PermissionsExt;
 
 use abi::{
-    Closed, ControlHeader, DataHeader, MAX_PAYLOAD, Opened, ProcessEvent, Revoked, TcpState,
+    Closed, ControlHeader, DataHeader, MAX_PAYLOAD, Opened, ProcessEvent, Retransmitted, Revoked,
+    TcpState,
 };
 use proptest::prelude::*;
 
@@ -74,6 +75,9 @@ fn input() -> impl Strategy<Value = Input> {
         process.prop_map(Input::Exit),
         (control(), any::<u32>(), any::<u32>())
             .prop_map(|(header, tgid, tid)| Input::Revoked(Revoked { header, tgid, tid })),
+        (control(), any::<u64>()).prop_map(|(header, connection)| {
+            Input::Retransmitted(Retransmitted { header, connection })
+        }),
         // Zeros: bytes that scrubbing leaves alone.
         (any::<u64>(), any::<u64>(), 0..300_u32, 0..64_u32, any::<u32>()).prop_map(
             |(connection, position, head, tail, len)| {

@@ -6,13 +6,13 @@
 mod clock;
 mod facts;
 mod host;
-mod listening;
 mod output;
 mod reload;
 mod signals;
 mod silence;
 mod status;
 mod unix_sweep;
+mod watched;
 
 use std::{path::PathBuf, time::Duration};
 
@@ -20,7 +20,7 @@ use anyhow::{Context, Result};
 
 use self::{
     clock::Clock, facts::Facts, output::Output, reload::Reload, signals::Signals, silence::Silence,
-    status::Status, unix_sweep::UnixSweep,
+    status::Status, unix_sweep::UnixSweep, watched::Watch,
 };
 use crate::{
     config::{Settings, Sources},
@@ -109,15 +109,19 @@ pub fn run(run: &Run) -> Result<()> {
     let mut live = Live {
         facts: Facts::default(),
         sweep: UnixSweep::default(),
-        pipeline: Pipeline::new(seed, trace_settings(settings, own_pids.clone())),
+        pipeline: Pipeline::new(seed, trace_settings(settings, own_pids)),
         spans: Vec::new(),
     };
     let mut reload = Reload::new(run.sources.clone(), settings.clone());
     let mut silence = Silence::new(run.silence_hint.clone());
     let mut clock = Clock::default();
+    let since = clock.wall();
+    let mut watch = None;
     let page = if wants_viewer {
-        let listening = listening::listening(&host::name(), &own_pids);
-        status.start_viewing(Host::new(host::name(), clock.wall(), listening))
+        let (started, first) = Watch::start(settings.selection.clone())
+            .context("no thread can be started that looks at processes")?;
+        watch = Some(started);
+        status.start_viewing(Host::new(host::name(), since, first))
     } else {
         None
     };
@@ -150,6 +154,9 @@ pub fn run(run: &Run) -> Result<()> {
             live.give(tick, &mut |input| write(&mut recording, input, &mut failed));
             silence.look(now, live.pipeline.requests());
             output.tick(now);
+            if let Some(watched) = watch.as_ref().and_then(Watch::news) {
+                status.introduce(Host::new(host::name(), since, watched));
+            }
             status
                 .publish(now, |status| status::snapshot(&live.pipeline, &capture, &output, status));
         }
@@ -161,6 +168,9 @@ pub fn run(run: &Run) -> Result<()> {
             && let Some(settings) = reload.read()
         {
             log::set_max_level(settings.log_level);
+            if let Some(watch) = &watch {
+                watch.select(settings.selection.clone());
+            }
             live.pipeline.select(settings.selection, settings.sampler);
         }
     }

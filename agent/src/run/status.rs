@@ -45,8 +45,8 @@ impl Status {
 
     /// From now on spans are shown, too; says where.
     pub(super) fn start_viewing(&mut self, host: Host) -> Option<String> {
+        self.introduce(host);
         let child = self.child.as_ref()?;
-        child.introduce(host);
         self.views = true;
         let port = child.port();
         // The token opens everything: it is for who started the agent, not for a log that others read.
@@ -55,6 +55,13 @@ impl Status {
         } else {
             format!("http://127.0.0.1:{port}/ (its token is in {RUN_DIRECTORY}/agent.json)")
         })
+    }
+
+    /// Says who the agent is, and who talks here.
+    pub(super) fn introduce(&self, host: Host) {
+        if let Some(child) = &self.child {
+            child.introduce(host);
+        }
     }
 
     /// The child's pid: what it says, and what is said to it, is no traffic of the host's.

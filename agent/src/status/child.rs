@@ -110,7 +110,7 @@ impl StatusChild {
         self.feed.snapshot(snapshot.into());
     }
 
-    /// Says who the agent is: once, before the first spans.
+    /// Says who the agent is and who talks on its host: before the first spans, and when that has changed.
     pub fn introduce(&self, host: Host) {
         self.feed.host(host);
     }

@@ -8,7 +8,19 @@ use std::sync::Arc;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 
 use super::server::{Served, accept, now};
-use crate::viewer::{Host, Limits, Listening};
+use crate::viewer::{Host, Limits, Watched};
+
+fn watched(service: &str, program: &str, runtime: &str, ports: &[u16], note: &str) -> Watched {
+    Watched {
+        service: service.to_owned(),
+        program: program.to_owned(),
+        runtime: runtime.to_owned(),
+        ports: ports.to_vec(),
+        processes: 1,
+        is_traced: true,
+        note: note.to_owned(),
+    }
+}
 
 /// A viewer over spans that come from somewhere else than an agent.
 pub struct SampleServer {
@@ -25,14 +37,18 @@ impl SampleServer {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
         let port = listener.local_addr()?.port();
         let served = Served::new(port, token.to_owned(), Limits::default());
-        let listens = |service: &str, program: &str, ports: &[u16]| Listening {
-            service: service.to_owned(),
-            program: program.to_owned(),
-            ports: ports.to_vec(),
-        };
-        let listening =
-            vec![listens("edge", "nginx", &[80, 443]), listens("orders", "java", &[8081])];
-        served.viewer().set_host(Host::new("sample".to_owned(), now(), listening));
+        let plain = "only plain traffic is seen (OpenSSL is not read yet)";
+        let watched = vec![
+            watched("edge", "nginx", "", &[80, 443], plain),
+            watched("orders", "java", "java", &[8081], ""),
+            watched("inventory", "gunicorn", "python", &[8082], ""),
+            watched("payments", "payments-d", "go", &[9090], ""),
+            Watched {
+                is_traced: false,
+                ..watched("ssh", "sshd", "", &[22], "left out by the rule no_ssh")
+            },
+        ];
+        served.viewer().set_host(Host::new("legacy-web-01".to_owned(), now(), watched));
         Ok(Self { served: Arc::new(served), listener })
     }
 

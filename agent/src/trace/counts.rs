@@ -44,6 +44,7 @@ pub enum Count {
     RoutesFull,
     SdkTraffic,
     NotSelected,
+    RetransmitsUnassigned,
 }
 
 impl Count {
@@ -198,6 +199,11 @@ impl Count {
             "requests of processes whose own OpenTelemetry SDK traces them",
         ),
         (Self::NotSelected, "requests_not_selected", "requests left out by the operator's rules"),
+        (
+            Self::RetransmitsUnassigned,
+            "retransmits_unassigned",
+            "segments sent again of which nobody can tell for which request",
+        ),
     ];
 
     /// Whether it means that something is missing from the traces that was there to be seen. A parent that could not be

@@ -32,6 +32,7 @@ mod probability;
 mod redact;
 mod release;
 mod resolve;
+mod retransmits;
 mod routes;
 mod rpc;
 mod sampler;

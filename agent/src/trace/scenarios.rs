@@ -9,5 +9,6 @@ mod checks;
 mod host;
 mod joins;
 mod limits;
+mod retransmits;
 mod sampling;
 mod threads;

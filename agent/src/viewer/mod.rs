@@ -23,7 +23,7 @@ mod span;
 mod store;
 pub mod terminal;
 
-pub use api::{Host, Listening};
+pub use api::{Host, Watched};
 pub(crate) use api::{Live, Viewer};
 pub(crate) use disk::{Disk, DiskLimits};
 pub use store::Limits;

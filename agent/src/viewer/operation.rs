@@ -42,7 +42,8 @@ pub(crate) fn peer(attributes: &[KeyValue]) -> Option<String> {
     })
 }
 
-fn path_of(url: &str) -> &str {
+/// The path of a URL.
+pub(crate) fn path_of(url: &str) -> &str {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     let path = rest.find('/').map_or("/", |at| &rest[at..]);
     path.split(['?', '#']).next().unwrap_or(path)

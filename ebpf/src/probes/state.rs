@@ -16,6 +16,8 @@ pub(crate) struct State {
     pub(crate) reader: u64,
     /// Inode of the socket file, where state is found by address: another inode is another connection.
     pub(crate) inode: u64,
+    /// When it began to connect; once it has, how long that took, µs. 0 where that was not seen.
+    pub(crate) connecting: u64,
     /// A send in flight, between its two tracepoints.
     pub(crate) send: SendInFlight,
     /// A [`Mode`].
@@ -140,6 +142,7 @@ impl State {
         span: 0,
         reader: 0,
         inode: 0,
+        connecting: 0,
         send: SendInFlight {
             task: 0,
             sequence: 0,

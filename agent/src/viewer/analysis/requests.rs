@@ -50,7 +50,7 @@ mod tests {
         let at = |id: u64| trace.spans.iter().position(|span| span.id == id).unwrap() as u32;
         let of = |found| request(&trace, &found).map(|request| (request.span, request.duration));
         assert_eq!(of(Match::No), None);
-        assert_eq!(of(Match::Trace), Some((at(3), 500 * MS)));
+        assert_eq!(of(Match::Trace), Some((at(1), 500 * MS)));
         assert_eq!(of(Match::Spans(vec![at(40), at(41), at(51)])), Some((at(41), 76 * MS)));
         assert_eq!(of(Match::Spans(vec![at(50), at(40)])), Some((at(40), 80 * MS)));
     }

@@ -128,8 +128,8 @@ mod tests {
     fn a_checkout_in_one_line() {
         let trace = checkout(1).trace();
         let summary = trace.summary();
-        // edge only hands on what orders does.
-        assert_eq!((&*summary.service, &*summary.operation), ("orders", "POST /orders"));
+        // edge asks orders for something else: it is no proxy.
+        assert_eq!((&*summary.service, &*summary.operation), ("edge", "POST /checkout"));
         assert_eq!(summary.outcome.as_deref(), Some("502"));
         assert!(summary.failed);
         assert_eq!(summary.duration, 500 * MS);

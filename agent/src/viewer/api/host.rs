@@ -1,37 +1,52 @@
 //! Who is traced, since when, and what was lost: the bar above all views, and the page when nothing has come yet.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{Asked, Viewer};
 use crate::status::Meaning;
+use crate::viewer::span::Span;
+use crate::viewer::store::Trace;
+
+/// Traces that are looked at for what services speak.
+const LOOKED_AT: usize = 300;
+/// Services that are told.
+const SERVICES: usize = 500;
 
 /// What the agent says of its host.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Host {
     name: String,
-    since: u64,
-    listening: Vec<Listening>,
+    pub(super) since: u64,
+    watched: Vec<Watched>,
 }
 
-/// A service that listens.
+/// Processes of a service that talk to others.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Listening {
+pub struct Watched {
     /// Its name, as its spans will have it.
     pub service: String,
-    /// Its executable's name.
+    /// Their executable's name.
     pub program: String,
-    /// TCP ports, rising.
+    /// Their language, as far as it is known.
+    pub runtime: String,
+    /// TCP ports on which they listen, rising.
     pub ports: Vec<u16>,
+    /// How many they are.
+    pub processes: u32,
+    /// Anything of them is traced.
+    pub is_traced: bool,
+    /// Why not, or what is not seen of them; empty if there is nothing to say.
+    pub note: String,
 }
 
 impl Host {
-    /// A host of that name, traced since so many ns after 1970 began, with the services that listened then.
+    /// A host of that name, traced since so many ns after 1970 began, with who talks there.
     #[must_use]
-    pub const fn new(name: String, since: u64, listening: Vec<Listening>) -> Self {
-        Self { name, since, listening }
+    pub const fn new(name: String, since: u64, watched: Vec<Watched>) -> Self {
+        Self { name, since, watched }
     }
 }
 
@@ -68,8 +83,8 @@ pub(super) fn host(viewer: &Viewer, asked: &Asked) -> Value {
         "seen": { "calls": number("kernel", "data_events"), "requests": number("protocols", "requests") },
         "lost": lost,
         "slots": slots,
-        "processes": processes(viewer),
-        "listening": host.listening,
+        "processes": host.watched,
+        "spoken": spoken(viewer),
         "store": {
             "traces": traces,
             "bytes": bytes,
@@ -79,29 +94,34 @@ pub(super) fn host(viewer: &Viewer, asked: &Asked) -> Value {
     })
 }
 
-/// Services of the newest traces, each with what is known of its processes.
-fn processes(viewer: &Viewer) -> Vec<Value> {
-    let traces = viewer.store().newest(2_000);
-    let mut services: BTreeMap<String, Value> = BTreeMap::new();
+/// Services of the newest traces, each with what it was seen to speak.
+fn spoken(viewer: &Viewer) -> BTreeMap<String, BTreeSet<&'static str>> {
+    let traces = viewer.store().newest(LOOKED_AT);
+    let mut services: BTreeMap<String, BTreeSet<&'static str>> = BTreeMap::new();
     for trace in &traces {
-        for span in &trace.spans {
-            if services.len() >= 500 || services.contains_key(&**span.service()) {
+        for span in trace.spans.iter().filter(|span| span.kind.is_called()) {
+            let service = span.service();
+            if services.len() >= SERVICES && !services.contains_key(&**service) {
                 continue;
             }
-            let of = |key| span.process.attributes.get(&trace.dictionary, key);
-            let text = |key| of(key).map(|value| value.display().into_owned());
-            services.insert(
-                span.service().to_string(),
-                json!({
-                    "service": &**span.service(),
-                    "pid": text("process.pid"),
-                    "program": text("process.executable.name"),
-                    "language": text("telemetry.sdk.language"),
-                    "version": text("service.version"),
-                    "scope": &*span.scope,
-                }),
-            );
+            services.entry(service.to_string()).or_default().extend(protocol(trace, span));
         }
     }
-    services.into_values().collect()
+    services
+}
+
+/// The protocol of a span that was asked, for people.
+fn protocol(trace: &Trace, span: &Span) -> Option<&'static str> {
+    let is = |key, beginning: &str| {
+        let value = span.attributes.get(&trace.dictionary, key);
+        value.is_some_and(|value| value.display().starts_with(beginning))
+    };
+    const PROTOCOLS: [(&str, &str, &str); 5] = [
+        ("rpc.system.name", "grpc", "gRPC"),
+        ("rpc.system", "grpc", "gRPC"),
+        ("network.protocol.version", "2", "HTTP/2"),
+        ("network.protocol.version", "1", "HTTP/1"),
+        ("http.request.method", "", "HTTP"),
+    ];
+    PROTOCOLS.iter().find(|(key, beginning, _)| is(key, beginning)).map(|(.., name)| *name)
 }

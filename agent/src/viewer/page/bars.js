@@ -29,7 +29,7 @@ export function barsOf({ trace, x, w0, w1, width }) {
     if (own < outer || trace.duration[named] === 0) box('own', own, outer, 1);
     for (const end of named === at ? [at] : [at, named]) for (const [a, b] of trace.segments.get(end) || []) { const line = pathLine(a, b); if (line) out.append(line); }
     if (trace.failed(at)) out.append(el('span', { class: 'cap', at: { left: Math.ceil(x(Math.min(to, w1))) - 2 } }));
-    out.append(barLabel(from, to, format.micros(trace.duration[at])));
+    out.append(barLabel(from, to, format.micros(trace.duration[at]), own, outer));
     return out;
   }
   function group(group_) {
@@ -47,11 +47,13 @@ export function barsOf({ trace, x, w0, w1, width }) {
     out.append(barLabel(trace.start[first], trace.start[last] + trace.duration[last], how));
     return out;
   }
-  function barLabel(from, to, text) {
+  /** Beside the bar; where there is no room, on its last solid part, `own` to `outer`, else on the tint before that. */
+  function barLabel(from, to, text, own = from, outer = to) {
     const l = x(Math.max(from, w0)), r = x(Math.min(to, w1)), need = text.length * 6.6 + 12;
     if (width - r > need) return el('span', { class: 'barlabel', at: { left: r + 6 } }, text);
     if (l > need) return el('span', { class: 'barlabel end', at: { right: width - l + 6 } }, text);
-    return el('span', { class: 'barlabel end inside', at: { right: width - r + 8 } }, text);
+    const end = x(Math.min(outer, w1)), onSolid = end - x(Math.max(own, w0)) > need;
+    return el('span', { class: `barlabel end inside ${onSolid ? 'onsolid' : ''}`, at: { right: width - (onSolid ? end : x(Math.min(own, w1))) + 6 } }, text);
   }
   return { pathLine, span, group };
 }

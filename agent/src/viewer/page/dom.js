@@ -1,5 +1,5 @@
 // Nodes from texts. Everything captured is hostile: it becomes text, in <bdi>, with what cannot be seen made visible.
-import { icon } from './icons.js';
+import { icon, shape } from './icons.js';
 
 // C0, C1, DEL, zero-width, bidi controls, line separators, BOM, tags.
 const UNSEEN = /[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]|\udb40[\udc00-\udc7f]/g;
@@ -94,20 +94,8 @@ export function say(text) {
 
 /** A sparkline of [n, …] in a box. */
 export function spark(numbers, { width = 104, height = 20, className = 'spark' } = {}) {
-  const NS = 'http://www.w3.org/2000/svg';
-  const svg = document.createElementNS(NS, 'svg');
-  svg.setAttribute('class', className);
-  svg.setAttribute('viewBox', `0 0 ${width} ${height}`);
-  svg.setAttribute('width', width);
-  svg.setAttribute('height', height);
-  svg.setAttribute('aria-hidden', 'true');
   const most = Math.max(1e-9, ...numbers);
   const points = numbers.map((n, i) => `${((i / Math.max(1, numbers.length - 1)) * width).toFixed(1)} ${(height - 1 - (n / most) * (height - 3)).toFixed(1)}`);
-  for (const [kind, d] of [['area', `M0 ${height}L${points.join('L')}L${width} ${height}Z`], ['line', `M${points.join('L')}`]]) {
-    const path = document.createElementNS(NS, 'path');
-    path.setAttribute('class', kind);
-    path.setAttribute('d', d);
-    svg.append(path);
-  }
-  return svg;
+  const line = points.join('L');
+  return shape('svg', { class: className, viewBox: `0 0 ${width} ${height}`, width, height, 'aria-hidden': 'true' }, shape('path', { class: 'area', d: `M0 ${height}L${line}L${width} ${height}Z` }), shape('path', { class: 'line', d: `M${line}` }));
 }

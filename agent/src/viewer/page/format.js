@@ -26,6 +26,7 @@ export function rate(number) {
   return number >= 0.095 ? number.toFixed(1) : number >= 0.005 ? number.toFixed(2) : '<0.01';
 }
 
+export const many = (n, one, more = `${one}s`) => `${count(n)} ${n === 1 ? one : more}`;
 export const count = (number) => number.toLocaleString();
 
 export function percent(share) {

@@ -21,24 +21,11 @@ const PATHS = {
   up: 'M8 3.5 13 12H3L8 3.5Z', arrow: 'M3 8h9M9 5l3 3-3 3', filter: 'M2.5 4h11L9.5 8.5V13l-3-1.5v-3L2.5 4Z', network: 'M2.5 8h3M10.5 8h3M8 5.5a2.5 2.5 0 1 1 0 5 2.5 2.5 0 0 1 0-5Z',
 };
 
-export function icon(name, title) {
-  const svg = document.createElementNS(NS, 'svg');
-  svg.setAttribute('class', 'icon');
-  svg.setAttribute('viewBox', '0 0 16 16');
-  svg.setAttribute('aria-hidden', 'true');
-  const path = document.createElementNS(NS, 'path');
-  path.setAttribute('d', PATHS[name] || PATHS.web);
-  if (name === 'up') path.setAttribute('fill', 'currentColor');
-  svg.append(path);
-  if (title) {
-    const tip = document.createElementNS(NS, 'title');
-    tip.textContent = title;
-    svg.append(tip);
-  }
-  return svg;
+export function icon(name) {
+  return shape('svg', { class: 'icon', viewBox: '0 0 16 16', 'aria-hidden': 'true' }, shape('path', { d: PATHS[name] || PATHS.web, fill: name === 'up' ? 'currentColor' : 'none' }));
 }
 
-/** A shape of an SVG picture; numbers only. */
+/** A part of an SVG picture; numbers only. */
 export function shape(tag, attributes, ...children) {
   const node = document.createElementNS(NS, tag);
   for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, String(value));

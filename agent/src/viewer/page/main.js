@@ -13,7 +13,7 @@ const MODULES = {
 const main = document.getElementById('main');
 const bar = document.getElementById('bar');
 let shown = { name: '', view: null, stop: null };
-export let host = { slots: {}, processes: [], lost: {}, seen: {}, store: {} };
+export let host = { slots: {}, processes: [], spoken: {}, lost: {}, seen: {}, store: {} };
 let failures = 0;
 
 function theme() {
@@ -34,6 +34,7 @@ function drawBar() {
   const lost = Object.entries(host.lost);
   const total = lost.reduce((sum, [, n]) => sum + n, 0);
   const away = failures > 0;
+  const all = sum(host.processes), traced = sum(host.processes.filter((p) => p.is_traced)), services = Object.keys(host.spoken).length;
   fill(bar,
     el('span', { class: 'name' }, icon('pulse'), 'spanwire'),
     el('nav', { class: 'row', 'aria-label': 'Views' }, Object.entries(VIEWS).map(([name, title]) =>
@@ -41,12 +42,23 @@ function drawBar() {
     el('span', { class: 'grow' }),
     el('span', { class: `state ${away ? 'off' : ''}` }),
     away ? el('span', { class: 'dim' }, `No data since ${format.clock(lastAnswer)}, the agent stopped`)
-      : el('span', {}, el('strong', {}, host.host || ''), el('span', { class: 'dim' }, host.processes.length ? ` tracing ${host.processes.length} ${host.processes.length === 1 ? 'service' : 'services'}` : ' nothing seen yet')),
+      : el('span', {}, el('strong', {}, host.host || ''), el('span', { class: 'dim' }, all ? ` tracing ${traced === all ? '' : `${traced} of `}${format.many(all, 'process', 'processes')}` : services ? ` tracing ${format.many(services, 'service')}` : ' nothing seen yet')),
+    !away && all > traced && el('button', { class: 'chip amber', onclick: showTraced }, `${all - traced} not traced`),
     total > 0 && el('button', { class: 'chip amber', title: 'What was lost, by reason', onclick: () => showLost(lost) }, `${format.count(total)} events lost`),
     el('span', { class: 'row' },
       button('', swapTheme, { name: document.documentElement.classList.contains('dark') ? 'sun' : 'moon', className: 'plain', title: 'Light or dark (d)' }),
       button('', help, { name: 'help', className: 'plain', title: 'Keys (?)' })));
 }
+
+const sum = (rows) => rows.reduce((n, row) => n + row.processes, 0);
+/** Who talks here, and whether it is traced: the same as `spanwire ps`. */
+export function tracedTable() {
+  const seen = (p) => [...(host.spoken[p.service] || []), p.note].filter(Boolean).join(', ') || 'nothing yet';
+  return el('table', { class: 'traced' }, el('tr', { class: 'label' }, ['', 'Service', 'Process', 'Runtime', 'Listens on', 'What is seen'].map((t) => el('th', {}, t))),
+    host.processes.map((p) => el('tr', {}, el('td', { class: p.is_traced ? 'good' : 'warn', title: p.is_traced ? 'traced' : 'not traced' }, icon(p.is_traced ? 'check' : 'minus')), el('td', {}, el('span', { class: 'row' }, p.is_traced && dot(p.service), value(p.service, 'strong'), p.processes > 1 && el('span', { class: 'dim' }, `×${p.processes}`))),
+      el('td', { class: 'mono' }, value(p.program)), el('td', { class: 'dim' }, value(p.runtime)), el('td', { class: 'dim' }, p.ports.slice(0, 8).join(', ')), el('td', { class: p.is_traced && !p.note ? 'dim' : 'warn' }, value(seen(p))))));
+}
+export const showTraced = () => dialog(el('h2', {}, 'What is traced, and what is not'), el('p', { class: 'dim' }, 'The same: spanwire ps'), tracedTable());
 
 function dialog(...content) {
   const box = el('dialog', {}, content, el('p', {}, button('Close', () => box.close())));

@@ -81,11 +81,10 @@ export function layout(trace, { pairs, shut, opened }) {
         continue;
       }
       if (shut.has(trace.ids[at])) continue;
-      const inner = pairs && trace.isClient(at) ? trace.children[trace.pair[at]] : trace.children[at];
-      const owner = pairs && trace.isClient(at) ? trace.pair[at] : at;
+      const owner = trace.named(at, pairs);
       const items = [];
       const seen = new Set();
-      for (const child of inner) {
+      for (const child of trace.children[owner]) {
         const group = trace.groupOf[child];
         if (group < 0) items.push([SPAN, child, trace.start[child]]);
         else if (!seen.has(group)) {
@@ -116,6 +115,5 @@ export function spanOf(trace, rows, row) {
 export function foldable(trace, rows, row, pairs) {
   if (rows.kind[row] === GROUP) return true;
   if (rows.kind[row] !== SPAN) return false;
-  const at = rows.what[row];
-  return trace.children[pairs && trace.isClient(at) ? trace.pair[at] : at].length > 0;
+  return trace.children[trace.named(rows.what[row], pairs)].length > 0;
 }

@@ -58,8 +58,7 @@ export function start(main, { rest: [id], signal }) {
     drawMini();
     drawRows(true);
   }
-  const many = (n, what) => `${format.count(n)} ${what}${n === 1 ? '' : 's'}`;
-  const rowCount = () => `${many(spanRows(), 'row')} for ${many(trace.count, 'span')}`;
+  const rowCount = () => `${format.many(spanRows(), 'row')} for ${format.many(trace.count, 'span')}`;
   const spanRows = () => rows.kind.reduce((n, kind) => n + (kind !== RULE && kind !== GAP), 0);
   const entryText = () => trace.text('operation', trace.entry);
 
@@ -248,7 +247,7 @@ export function start(main, { rest: [id], signal }) {
   async function compare() {
     try {
       const typical = await ask(`/view/typical/${trace.id}`, { q: null, t: around() });
-      open(`/compare/${typical.id}/${trace.id}`);
+      open(`/compare/${typical.id}/${trace.id}`, { a: 'typical' });
     } catch (error) {
       const chip = el('span', { class: 'chip amber' }, error.message);
       head.children[1].append(chip);

@@ -3,7 +3,7 @@ import { button, colour, copy, dot, el, fill, place, say, value } from './dom.js
 import { icon, reasonIcon } from './icons.js';
 import * as format from './format.js';
 import * as search from './search.js';
-import { busy, host, trouble } from './main.js';
+import { busy, host, showTraced, tracedTable, trouble } from './main.js';
 import { ask, change, isLive, open, state, stream } from './state.js';
 
 const MOST = 400;
@@ -180,7 +180,12 @@ export function start(main, { signal }) {
       peers.length > 0 && el('div', { class: 'line head label' }, 'Talks to'),
       peers.slice(0, 20).map((p) => line(named(icon(p.icon), p.name), `peer=${format.quote(p.name)}`, p.rate, p.errors)),
       el('div', { class: 'line head label' }, 'Result'),
-      only('failing', 'Failing', data.totals.errors), only('slow', 'Slow for its kind', data.totals.slow), only('incomplete', 'Incomplete', data.totals.incomplete));
+      only('failing', 'Failing', data.totals.errors), only('slow', 'Slow for its kind', data.totals.slow), only('incomplete', 'Incomplete', data.totals.incomplete), notTraced());
+  }
+
+  function notTraced() {
+    const not = host.processes.filter((p) => !p.is_traced);
+    return not.length > 0 && el('div', { class: 'nottraced small' }, el('div', { class: 'row' }, el('strong', {}, 'Not traced'), el('span', { class: 'grow' }), el('button', { class: 'why-not dim', onclick: showTraced }, 'why?')), not.slice(0, 3).map((p) => el('div', { class: 'dim cut' }, value(`${p.service}, ${p.note}`))));
   }
 
   function drawRows() {
@@ -211,18 +216,17 @@ export function start(main, { signal }) {
 
   function drawEmpty() {
     const seconds = host.since && host.since !== '0' ? (Date.now() - format.ms(host.since)) / 1e3 : 0;
-    const listening = host.listening || [];
+    const traced = host.processes.filter((p) => p.is_traced), n = traced.reduce((sum, p) => sum + p.processes, 0);
     head.hidden = true;
     // A port that is likely to answer in HTTP.
-    const all = listening.flatMap((l) => l.ports.map((port) => ({ port, service: l.service })));
+    const all = traced.flatMap((l) => l.ports.map((port) => ({ port, service: l.service })));
     const likely = all.find((l) => [80, 8080, 8000, 3000, 5000, 8081, 8888, 9000].includes(l.port)) || all.find((l) => l.port > 1024 && l.port < 32768);
     const command = (title, name, text, below) => el('div', { class: 'card' }, el('h3', { class: 'row' }, icon(name), title), el('div', { class: 'command mono row' }, el('span', { class: 'dimmer' }, '$'), value(text), el('span', { class: 'grow' }), button('', () => copy(text), { name: 'copy', className: 'plain', title: 'Copy' })), el('p', { class: 'dim small' }, value(below)));
     fill(above, el('div', { class: 'empty' }, el('h1', {}, 'Listening. No request yet.'),
-      el('p', { class: 'dim' }, `${host.host || 'This host'} has been traced for ${Math.round(seconds)} s. The first request between any of its processes appears here by itself. Nothing has to be restarted.`),
+      el('p', { class: 'dim' }, `${format.many(n, 'process', 'processes')} on ${host.host || 'this host'} traced for ${Math.round(seconds)} s. The first request to any of them appears here by itself. Nothing has to be restarted.`),
       el('div', { class: 'cards' }, command('Make one now', 'terminal', `curl -s http://localhost${likely?.port === 80 ? '' : `:${likely?.port ?? 8080}`}/`, likely ? `${likely.service} listens on ${likely.port}. Any real traffic does as well.` : 'Any real traffic does as well.'),
-        command('Traffic, but nothing here?', 'help', 'sudo spanwire doctor', `${format.count(host.seen.calls || 0)} socket calls seen, ${format.count(host.seen.requests || 0)} recognised as a request.`)),
-      listening.length > 0 && el('table', { class: 'traced' }, el('caption', {}, 'Who listened when tracing began'), el('tr', { class: 'label' }, ['Service', 'Program', 'Listens on'].map((t) => el('th', {}, t))),
-        listening.map((l) => el('tr', {}, el('td', {}, el('span', { class: 'row' }, dot(l.service), value(l.service, 'strong'))), el('td', { class: 'mono' }, value(l.program)), el('td', { class: 'dim' }, l.ports.join(', ')))))));
+        command('Traffic, but nothing here?', 'help', 'sudo spanwire doctor', `${format.count(host.seen.calls || 0)} socket calls seen in ${Math.round(seconds)} s, ${format.count(host.seen.requests || 0)} recognised as a request.`)),
+      host.processes.length > 0 && [el('h2', { class: 'row' }, 'What is traced, and what is not', el('span', { class: 'grow' }), el('span', { class: 'dim small' }, 'the same as ', el('span', { class: 'mono' }, 'spanwire ps'))), tracedTable()]));
     fill(list);
   }
 
