@@ -49,7 +49,7 @@ pub enum Count {
 
 impl Count {
     /// Every count with the name a user sees and what it means.
-    pub const ALL: [(Self, &'static str, &'static str); 37] = [
+    pub const ALL: [(Self, &'static str, &'static str); 38] = [
         (Self::Released, "spans_released", "spans handed on"),
         (
             Self::NotSampled,
