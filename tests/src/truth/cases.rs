@@ -57,7 +57,7 @@ pub const ALL: &[Case] = &[
         about: "Java HttpServer, HttpURLConnection",
         levels: &[services::JAVA; 4],
         // Its dispatcher may still have the connection in its epoll set when the thread of the pool reads the request.
-        floor: 80.0,
+        floor: 50.0,
     },
     // The sockets of Ruby and PHP never block, which is what event loops are told by.
     Case { name: "php", about: "PHP, built-in server", levels: &[services::PHP; 4], floor: HONEST },

@@ -3,7 +3,7 @@
 //! The denominator is what was sent, never what was stored, and every doubt counts against the tracer: a second span of one
 //! end, a span of a call that nobody made, a parent that nobody stored. Pure: it must not know where spans come from.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::AddAssign;
 
 use super::graph::{AFTER, CALL, End, LATER, Node, PING, TIMER};
@@ -180,14 +180,14 @@ enum Verdict {
 pub fn score(truth: &Truth, stored: &[Stored]) -> Scores {
     let spans = Spans::of(stored);
     let mut scores = Scores { requests: truth.requests.len() as u64, ..Scores::default() };
-    let mut known: HashMap<&End, ()> = HashMap::new();
+    let mut known: HashSet<&End> = HashSet::new();
     let sorts =
         [(&truth.requests, Sort::Request), (&truth.pings, Sort::Ping), (&truth.early, Sort::Early)];
     for (trees, sort) in sorts {
         for tree in trees {
             let mut whole = sort == Sort::Request;
             for node in tree {
-                known.insert(&node.end, ());
+                known.insert(&node.end);
                 let parent = node.parent.map(|at| &tree[at].end);
                 let verdict = spans.judge(&node.end, parent);
                 whole &= verdict == Verdict::Exact;
@@ -210,7 +210,7 @@ pub fn score(truth: &Truth, stored: &[Stored]) -> Scores {
             scores.whole += u64::from(whole);
         }
     }
-    for span in stored.iter().filter(|span| !known.contains_key(&span.end)) {
+    for span in stored.iter().filter(|span| !known.contains(&span.end)) {
         unplanned(&mut scores, &spans, span);
     }
     shared_traces(&mut scores, stored);

@@ -4,8 +4,8 @@
 //! `/call/ID.1`, … and answers `ok` if all of them did; any other path is answered at once. Connections to a NEXT are kept in a
 //! pool of the whole process. Let h be the sum of the bytes of ID, modulo 8: at 1 it rests for 2 ms before its calls, at 3 for
 //! 1 ms after each, at 0 another thread or task asks the first NEXT for `/later/ID` and nobody waits for that, at 4 whoever
-//! served asks it for `/after/ID` once the answer is out (where the server lets it). Every 20 ms a timer asks the first NEXT
-//! for `/timer/SERVICE.N`.
+//! served asks it for `/after/ID` once the answer is out. Every 20 ms a timer asks the first NEXT for `/timer/SERVICE.N`. The last
+//! three are left out where a server does not let them be: nothing of them has to be there.
 
 use std::path::PathBuf;
 use std::process::Command;
