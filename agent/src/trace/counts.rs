@@ -236,8 +236,13 @@ impl Default for Counts {
 impl Counts {
     /// One more.
     pub(in crate::trace) fn add(&mut self, count: Count) {
+        self.add_all(count, 1);
+    }
+
+    /// So many more.
+    pub(in crate::trace) fn add_all(&mut self, count: Count, more: u64) {
         let slot = &mut self.0[count as usize];
-        *slot = slot.saturating_add(1);
+        *slot = slot.saturating_add(more);
     }
 
     /// How many.
