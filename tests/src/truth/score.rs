@@ -13,7 +13,7 @@ use crate::otlp::{Kind, Span};
 const TOLD: usize = 10;
 
 /// What scoring needs of a span. Ids are compared, and never looked into.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Stored {
     /// What it claims to be.
     pub end: End,
@@ -175,9 +175,13 @@ enum Verdict {
     Missing,
 }
 
-/// Compares what was stored with what is true. Spans of paths that are none of the harness's are somebody else's.
+/// Compares what was stored with what is true. Spans of paths that are none of the harness's are somebody else's, and one that was
+/// delivered twice (OTLP promises at least once) is one.
 #[must_use]
 pub fn score(truth: &Truth, stored: &[Stored]) -> Scores {
+    let mut seen: HashSet<&Stored> = HashSet::new();
+    let stored: Vec<&Stored> = stored.iter().filter(|span| seen.insert(span)).collect();
+    let stored = stored.as_slice();
     let spans = Spans::of(stored);
     let mut scores = Scores { requests: truth.requests.len() as u64, ..Scores::default() };
     let mut known: HashSet<&End> = HashSet::new();
@@ -259,9 +263,9 @@ fn unplanned(scores: &mut Scores, spans: &Spans<'_>, span: &Stored) {
 }
 
 /// Traces that begin twice: a span without a parent begins one, so no other may have its id.
-fn shared_traces(scores: &mut Scores, stored: &[Stored]) {
+fn shared_traces(scores: &mut Scores, stored: &[&Stored]) {
     let mut begun: HashMap<&str, &Stored> = HashMap::new();
-    let ours = |span: &&Stored| {
+    let ours = |span: &&&Stored| {
         [CALL, PING, TIMER, LATER, AFTER].iter().any(|prefix| span.end.path.starts_with(prefix))
     };
     for span in stored.iter().filter(ours).filter(|span| span.parent.is_empty()) {
@@ -279,12 +283,12 @@ struct Spans<'a> {
 }
 
 impl<'a> Spans<'a> {
-    fn of(stored: &'a [Stored]) -> Self {
+    fn of(stored: &[&'a Stored]) -> Self {
         let mut by_end: HashMap<&End, Vec<&Stored>> = HashMap::new();
-        for span in stored {
+        for &span in stored {
             by_end.entry(&span.end).or_default().push(span);
         }
-        Self { by_end, by_id: stored.iter().map(|span| (&*span.id, span)).collect() }
+        Self { by_end, by_id: stored.iter().map(|&span| (&*span.id, span)).collect() }
     }
 
     fn at(&self, end: &End) -> &[&'a Stored] {
