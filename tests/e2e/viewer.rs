@@ -147,7 +147,7 @@ fn answers_as_jaeger_does() -> TestResult {
     let sample = SampleServer::bind(0, TOKEN)?;
     let ours =
         Asked { target: Target::port(sample.port()), bearer: Some(format!("Bearer {TOKEN}")) };
-    let theirs = Asked { target: jaeger.query().clone(), bearer: None };
+    let theirs = Asked { target: jaeger.backend.api(), bearer: None };
     let take = sample.taker();
     for request in shop::quarter(TRACES) {
         send(&Target::port(jaeger.http), &request)?;
