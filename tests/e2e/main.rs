@@ -22,6 +22,7 @@ mod replay;
 mod rules;
 mod sdks;
 mod servers_and_clients;
+mod services;
 mod socket_calls;
 mod systemd;
 mod transport;
@@ -52,6 +53,7 @@ fn main() -> ExitCode {
     backends::add(&mut suite);
     operating::add(&mut suite);
     systemd::add(&mut suite);
+    services::add(&mut suite);
     rules::add(&mut suite);
     replay::add(&mut suite);
     socket_calls::add(&mut suite);
