@@ -71,7 +71,8 @@ impl Pipeline {
             }
             Input::Revoked(event) => self.tracer.revoked(event.tgid),
             Input::Retransmitted(event) => {
-                self.tracer.retransmitted(ConnId(event.connection), Nanos(event.header.time));
+                let at = Nanos(event.header.time);
+                self.tracer.retransmitted(ConnId(event.connection), at, event.segments);
             }
             Input::Data(header, payload) => {
                 self.connections.data(&header, &payload, &mut self.reports);

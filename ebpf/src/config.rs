@@ -110,11 +110,13 @@ pub enum Offset {
     TcpSndUna,
     TcpBytesAcked,
     TcpBytesReceived,
+    SkbControl,
+    SkbSegments,
 }
 
 impl Offset {
     /// Every offset with the struct and the (possibly nested) member it is read from.
-    pub const ALL: [(Self, &'static str, &'static str); 49] = [
+    pub const ALL: [(Self, &'static str, &'static str); 51] = [
         (Self::TaskFiles, "task_struct", "files"),
         (Self::TaskStack, "task_struct", "stack"),
         (Self::TaskIoUring, "task_struct", "io_uring"),
@@ -164,5 +166,7 @@ impl Offset {
         (Self::TcpSndUna, "tcp_sock", "snd_una"),
         (Self::TcpBytesAcked, "tcp_sock", "bytes_acked"),
         (Self::TcpBytesReceived, "tcp_sock", "bytes_received"),
+        (Self::SkbControl, "sk_buff", "cb"),
+        (Self::SkbSegments, "tcp_skb_cb", "tcp_gso_segs"),
     ];
 }

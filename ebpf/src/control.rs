@@ -228,7 +228,7 @@ pub struct ProcessEvent {
     pub comm: [u8; 16],
 }
 
-/// TCP sent a segment again, because nobody acknowledged it in time.
+/// TCP sent segments again, because nobody acknowledged them in time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "user", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
 #[repr(C)]
@@ -237,6 +237,10 @@ pub struct Retransmitted {
     pub header: ControlHeader,
     /// The connection.
     pub connection: u64,
+    /// How many, at least 1.
+    pub segments: u32,
+    /// Zero.
+    pub reserved: u32,
 }
 
 /// A thread read a second request before it had answered the first: threads say nothing about requests in this

@@ -27,6 +27,7 @@ mod socket_calls;
 mod systemd;
 mod transport;
 mod truth;
+mod viewer;
 
 use std::process::ExitCode;
 
@@ -51,6 +52,7 @@ fn main() -> ExitCode {
     truth::add(&mut suite);
     export::add(&mut suite);
     backends::add(&mut suite);
+    viewer::add(&mut suite);
     operating::add(&mut suite);
     systemd::add(&mut suite);
     services::add(&mut suite);

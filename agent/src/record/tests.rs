@@ -76,7 +76,7 @@ fn input() -> impl Strategy<Value = Input> {
         (control(), any::<u32>(), any::<u32>())
             .prop_map(|(header, tgid, tid)| Input::Revoked(Revoked { header, tgid, tid })),
         (control(), any::<u64>()).prop_map(|(header, connection)| {
-            Input::Retransmitted(Retransmitted { header, connection })
+            Input::Retransmitted(Retransmitted { header, connection, segments: 2, reserved: 0 })
         }),
         // Zeros: bytes that scrubbing leaves alone.
         (any::<u64>(), any::<u64>(), 0..300_u32, 0..64_u32, any::<u32>()).prop_map(

@@ -31,6 +31,7 @@ pub enum Count {
     ThreadOtherProcess,
     ThreadNotWaiting,
     ThreadRevoked,
+    ThreadMixedCalls,
     ThreadOtherThread,
     ThreadNotAnswered,
     ThreadBeforeServer,
@@ -48,7 +49,7 @@ pub enum Count {
 
 impl Count {
     /// Every count with the name a user sees and what it means.
-    pub const ALL: [(Self, &'static str, &'static str); 37] = [
+    pub const ALL: [(Self, &'static str, &'static str); 38] = [
         (Self::Released, "spans_released", "spans handed on"),
         (
             Self::NotSampled,
@@ -139,7 +140,12 @@ impl Count {
         (
             Self::ThreadRevoked,
             "thread_rejected_revoked",
-            "no parent: a thread of the process was seen to mix requests",
+            "no parent: a thread of the process was seen to mix requests or calls",
+        ),
+        (
+            Self::ThreadMixedCalls,
+            "thread_rule_ended_by_calls",
+            "processes without thread parents from then on: a thread had two calls unanswered at once",
         ),
         (
             Self::ThreadOtherThread,
@@ -230,8 +236,13 @@ impl Default for Counts {
 impl Counts {
     /// One more.
     pub(in crate::trace) fn add(&mut self, count: Count) {
+        self.add_all(count, 1);
+    }
+
+    /// So many more.
+    pub(in crate::trace) fn add_all(&mut self, count: Count, more: u64) {
         let slot = &mut self.0[count as usize];
-        *slot = slot.saturating_add(1);
+        *slot = slot.saturating_add(more);
     }
 
     /// How many.

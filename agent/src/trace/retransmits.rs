@@ -1,6 +1,6 @@
 //! Which request a segment was sent again for.
 //!
-//! The kernel tells of each one with its connection and its time. The request is the only one that was open on that
+//! The kernel tells of each time with its connection and its time. The request is the only one that was open on that
 //! connection then, else the last that had ended before: its answer was still on its way. Where several were open nobody can
 //! tell, and it is only counted. Never holds more than [`MOST`] of them, from one tick to the next.
 #![forbid(unsafe_code)]
@@ -16,7 +16,7 @@ const MOST: usize = 4096;
 /// What was sent again since the last tick.
 #[derive(Debug, Default)]
 pub(in crate::trace) struct Retransmits {
-    seen: Vec<(ConnId, Nanos)>,
+    seen: Vec<(ConnId, Nanos, u32)>,
 }
 
 /// Whose it may be.
@@ -31,12 +31,12 @@ enum Owner {
 }
 
 impl Tracer {
-    /// TCP sent a segment of a connection again at `at`.
-    pub fn retransmitted(&mut self, connection: ConnId, at: Nanos) {
+    /// TCP sent so many segments of a connection again at `at`.
+    pub fn retransmitted(&mut self, connection: ConnId, at: Nanos, segments: u32) {
         if self.retransmits.seen.len() < MOST {
-            self.retransmits.seen.push((connection, at));
+            self.retransmits.seen.push((connection, at, segments));
         } else {
-            self.counts.add(Count::RetransmitsUnassigned);
+            self.counts.add_all(Count::RetransmitsUnassigned, segments.into());
         }
     }
 
@@ -46,26 +46,26 @@ impl Tracer {
             return;
         }
         let seen = std::mem::take(&mut self.retransmits.seen);
-        let mut by_connection: Map<ConnId, Vec<(Nanos, Option<Owner>)>> = Map::default();
-        for (connection, at) in seen {
-            by_connection.entry(connection).or_default().push((at, None));
+        let mut by_connection: Map<ConnId, Vec<(Nanos, u32, Option<Owner>)>> = Map::default();
+        for (connection, at, segments) in seen {
+            by_connection.entry(connection).or_default().push((at, segments, None));
         }
         // One walk for all of them: retransmissions are rare, and come in bursts.
         for (span, context) in self.contexts.live_spans() {
-            for (at, owner) in by_connection.get_mut(&context.id.conn).into_iter().flatten() {
+            for (at, _, owner) in by_connection.get_mut(&context.id.conn).into_iter().flatten() {
                 *owner = among(*owner, span, context, *at);
             }
         }
-        for (_, owner) in by_connection.into_values().flatten() {
+        for (_, segments, owner) in by_connection.into_values().flatten() {
             let span = match owner {
                 Some(Owner::Open(span) | Owner::Ended(span, _)) => span,
                 Some(Owner::Several) | None => {
-                    self.counts.add(Count::RetransmitsUnassigned);
+                    self.counts.add_all(Count::RetransmitsUnassigned, segments.into());
                     continue;
                 }
             };
             if let Some(context) = self.contexts.of_mut(span) {
-                context.retransmits = context.retransmits.saturating_add(1);
+                context.retransmits = context.retransmits.saturating_add(segments);
             }
         }
     }

@@ -22,7 +22,7 @@ fn counted(requests: &[&Request], sent_again: &[u64]) -> (Vec<Option<i64>>, u64)
         host.end(request);
     }
     for at in sent_again {
-        host.tracer.retransmitted(requests[0].started.id.conn, Nanos(at * MS));
+        host.tracer.retransmitted(requests[0].started.id.conn, Nanos(at * MS), 1);
     }
     host.wait(5000);
     let counts = requests.iter().map(|request| number(&host.span(request), "spanwire.retransmits"));

@@ -20,7 +20,7 @@ use super::{sock, syscall::begin_state};
 use crate::{
     config, control, emit,
     maps::STATES_BY_ADDRESS,
-    memory::{Reach, Typed},
+    memory::{Probed, Reach, Typed},
     observe::FIRST_LAP,
     preemption, serving, socket,
     state::{Mode, State},
@@ -124,7 +124,7 @@ unsafe fn born(sock: *const c_void) {
     }
 }
 
-/// `tcp:tcp_retransmit_skb`: a segment is sent again.
+/// `tcp:tcp_retransmit_skb`: a packet is sent again, which may be many segments.
 #[btf_tracepoint(function = "tcp_retransmit_skb")]
 pub(crate) fn tcp_retransmitted(context: BtfTracePointContext) -> i32 {
     preemption::whole(|| unsafe {
@@ -133,11 +133,27 @@ pub(crate) fn tcp_retransmitted(context: BtfTracePointContext) -> i32 {
             let event = Retransmitted {
                 header: emit::header(ControlKind::Retransmitted),
                 connection: (*state).generation,
+                segments: segments(word(&context, 1) as *const c_void),
+                reserved: 0,
             };
             emit::control(&event, false);
         }
     });
     0
+}
+
+/// How many segments a packet of TCP is cut into.
+#[inline(always)]
+unsafe fn segments(packet: *const c_void) -> u32 {
+    unsafe {
+        if !config::exists(Offset::SkbControl) || !config::exists(Offset::SkbSegments) {
+            return 1;
+        }
+        let control = packet.cast::<u8>().add(config::offset(Offset::SkbControl));
+        // By address: what lies in there is known to TCP, not to the verifier.
+        let segments: u16 = Probed::member(control.cast(), Offset::SkbSegments);
+        if segments == 0 { 1 } else { u32::from(segments) }
+    }
 }
 
 /// `tcp:tcp_destroy_sock`: a TCP socket is gone.
