@@ -22,6 +22,7 @@ mod replay;
 mod rules;
 mod sdks;
 mod servers_and_clients;
+mod services;
 mod socket_calls;
 mod systemd;
 mod transport;
@@ -54,6 +55,7 @@ fn main() -> ExitCode {
     viewer::add(&mut suite);
     operating::add(&mut suite);
     systemd::add(&mut suite);
+    services::add(&mut suite);
     rules::add(&mut suite);
     replay::add(&mut suite);
     socket_calls::add(&mut suite);
