@@ -23,10 +23,12 @@ mod replay;
 mod rules;
 mod sdks;
 mod servers_and_clients;
+mod services;
 mod socket_calls;
 mod systemd;
 mod transport;
 mod truth;
+mod viewer;
 
 use std::process::ExitCode;
 
@@ -52,8 +54,10 @@ fn main() -> ExitCode {
     truth::add(&mut suite);
     export::add(&mut suite);
     backends::add(&mut suite);
+    viewer::add(&mut suite);
     operating::add(&mut suite);
     systemd::add(&mut suite);
+    services::add(&mut suite);
     rules::add(&mut suite);
     replay::add(&mut suite);
     socket_calls::add(&mut suite);

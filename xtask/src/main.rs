@@ -22,6 +22,7 @@ mod probes;
 mod run;
 mod rust_src;
 mod say;
+mod soak;
 mod sysroot;
 mod system_packages;
 mod tally;
@@ -87,6 +88,8 @@ enum Task {
     GoOffsets,
     /// Score the agent against requests whose true tree is known, as root
     Truth(truth::Asked),
+    /// Give the viewer spans for half an hour, and watch its memory
+    Soak(soak::Asked),
     /// Fuzz the parsers
     Fuzz {
         /// Run only the targets whose names contain this
@@ -109,6 +112,7 @@ fn main() -> ExitCode {
         Task::Bench(asked) => bench::task(&asked),
         Task::GoOffsets => go_offsets::task(),
         Task::Truth(asked) => truth::task(&asked),
+        Task::Soak(asked) => soak::task(&asked),
         Task::Fuzz { filter, seconds } => fuzz::task(filter.as_deref(), seconds),
     };
     match done {

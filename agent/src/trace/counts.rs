@@ -31,6 +31,7 @@ pub enum Count {
     ThreadOtherProcess,
     ThreadNotWaiting,
     ThreadRevoked,
+    ThreadMixedCalls,
     ThreadOtherThread,
     ThreadNotAnswered,
     ThreadBeforeServer,
@@ -58,7 +59,7 @@ pub enum Count {
 
 impl Count {
     /// Every count with the name a user sees and what it means.
-    pub const ALL: [(Self, &'static str, &'static str); 47] = [
+    pub const ALL: [(Self, &'static str, &'static str); 48] = [
         (Self::Released, "spans_released", "spans handed on"),
         (
             Self::NotSampled,
@@ -149,7 +150,12 @@ impl Count {
         (
             Self::ThreadRevoked,
             "thread_rejected_revoked",
-            "no parent: a thread of the process was seen to mix requests",
+            "no parent: a thread of the process was seen to mix requests or calls",
+        ),
+        (
+            Self::ThreadMixedCalls,
+            "thread_rule_ended_by_calls",
+            "processes without thread parents from then on: a thread had two calls unanswered at once",
         ),
         (
             Self::ThreadOtherThread,

@@ -28,6 +28,7 @@ mod failure;
 mod forwarded;
 mod http;
 mod join;
+mod mixed_calls;
 mod own;
 mod probability;
 mod redact;

@@ -239,6 +239,9 @@ impl Tracer {
             self.workers.read(span, context.id.conn, context.at);
         }
         let role = context.role;
+        if let Some(served) = self.served_by_its_thread(&context) {
+            self.threads.called(served, span, &context);
+        }
         self.contexts.insert(span, context);
         if let Some(other) = joined {
             let (client, server) = if role == Role::Client { (span, other) } else { (other, span) };
@@ -324,6 +327,12 @@ impl Tracer {
         }
         self.sdks.finished(pid, role, &finished);
         let found = self.unix.finished(span, &finished);
+        let served = self.contexts.of(span).and_then(|call| self.served_by_its_thread(call));
+        if let Some(served) = served
+            && self.threads.call_finished(served, span, pid, &finished)
+        {
+            self.counts.add(Count::ThreadMixedCalls);
+        }
         if let Some(context) = self.contexts.of_mut(span) {
             context.finished = Some(Box::new(finished));
         }
@@ -332,6 +341,13 @@ impl Tracer {
         }
         self.join_found(&found);
         self.hold(span, end);
+    }
+
+    /// The request that a call's own thread serves, as the kernel saw it.
+    fn served_by_its_thread(&self, call: &Context) -> Option<SpanId> {
+        let served = call.candidate?;
+        let is_its = |served: &Context| served.role == Role::Server && served.task == call.task;
+        self.contexts.of(served).is_some_and(is_its).then_some(served)
     }
 
     fn join_found(&mut self, found: &Found) {
