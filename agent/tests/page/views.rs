@@ -36,6 +36,12 @@ pub(crate) async fn each_is_drawn_without_a_complaint(browser: &mut Browser) -> 
         browser.wait(".panel dl").await?;
         browser.picture(&format!("trace-{theme}")).await?;
         roles(browser).await?;
+        browser.script("[...document.querySelectorAll('.wf')].find((row) => row.querySelector('.chip.amber')).click()").await?;
+        browser
+            .until("document.querySelector('.panel .bins') && document.querySelector('.panel dl')")
+            .await?;
+        browser.picture(&format!("group-{theme}")).await?;
+        roles(browser).await?;
         browser.press("c").await?;
         browser.wait(".compared .line .both").await?;
         browser.picture(&format!("compare-{theme}")).await?;

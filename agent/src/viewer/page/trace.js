@@ -227,11 +227,12 @@ export function start(main, { rest: [id], signal }) {
     const at = spanOf(trace, rows, row);
     change({ span: trace.ids[at] }, { redraw: false });
     const wasHidden = side.hidden;
-    panel(side, trace, at, trace.named(at, pairs()), { close: () => { side.hidden = true; redraw(); }, selectSpan, signal });
+    panel(side, trace, at, trace.named(at, pairs()), { close: () => { side.hidden = true; redraw(); }, selectSpan, signal, group: rows.kind[row] === GROUP && trace.similar[rows.what[row]] });
     if (wasHidden) { side.hidden = false; drawMini(); drawRows(true); }
   }
-  function selectSpan(at) {
+  function selectSpan(at, alone) {
     if (at < 0 || at >= trace.count) return;
+    if (alone) opened.add(`g${trace.groupOf[at]}`);
     for (let up = trace.parent[at]; up >= 0; up = trace.parent[up]) shut.delete(trace.ids[up]);
     rows = layout(trace, { pairs: pairs(), shut, opened });
     select(rowOf(at));
