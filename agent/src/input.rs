@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use abi::{Closed, DataHeader, Opened, ProcessEvent, Revoked, TcpState};
+use abi::{Closed, DataHeader, Opened, ProcessEvent, Revoked, TcpState, wire::Carried};
 
 use crate::service::ProcessFacts;
 
@@ -62,6 +62,8 @@ pub enum Input {
     Exit(ProcessEvent),
     /// Threads say nothing about requests in this process any more.
     Revoked(Revoked),
+    /// A request's context came by the wire, or goes. Before the request.
+    Carried(Carried),
     /// Bytes moved: the header, then exactly `head + tail` payload bytes.
     Data(DataHeader, Box<[u8]>),
     /// What user space found out about a process, before the first event that needs it.

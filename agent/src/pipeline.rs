@@ -70,6 +70,7 @@ impl Pipeline {
                 self.tracer.process_gone(event.tgid);
             }
             Input::Revoked(event) => self.tracer.revoked(event.tgid),
+            Input::Carried(event) => self.tracer.carried(&event),
             Input::Data(header, payload) => {
                 self.connections.data(&header, &payload, &mut self.reports);
             }

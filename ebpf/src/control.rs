@@ -32,6 +32,8 @@ pub enum ControlKind {
     Exit = 5,
     /// [`Revoked`]
     Revoked = 6,
+    /// [`crate::wire::Carried`]
+    Carried = 7,
 }
 
 impl ControlKind {
@@ -45,6 +47,7 @@ impl ControlKind {
             4 => Self::Exec,
             5 => Self::Exit,
             6 => Self::Revoked,
+            7 => Self::Carried,
             _ => return None,
         })
     }

@@ -16,6 +16,7 @@ pub mod frame;
 pub mod id;
 pub mod preemption;
 pub mod scan;
+pub mod wire;
 
 pub use config::{Config, OFFSETS, Offset, flag as config_flag, wake};
 pub use control::{

@@ -18,6 +18,7 @@ mod operating;
 mod programs;
 mod replay;
 mod socket_calls;
+mod wire;
 
 use std::process::ExitCode;
 
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
     frames::add(&mut suite);
     namespaces::add(&mut suite);
     joins::add(&mut suite);
+    wire::add(&mut suite);
     linking::add(&mut suite);
     export::add(&mut suite);
     operating::add(&mut suite);

@@ -42,6 +42,8 @@ pub struct Settings {
     pub data_ring: u32,
     /// A file of the one network namespace that is traced.
     pub network_namespace: Option<PathBuf>,
+    /// To whom contexts go in a TCP option.
+    pub tcp_option: Reach,
     /// Which traces are kept.
     pub sampler: Sampler,
     /// Which processes and requests are traced.
@@ -56,6 +58,17 @@ pub struct Settings {
     pub warnings: Vec<String>,
     /// What was set, and where; for people.
     pub set: Vec<Setting>,
+}
+
+/// To which addresses something goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Reach {
+    /// To none.
+    Off,
+    /// To private ones.
+    Private,
+    /// To all.
+    All,
 }
 
 /// Something that was set.
@@ -101,12 +114,21 @@ impl Settings {
             |text| ring_size(text).ok(),
             warn,
         );
+        let tcp_option = values
+            .parsed(
+                "SPANWIRE_TCP_OPTION",
+                "off, private or all",
+                |text| Reach::from_str(text, true).ok(),
+                warn,
+            )
+            .unwrap_or(Reach::Private);
         let export = export(values, warn);
         Self {
             log_level: log_level.unwrap_or(LevelFilter::Info),
             hooks: hooks.and_then(Hooks::set),
             data_ring: data_ring.unwrap_or(DATA_RING),
             network_namespace: values.text("SPANWIRE_NETWORK_NAMESPACE").map(PathBuf::from),
+            tcp_option,
             sampler: sampler(values, warn),
             selection,
             known_methods: list(values, "OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS"),

@@ -150,7 +150,7 @@ impl Kernel {
 /// Whether a set of hooks cannot do without a member.
 fn needed(offset: Offset, set: HookSet) -> bool {
     match offset {
-        Offset::TaskIoUring | Offset::FileEp | Offset::FileEpLinks => false,
+        Offset::TaskIoUring | Offset::FileEp | Offset::FileEpLinks | Offset::SkState => false,
         Offset::MsgIter
         | Offset::IterType
         | Offset::IterUbuf

@@ -2,7 +2,9 @@
 //!
 //! Decoding takes any bytes: it checks lengths before it allocates, and never panics.
 
-use abi::{Closed, DataHeader, MAX_PAYLOAD, Opened, ProcessEvent, Revoked, TcpState};
+use abi::{
+    Closed, DataHeader, MAX_PAYLOAD, Opened, ProcessEvent, Revoked, TcpState, wire::Carried,
+};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::input::{ConnId, Input, Nanos};
@@ -30,10 +32,11 @@ enum Kind {
     UnixGone = 9,
     Lost = 10,
     Tick = 11,
+    Carried = 12,
 }
 
 impl Kind {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::Opened,
         Self::Closed,
         Self::TcpState,
@@ -45,6 +48,7 @@ impl Kind {
         Self::UnixGone,
         Self::Lost,
         Self::Tick,
+        Self::Carried,
     ];
 
     /// Least and greatest length of its payload.
@@ -58,6 +62,7 @@ impl Kind {
             Self::TcpState => exactly(size_of::<TcpState>()),
             Self::Exec | Self::Exit => exactly(size_of::<ProcessEvent>()),
             Self::Revoked => exactly(size_of::<Revoked>()),
+            Self::Carried => exactly(size_of::<Carried>()),
             Self::Data => (size_of::<DataHeader>(), size_of::<DataHeader>() + MAX_PAYLOAD),
             Self::Process => (2, LONGEST_FACTS),
             Self::UnixGone => (0, MOST_GONE * 8),
@@ -84,6 +89,7 @@ pub(super) fn encode(input: &Input, frame: &mut Vec<u8>) -> Result<(), Unwritabl
         Input::Exec(event) => raw(frame, Kind::Exec, event),
         Input::Exit(event) => raw(frame, Kind::Exit, event),
         Input::Revoked(event) => raw(frame, Kind::Revoked, event),
+        Input::Carried(event) => raw(frame, Kind::Carried, event),
         Input::Data(header, bytes) => {
             if !fits(header, bytes.len()) {
                 return Err(Unwritable);
@@ -164,6 +170,7 @@ pub(super) fn decode(announced: Announced, payload: &[u8]) -> Result<Input, &'st
         Kind::Exec => Input::Exec(event(payload)?),
         Kind::Exit => Input::Exit(event(payload)?),
         Kind::Revoked => Input::Revoked(event(payload)?),
+        Kind::Carried => Input::Carried(event(payload)?),
         Kind::Data => {
             let (header, bytes) = DataHeader::read_from_prefix(payload).map_err(|_| SHORT)?;
             if !fits(&header, bytes.len()) {

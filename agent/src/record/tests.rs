@@ -4,6 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use abi::{
     Closed, ControlHeader, DataHeader, MAX_PAYLOAD, Opened, ProcessEvent, Revoked, TcpState,
+    wire::Carried,
 };
 use proptest::prelude::*;
 
@@ -74,6 +75,20 @@ fn input() -> impl Strategy<Value = Input> {
         process.prop_map(Input::Exit),
         (control(), any::<u32>(), any::<u32>())
             .prop_map(|(header, tgid, tid)| Input::Revoked(Revoked { header, tgid, tid })),
+        (control(), any::<[u64; 5]>(), any::<[u32; 2]>()).prop_map(
+            |(header, words, [sampled, direction])| {
+                let [connection, position, high, low, span] = words;
+                Input::Carried(Carried {
+                    header,
+                    connection,
+                    position,
+                    trace: [high, low],
+                    span,
+                    sampled,
+                    direction,
+                })
+            }
+        ),
         // Zeros: bytes that scrubbing leaves alone.
         (any::<u64>(), any::<u64>(), 0..300_u32, 0..64_u32, any::<u32>()).prop_map(
             |(connection, position, head, tail, len)| {

@@ -22,13 +22,15 @@ use self::{
     status::Status, unix_sweep::UnixSweep,
 };
 use crate::{
-    config::{Settings, Sources},
+    config::{Reach, Settings, Sources},
     courtesy,
     input::Input,
     kernel::{
         capture::Capture,
         features::Kernel,
         load::{self, Options},
+        netns,
+        wire::Wire,
     },
     pipeline::Pipeline,
     record::{Header, Metadata, Writer},
@@ -86,6 +88,7 @@ pub fn run(run: &Run) -> Result<()> {
             data_ring: settings.data_ring,
             seed,
             network_namespace: network_namespace(settings)?,
+            wire: wire(settings),
         },
     )?;
     drop(kernel); // the table of its types is as large as all that is kept while tracing
@@ -218,6 +221,27 @@ fn network_namespace(settings: &Settings) -> Result<Option<u32>> {
     const NAMESPACES: rustix::fs::FsWord = 0x6e73_6673;
     anyhow::ensure!(found.0 == NAMESPACES, "{} is no namespace", file.display());
     Ok(Some(u32::try_from(found.1).context("the namespace's number is none of the kernel's")?))
+}
+
+/// What the probes are told of contexts on the wire.
+fn wire(settings: &Settings) -> Option<Wire> {
+    let anywhere = match settings.tcp_option {
+        Reach::Off => return None,
+        Reach::Private => false,
+        Reach::All => true,
+    };
+    let namespace = settings.network_namespace.as_ref().map_or(Ok(0), |file| {
+        netns::cookie(file).map_err(
+            |_| "this kernel has no names of namespaces for it, which came with Linux 5.15",
+        )
+    });
+    let sampler = &settings.sampler;
+    Some(Wire {
+        anywhere,
+        threshold: sampler.threshold(),
+        parent_decides: sampler.asks_the_caller(),
+        namespace,
+    })
 }
 
 /// What lives between inputs.

@@ -40,6 +40,8 @@ pub(in crate::trace) struct Context {
     pub traceparent: Option<TraceParent>,
     /// The valid `tracestate` beside it.
     pub tracestate: Option<Arc<str>>,
+    /// The context that came with it by the wire; of a client's, the one that went.
+    pub wire: Option<TraceParent>,
     /// Clients: the request its task was serving as the kernel saw it; taken away when the thread rule says no.
     pub candidate: Option<SpanId>,
     /// What it asks for, while it is open.
@@ -92,6 +94,8 @@ pub(in crate::trace) enum Rule {
     TraceParent,
     /// It is the other end of the same request.
     SameHost,
+    /// The agent of the client's host named it, in a TCP option.
+    TcpOption,
     /// Its thread was serving it.
     Thread,
 }
@@ -102,6 +106,7 @@ impl Rule {
         match self {
             Self::TraceParent => "traceparent",
             Self::SameHost => "same-host",
+            Self::TcpOption => "tcp-option",
             Self::Thread => "thread",
         }
     }

@@ -43,11 +43,15 @@ pub enum Count {
     RoutesFull,
     SdkTraffic,
     NotSelected,
+    WireUsed,
+    WireContradicted,
+    WireUnparented,
+    WireForgotten,
 }
 
 impl Count {
     /// Every count with the name a user sees and what it means.
-    pub const ALL: [(Self, &'static str, &'static str); 36] = [
+    pub const ALL: [(Self, &'static str, &'static str); 40] = [
         (Self::Released, "spans_released", "spans handed on"),
         (
             Self::NotSampled,
@@ -192,6 +196,26 @@ impl Count {
             "requests of processes whose own OpenTelemetry SDK traces them",
         ),
         (Self::NotSelected, "requests_not_selected", "requests left out by the operator's rules"),
+        (
+            Self::WireUsed,
+            "wire_contexts_used",
+            "requests continued by what their client's agent said",
+        ),
+        (
+            Self::WireContradicted,
+            "wire_contexts_contradicted",
+            "contexts on the wire that were of another trace than was found out later",
+        ),
+        (
+            Self::WireUnparented,
+            "wire_calls_unparented",
+            "calls whose context had gone before threads turned out to tell nothing: their trace stays, their parent does not",
+        ),
+        (
+            Self::WireForgotten,
+            "wire_contexts_forgotten",
+            "contexts on the wire whose request was not told in time",
+        ),
     ];
 
     /// Whether it means that something is missing from the traces that was there to be seen. A parent that could not be

@@ -11,3 +11,4 @@ mod joins;
 mod limits;
 mod sampling;
 mod threads;
+mod wire;

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use abi::id::Seed;
+use abi::wire::Carried;
 use abi::{Family, Opened};
 use opentelemetry_proto::tonic::trace::v1::Span;
 
@@ -20,6 +21,7 @@ use crate::trace::thread_rule::Threads;
 use crate::trace::traceparent::Incoming;
 use crate::trace::tracestate::TraceState;
 use crate::trace::unix::{Found, UnixPairs};
+use crate::trace::wire::Wires;
 use crate::trace::{Count, Counts, Settings, checks};
 
 /// A span that is complete, resolved and sampled.
@@ -45,6 +47,7 @@ pub struct Tracer {
     pub(in crate::trace) contexts: Contexts,
     pub(in crate::trace) joins: Joins,
     pub(in crate::trace) unix: UnixPairs,
+    pub(in crate::trace) wires: Wires,
     pub(in crate::trace) threads: Threads,
     pub(in crate::trace) own: Own,
     pub(in crate::trace) routes: Routes,
@@ -73,6 +76,7 @@ impl Tracer {
             contexts: Contexts::default(),
             joins: Joins::default(),
             unix: UnixPairs::default(),
+            wires: Wires::default(),
             threads: Threads::default(),
             own: Own::new(settings.own_pids.clone()),
             routes: Routes::new(settings.routes.clone()),
@@ -117,6 +121,13 @@ impl Tracer {
     /// Threads say nothing about requests in process `pid` any more.
     pub fn revoked(&mut self, pid: u32) {
         self.threads.revoke(pid);
+    }
+
+    /// A request's context came by the wire, or goes.
+    pub fn carried(&mut self, carried: &Carried) {
+        if self.wires.carried(carried) {
+            self.counts.add(Count::WireForgotten);
+        }
     }
 
     /// What a process is: when it is first seen, and again after it began another program.
@@ -184,6 +195,7 @@ impl Tracer {
 
     fn started(&mut self, started: Started) {
         let span = abi::id::span(self.seed, started.id.conn.0, started.id.position);
+        let wire = self.wires.take(started.id.conn, started.id.position);
         let share = match self.admit(&started) {
             Ok(share) => share,
             Err(why) => {
@@ -197,7 +209,7 @@ impl Tracer {
         }
         self.make_room();
         let service = self.services.known(started.task.pid);
-        let context = Context { share, ..self.context(started, service) };
+        let context = Context { share, wire, ..self.context(started, service) };
         let joined = self.joins.started(span, &context);
         let found = self.unix.started(span, &context);
         if context.role == Role::Server {
@@ -248,6 +260,7 @@ impl Tracer {
             thread_waits: started.thread_waits,
             traceparent,
             tracestate,
+            wire: None,
             check: checks::is_check(&self.settings.checks, &started.asked),
             asked: started.asked,
             other_end: None,

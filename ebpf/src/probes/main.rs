@@ -27,6 +27,7 @@ mod registers;
 mod serving;
 mod socket;
 mod state;
+mod wire;
 
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {

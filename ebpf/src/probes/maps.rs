@@ -11,6 +11,7 @@ use crate::{
     hooks::{Asked, Place},
     observe::{Found, Moving, Walking},
     state::State,
+    wire::Looking,
 };
 
 /// Bytes moved: a ring for each CPU, as far as there are so many, made by the agent. In one ring all CPUs would wait for each
@@ -62,6 +63,10 @@ pub(crate) struct Served {
     pub(crate) connection: u64,
     /// Its answer has begun.
     pub(crate) answered: u64,
+    /// Its trace,
+    pub(crate) trace: [u64; 2],
+    /// and what is known of that: [`crate::wire::bits`].
+    pub(crate) bits: u64,
 }
 
 /// Room for the largest event. Twice the payload, because the verifier adds the bounds of an offset and a length
@@ -86,6 +91,8 @@ pub(crate) struct Scratch {
     pub(crate) found: Found,
     /// Where its direction is, if it speaks HTTP/2.
     pub(crate) walking: Walking,
+    /// The request whose context is made or found.
+    pub(crate) wire: Looking,
     /// Address of the socket that is announced: a number here, while a pointer that the verifier knows as one is none that a
     /// global function may be given.
     pub(crate) sock: u64,

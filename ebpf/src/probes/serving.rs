@@ -19,7 +19,7 @@ pub(crate) fn request_read(state: *mut State, task: u64, position: u64, thread_w
         let span = id::span(config::seed(), connection, position);
         (*state).span = span;
         (*state).reader = task;
-        let served = Served { span, connection, answered: 0 };
+        let served = Served { span, connection, answered: 0, trace: [0; 2], bits: 0 };
         let Some(before) = SERVING.get_ptr_mut(task) else {
             if thread_waits {
                 let _ = SERVING.insert(task, served, 0);
@@ -66,6 +66,18 @@ pub(crate) fn of(task: u64) -> u64 {
         let span = (*served).span;
         if REVOKED.get_ptr((task >> 32) as u32).is_some() { 0 } else { span }
     }
+}
+
+/// What a task serves, as far as threads say so.
+#[inline(always)]
+pub(crate) fn by(task: u64) -> Option<*mut Served> {
+    SERVING.get_ptr_mut(task)
+}
+
+/// Whether threads say nothing about requests in that process.
+#[inline(always)]
+pub(crate) fn is_revoked(tgid: u32) -> bool {
+    REVOKED.get_ptr(tgid).is_some()
 }
 
 #[inline(never)]

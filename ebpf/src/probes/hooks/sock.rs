@@ -13,7 +13,7 @@ use aya_ebpf::{
     macros::btf_tracepoint,
     programs::BtfTracePointContext,
 };
-use spanwire_ebpf::{Counter, Direction, NoData, Offset};
+use spanwire_ebpf::{Counter, Direction, NoData, Offset, config_flag};
 
 use crate::{
     bytes::Source,
@@ -25,6 +25,7 @@ use crate::{
     registers::Call,
     socket::{self, Stream},
     state::{Mode, SendInFlight, State},
+    wire,
 };
 
 const MSG_PEEK: u64 = 0x2;
@@ -102,6 +103,24 @@ unsafe fn about_to_send(context: &BtfTracePointContext) {
             kind: u32::from(kind),
             wanted: left as u32,
         };
+        if config::has(config_flag::WIRE) && wire::is_awake() {
+            context_goes_first(sock, state, sequence, left);
+        }
+    }
+}
+
+/// If a request is about to be sent: its context may have to go with it.
+#[inline(always)]
+unsafe fn context_goes_first(sock: *const c_void, state: *mut State, sequence: u32, len: u64) {
+    unsafe {
+        if (*state).generation == 0 {
+            meet_typed(sock, state, Stream::Tcp, Direction::Sent, 0);
+        }
+        let Some(scratch) = emit::scratch() else { return };
+        let cookie: u64 = Typed::member(sock, Offset::SkCookie);
+        let source = taken_from(&(*state).send);
+        wire::about_to_send(sock as u64, state, scratch, source, sequence, len, cookie);
+        emit::release(scratch);
     }
 }
 

@@ -6,7 +6,7 @@
 use core::ffi::c_void;
 
 use aya_ebpf::helpers::generated::bpf_get_current_pid_tgid;
-use spanwire_ebpf::{Counter, Direction, NoData, data_flag};
+use spanwire_ebpf::{Counter, Direction, NoData, config_flag, data_flag};
 
 use super::{
     event,
@@ -14,11 +14,12 @@ use super::{
     look::{begins, ending, gather, how, long_head_len, look},
 };
 use crate::{
-    control,
+    config, control,
     maps::{COUNTERS, Scratch, count},
     memory::Reach,
     serving, socket,
     state::{HEAD_CAP, Mode, SECOND_LOOKS, STRIKES, State, Way},
+    wire,
 };
 
 /// Bytes kept behind the head of a message with a body: small bodies, and answers that were sent together.
@@ -152,7 +153,12 @@ pub(super) fn message<R: Reach>(
                 if waits {
                     put(flags, data_flag::REQUEST | data_flag::THREAD_WAITS);
                 }
-                serving::request_read(state, task, get(&raw const (*call).position), waits);
+                let position = get(&raw const (*call).position);
+                serving::request_read(state, task, position, waits);
+                if config::has(config_flag::WIRE) && wire::is_awake() {
+                    let end = u64::from((get(&raw const (*found).seen) >> 16) as u16);
+                    wire::read(sock, state, scratch, task, position, end);
+                }
             }
         } else if begins != begins::NOTHING && way == SENT {
             serving::answered(state);

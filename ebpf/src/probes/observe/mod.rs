@@ -16,6 +16,7 @@ use spanwire_ebpf::Counter;
 
 pub(crate) use self::{
     frames::Walking,
+    look::{begins, byte, how, look, word},
     message::{Found, Moving},
 };
 use self::{
@@ -29,6 +30,7 @@ use crate::{
     memory::{Reach, Typed},
     socket,
     state::{Mode, State},
+    wire,
 };
 
 /// Positions of TCP connections begin one lap of the sequence numbers up, so that none met at the end of a lap is
@@ -60,6 +62,7 @@ pub(crate) fn meet(sock: u64, state: *mut State, next: [u64; 2]) {
             (*state).ways[0].next = next[0];
             (*state).ways[1].next = next[1];
         }
+        wire::meet(sock, state);
         if (bpf_get_current_pid_tgid() >> 32) as u32 == config::own_tgid() {
             // Our own calls are no events; that the connection is ours is one, because its peer is left alone too.
             (*state).mode = Mode::Ignored as u8;

@@ -1,0 +1,53 @@
+//! The hook at the entry of the calls that send (set `syscall`): where nothing else tells of a request before its bytes are
+//! queued, and its context has to go with them (D6.3). It reports nothing; what was sent is seen at the return.
+
+use aya_ebpf::{macros::tracepoint, programs::TracePointContext};
+use spanwire_ebpf::{Direction, Offset, config_flag};
+
+use super::syscall::meet_sender;
+use crate::{
+    bytes::Source,
+    config, emit,
+    memory::{Probed, Reach},
+    preemption,
+    registers::Call,
+    socket::{self, Stream},
+    wire,
+};
+
+/// Bytes that may be sent at once; of vectors more than is looked at, whatever they hold.
+const MANY: u64 = 1 << 30;
+
+/// `sys_enter_{write,writev,pwritev2,sendto,sendmsg}`
+#[tracepoint]
+pub(crate) fn enter_call(_context: TracePointContext) -> u32 {
+    if config::has(config_flag::WIRE) && wire::is_awake() {
+        preemption::whole(|| {
+            enter();
+        });
+    }
+    0
+}
+
+/// Global, and so verified by itself.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn enter() -> u64 {
+    let call = Call::probed();
+    let source = Source::of(&call);
+    unsafe {
+        let Some((sock, inode)) = socket::behind(call.first) else { return 0 };
+        let base = sock as *const core::ffi::c_void;
+        if !matches!(socket::stream::<Probed>(base), Some(Stream::Tcp)) {
+            return 0;
+        }
+        let Some(state) = meet_sender(sock, inode) else { return 0 };
+        let sequence = socket::sequence_probed(sock, Direction::Sent);
+        let cookie: u64 = Probed::member(base, Offset::SkCookie);
+        let len = if source.is_plain() { call.third } else { MANY };
+        let Some(scratch) = emit::scratch() else { return 0 };
+        wire::about_to_send(sock, state, scratch, source, sequence, len, cookie);
+        emit::release(scratch);
+    }
+    0
+}
