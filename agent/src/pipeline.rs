@@ -116,6 +116,11 @@ impl Pipeline {
         self.tracer.active(most)
     }
 
+    /// Processes that nothing is to be said of on the wire any more (`true`), or again; since this was last asked.
+    pub fn quiet(&mut self) -> Vec<(u32, bool)> {
+        self.tracer.quiet()
+    }
+
     /// Other rules of what is traced and kept, from now on.
     pub fn select(&mut self, selection: Selection, sampler: Sampler) {
         self.tracer.select(selection, sampler);

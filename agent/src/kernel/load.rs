@@ -11,7 +11,7 @@ use std::{
 use abi::{Config, Counter, id::Seed};
 use aya::{
     Btf, Ebpf, EbpfError, EbpfLoader,
-    maps::{Array, Map, MapData, PerCpuArray, RingBuf},
+    maps::{Array, HashMap, Map, MapData, PerCpuArray, RingBuf},
     programs::{BtfTracePoint, ProgramError, TracePoint},
 };
 use thiserror::Error;
@@ -83,6 +83,8 @@ pub struct Probes {
     pub control: RingBuf<MapData>,
     /// What to wake us for: one of [`abi::wake`].
     pub wake: Array<MapData, u32>,
+    /// Processes whose requests have no context on the wire.
+    pub quiet: HashMap<MapData, u32, u8>,
     /// The kernel's counters, by [`Counter`].
     pub counters: PerCpuArray<MapData, u64>,
     attached: Ebpf,
@@ -181,6 +183,7 @@ fn load_set(kernel: &Kernel, options: &Options, set: HookSet) -> Result<Probes, 
     let data = DataRings::create(sizes, take(&mut ebpf, "DATA")?).map_err(EbpfError::from)?;
     let control = RingBuf::try_from(take(&mut ebpf, "CONTROL")?).map_err(EbpfError::from)?;
     let wake = Array::try_from(take(&mut ebpf, "WAKE")?).map_err(EbpfError::from)?;
+    let quiet = HashMap::try_from(take(&mut ebpf, "QUIET")?).map_err(EbpfError::from)?;
     let counters = PerCpuArray::try_from(take(&mut ebpf, "COUNTERS")?).map_err(EbpfError::from)?;
 
     // Lifecycle first: a connection that is met is then also seen to end.
@@ -207,6 +210,7 @@ fn load_set(kernel: &Kernel, options: &Options, set: HookSet) -> Result<Probes, 
         data,
         control,
         wake,
+        quiet,
         counters,
         attached: ebpf,
     };

@@ -146,6 +146,9 @@ pub fn run(run: &Run) -> Result<()> {
             return Err(error);
         }
         output.take(&mut live.spans);
+        for (pid, quiet) in live.pipeline.quiet() {
+            capture.quiet(pid, quiet);
+        }
         if signals.reload()
             && let Some(settings) = reload.read()
         {

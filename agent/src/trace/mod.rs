@@ -29,6 +29,7 @@ mod http;
 mod join;
 mod own;
 mod probability;
+mod quiet;
 mod redact;
 mod release;
 mod resolve;

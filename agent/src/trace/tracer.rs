@@ -15,6 +15,7 @@ use crate::trace::admission::LeftOut;
 use crate::trace::context::{Context, Contexts, SpanId};
 use crate::trace::join::Joins;
 use crate::trace::own::Own;
+use crate::trace::quiet::Quiet;
 use crate::trace::routes::Routes;
 use crate::trace::sdk::Sdks;
 use crate::trace::thread_rule::Threads;
@@ -48,6 +49,7 @@ pub struct Tracer {
     pub(in crate::trace) joins: Joins,
     pub(in crate::trace) unix: UnixPairs,
     pub(in crate::trace) wires: Wires,
+    pub(in crate::trace) quiet: Quiet,
     pub(in crate::trace) threads: Threads,
     pub(in crate::trace) own: Own,
     pub(in crate::trace) routes: Routes,
@@ -77,6 +79,7 @@ impl Tracer {
             joins: Joins::default(),
             unix: UnixPairs::default(),
             wires: Wires::default(),
+            quiet: Quiet::default(),
             threads: Threads::default(),
             own: Own::new(settings.own_pids.clone()),
             routes: Routes::new(settings.routes.clone()),
@@ -130,6 +133,11 @@ impl Tracer {
         }
     }
 
+    /// Processes that nothing is to be said of on the wire any more (`true`), or again; since this was last asked.
+    pub fn quiet(&mut self) -> Vec<(u32, bool)> {
+        self.quiet.news()
+    }
+
     /// What a process is: when it is first seen, and again after it began another program.
     pub fn process(&mut self, facts: ProcessFacts) {
         let pid = facts.pid;
@@ -147,6 +155,7 @@ impl Tracer {
     /// What was seen of the process so far says nothing of this program.
     fn another_program(&mut self, pid: u32) {
         self.sdks.gone(pid);
+        self.quiet.remove(pid);
         if self.services.loads_sdk(pid) {
             self.sdks.told(pid);
         }
@@ -154,6 +163,7 @@ impl Tracer {
 
     /// A process ended.
     pub fn process_gone(&mut self, pid: u32) {
+        self.quiet.remove(pid);
         self.services.gone(pid, self.now);
         self.threads.gone(pid, self.now);
     }
