@@ -48,6 +48,8 @@ pub mod flag {
     pub const WIRE_ANYWHERE: u32 = 8;
     /// What the caller has decided on sampling holds.
     pub const PARENT_DECIDES: u32 = 16;
+    /// No hook tells of what is sent before it is: contexts are made as segments are.
+    pub const WIRE_LATE: u32 = 32;
 }
 
 /// What the reader asks the probes to wake it for: the one word of the map `WAKE`. A wake-up answers the question, so the
@@ -124,11 +126,12 @@ pub enum Offset {
     TcpBytesReceived,
     SkCookie,
     SkState,
+    TaskPid,
 }
 
 impl Offset {
     /// Every offset with the struct and the (possibly nested) member it is read from.
-    pub const ALL: [(Self, &'static str, &'static str); 51] = [
+    pub const ALL: [(Self, &'static str, &'static str); 52] = [
         (Self::TaskFiles, "task_struct", "files"),
         (Self::TaskStack, "task_struct", "stack"),
         (Self::TaskIoUring, "task_struct", "io_uring"),
@@ -180,5 +183,6 @@ impl Offset {
         (Self::TcpBytesReceived, "tcp_sock", "bytes_received"),
         (Self::SkCookie, "sock", "__sk_common.skc_cookie"),
         (Self::SkState, "sock", "__sk_common.skc_state"),
+        (Self::TaskPid, "task_struct", "pid"),
     ];
 }

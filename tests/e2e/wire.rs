@@ -66,13 +66,10 @@ fn across(hooks: Hooks, addresses: [&str; 2]) -> TestResult {
     }
     let told = agents.finish(&asked)?;
     let score = told.score(&asked, true)?;
-    if hooks == Hooks::Length {
-        // These send nothing, and what is not known is not guessed.
-        ensure!(score.exact == 0 && score.wrong == 0, "{score:?}");
-        return Ok(());
-    }
-    // The very first request comes before it is known that anybody wants its context.
-    ensure!(score.wrong == 0 && score.absent <= 1, "{score:?}");
+    // The very first request comes before it is known that anybody wants its context. Where contexts are made as segments
+    // are, one that is read on this host may come too late.
+    let late = if hooks == Hooks::Length { total(&asked) / 20 } else { 0 };
+    ensure!(score.wrong == 0 && score.absent <= 1 + late, "{score:?}");
     let [near, far] = &told.counters[..] else { anyhow::bail!("two agents") };
     ensure!(near.value("trace.wire_contexts_contradicted")? == 0);
     ensure!(far.value("kernel.wire_read")? as usize >= score.exact);

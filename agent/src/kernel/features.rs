@@ -150,7 +150,11 @@ impl Kernel {
 /// Whether a set of hooks cannot do without a member.
 fn needed(offset: Offset, set: HookSet) -> bool {
     match offset {
-        Offset::TaskIoUring | Offset::FileEp | Offset::FileEpLinks | Offset::SkState => false,
+        Offset::TaskIoUring
+        | Offset::FileEp
+        | Offset::FileEpLinks
+        | Offset::SkState
+        | Offset::TaskPid => false,
         Offset::MsgIter
         | Offset::IterType
         | Offset::IterUbuf

@@ -154,7 +154,7 @@ fn load_set(kernel: &Kernel, options: &Options, set: HookSet) -> Result<Probes, 
         network_namespace: options.network_namespace.unwrap_or(0),
         ..kernel.config(set).map_err(SetError::Refused)?
     };
-    let config = options.wire.map_or(config, |wire| wire.config(config));
+    let config = options.wire.map_or(config, |wire| wire.config(config, set));
     let words = words(&config);
     let btf = Btf::from_sys_fs().map_err(EbpfError::from)?;
     let object = object::fitted(kernel);

@@ -48,9 +48,12 @@ impl Default for Wire {
 
 impl Wire {
     /// The probes' configuration with it.
-    pub(super) fn config(self, config: Config) -> Config {
+    pub(super) fn config(self, config: Config, set: HookSet) -> Config {
         let Ok(namespace) = self.namespace else { return config };
         let mut flags = config.flags | config_flag::WIRE;
+        if set == HookSet::Length {
+            flags |= config_flag::WIRE_LATE;
+        }
         if self.anywhere {
             flags |= config_flag::WIRE_ANYWHERE;
         }
@@ -78,11 +81,6 @@ pub(super) fn attach(
         return both(why);
     }
     let mut off = Vec::new();
-    if set == HookSet::Length {
-        // Contexts that come are read all the same.
-        let why = "only received: with these hooks nothing is known of a request before it is sent (hooks: syscall sends, too)";
-        off.push((OPTION, why.into()));
-    }
     if set == HookSet::Syscall
         && let Err(why) = senders(ebpf)
     {

@@ -1,7 +1,9 @@
 //! The hook at the entry of the calls that send (set `syscall`): where nothing else tells of a request before its bytes are
 //! queued, and its context has to go with them (D6.3). It reports nothing; what was sent is seen at the return.
 
-use aya_ebpf::{macros::tracepoint, programs::TracePointContext};
+use aya_ebpf::{
+    helpers::generated::bpf_get_current_pid_tgid, macros::tracepoint, programs::TracePointContext,
+};
 use spanwire_ebpf::{Direction, Offset, config_flag};
 
 use super::syscall::meet_sender;
@@ -12,11 +14,8 @@ use crate::{
     preemption,
     registers::Call,
     socket::{self, Stream},
-    wire,
+    wire::{self, MANY},
 };
-
-/// Bytes that may be sent at once; of vectors more than is looked at, whatever they hold.
-const MANY: u64 = 1 << 30;
 
 /// `sys_enter_{write,writev,pwritev2,sendto,sendmsg}`
 #[tracepoint]
@@ -46,7 +45,8 @@ extern "C" fn enter() -> u64 {
         let cookie: u64 = Probed::member(base, Offset::SkCookie);
         let len = if source.is_plain() { call.third } else { MANY };
         let Some(scratch) = emit::scratch() else { return 0 };
-        wire::about_to_send(sock, state, scratch, source, sequence, len, cookie);
+        let task = bpf_get_current_pid_tgid();
+        wire::about_to_send(sock, state, scratch, source, sequence, len, cookie, task);
         emit::release(scratch);
     }
     0

@@ -119,7 +119,27 @@ unsafe fn context_goes_first(sock: *const c_void, state: *mut State, sequence: u
         let Some(scratch) = emit::scratch() else { return };
         let cookie: u64 = Typed::member(sock, Offset::SkCookie);
         let source = taken_from(&(*state).send);
-        wire::about_to_send(sock as u64, state, scratch, source, sequence, len, cookie);
+        let task = bpf_get_current_pid_tgid();
+        wire::about_to_send(sock as u64, state, scratch, source, sequence, len, cookie, task);
+        emit::release(scratch);
+    }
+}
+
+/// The same after it was sent, if it did not go with it: for who reads it on this host, and may already have.
+#[inline(always)]
+unsafe fn context_comes_after(
+    sock: *const c_void,
+    state: *mut State,
+    source: Source,
+    sequence: u32,
+    len: u32,
+) {
+    unsafe {
+        let Some(scratch) = emit::scratch() else { return };
+        let cookie: u64 = Typed::member(sock, Offset::SkCookie);
+        let task = bpf_get_current_pid_tgid();
+        let len = u64::from(len);
+        wire::about_to_send(sock as u64, state, scratch, source, sequence, len, cookie, task);
         emit::release(scratch);
     }
 }
@@ -187,6 +207,9 @@ unsafe fn sent(sock: *const c_void, returned: i32) {
             } else {
                 uncalled(&call)
             };
+        }
+        if stream == Stream::Tcp && config::has(config_flag::WIRE_LATE) && wire::is_awake() {
+            context_comes_after(sock, state, source, position as u32, len);
         }
         let began = in_flight_began(ours, &in_flight);
         let what = Moved { way: Direction::Sent as usize, position, expected, len, began };
@@ -291,6 +314,6 @@ unsafe fn meet_typed(
             next = [observe::FIRST_LAP + u64::from(sent), observe::FIRST_LAP + u64::from(received)];
             next[direction as usize & 1] -= u64::from(len);
         }
-        observe::meet(sock as u64, state, next);
+        observe::meet(sock as u64, state, next, bpf_get_current_pid_tgid());
     }
 }

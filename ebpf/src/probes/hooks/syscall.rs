@@ -6,7 +6,10 @@
 
 use core::{ffi::c_void, ptr};
 
-use aya_ebpf::{EbpfContext, macros::tracepoint, programs::TracePointContext};
+use aya_ebpf::{
+    EbpfContext, helpers::generated::bpf_get_current_pid_tgid, macros::tracepoint,
+    programs::TracePointContext,
+};
 use spanwire_ebpf::{Counter, Direction, NoData};
 
 use crate::{
@@ -266,7 +269,7 @@ unsafe fn known_or_met(
                 next[1] -= u64::from(len);
             }
         }
-        observe::meet(sock, state, next);
+        observe::meet(sock, state, next, bpf_get_current_pid_tgid());
         Some(state)
     }
 }

@@ -11,7 +11,7 @@ mod frames;
 mod look;
 mod message;
 
-use aya_ebpf::helpers::generated::{bpf_get_current_pid_tgid, bpf_get_smp_processor_id};
+use aya_ebpf::helpers::generated::bpf_get_smp_processor_id;
 use spanwire_ebpf::Counter;
 
 pub(crate) use self::{
@@ -50,9 +50,9 @@ pub(crate) struct Moved {
     pub(crate) began: u64,
 }
 
-/// Gives a connection that was never seen its generation number, and its positions unless they are known from its birth.
+/// Gives a connection that was never seen, and is met in that task, its generation number, and its positions unless they are known from its birth.
 #[inline(always)]
-pub(crate) fn meet(sock: u64, state: *mut State, next: [u64; 2]) {
+pub(crate) fn meet(sock: u64, state: *mut State, next: [u64; 2], task: u64) {
     unsafe {
         count(Counter::ConnectionsMet, 1);
         let Some(last) = GENERATIONS.get_ptr_mut(0) else { return };
@@ -63,7 +63,7 @@ pub(crate) fn meet(sock: u64, state: *mut State, next: [u64; 2]) {
             (*state).ways[1].next = next[1];
         }
         wire::meet(sock, state);
-        if (bpf_get_current_pid_tgid() >> 32) as u32 == config::own_tgid() {
+        if (task >> 32) as u32 == config::own_tgid() {
             // Our own calls are no events; that the connection is ours is one, because its peer is left alone too.
             (*state).mode = Mode::Ignored as u8;
             (*state).own = 1;

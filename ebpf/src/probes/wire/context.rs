@@ -7,7 +7,6 @@
 
 use core::ffi::c_void;
 
-use aya_ebpf::helpers::generated::bpf_get_current_pid_tgid;
 use spanwire_ebpf::{
     ControlKind, Counter, Direction, Family, Offset, config_flag, id,
     wire::{Carried, is_sampled},
@@ -164,6 +163,7 @@ pub(crate) unsafe fn about_to_send(
     sequence: u32,
     len: u64,
     cookie: u64,
+    task: u64,
 ) {
     unsafe {
         let way = &raw const (*state).ways[0];
@@ -180,21 +180,29 @@ pub(crate) unsafe fn about_to_send(
         (&raw mut (*looking).origin).write_volatile(u64::from(origin));
         (&raw mut (*looking).cookie).write_volatile(cookie);
         (&raw mut (*looking).known).write_volatile(u64::from((*state).is(Mode::Http1)));
-        sent(len, (*scratch).source.no_data as u64);
+        sent(len, (*scratch).source.no_data as u64, task);
     }
 }
 
 /// Makes the context of the request that is about to be sent, if one is. Global, and so verified by itself.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn sent(len: u64, no_data: u64) -> u64 {
+extern "C" fn sent(len: u64, no_data: u64, task: u64) -> u64 {
     let Some(scratch) = emit::this_scratch() else { return 0 };
     unsafe {
         let looking = &raw mut (*scratch).wire;
-        let task = bpf_get_current_pid_tgid();
         let tgid = (task >> 32) as u32;
         if tgid == config::own_tgid() || QUIET.get_ptr(tgid).is_some() {
             return 0;
+        }
+        let cookie = (&raw const (*looking).cookie).read_volatile();
+        let position = (&raw const (*looking).position).read_volatile();
+        let outgoing = if cookie == 0 { None } else { OUTGOING.get_ptr_mut(cookie) };
+        if let Some(outgoing) = outgoing
+            && (*outgoing).stage != stage::NONE
+            && (*outgoing).sequence == position as u32
+        {
+            return 0; // seen before: the segment went first
         }
         let seen = if no_data == 0 { look(len, 0, how::MAY_BEGIN | how::FAR) } else { 0 };
         let is_request = seen >> 32 & begins::REQUEST != 0;
@@ -203,7 +211,6 @@ extern "C" fn sent(len: u64, no_data: u64) -> u64 {
             return 0;
         }
         let connection = (&raw const (*looking).connection).read_volatile();
-        let position = (&raw const (*looking).position).read_volatile();
         let span = id::span(config::seed(), connection, position);
         let mut context = Request { trace: [0; 2], span, bits: 0 };
         let end = u64::from((seen >> 16) as u16);
@@ -225,11 +232,8 @@ extern "C" fn sent(len: u64, no_data: u64) -> u64 {
         if origin != 0 {
             let _ = REQUESTS.insert(name(position as u32, origin), context, 0);
         }
-        let cookie = (&raw const (*looking).cookie).read_volatile();
-        if cookie != 0
-            && let Some(outgoing) = OUTGOING.get_ptr_mut(cookie)
-        {
-            if (*outgoing).stage == stage::WAITS && (*outgoing).sequence != position as u32 {
+        if let Some(outgoing) = outgoing {
+            if (*outgoing).stage == stage::WAITS {
                 count(Counter::WireReplaced, 1);
             }
             (*outgoing).stage = stage::NONE;

@@ -19,6 +19,7 @@ use aya_ebpf::{
 };
 
 pub(crate) use self::context::{Looking, about_to_send, meet, read};
+pub(crate) use self::option::MANY;
 
 /// Bits of a context.
 pub(crate) mod bits {

@@ -7,7 +7,8 @@
 //! An option is written only into the segment that begins with the request's first byte, and read only for a request that
 //! begins where its segment did. What the network card cuts carries it in each part: of these, the lowest counts.
 //!
-//! It never runs on a per-CPU scratch event: it may interrupt who uses that, and be interrupted.
+//! But where no hook tells of a request before its bytes are queued, it looks itself ([`late`]), and then only does it use the
+//! scratch event: else it may interrupt who uses that.
 
 use core::{ffi::c_void, ptr};
 
@@ -22,18 +23,27 @@ use aya_ebpf::{
     btf_maps::LruHashMap,
     helpers::generated::{
         bpf_get_netns_cookie, bpf_get_socket_cookie, bpf_load_hdr_opt, bpf_reserve_hdr_opt,
-        bpf_sock_ops_cb_flags_set, bpf_store_hdr_opt,
+        bpf_sk_storage_get, bpf_sock_ops_cb_flags_set, bpf_store_hdr_opt,
     },
     macros::{btf_map, sock_ops},
     programs::SockOpsContext,
 };
 use spanwire_ebpf::{
-    Counter, Family, config_flag,
+    Counter, Family, Offset, config_flag,
     wire::{ANSWER, CONTEXT, KIND, NOT_SAMPLED, OFFER, SAMPLED},
 };
 
-use super::{OUTGOING, Outgoing, REQUESTS, Request, bits, name, stage, wake};
-use crate::{config, emit, maps::count};
+use super::{OUTGOING, Outgoing, REQUESTS, Request, about_to_send, bits, name, stage, wake};
+use crate::{
+    bytes::Source,
+    config, emit,
+    maps::{STATES, count},
+    memory::{Probed, Reach},
+    observe::{self, FIRST_LAP},
+    registers::{Call, task},
+    socket,
+    state::State,
+};
 
 /// `BPF_LOAD_HDR_OPT_TCP_SYN`: of the SYN, not of what is at hand.
 const OF_THE_SYN: u64 = 1;
@@ -42,6 +52,9 @@ const ROOM_ONLY: u32 = 1;
 /// Flags of a TCP header (RFC 9293 §3.1).
 const SYN: u32 = 0x02;
 const ACK: u32 = 0x10;
+
+/// Bytes that may be sent at once; of vectors more than is looked at, whatever they hold.
+pub(crate) const MANY: u64 = 1 << 30;
 
 /// A destination that was reached only without the question.
 #[derive(Clone, Copy)]
@@ -201,11 +214,54 @@ fn reserve(ops: *mut bpf_sock_ops) {
         room(ops, CONTEXT);
         return;
     }
+    let len = field!(ops, skb_len);
+    if len > 0 && config::has(config_flag::WIRE_LATE) {
+        late(ops, cookie);
+    }
     let sequence = unsafe { (*outgoing).sequence };
     let ahead = sequence.wrapping_sub(field!(ops, snd_una)) as i32;
     let stage = unsafe { (*outgoing).stage };
-    if stage != stage::NONE && ahead >= 0 && field!(ops, skb_len) > 0 && !room(ops, CONTEXT) {
+    if stage != stage::NONE && ahead >= 0 && len > 0 && !room(ops, CONTEXT) {
         count(Counter::WireNoRoom, 1);
+    }
+}
+
+/// If the segment holds the first bytes of what the running call sends, and a request begins there: makes its context. Where
+/// no hook has seen it before (set `length`).
+#[inline(always)]
+fn late(ops: *mut bpf_sock_ops, cookie: u64) {
+    let (next, received) = (field!(ops, snd_nxt), field!(ops, rcv_nxt));
+    unsafe {
+        let sk = ptr::read_volatile(&raw const (*ops).__bindgen_anon_2.sk);
+        if sk.is_null() {
+            return;
+        }
+        let states = (&raw const STATES).cast_mut().cast();
+        let state: *mut State = bpf_sk_storage_get(states, sk.cast(), ptr::null_mut(), 0).cast();
+        // All earlier calls have returned, and what they sent has gone: then this one's first byte comes next.
+        if state.is_null() || (*state).ways[0].next as u32 != next {
+            return;
+        }
+        let call = Call::on_stack();
+        if !call.sends() {
+            return;
+        }
+        // Segments are made for acknowledgements that come, too, whatever runs then.
+        let Some((sock, _)) = socket::behind(call.first) else { return };
+        let its: u64 = Probed::member(sock as *const c_void, Offset::SkCookie);
+        if its != cookie {
+            return;
+        }
+        let task = task();
+        if (*state).generation == 0 {
+            let next = [FIRST_LAP + u64::from(next), FIRST_LAP + u64::from(received)];
+            observe::meet(sock, state, next, task);
+        }
+        let source = Source::of(&call);
+        let len = if source.is_plain() { call.third } else { MANY };
+        let Some(scratch) = emit::scratch() else { return };
+        about_to_send(sock, state, scratch, source, next, len, cookie, task);
+        emit::release(scratch);
     }
 }
 
