@@ -14,7 +14,7 @@ use crate::{
     preemption,
     registers::Call,
     socket::{self, Stream},
-    wire::{self, MANY},
+    wire::{self, MANY, Sending},
 };
 
 /// `sys_enter_{write,writev,pwritev2,sendto,sendmsg}`
@@ -46,7 +46,8 @@ extern "C" fn enter() -> u64 {
         let len = if source.is_plain() { call.third } else { MANY };
         let Some(scratch) = emit::scratch() else { return 0 };
         let task = bpf_get_current_pid_tgid();
-        wire::about_to_send(sock, state, scratch, source, sequence, len, cookie, task);
+        let sending = Sending { sock, cookie, task, sequence, source, len };
+        wire::about_to_send(state, scratch, &sending);
         emit::release(scratch);
     }
     0

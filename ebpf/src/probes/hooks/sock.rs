@@ -25,7 +25,7 @@ use crate::{
     registers::Call,
     socket::{self, Stream},
     state::{Mode, SendInFlight, State},
-    wire,
+    wire::{self, Sending},
 };
 
 const MSG_PEEK: u64 = 0x2;
@@ -116,30 +116,25 @@ unsafe fn context_goes_first(sock: *const c_void, state: *mut State, sequence: u
         if (*state).generation == 0 {
             meet_typed(sock, state, Stream::Tcp, Direction::Sent, 0);
         }
-        let Some(scratch) = emit::scratch() else { return };
-        let cookie: u64 = Typed::member(sock, Offset::SkCookie);
-        let source = taken_from(&(*state).send);
-        let task = bpf_get_current_pid_tgid();
-        wire::about_to_send(sock as u64, state, scratch, source, sequence, len, cookie, task);
-        emit::release(scratch);
+        make_context(sock, state, taken_from(&(*state).send), sequence, len);
     }
 }
 
-/// The same after it was sent, if it did not go with it: for who reads it on this host, and may already have.
+/// Makes the context of a request, if one begins there.
 #[inline(always)]
-unsafe fn context_comes_after(
+unsafe fn make_context(
     sock: *const c_void,
     state: *mut State,
     source: Source,
     sequence: u32,
-    len: u32,
+    len: u64,
 ) {
     unsafe {
         let Some(scratch) = emit::scratch() else { return };
         let cookie: u64 = Typed::member(sock, Offset::SkCookie);
         let task = bpf_get_current_pid_tgid();
-        let len = u64::from(len);
-        wire::about_to_send(sock as u64, state, scratch, source, sequence, len, cookie, task);
+        let sending = Sending { sock: sock as u64, cookie, task, sequence, source, len };
+        wire::about_to_send(state, scratch, &sending);
         emit::release(scratch);
     }
 }
@@ -209,7 +204,8 @@ unsafe fn sent(sock: *const c_void, returned: i32) {
             };
         }
         if stream == Stream::Tcp && config::has(config_flag::WIRE_LATE) && wire::is_awake() {
-            context_comes_after(sock, state, source, position as u32, len);
+            // If it did not go first: for who reads the request on this host, and may already have.
+            make_context(sock, state, source, position as u32, u64::from(len));
         }
         let began = in_flight_began(ours, &in_flight);
         let what = Moved { way: Direction::Sent as usize, position, expected, len, began };

@@ -153,34 +153,39 @@ extern "C" fn received(end: u64) -> u64 {
     }
 }
 
-/// Bytes are about to be sent, from there: if a request begins, its context is made before they can be anywhere.
+/// A call that is about to send.
+pub(crate) struct Sending {
+    pub(crate) sock: u64,
+    /// Cookie of the socket, 0 if it has none.
+    pub(crate) cookie: u64,
+    pub(crate) task: u64,
+    /// Sequence number of its first byte.
+    pub(crate) sequence: u32,
+    /// Where its bytes are,
+    pub(crate) source: Source,
+    /// and how many.
+    pub(crate) len: u64,
+}
+
+/// If a request begins: its context is made before it can be anywhere.
 #[inline(always)]
-pub(crate) unsafe fn about_to_send(
-    sock: u64,
-    state: *mut State,
-    scratch: *mut Scratch,
-    source: Source,
-    sequence: u32,
-    len: u64,
-    cookie: u64,
-    task: u64,
-) {
+pub(crate) unsafe fn about_to_send(state: *mut State, scratch: *mut Scratch, sending: &Sending) {
     unsafe {
         let way = &raw const (*state).ways[0];
         if (*state).is(Mode::Ignored) || (*state).is(Mode::Http2) || (*way).head_left > 0 {
             return;
         }
-        (*scratch).source = source;
+        (*scratch).source = sending.source;
         bytes::begin(scratch);
-        let [_, origin] = origins(sock, state);
-        let position = (*state).extend(Direction::Sent, sequence);
+        let [_, origin] = origins(sending.sock, state);
+        let position = (*state).extend(Direction::Sent, sending.sequence);
         let looking = &raw mut (*scratch).wire;
         (&raw mut (*looking).connection).write_volatile((*state).generation);
         (&raw mut (*looking).position).write_volatile(position);
         (&raw mut (*looking).origin).write_volatile(u64::from(origin));
-        (&raw mut (*looking).cookie).write_volatile(cookie);
+        (&raw mut (*looking).cookie).write_volatile(sending.cookie);
         (&raw mut (*looking).known).write_volatile(u64::from((*state).is(Mode::Http1)));
-        sent(len, (*scratch).source.no_data as u64, task);
+        sent(sending.len, sending.source.no_data as u64, sending.task);
     }
 }
 
@@ -218,9 +223,12 @@ extern "C" fn sent(len: u64, no_data: u64, task: u64) -> u64 {
         let header = if is_request && end != 0 { head::traceparent(end) } else { UNSURE };
         if header == NONE {
             match serving::by(task) {
-                Some(served) if (*served).answered == 0 && !serving::is_revoked(tgid) => {
-                    context.trace = (*served).trace;
-                    context.bits = (*served).bits;
+                Some(served) if !serving::is_revoked(tgid) => {
+                    // Once the answer has begun it may be over, too: then this would be no part of it.
+                    if (*served).answered == 0 {
+                        context.trace = (*served).trace;
+                        context.bits = (*served).bits;
+                    }
                 }
                 _ => {
                     context.trace = id::trace(config::seed(), span);

@@ -18,7 +18,7 @@ use aya_ebpf::{
     macros::btf_map,
 };
 
-pub(crate) use self::context::{Looking, about_to_send, meet, read};
+pub(crate) use self::context::{Looking, Sending, about_to_send, meet, read};
 pub(crate) use self::option::MANY;
 
 /// Bits of a context.

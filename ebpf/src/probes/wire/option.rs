@@ -33,7 +33,9 @@ use spanwire_ebpf::{
     wire::{ANSWER, CONTEXT, KIND, NOT_SAMPLED, OFFER, SAMPLED},
 };
 
-use super::{OUTGOING, Outgoing, REQUESTS, Request, about_to_send, bits, name, stage, wake};
+use super::{
+    OUTGOING, Outgoing, REQUESTS, Request, Sending, about_to_send, bits, name, stage, wake,
+};
 use crate::{
     bytes::Source,
     config, emit,
@@ -260,7 +262,8 @@ fn late(ops: *mut bpf_sock_ops, cookie: u64) {
         let source = Source::of(&call);
         let len = if source.is_plain() { call.third } else { MANY };
         let Some(scratch) = emit::scratch() else { return };
-        about_to_send(sock, state, scratch, source, next, len, cookie, task);
+        let sending = Sending { sock, cookie, task, sequence: next, source, len };
+        about_to_send(state, scratch, &sending);
         emit::release(scratch);
     }
 }
