@@ -11,6 +11,7 @@ use std::hint::black_box;
 
 use abi::DataHeader;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use prost::Message as _;
 use spanwire::{
     conn::{Connections, Limits},
@@ -19,6 +20,7 @@ use spanwire::{
     input::{ConnId, Input, Nanos},
     kernel::decode,
     pipeline::Pipeline,
+    status::SampleServer,
     trace::{FinishedSpan, Settings, Tracer},
 };
 use zerocopy::IntoBytes as _;
@@ -57,6 +59,18 @@ fn stages(criterion: &mut Criterion) {
         bencher.iter_batched(
             || spans.clone(),
             |spans| batch::request(spans).encode_to_vec(),
+            BatchSize::LargeInput,
+        );
+    });
+    // The encoding above is what the agent does for its viewer; this is what the viewer's own process does.
+    let protobuf = batch::request(spans.clone()).encode_to_vec();
+    group.bench_function("into the viewer", |bencher| {
+        bencher.iter_batched(
+            || SampleServer::bind(0, "token").expect("a free port").taker(),
+            |take| {
+                let request = ExportTraceServiceRequest::decode(protobuf.as_slice());
+                take(request.expect("it was just written"));
+            },
             BatchSize::LargeInput,
         );
     });

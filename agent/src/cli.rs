@@ -22,10 +22,14 @@ pub enum Command {
     /// Trace until stopped.
     ///
     /// Spans go where the configuration says (OTEL_EXPORTER_OTLP_ENDPOINT, or export.endpoint in the file); without any,
-    /// to this terminal. SIGHUP reads rules of selection and sampler again, SIGUSR1 takes every probe off the host.
+    /// to this terminal and to a page on this host. SIGHUP reads rules of selection and sampler again, SIGUSR1 takes every probe off the host.
     Run(RunArgs),
     /// List the processes that talk to others: what each is called, and whether it is traced.
     Ps(ConfigArgs),
+    /// Show rate, errors and durations of every service, as the running agent sees them.
+    Top(TopArgs),
+    /// Print one trace of the running agent as a tree, and why it failed or was slow.
+    Trace(TraceArgs),
     /// Say what this kernel allows; the exit code says whether it can be traced.
     Doctor(DoctorArgs),
     /// Check the configuration, and show what is set and where.
@@ -49,7 +53,7 @@ pub enum Command {
     Completions(CompletionsArgs),
     /// The unprivileged child that tells the counters; started by the agent itself.
     #[command(name = crate::status::SUBCOMMAND, hide = true)]
-    StatusServer,
+    StatusServer(StatusServerArgs),
 }
 
 /// Where the configuration is.
@@ -100,7 +104,7 @@ impl CaptureArgs {
     pub fn sources(self) -> Sources {
         let mut sources = Sources::new(self.config);
         let hooks = self.hooks.and_then(|hooks| hooks.to_possible_value());
-        let given = [
+        sources.give([
             ("--hooks", "SPANWIRE_HOOKS", hooks.map(|hooks| hooks.get_name().to_owned())),
             ("--data-ring", "SPANWIRE_DATA_RING", self.data_ring.map(|bytes| bytes.to_string())),
             (
@@ -108,10 +112,7 @@ impl CaptureArgs {
                 "SPANWIRE_NETWORK_NAMESPACE",
                 self.netns.map(|file| file.display().to_string()),
             ),
-        ];
-        let given = given.into_iter();
-        sources.options =
-            given.filter_map(|(o, variable, text)| Some((o, variable, text?))).collect();
+        ]);
         sources
     }
 }
@@ -122,9 +123,53 @@ pub struct RunArgs {
     /// How to capture.
     #[command(flatten)]
     pub capture: CaptureArgs,
+    /// Show traces on a page on this host, also when spans are sent somewhere else.
+    #[arg(long, conflicts_with = "no_viewer")]
+    pub viewer: bool,
+    /// Do not show traces on a page on this host.
+    #[arg(long)]
+    pub no_viewer: bool,
+    /// Take spans that SDKs send (OTLP over HTTP) on this port of 127.0.0.1, and show them beside ours.
+    #[arg(long, value_name = "PORT", conflicts_with = "no_viewer")]
+    pub otlp_in: Option<u16>,
+    /// How much memory traces may take for the page, MiB: the oldest go first [default: 128]
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u32).range(1..=1_048_576))]
+    pub viewer_memory: Option<u32>,
+    /// Keep traces in this file, too, so that they survive a restart: for 7 days, and up to 1 GiB.
+    #[arg(long, value_name = "PATH", conflicts_with = "no_viewer")]
+    pub store: Option<PathBuf>,
     /// What to add when nothing on this host talks.
     #[arg(long, hide = true, value_name = "TEXT")]
     pub silence_hint: Option<String>,
+}
+
+impl RunArgs {
+    /// The configuration with these options over it. Whoever says what the page is to hold wants the page.
+    #[must_use]
+    pub fn sources(self) -> Sources {
+        let asked = self.viewer || self.otlp_in.is_some() || self.store.is_some();
+        let viewer = match (asked, self.no_viewer) {
+            (true, _) => Some("true"),
+            (_, true) => Some("false"),
+            _ => None,
+        };
+        let mut sources = self.capture.sources();
+        sources.give([
+            (
+                if self.no_viewer { "--no-viewer" } else { "--viewer" },
+                "SPANWIRE_VIEWER",
+                viewer.map(str::to_owned),
+            ),
+            (
+                "--viewer-memory",
+                "SPANWIRE_VIEWER_MEMORY",
+                self.viewer_memory.map(|of| of.to_string()),
+            ),
+            ("--store", "SPANWIRE_VIEWER_STORE", self.store.map(|file| file.display().to_string())),
+            ("--otlp-in", "SPANWIRE_VIEWER_OTLP_IN", self.otlp_in.map(|port| port.to_string())),
+        ]);
+        sources
+    }
 }
 
 /// Options of `record`.
@@ -159,6 +204,38 @@ pub struct DoctorArgs {
     /// Ask the agent that is running what it has seen and lost.
     #[arg(long)]
     pub live: bool,
+}
+
+/// Options of the child.
+#[derive(Debug, Args)]
+pub struct StatusServerArgs {
+    /// Keep traces in this file, too.
+    #[arg(long)]
+    pub store: Option<PathBuf>,
+}
+
+/// Options of `top`.
+#[derive(Debug, Args)]
+pub struct TopArgs {
+    /// Only requests of traces that match, in the page's search language.
+    #[arg(default_value = "")]
+    pub query: String,
+    /// Over which time: 30s, 5m, 1h.
+    #[arg(long, value_name = "TIME", default_value = "1m")]
+    pub range: String,
+    /// Print it once and end.
+    #[arg(long)]
+    pub once: bool,
+}
+
+/// Options of `trace`.
+#[derive(Debug, Args)]
+pub struct TraceArgs {
+    /// The trace's id, in hex.
+    pub id: String,
+    /// Print OTLP/JSON instead of a tree.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// A set of hooks, or the best that works.
@@ -229,5 +306,13 @@ mod tests {
         assert_eq!(settings.hooks, Some(HookSet::Syscall));
         assert_eq!((settings.data_ring, settings.network_namespace), (8192, Some("/x".into())));
         assert!(parse(&["spanwire", "run", "--data-ring", "5000"]).is_err());
+        let line = ["spanwire", "run", "--store", "/s", "--otlp-in", "4318", "--hooks", "syscall"];
+        let Command::Run(args) = parse(&line).unwrap().command else { panic!() };
+        let settings = args.sources().read("", "viewer: {enabled: false, memory: 64}\n").unwrap();
+        assert_eq!((settings.viewer, settings.hooks), (Some(true), Some(HookSet::Syscall)));
+        let serving = &settings.serving;
+        assert_eq!((serving.otlp_in, serving.memory), (Some(4318), Some(64)));
+        assert_eq!(serving.store.as_deref(), Some(std::path::Path::new("/s")));
+        assert!(parse(&["spanwire", "run", "--store", "/s", "--no-viewer"]).is_err());
     }
 }

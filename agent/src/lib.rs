@@ -28,3 +28,4 @@ pub mod selection;
 pub mod service;
 pub mod status;
 pub mod trace;
+pub mod viewer;

@@ -1,15 +1,16 @@
 //! The `spanwire` command: arguments to the thing that does it, and errors to one sentence.
 #![forbid(unsafe_code)]
 
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
 use clap::Parser;
 use spanwire::{
-    cli::{CaptureArgs, Cli, Command},
+    cli::{Cli, Command},
     config::{Settings, Sources},
     control, doctor, logging, manual, ps, replay,
     run::{self, Record, Run},
     status,
+    viewer::terminal,
 };
 
 /// glibc's spends a third of the agent's time on what lives for a few milliseconds, and keeps what loading needed once.
@@ -31,11 +32,14 @@ fn main() -> ExitCode {
 fn perform(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Run(args) => {
-            run::run(&Run { silence_hint: args.silence_hint, ..capture(args.capture)? })?;
+            let silence_hint = args.silence_hint.clone();
+            let counters = args.capture.counters.clone();
+            run::run(&Run { silence_hint, ..capture(args.sources(), counters)? })?;
         }
         Command::Record(args) => {
             let record = Record { path: args.file, limit: args.limit };
-            run::run(&Run { record: Some(record), ..capture(args.capture)? })?;
+            let counters = args.capture.counters.clone();
+            run::run(&Run { record: Some(record), ..capture(args.capture.sources(), counters)? })?;
         }
         Command::Replay(args) => replay::replay(&args)?,
         Command::Doctor(args) => return doctor::doctor(&args),
@@ -45,14 +49,15 @@ fn perform(command: Command) -> anyhow::Result<ExitCode> {
         Command::Detach => control::detach()?,
         Command::Man(args) => manual::man(&args.folder)?,
         Command::Completions(args) => manual::completions(args.shell),
-        Command::StatusServer => status::serve()?,
+        Command::Top(args) => terminal::top(&args)?,
+        Command::Trace(args) => terminal::trace(&args)?,
+        Command::StatusServer(args) => status::serve(args.store.as_deref())?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn capture(args: CaptureArgs) -> anyhow::Result<Run> {
-    let counters = args.counters.clone();
-    let (sources, settings) = configured(args.sources())?;
+fn capture(sources: Sources, counters: Option<PathBuf>) -> anyhow::Result<Run> {
+    let (sources, settings) = configured(sources)?;
     Ok(Run { settings, sources, counters, record: None, silence_hint: None })
 }
 

@@ -140,6 +140,7 @@ impl Pipeline {
         }
         let unread = |way: usize| self.connections.told()[way].saturating_sub(seen.told[way]);
         let [sent, received] = [unread(0), unread(1)];
+        counters.add("protocols", "connections_read", Meaning::Event, self.connections.read());
         counters.add("protocols", "requests_sent_unread", Meaning::Loss, sent);
         counters.add("protocols", "requests_received_unread", Meaning::Loss, received);
         counters.add("protocols", "requests", Meaning::Event, seen.requests);

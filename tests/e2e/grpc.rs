@@ -1,5 +1,5 @@
-//! gRPC between every two of its implementations, and plain HTTP/2: what the spans say against what the clients were told, and
-//! that clients are told the same with and without the agent.
+//! gRPC between every two of its implementations: what the spans say against what the clients were told, and that clients
+//! are told the same with and without the agent.
 
 use std::process::Command;
 use std::time::Duration;
@@ -8,11 +8,10 @@ use anyhow::{Context as _, ensure};
 use serde_json::Value as Json;
 use tests::agent::Agent;
 use tests::grpc_tour;
-use tests::otlp::{Kind, Span, Spans, Status};
-use tests::outcome::{Skip, TestResult};
+use tests::otlp::{Kind, Span, Status};
+use tests::outcome::{Skip, TestResult, note};
 use tests::process::{self, Program};
 use tests::programs::grpc::{self, Runtime};
-use tests::programs::http2::{self, H2loadSum};
 use tests::programs::nginx;
 use tests::runner::Suite;
 use tests::wait::Deadline;
@@ -38,9 +37,7 @@ pub(crate) fn add(suite: &mut Suite) {
             met_in_the_middle(runtime)
         });
     }
-    suite.test("grpc::h2load", h2load);
     suite.test("grpc::through_nginx", through_nginx);
-    suite.test("grpc::http2_of_nginx_asked_by_curl_and_h2load", plain_http2);
 }
 
 /// Each client takes the tour of one server.
@@ -184,40 +181,8 @@ fn met_in_the_middle(runtime: Runtime) -> TestResult {
         ensure!(fits, "nobody made this call: {span}");
         known += usize::from(!method.is_empty());
     }
-    println!("{}: {known} of {spans} spans with a method", runtime.name());
-    Ok(())
-}
-
-/// Many streams on few connections: a span for each request at both ends, nothing lost.
-fn h2load() -> TestResult {
-    const REQUESTS: usize = 20_000;
-    let agent = Agent::start()?;
-    let front = nginx::start_http2(None)?;
-    let url = format!("http://127.0.0.1:{}/hello", front.server.port());
-    let mut client = http2::h2load(REQUESTS, 8, 50, &url)?;
-    let told = process::output(client.env("OTEL_SERVICE_NAME", CLIENT))?;
-    let sum = H2loadSum::read(&String::from_utf8(told)?)?;
-    ensure!(sum == H2loadSum { succeeded: REQUESTS, failed: 0 }, "{sum:?}");
-    let of = |spans: &Spans, service: &str, kind| {
-        spans.of(service, kind).only(|span| span.text("network.protocol.version") == "2")
-    };
-    agent.wait("a span for each request at both ends", |spans| {
-        of(spans, CLIENT, Kind::Client).len() >= REQUESTS
-            && of(spans, "nginx", Kind::Server).len() >= REQUESTS
-    })?;
-    let stopped = agent.stop()?;
-    stopped.counters.nothing_lost()?;
-    for (service, kind) in [(CLIENT, Kind::Client), ("nginx", Kind::Server)] {
-        let spans = of(&stopped.spans, service, kind);
-        ensure!(spans.len() == REQUESTS, "{} {kind:?} spans", spans.len());
-        let other = spans.only(|span| {
-            span.text("http.request.method") != "GET"
-                || span.int("http.response.status_code") != Some(200)
-        });
-        ensure!(other.is_empty(), "not what was asked and answered: {other}");
-    }
-    let joins = stopped.counters.value("trace.joins_tcp")?;
-    ensure!(joins >= REQUESTS as u64, "{joins} of {REQUESTS} requests joined");
+    ensure!(spans > 0, "the load was over before the agent saw any of it");
+    note(format!("{known} of {spans} spans know their method"));
     Ok(())
 }
 
@@ -277,20 +242,6 @@ fn through_nginx() -> TestResult {
             ensure!(served.name == asked.name || unknown, "another method:\n  {asked}\n  {served}");
         }
     }
-    Ok(())
-}
-
-/// HTTP/2 without gRPC, one request at a time and many.
-fn plain_http2() -> TestResult {
-    let front = nginx::start_http2(None)?;
-    let url = format!("http://127.0.0.1:{}", front.server.port());
-    let mut curl = http2::curl()?;
-    curl.args(["--write-out", "%{http_version} %{http_code}"]).arg(format!("{url}/hello"));
-    let told = String::from_utf8(process::output(&mut curl)?)?;
-    ensure!(told == "hello\n2 200", "curl told {told:?}");
-    let told = process::output(&mut http2::h2load(2000, 4, 20, &format!("{url}/hello"))?)?;
-    let sum = H2loadSum::read(&String::from_utf8(told)?)?;
-    ensure!(sum == H2loadSum { succeeded: 2000, failed: 0 }, "{sum:?}");
     Ok(())
 }
 

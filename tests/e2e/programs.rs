@@ -209,7 +209,7 @@ fn same_bytes() -> TestResult {
 
 /// Each stop's answer as the client sees it: every header line but the date, and the body. How a server cuts a body
 /// into chunks is its own timing and no difference.
-fn answers(target: &Target) -> anyhow::Result<Vec<Answer>> {
+pub(crate) fn answers(target: &Target) -> anyhow::Result<Vec<Answer>> {
     TOUR.iter()
         .map(|stop| {
             let mut connection = Connection::open(target)?;

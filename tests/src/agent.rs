@@ -289,6 +289,18 @@ impl Counters {
         })
     }
 
+    /// Those that say why a parent or a span is not there, where they are not zero: in one line.
+    #[must_use]
+    pub fn why(&self) -> String {
+        let says = |name: &str| {
+            ["lost", "full", "miss", "thread", "absent", "unread", "dropped", "evict", "limit"]
+                .iter()
+                .any(|part| name.contains(part))
+        };
+        let told = self.0.iter().filter(|(name, value)| **value > 0 && says(name));
+        told.map(|(name, value)| format!("{name} {value}")).collect::<Vec<_>>().join(", ")
+    }
+
     /// Fails when anything was lost in the kernel's rings or on the way to the backend.
     ///
     /// # Errors

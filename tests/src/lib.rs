@@ -18,5 +18,6 @@ pub mod process;
 pub mod programs;
 pub mod runner;
 pub mod tour;
+pub mod truth;
 pub mod vm;
 pub mod wait;

@@ -1,8 +1,11 @@
-//! How a test ends when it neither passes nor fails: it could not run, and says why.
+//! How a test ends when it neither passes nor fails: it could not run, and says why. And what a passed one has to say.
 //!
 //! A skip travels as an error so that `?` carries it out of any depth. It must never be counted as a pass.
 
 use std::fmt;
+
+/// How a line of a passed test begins that is shown all the same.
+pub const NOTE: &str = "note: ";
 
 /// What a test returns.
 pub type TestResult = anyhow::Result<()>;
@@ -34,4 +37,9 @@ pub fn skip(why: impl Into<String>) -> anyhow::Error {
 #[must_use]
 pub fn missing(program: &str, why: impl fmt::Display) -> anyhow::Error {
     Skip { why: format!("{program} is missing: {why}"), missing_program: true }.into()
+}
+
+/// Has a figure shown with the test's name, though it passes: what was measured and has no right value.
+pub fn note(figure: impl fmt::Display) {
+    println!("{NOTE}{figure}");
 }

@@ -1,8 +1,9 @@
 //! The test runner: libtest's command line and output, and the three things libtest cannot do.
 //!
 //! A test that cannot run is reported as skipped with its reason; a test that hangs is killed with everything it
-//! started; and what a test and its programs print is shown only when it fails. For that each test runs in a process
-//! of its own (this same binary, called with `--one`), one at a time, because the agent sees the whole host.
+//! started; and what a test and its programs print is shown only when it fails, but for its notes. For that each test
+//! runs in a process of its own (this same binary, called with `--one`), one at a time, because the agent sees the
+//! whole host.
 
 use std::io::{Read as _, Write as _};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
@@ -11,7 +12,7 @@ use std::time::Duration;
 
 use rustix::process::{Signal, WaitOptions};
 
-use crate::outcome::{Skip, TestResult};
+use crate::outcome::{NOTE, Skip, TestResult};
 use crate::process::descendants;
 use crate::vm;
 use crate::wait::{self, Deadline};
@@ -38,6 +39,23 @@ pub enum Place {
     Everywhere,
     /// On the kernels that are booted: it does to the machine what nobody wants done to theirs.
     InVm,
+    /// On a machine that is booted with systemd as its first process, where only such tests run.
+    UnderSystemd,
+}
+
+impl Place {
+    /// Whether tests of this place run on this machine.
+    fn is_here(self) -> bool {
+        if vm::is_under_systemd() {
+            return self == Self::UnderSystemd;
+        }
+        match self {
+            Self::Here => !vm::is_here(),
+            Self::Everywhere => true,
+            Self::InVm => vm::is_here(),
+            Self::UnderSystemd => false,
+        }
+    }
 }
 
 /// One test.
@@ -96,7 +114,7 @@ impl Suite {
     /// Does what the command line asks for.
     #[must_use]
     pub fn main(self) -> ExitCode {
-        if std::process::id() == 1 {
+        if vm::is_first() {
             vm::first_process();
         }
         let asked = match Asked::parse(std::env::args().skip(1)) {
@@ -114,8 +132,10 @@ impl Suite {
         if asked.needs_in_vm {
             return vm::say_needs();
         }
-        let elsewhere = if vm::is_here() { Place::Here } else { Place::InVm };
-        let here = |test: &&Test| test.place != elsewhere && asked.wants(&test.name);
+        if asked.needs_under_systemd {
+            return vm::say_needs_under_systemd();
+        }
+        let here = |test: &&Test| test.place.is_here() && asked.wants(&test.name);
         let chosen: Vec<&Test> = self.tests.iter().filter(here).collect();
         if asked.list {
             for test in &chosen {
@@ -166,6 +186,7 @@ struct Asked {
     list: bool,
     nocapture: bool,
     needs_in_vm: bool,
+    needs_under_systemd: bool,
     one: Option<String>,
 }
 
@@ -179,6 +200,7 @@ impl Asked {
                 "--list" => asked.list = true,
                 "--nocapture" | "--no-capture" => asked.nocapture = true,
                 "--needs-in-vm" => asked.needs_in_vm = true,
+                "--needs-under-systemd" => asked.needs_under_systemd = true,
                 "--skip" => asked.skips.extend(arguments.next()),
                 "--one" => asked.one = arguments.next(),
                 // Given by cargo and by people to libtest; without meaning here, where tests run one by one.
@@ -202,7 +224,8 @@ impl Asked {
 
 /// How a test's process ended.
 enum Ended {
-    Passed,
+    /// With its notes.
+    Passed(String),
     Skipped(String),
     Failed(String),
 }
@@ -220,8 +243,8 @@ fn run_all(chosen: &[&Test], filtered: usize, nocapture: bool) -> ExitCode {
         let ended = run_patiently(test, nocapture);
         let took = test_began.elapsed().as_secs_f32();
         match ended {
-            Ended::Passed => {
-                println!("ok ({took:.1}s)");
+            Ended::Passed(notes) => {
+                println!("ok ({took:.1}s){notes}");
                 passed += 1;
             }
             Ended::Skipped(why) => {
@@ -295,7 +318,7 @@ fn run_isolated(test: &Test, nocapture: bool) -> anyhow::Result<Ended> {
     let shown = String::from_utf8_lossy(&bytes[bytes.len().saturating_sub(SHOWN)..]).into_owned();
     Ok(match status {
         Err(_) => Ended::Failed(format!("{shown}\nkilled: it took longer than {:?}", test.limit)),
-        Ok(status) if status.success() && left.is_empty() => Ended::Passed,
+        Ok(status) if status.success() && left.is_empty() => Ended::Passed(notes(&shown)),
         Ok(status) if status.success() => {
             Ended::Failed(format!("{shown}\nit passed, but left processes behind: {left:?}"))
         }
@@ -307,6 +330,12 @@ fn run_isolated(test: &Test, nocapture: bool) -> anyhow::Result<Ended> {
             None => shown,
         }),
     })
+}
+
+/// What a passed test has noted, to stand behind its name.
+fn notes(output: &str) -> String {
+    let noted = output.lines().filter_map(|line| line.strip_prefix(NOTE));
+    noted.map(|note| format!(", {note}")).collect()
 }
 
 /// Kills whatever a test left running, and names it. What is just dying of the test's own kill is given its time.

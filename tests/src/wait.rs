@@ -52,6 +52,11 @@ pub fn wall_clock() -> u64 {
     u64::try_from(since.map_or(0, |time| time.as_nanos())).unwrap_or(u64::MAX)
 }
 
+/// Rests, as a load does between two requests. Never to be used to wait for something.
+pub fn pace(time: Duration) {
+    std::thread::sleep(time);
+}
+
 /// Looks until `condition` gives something, or fails at the deadline saying `what` was waited for.
 ///
 /// # Errors

@@ -26,6 +26,7 @@ mod system_packages;
 mod tally;
 mod test;
 mod toolchain;
+mod truth;
 mod vm;
 
 use std::process::ExitCode;
@@ -81,6 +82,8 @@ enum Task {
     },
     /// Measure what the agent costs, as root; writes BENCH.md
     Bench(bench::Asked),
+    /// Score the agent against requests whose true tree is known, as root
+    Truth(truth::Asked),
     /// Fuzz the parsers
     Fuzz {
         /// Run only the targets whose names contain this
@@ -101,6 +104,7 @@ fn main() -> ExitCode {
             vm::task(filter.as_deref(), vm::Renew { kernels: renew_kernels, records: renew })
         }
         Task::Bench(asked) => bench::task(&asked),
+        Task::Truth(asked) => truth::task(&asked),
         Task::Fuzz { filter, seconds } => fuzz::task(filter.as_deref(), seconds),
     };
     match done {

@@ -39,12 +39,12 @@ fn steps(sum: &mut Sum, filter: Option<&str>) -> Result<()> {
         sum.check("clippy", checks::clippy);
         sum.check("clippy on the probes", checks::clippy_probes);
     }
-    sum.tests("unit tests", || unit_tests(filter));
-
-    let agent = build::agent_only(true)?;
     if let Err(error) = system_packages::prepare() {
         say::error(&error); // the tests that need them say what is missing
     }
+    sum.tests("unit tests", || unit_tests(filter));
+
+    let agent = build::agent_only(true)?;
     if filter.is_none() && !instructions::possible() && std::env::var_os("CI").is_none() {
         say::note("instructions are not counted: valgrind is missing");
         sum.add("instructions", Tally::SKIPPED);

@@ -41,7 +41,7 @@ const fn key(
 use Form::{List, Scalar, Secrets};
 
 /// All of them.
-pub const KEYS: [Key; 29] = [
+pub const KEYS: [Key; 33] = [
     key(
         "log_level",
         "OTEL_LOG_LEVEL",
@@ -232,6 +232,34 @@ pub const KEYS: [Key; 29] = [
         Scalar,
         "",
         "as `timeout`, for traces alone",
+    ),
+    key(
+        "viewer.enabled",
+        "SPANWIRE_VIEWER",
+        Scalar,
+        "true if no endpoint is set",
+        "show traces on a page on this host: true or false",
+    ),
+    key(
+        "viewer.memory",
+        "SPANWIRE_VIEWER_MEMORY",
+        Scalar,
+        "128",
+        "memory that traces may take there, MiB; the oldest go first",
+    ),
+    key(
+        "viewer.store",
+        "SPANWIRE_VIEWER_STORE",
+        Scalar,
+        "none",
+        "file in which they survive a restart",
+    ),
+    key(
+        "viewer.otlp_in",
+        "SPANWIRE_VIEWER_OTLP_IN",
+        Scalar,
+        "none",
+        "port of 127.0.0.1 that takes spans of SDKs (OTLP over HTTP)",
     ),
 ];
 

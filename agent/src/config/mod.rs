@@ -51,6 +51,15 @@ impl Sources {
         Self { file: option.or_else(|| named.map(PathBuf::from)), variables, options: Vec::new() }
     }
 
+    /// Takes what the command line sets: option, variable of the same meaning, value where it was given.
+    pub fn give(
+        &mut self,
+        options: impl IntoIterator<Item = (&'static str, &'static str, Option<String>)>,
+    ) {
+        let given = options.into_iter();
+        self.options.extend(given.filter_map(|(o, variable, text)| Some((o, variable, text?))));
+    }
+
     /// Reads everything.
     ///
     /// # Errors

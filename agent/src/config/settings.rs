@@ -15,6 +15,7 @@ use crate::export::otlp;
 use crate::kernel::hooks::HookSet;
 use crate::kernel::load::DATA_RING;
 use crate::selection::Selection;
+use crate::status::Serving;
 use crate::trace::{self, Sampler, Share};
 
 /// Names of samplers (OpenTelemetry specification, "Known values for `OTEL_TRACES_SAMPLER`").
@@ -54,6 +55,10 @@ pub struct Settings {
     pub redacted_query_keys: Option<Vec<String>>,
     /// Where spans go.
     pub export: otlp::Choice,
+    /// Whether spans are shown on the page: as asked, else when they go nowhere else.
+    pub viewer: Option<bool>,
+    /// What else the viewer does.
+    pub serving: Serving,
     /// What was ignored, a sentence each.
     pub warnings: Vec<String>,
     /// What was set, and where; for people.
@@ -123,6 +128,15 @@ impl Settings {
             )
             .unwrap_or(Reach::Private);
         let export = export(values, warn);
+        let serving = serving(values, warn);
+        let viewer = values.parsed(
+            "SPANWIRE_VIEWER",
+            "true or false",
+            |text| text.to_ascii_lowercase().parse().ok(),
+            warn,
+        );
+        // Whoever says what the page is to hold wants the page.
+        let holds = serving.otlp_in.is_some() || serving.store.is_some();
         Self {
             log_level: log_level.unwrap_or(LevelFilter::Info),
             hooks: hooks.and_then(Hooks::set),
@@ -134,6 +148,8 @@ impl Settings {
             known_methods: list(values, "OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS"),
             redacted_query_keys: list(values, "SPANWIRE_REDACTED_QUERY_KEYS"),
             export,
+            viewer: viewer.or(holds.then_some(true)),
+            serving,
             set: set(values),
             warnings,
         }
@@ -210,6 +226,19 @@ fn export(values: &mut Values, warnings: &mut Vec<String>) -> otlp::Choice {
         }
     }
     choice
+}
+
+/// Most memory for traces, MiB: a tebibyte is a slip of the finger.
+const MOST_MEMORY: u32 = 1 << 20;
+
+fn serving(values: &mut Values, warnings: &mut Vec<String>) -> Serving {
+    let port = |text: &str| text.parse().ok().filter(|port| *port > 0);
+    let memory = |text: &str| text.parse().ok().filter(|mib| (1..=MOST_MEMORY).contains(mib));
+    Serving {
+        otlp_in: values.parsed("SPANWIRE_VIEWER_OTLP_IN", "a port", port, warnings),
+        store: values.text("SPANWIRE_VIEWER_STORE").map(PathBuf::from),
+        memory: values.parsed("SPANWIRE_VIEWER_MEMORY", "a number of MiB", memory, warnings),
+    }
 }
 
 /// `a,b`, blanks left out.

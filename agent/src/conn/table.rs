@@ -58,6 +58,8 @@ pub struct Connections {
     losses: Losses,
     /// Events that the kernel took for the start of a request, by [`abi::Direction`].
     told: [u64; 2],
+    /// Connections that a reader took.
+    read: u64,
 }
 
 #[derive(Debug)]
@@ -166,6 +168,12 @@ impl Connections {
         self.told
     }
 
+    /// How many connections spoke something that a reader knows. The kernel counts all it met: the others are unparsed.
+    #[must_use]
+    pub const fn read(&self) -> u64 {
+        self.read
+    }
+
     /// How many connections are tracked.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -229,6 +237,7 @@ impl Connections {
     /// Writes down what may have changed: when it wants to be looked at, and what it holds.
     fn settle(&mut self, id: ConnId) {
         let Some(slot) = self.trackers.get_mut(&id) else { return };
+        self.read += u64::from(slot.tracker.tell_read());
         let held = slot.tracker.held();
         self.held = self.held - slot.held + held;
         slot.held = held;
@@ -265,7 +274,8 @@ impl Connections {
     }
 
     fn remove(&mut self, id: ConnId) {
-        let Some(slot) = self.trackers.remove(&id) else { return };
+        let Some(mut slot) = self.trackers.remove(&id) else { return };
+        self.read += u64::from(slot.tracker.tell_read());
         self.held -= slot.held;
         unlist(&mut self.users, slot.tracker.pid(), id);
     }

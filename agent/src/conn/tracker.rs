@@ -46,6 +46,8 @@ pub(super) struct Tracker {
     last: Nanos,
     /// The process that used it last; 0 if none has.
     pid: u32,
+    /// It was told that somebody reads it.
+    told_read: bool,
 }
 
 impl Tracker {
@@ -69,6 +71,7 @@ impl Tracker {
             fate: Fate::default(),
             last: at,
             pid,
+            told_read: false,
         }
     }
 
@@ -150,6 +153,11 @@ impl Tracker {
     /// Who used it last.
     pub(super) const fn pid(&self) -> u32 {
         self.pid
+    }
+
+    /// Whether it is known now what it speaks, and was not told before.
+    pub(super) const fn tell_read(&mut self) -> bool {
+        matches!(self.talk, Talk::Known(_)) && !std::mem::replace(&mut self.told_read, true)
     }
 
     /// Memory held beside the tracker itself, bytes.

@@ -7,15 +7,18 @@
 mod sockets;
 mod table;
 mod tls;
+mod traced;
 
 use std::io::{self, Write};
 
 use anyhow::{Context, Result};
 
-use self::sockets::{Ports, Sockets};
-use self::table::Row;
+pub(crate) use self::sockets::Ports;
+use self::sockets::Sockets;
+pub(crate) use self::table::Row;
+pub(crate) use self::traced::Traced;
 use crate::config::Settings;
-use crate::selection::{Selection, Verdict};
+use crate::selection::Selection;
 use crate::service::{self, ProcessFacts, Reader, Services};
 
 /// Prints the table.
@@ -24,7 +27,34 @@ use crate::service::{self, ProcessFacts, Reader, Services};
 ///
 /// When /proc cannot be read.
 pub fn ps(settings: &Settings) -> Result<()> {
-    let pids: Vec<u32> = pids().context("/proc cannot be read")?;
+    let Look { rows, unread } = look(&settings.selection).context("/proc cannot be read")?;
+    let mut text = table::text(&rows);
+    if unread > 0 {
+        text += &format!("{unread} processes cannot be looked into: root sees them all\n");
+    }
+    match io::stdout().lock().write_all(text.as_bytes()) {
+        // A reader that has seen enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => Ok(other?),
+    }
+}
+
+/// What a look at the host found.
+#[derive(Debug)]
+pub(crate) struct Look {
+    /// Who talks.
+    pub(crate) rows: Vec<Row>,
+    /// Processes whose sockets may not be read.
+    pub(crate) unread: usize,
+}
+
+/// Looks once.
+///
+/// # Errors
+///
+/// When /proc cannot be read.
+pub(crate) fn look(selection: &Selection) -> io::Result<Look> {
+    let pids: Vec<u32> = pids()?;
     let mut reader = Reader::default();
     let facts: Vec<ProcessFacts> = pids.iter().filter_map(|pid| reader.read(*pid)).collect();
     let mut services = Services::new(String::new());
@@ -37,46 +67,24 @@ pub fn ps(settings: &Settings) -> Result<()> {
     for facts in &facts {
         match sockets.of(facts.pid) {
             Some(ports) if ports.talks() => {
-                rows.push(row(facts, &ports, &mut services, &settings.selection));
+                rows.push(row(facts, ports, &mut services, selection));
             }
             Some(_) => {}
             None => unread += 1,
         }
     }
-    let mut text = table::text(&rows);
-    if unread > 0 {
-        text += &format!("{unread} processes cannot be looked into: root sees them all\n");
-    }
-    match io::stdout().lock().write_all(text.as_bytes()) {
-        // A reader that has seen enough.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        other => Ok(other?),
-    }
+    Ok(Look { rows, unread })
 }
 
-fn row(facts: &ProcessFacts, ports: &Ports, services: &mut Services, selection: &Selection) -> Row {
-    let traced = if facts.comm == "spanwire" {
-        "no: it is spanwire".to_owned()
-    } else if services.loads_sdk(facts.pid) {
-        "no: its own OpenTelemetry SDK traces it".to_owned()
-    } else {
-        match services.verdict(facts.pid, selection) {
-            Verdict::Traced(None) => "yes".to_owned(),
-            Verdict::Traced(Some(_)) => "a share".to_owned(),
-            Verdict::ByPort => "by port".to_owned(),
-            Verdict::LeftOut(rule) => {
-                let name = selection.rules().get(rule).map_or("", |rule| rule.name.as_str());
-                format!("no: by the rule {name}")
-            }
-        }
-    };
+fn row(facts: &ProcessFacts, ports: Ports, services: &mut Services, selection: &Selection) -> Row {
     Row {
         pid: facts.pid,
         service: services.of(facts.pid).name.clone(),
+        program: facts.exe.rsplit('/').next().unwrap_or_default().to_owned(),
         runtime: service::language(facts),
         tls: tls::library(facts),
-        ports: ports.to_string(),
-        traced,
+        ports,
+        traced: Traced::of(facts, services, selection),
     }
 }
 
@@ -105,7 +113,7 @@ mod tests {
         assert!(ports.talks());
         let mut traced = |selection: &Selection| {
             services.forget_verdicts();
-            row(&facts, &ports, &mut services, selection).traced
+            row(&facts, ports.clone(), &mut services, selection).traced.to_string()
         };
         assert_eq!(traced(&Selection::default()), "yes");
         let conditions = Conditions::default();

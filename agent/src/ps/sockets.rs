@@ -14,18 +14,18 @@ const SHOWN: usize = 6;
 
 /// What a process's sockets are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Ports {
+pub(crate) struct Ports {
     /// TCP ports on which it listens.
-    listening: BTreeSet<u16>,
+    pub(crate) listening: BTreeSet<u16>,
     /// Paths of unix stream sockets on which it listens.
-    paths: BTreeSet<String>,
+    pub(crate) paths: BTreeSet<String>,
     /// TCP connections.
-    connections: usize,
+    pub(crate) connections: usize,
 }
 
 impl Ports {
     /// Whether there is anything to trace.
-    pub(super) fn talks(&self) -> bool {
+    pub(crate) fn talks(&self) -> bool {
         !self.listening.is_empty() || !self.paths.is_empty() || self.connections > 0
     }
 }

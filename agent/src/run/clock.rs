@@ -24,6 +24,12 @@ impl Clock {
         Some((now, input))
     }
 
+    /// The wall clock, ns since 1970.
+    #[allow(clippy::unused_self, reason = "reading a clock is this type's duty")]
+    pub(super) fn wall(&self) -> u64 {
+        u64::try_from(nanos(ClockId::Realtime)).unwrap_or(0)
+    }
+
     /// A tick now.
     #[allow(clippy::unused_self, reason = "reading a clock is this type's duty")]
     pub(super) fn now(&self) -> (Nanos, Input) {

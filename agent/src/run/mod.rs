@@ -12,6 +12,7 @@ mod signals;
 mod silence;
 mod status;
 mod unix_sweep;
+mod watched;
 
 use std::{path::PathBuf, time::Duration};
 
@@ -19,7 +20,7 @@ use anyhow::{Context, Result};
 
 use self::{
     clock::Clock, facts::Facts, output::Output, reload::Reload, signals::Signals, silence::Silence,
-    status::Status, unix_sweep::UnixSweep,
+    status::Status, unix_sweep::UnixSweep, watched::Watch,
 };
 use crate::{
     config::{Reach, Settings, Sources},
@@ -35,7 +36,8 @@ use crate::{
     pipeline::Pipeline,
     record::{Header, Metadata, Writer},
     status::Counters,
-    trace,
+    trace::{self, FinishedSpan},
+    viewer::Host,
 };
 
 /// How to run.
@@ -104,18 +106,33 @@ pub fn run(run: &Run) -> Result<()> {
         None => None,
     };
     let mut capture = Capture::new(probes, &signals).context("the rings cannot be watched")?;
+    let wants_viewer = settings.viewer.unwrap_or(output.leaves_room()) && run.record.is_none();
+    let mut status = Status::start(wants_viewer.then_some(&settings.serving))?;
+    let own_pids: Vec<u32> = std::iter::once(std::process::id()).chain(status.pid()).collect();
     let mut live = Live {
         facts: Facts::default(),
         sweep: UnixSweep::default(),
-        pipeline: Pipeline::new(seed, trace_settings(settings)),
+        pipeline: Pipeline::new(seed, trace_settings(settings, own_pids)),
         spans: Vec::new(),
     };
     let mut reload = Reload::new(run.sources.clone(), settings.clone());
-    let mut status = Status::start();
     let mut silence = Silence::new(run.silence_hint.clone());
-    eprintln!("spanwire: tracing at {hooks}, {}", output.describe());
-
     let mut clock = Clock::default();
+    let since = clock.wall();
+    let mut watch = None;
+    let page = if wants_viewer {
+        let (started, first) = Watch::start(settings.selection.clone())
+            .context("no thread can be started that looks at processes")?;
+        watch = Some(started);
+        status.start_viewing(Host::new(host::name(), since, first))
+    } else {
+        None
+    };
+    eprintln!("spanwire: tracing at {hooks}, {}", output.describe(page.is_some()));
+    if let Some(page) = page {
+        eprintln!("spanwire: look at them at {page}");
+    }
+
     while !signals.stop() && !signals.detach() {
         capture.wait();
         // What is seen now is younger than all that is still to be drained, so it comes behind that.
@@ -140,12 +157,16 @@ pub fn run(run: &Run) -> Result<()> {
             live.give(tick, &mut |input| write(&mut recording, input, &mut failed));
             silence.look(now, live.pipeline.requests());
             output.tick(now);
-            status.publish(now, || status::snapshot(&live.pipeline, &capture, &output));
+            if let Some(watched) = watch.as_ref().and_then(Watch::news) {
+                status.introduce(Host::new(host::name(), since, watched));
+            }
+            status
+                .publish(now, |status| status::snapshot(&live.pipeline, &capture, &output, status));
         }
         if let Some(error) = failed {
             return Err(error);
         }
-        output.take(&mut live.spans);
+        hand_out(&mut live.spans, &status, &mut output);
         for (pid, quiet) in live.pipeline.quiet() {
             capture.quiet(pid, quiet);
         }
@@ -153,6 +174,9 @@ pub fn run(run: &Run) -> Result<()> {
             && let Some(settings) = reload.read()
         {
             log::set_max_level(settings.log_level);
+            if let Some(watch) = &watch {
+                watch.select(settings.selection.clone());
+            }
             live.pipeline.select(settings.selection, settings.sampler);
         }
     }
@@ -165,18 +189,18 @@ pub fn run(run: &Run) -> Result<()> {
     }
     live.give(clock.now().1, &mut |input| write(&mut recording, input, &mut failed));
     live.pipeline.finish(&mut live.spans);
-    output.take(&mut live.spans);
+    hand_out(&mut live.spans, &status, &mut output);
     // The host is rid of us before anything can hang: nothing is pinned, so this takes every program away.
     let of_kernel = status::of_kernel(&capture);
     drop(capture);
     if signals.detach() {
         log::warn!("every probe is off; nothing is traced until the agent is started again");
-        stay_detached(&signals, &mut status, &mut output, |output| {
-            status::with_stages(of_kernel.clone(), &live.pipeline, output)
+        stay_detached(&signals, &mut status, &mut output, |output, status| {
+            status::with_stages(of_kernel.clone(), &live.pipeline, output, status)
         });
     }
     output.shutdown(SHUTDOWN);
-    let counters = status::with_stages(of_kernel, &live.pipeline, &output);
+    let counters = status::with_stages(of_kernel, &live.pipeline, &output, &status);
     if let Some(recording) = recording {
         let written = recording.finish()?;
         eprintln!(
@@ -193,13 +217,22 @@ pub fn run(run: &Run) -> Result<()> {
     Ok(())
 }
 
+/// To the viewer and to the chosen outputs; cloned only where both want them.
+fn hand_out(spans: &mut Vec<FinishedSpan>, status: &Status, output: &mut Output) {
+    output.note(spans.len());
+    if status.views() {
+        status.view(if output.takes() { spans.clone() } else { std::mem::take(spans) });
+    }
+    output.take(spans);
+}
+
 /// Goes on to export what was traced and to tell the counters, and traces nothing: what restarts agents that end
 /// (systemd, Kubernetes) would have the probes back at once.
 fn stay_detached(
     signals: &Signals,
     status: &mut Status,
     output: &mut Output,
-    counters: impl Fn(&Output) -> Counters,
+    counters: impl Fn(&Output, &Status) -> Counters,
 ) {
     let clock = Clock::default();
     while !signals.stop() {
@@ -209,7 +242,7 @@ fn stay_detached(
         }
         if let Input::Tick { now, .. } = clock.now().1 {
             output.tick(now);
-            status.publish(now, || counters(output).into());
+            status.publish(now, |status| counters(output, status).into());
         }
     }
 }
@@ -252,7 +285,7 @@ struct Live {
     facts: Facts,
     sweep: UnixSweep,
     pipeline: Pipeline,
-    spans: Vec<trace::FinishedSpan>,
+    spans: Vec<FinishedSpan>,
 }
 
 impl Live {
@@ -271,12 +304,8 @@ impl Live {
     }
 }
 
-fn trace_settings(settings: &Settings) -> trace::Settings {
-    trace::Settings {
-        own_pids: vec![std::process::id()],
-        host_name: host::name(),
-        ..settings.trace()
-    }
+fn trace_settings(settings: &Settings, own_pids: Vec<u32>) -> trace::Settings {
+    trace::Settings { own_pids, host_name: host::name(), ..settings.trace() }
 }
 
 type Recording = Writer<std::fs::File>;

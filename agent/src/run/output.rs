@@ -23,6 +23,8 @@ pub(super) struct Output {
     destination: Option<String>,
     terminal: Option<Trees>,
     totals: Option<Totals>,
+    /// `OTEL_TRACES_EXPORTER=none`.
+    nowhere: bool,
     spans: u64,
     now: Nanos,
 }
@@ -34,6 +36,7 @@ impl Output {
             destination: None,
             terminal: None,
             totals: None,
+            nowhere: false,
             spans: 0,
             now: Nanos(0),
         }
@@ -41,7 +44,7 @@ impl Output {
 
     /// As configured; if nothing is, the terminal if there is one.
     pub(super) fn choose(choice: &otlp::Choice) -> Result<Self> {
-        let mut output = Self::none();
+        let mut output = Self { nowhere: choice.none, ..Self::none() };
         if let Some(config) = &choice.otlp {
             output.otlp =
                 Some(Exporter::start(config).context("the OTLP exporter cannot be started")?);
@@ -56,11 +59,27 @@ impl Output {
         Ok(output)
     }
 
-    pub(super) fn describe(&self) -> String {
+    /// Nothing else was chosen where spans can be looked at later, nor that they go nowhere.
+    pub(super) const fn leaves_room(&self) -> bool {
+        self.otlp.is_none() && !self.nowhere
+    }
+
+    /// Anything is done with spans here.
+    pub(super) const fn takes(&self) -> bool {
+        self.otlp.is_some() || self.terminal.is_some()
+    }
+
+    /// So many spans were finished.
+    pub(super) const fn note(&mut self, spans: usize) {
+        self.spans += spans as u64;
+    }
+
+    pub(super) fn describe(&self, is_viewed: bool) -> String {
         match (&self.destination, &self.terminal) {
             (Some(to), None) => format!("spans go to {to}"),
             (Some(to), Some(_)) => format!("spans go to {to} and to this terminal"),
             (None, Some(_)) => "finished traces are shown here".to_owned(),
+            (None, None) if is_viewed => "finished traces are kept for the viewer".to_owned(),
             (None, None) => {
                 "spans are only counted: set OTEL_EXPORTER_OTLP_ENDPOINT to send them, or OTEL_TRACES_EXPORTER=console to see them here".to_owned()
             }
@@ -72,7 +91,6 @@ impl Output {
         if spans.is_empty() {
             return;
         }
-        self.spans += spans.len() as u64;
         if let Some(terminal) = &mut self.terminal {
             let shown = if self.otlp.is_some() { spans.clone() } else { std::mem::take(spans) };
             show(&terminal.add(shown, self.now));

@@ -1,5 +1,6 @@
-//! Publishes the counters to the unprivileged child, once a second.
+//! Publishes the counters to the unprivileged child, once a second, and shows it the spans where they are to be viewed.
 
+use std::io::IsTerminal;
 use std::path::Path;
 
 use abi::Counter;
@@ -9,7 +10,9 @@ use crate::{
     input::Nanos,
     kernel::capture::Capture,
     pipeline::Pipeline,
-    status::{Counters, Meaning, RUN_DIRECTORY, Snapshot, StatusChild},
+    status::{Counters, Meaning, RUN_DIRECTORY, Serving, Snapshot, StatusChild},
+    trace::FinishedSpan,
+    viewer::Host,
 };
 
 /// Time between two snapshots, ns.
@@ -18,28 +21,80 @@ const EVERY: u64 = 1_000_000_000;
 /// The child, if there is one: tracing goes on without it.
 pub(super) struct Status {
     child: Option<StatusChild>,
+    views: bool,
     last: Nanos,
 }
 
 impl Status {
-    pub(super) fn start() -> Self {
-        let child = match StatusChild::start(Path::new("/proc/self/exe"), Path::new(RUN_DIRECTORY))
-        {
+    /// # Errors
+    ///
+    /// When what was asked for cannot be had; a child that nobody asked for may be missing.
+    pub(super) fn start(serving: Option<&Serving>) -> anyhow::Result<Self> {
+        let serving = serving.cloned().unwrap_or_default();
+        let (program, directory) = (Path::new("/proc/self/exe"), Path::new(RUN_DIRECTORY));
+        let child = match StatusChild::start(program, directory, &serving) {
             Ok(child) => Some(child),
+            Err(error) if serving != Serving::default() => return Err(error.into()),
             Err(error) => {
-                log::warn!("`doctor --live` will not work: {error}");
+                log::warn!("the viewer and `doctor --live` will not work: {error}");
                 None
             }
         };
-        Self { child, last: Nanos(0) }
+        Ok(Self { child, views: false, last: Nanos(0) })
     }
 
-    pub(super) fn publish(&mut self, now: Nanos, snapshot: impl FnOnce() -> Snapshot) {
-        if let Some(child) = &self.child
-            && now.since(self.last) >= EVERY
-        {
-            self.last = now;
-            child.publish(snapshot());
+    /// From now on spans are shown, too; says where.
+    pub(super) fn start_viewing(&mut self, host: Host) -> Option<String> {
+        self.introduce(host);
+        let child = self.child.as_ref()?;
+        self.views = true;
+        let port = child.port();
+        // The token opens everything: it is for who started the agent, not for a log that others read.
+        Some(if std::io::stderr().is_terminal() {
+            format!("http://127.0.0.1:{port}/#k={}", child.token())
+        } else {
+            format!("http://127.0.0.1:{port}/ (its token is in {RUN_DIRECTORY}/agent.json)")
+        })
+    }
+
+    /// Says who the agent is, and who talks here.
+    pub(super) fn introduce(&self, host: Host) {
+        if let Some(child) = &self.child {
+            child.introduce(host);
+        }
+    }
+
+    /// The child's pid: what it says, and what is said to it, is no traffic of the host's.
+    pub(super) fn pid(&self) -> Option<u32> {
+        self.child.as_ref().map(StatusChild::pid)
+    }
+
+    pub(super) const fn views(&self) -> bool {
+        self.views
+    }
+
+    /// Shows spans. Never waits.
+    pub(super) fn view(&self, spans: Vec<FinishedSpan>) {
+        if let Some(child) = self.child.as_ref().filter(|_| self.views && !spans.is_empty()) {
+            child.view(spans);
+        }
+    }
+
+    /// Adds what was handed to the viewer.
+    fn count(&self, counters: &mut Counters) {
+        if let Some(child) = self.child.as_ref().filter(|_| self.views) {
+            child.count(counters);
+        }
+    }
+
+    /// Publishes what is so now, when it is time.
+    pub(super) fn publish(&mut self, now: Nanos, snapshot: impl FnOnce(&Self) -> Snapshot) {
+        if now.since(self.last) < EVERY {
+            return;
+        }
+        self.last = now;
+        if let Some(child) = &self.child {
+            child.publish(snapshot(self));
         }
     }
 }
@@ -48,16 +103,16 @@ impl Status {
 const OPEN_SHOWN: usize = 100;
 
 /// What the agent tells of itself now.
-pub(super) fn snapshot(pipeline: &Pipeline, capture: &Capture, output: &Output) -> Snapshot {
+pub(super) fn snapshot(
+    pipeline: &Pipeline,
+    capture: &Capture,
+    output: &Output,
+    status: &Status,
+) -> Snapshot {
     Snapshot {
-        counters: counters(pipeline, capture, output),
+        counters: with_stages(of_kernel(capture), pipeline, output, status),
         open: pipeline.active(OPEN_SHOWN).oldest,
     }
-}
-
-/// Everything that is counted, stage by stage.
-pub(super) fn counters(pipeline: &Pipeline, capture: &Capture, output: &Output) -> Counters {
-    with_stages(of_kernel(capture), pipeline, output)
 }
 
 /// What the kernel half counts, and what its events meet first.
@@ -96,8 +151,10 @@ pub(super) fn with_stages(
     mut counters: Counters,
     pipeline: &Pipeline,
     output: &Output,
+    status: &Status,
 ) -> Counters {
     pipeline.count(&mut counters);
     output.count(&mut counters);
+    status.count(&mut counters);
     counters
 }

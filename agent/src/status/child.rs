@@ -3,18 +3,36 @@
 
 use std::fmt::Write as _;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use super::agent_file::AgentFile;
-use super::{Listening, Order, SUBCOMMAND, Snapshot};
+use super::feed::Feed;
+use super::frame::{Message, Start};
+use super::{Counters, Listening, SUBCOMMAND, Snapshot};
+use crate::trace::FinishedSpan;
+use crate::viewer::Host;
 
+/// How long the child may take to write what it has not yet, once it has been told all.
+const LAST_SAVE: Duration = Duration::from_secs(3);
+/// Time between two looks whether it has ended.
+const LOOK: Duration = Duration::from_millis(10);
 /// Bytes of the token: 256 bits cannot be guessed.
 const TOKEN_BYTES: usize = 32;
+
+/// What the child does beyond showing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Serving {
+    /// A port of loopback on which it takes spans of SDKs.
+    pub otlp_in: Option<u16>,
+    /// A file in which it keeps traces.
+    pub store: Option<PathBuf>,
+    /// MiB of traces that it keeps in memory, where that is not the default.
+    pub memory: Option<u32>,
+}
 
 /// Why there is no child.
 #[derive(Debug, thiserror::Error)]
@@ -41,9 +59,9 @@ pub struct StatusChild {
     file: AgentFile,
     directory: PathBuf,
     process: Process,
-    /// To the thread that writes into the pipe; `None` when the child is to end.
-    snapshots: Option<SyncSender<Snapshot>>,
-    feeding: Option<JoinHandle<()>>,
+    feed: Feed,
+    /// It has a file to write to before it ends.
+    keeps: bool,
 }
 
 impl StatusChild {
@@ -51,15 +69,20 @@ impl StatusChild {
     /// (normally [`super::RUN_DIRECTORY`]).
     ///
     /// # Errors
-    /// Another agent runs; the child cannot be started; the file cannot be written.
-    pub fn start(program: &Path, directory: &Path) -> Result<Self, StartError> {
+    /// Another agent runs; the child cannot be started, or a port is taken; the file cannot be written.
+    pub fn start(program: &Path, directory: &Path, serving: &Serving) -> Result<Self, StartError> {
         if let Some(other) = AgentFile::read(directory).ok().filter(AgentFile::is_alive) {
             return Err(StartError::AlreadyRunning(other.pid));
         }
         let token = token()?;
+        let mut command = Command::new(program);
+        command.arg(SUBCOMMAND);
+        if let Some(store) = &serving.store {
+            // It does not begin where we did.
+            command.arg("--store").arg(std::path::absolute(store)?);
+        }
         let mut process = Process(
-            Command::new(program)
-                .arg(SUBCOMMAND)
+            command
                 .env_clear()
                 .current_dir("/")
                 // Ctrl-C at a terminal is for the agent, which ends the child in order.
@@ -68,29 +91,38 @@ impl StatusChild {
                 .stdout(Stdio::piped())
                 .spawn()?,
         );
-        let (pipe, port) = process.introduce(&token)?;
+        let (pipe, port) = process.introduce(Start {
+            token: token.clone(),
+            otlp_in: serving.otlp_in,
+            memory: serving.memory,
+        })?;
         let file = AgentFile { pid: std::process::id(), port, token };
         file.write(directory)
             .map_err(|error| StartError::File { path: AgentFile::path(directory), error })?;
-        let (snapshots, from_agent) = sync_channel(1);
-        let feeding = thread::Builder::new()
-            .name("spanwire-status".to_owned())
-            .spawn(move || feed(pipe, &from_agent))?;
-        Ok(Self {
-            file,
-            directory: directory.to_owned(),
-            process,
-            snapshots: Some(snapshots),
-            feeding: Some(feeding),
-        })
+        let feed = Feed::start(pipe)?;
+        let keeps = serving.store.is_some();
+        Ok(Self { file, directory: directory.to_owned(), process, feed, keeps })
     }
 
     /// Hands the newest numbers on, once a second or so. Never waits: a snapshot that the child is too slow for is
     /// left out, the next one holds all of it.
     pub fn publish(&self, snapshot: impl Into<Snapshot>) {
-        if let Some(snapshots) = &self.snapshots {
-            let _ = snapshots.try_send(snapshot.into());
-        }
+        self.feed.snapshot(snapshot.into());
+    }
+
+    /// Says who the agent is and who talks on its host: before the first spans, and when that has changed.
+    pub fn introduce(&self, host: Host) {
+        self.feed.host(host);
+    }
+
+    /// Hands finished spans to the viewer. Never waits: what the child is too slow for is dropped and counted.
+    pub fn view(&self, spans: Vec<FinishedSpan>) {
+        self.feed.spans(spans);
+    }
+
+    /// Adds what was handed on and what was dropped.
+    pub fn count(&self, counters: &mut Counters) {
+        self.feed.count(counters);
     }
 
     /// The child's port on 127.0.0.1: whoever talks to it is not to be traced.
@@ -115,12 +147,13 @@ impl StatusChild {
 impl Drop for StatusChild {
     fn drop(&mut self) {
         self.file.remove(&self.directory);
-        // The thread ends, the pipe closes, the child ends. A thread that hangs in the pipe is freed by the kill.
-        self.snapshots = None;
-        self.process.end();
-        if let Some(feeding) = self.feeding.take() {
-            let _ = feeding.join();
+        self.feed.close();
+        if self.keeps {
+            self.process.wait(LAST_SAVE);
         }
+        // A thread that hangs in the pipe is freed by the kill.
+        self.process.end();
+        self.feed.join();
     }
 }
 
@@ -129,11 +162,11 @@ impl Drop for StatusChild {
 struct Process(Child);
 
 impl Process {
-    /// Gives the child its token and hears its port.
-    fn introduce(&mut self, token: &str) -> io::Result<(ChildStdin, u16)> {
+    /// Tells the child what it must know, and hears its port.
+    fn introduce(&mut self, start: Start) -> io::Result<(ChildStdin, u16)> {
         let missing = || io::Error::other("the child has no pipes");
         let mut pipe = self.0.stdin.take().ok_or_else(missing)?;
-        tell(&mut pipe, &Order::Token(token.to_owned()))?;
+        Message::Start(start).write(&mut pipe)?;
         let mut line = String::new();
         let out = self.0.stdout.take().ok_or_else(missing)?;
         BufReader::new(out.take(1_024)).read_line(&mut line)?;
@@ -142,6 +175,16 @@ impl Process {
         }
         let Listening { port } = serde_json::from_str(&line)?;
         Ok((pipe, port))
+    }
+
+    /// Waits until it has ended by itself, but not longer.
+    fn wait(&mut self, within: Duration) {
+        for _ in 0..within.as_millis() / LOOK.as_millis() {
+            if !matches!(self.0.try_wait(), Ok(None)) {
+                return;
+            }
+            std::thread::sleep(LOOK);
+        }
     }
 
     /// It holds nothing worth a graceful end.
@@ -155,22 +198,6 @@ impl Drop for Process {
     fn drop(&mut self) {
         self.end();
     }
-}
-
-/// The thread that writes: the child may be slow, the agent must not be.
-fn feed(mut pipe: ChildStdin, snapshots: &Receiver<Snapshot>) {
-    for snapshot in snapshots {
-        if let Err(error) = tell(&mut pipe, &Order::Snapshot(snapshot)) {
-            log::warn!("the status server is gone: {error}");
-            return;
-        }
-    }
-}
-
-fn tell(pipe: &mut ChildStdin, order: &Order) -> io::Result<()> {
-    let mut line = serde_json::to_vec(order)?;
-    line.push(b'\n');
-    pipe.write_all(&line)
 }
 
 fn token() -> io::Result<String> {

@@ -1,4 +1,4 @@
-//! The client of `doctor --live`: asks the child of the agent that runs on this host.
+//! The client of `doctor --live`, `top` and `trace`: asks the child of the agent that runs on this host.
 #![forbid(unsafe_code)]
 
 use std::io::{self, Read, Write};
@@ -11,8 +11,8 @@ use serde::de::DeserializeOwned;
 use super::Snapshot;
 use super::agent_file::AgentFile;
 
-/// Longest answer that is read: a few hundred counters are 20 KiB.
-const LONGEST_ANSWER: u64 = 1 << 20;
+/// Longest answer that is read: the longest trace is 20 MiB.
+const LONGEST_ANSWER: u64 = 64 << 20;
 
 /// Why there are no live counters.
 #[derive(Debug, thiserror::Error)]
@@ -31,11 +31,29 @@ pub enum LiveError {
     Asking(#[from] io::Error),
 }
 
-/// Asks the agent whose file is in `directory` (normally [`super::RUN_DIRECTORY`]).
+/// What the agent tells of itself, whose file is in `directory` (normally [`super::RUN_DIRECTORY`]).
 ///
 /// # Errors
 /// No agent runs, or it does not answer within a few seconds.
 pub fn live(directory: &Path) -> Result<Snapshot, LiveError> {
+    Ok(Snapshot {
+        counters: read(directory, "/api/counters")?,
+        open: read(directory, "/api/open")?,
+    })
+}
+
+fn read<T: DeserializeOwned>(directory: &Path, path: &str) -> Result<T, LiveError> {
+    match ask(directory, path)? {
+        (200, body) => Ok(serde_json::from_slice(&body).map_err(io::Error::from)?),
+        (status, _) => Err(io::Error::other(format!("it answered {status}")).into()),
+    }
+}
+
+/// Asks for a path: the answer's status and body.
+///
+/// # Errors
+/// As [`live`].
+pub fn ask(directory: &Path, path: &str) -> Result<(u16, Vec<u8>), LiveError> {
     let file = AgentFile::read(directory).map_err(|error| {
         let path = AgentFile::path(directory);
         match error.kind() {
@@ -47,17 +65,18 @@ pub fn live(directory: &Path) -> Result<Snapshot, LiveError> {
     if !file.is_alive() {
         return Err(LiveError::Gone(file.pid));
     }
-    Ok(Snapshot { counters: ask(&file, "/api/counters")?, open: ask(&file, "/api/open")? })
+    Ok(request(&file, path)?)
 }
 
-fn ask<T: DeserializeOwned>(file: &AgentFile, path: &str) -> io::Result<T> {
+fn request(file: &AgentFile, path: &str) -> io::Result<(u16, Vec<u8>)> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, file.port));
     let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(2))?;
-    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
     stream.set_write_timeout(Some(Duration::from_secs(5)))?;
+    // 1.0: the body ends with the connection.
     write!(
         stream,
-        "GET {path} HTTP/1.1\r\nhost: 127.0.0.1:{}\r\nauthorization: Bearer {}\r\nconnection: close\r\n\r\n",
+        "GET {path} HTTP/1.0\r\nhost: 127.0.0.1:{}\r\nauthorization: Bearer {}\r\n\r\n",
         file.port, file.token
     )?;
     let mut answer = Vec::new();
@@ -69,9 +88,7 @@ fn ask<T: DeserializeOwned>(file: &AgentFile, path: &str) -> io::Result<T> {
         Ok(httparse::Status::Complete(length)) => length,
         _ => return Err(no_http()),
     };
-    match head.code {
-        Some(200) => Ok(serde_json::from_slice(&answer[length..])?),
-        Some(code) => Err(io::Error::other(format!("it answered {code}"))),
-        None => Err(no_http()),
-    }
+    let status = head.code.ok_or_else(no_http)?;
+    answer.drain(..length);
+    Ok((status, answer))
 }

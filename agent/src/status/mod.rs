@@ -1,25 +1,33 @@
-//! Status: what the agent counts, and the unprivileged child that tells it to whoever may know.
+//! Status: what the agent counts, and the unprivileged child that tells it, and shows the traces, to whoever may know.
 //!
-//! The privileged process listens on nothing. A child of the same binary, without privileges, is fed snapshots by a
-//! pipe and serves them on loopback, to holders of a token that lies in a file only root can read. `doctor --live`
-//! asks it. Numbers go from the agent to the child and never back: nothing that the child is told by the network
-//! reaches the agent.
+//! The privileged process listens on nothing. A child of the same binary, without privileges, is fed numbers and spans
+//! by a pipe and serves them on loopback, to holders of a token that lies in a file only root can read. `doctor --live`
+//! asks it, and so does the page of the viewer. Everything goes from the agent to the child and nothing back: nothing
+//! that the child is told by the network reaches the agent.
 
 mod agent_file;
 mod child;
 mod counters;
+mod feed;
+mod frame;
+mod keep;
 mod live;
+mod news;
 mod open;
+mod otlp_in;
 mod request;
+mod response;
+mod sample;
 mod server;
 mod unprivileged;
 
 use serde::{Deserialize, Serialize};
 
-pub use child::{StartError, StatusChild};
+pub use child::{Serving, StartError, StatusChild};
 pub use counters::{Counter, Counters, Group, Meaning};
-pub use live::{LiveError, live};
+pub use live::{LiveError, ask, live};
 pub use open::{OpenRequest, table};
+pub use sample::SampleServer;
 pub use server::serve;
 
 /// Where a running agent says how to reach it.
@@ -30,16 +38,6 @@ pub const SUBCOMMAND: &str = "status-server";
 
 /// The port that is taken when it is free.
 const PORT: u16 = 7726;
-
-/// What the child is told, a line of JSON each.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Order {
-    /// First: who may ask.
-    Token(String),
-    /// The newest numbers.
-    Snapshot(Snapshot),
-}
 
 /// What the agent tells of itself, as it is at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,14 +1,18 @@
-//! Which requests the child answers, and with what: a pure function of the request.
+//! Which requests the child answers, and with what: a pure function of the request and of what is known.
 //!
 //! Pages of other origins must not read it through a browser on this host (Host and Origin are checked), other users
-//! of the host must not read it at all (the token is compared in constant time).
+//! of the host must not read it at all (the token is compared in constant time). The page's own files hold no data and
+//! need no token: it is in the address that they are opened by, behind the `#`, which no browser sends.
 #![forbid(unsafe_code)]
 
+use std::borrow::Cow;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use hyper::header::{AUTHORIZATION, HOST, HeaderMap, HeaderName, ORIGIN};
 use hyper::{Method, StatusCode};
-use serde::Serialize;
 
-use super::Snapshot;
+use crate::viewer::{Viewer, page};
 
 /// Who may ask.
 #[derive(Debug)]
@@ -24,49 +28,75 @@ pub(super) struct Access {
 pub(super) struct Answer {
     pub(super) status: StatusCode,
     pub(super) content_type: &'static str,
-    pub(super) body: String,
+    pub(super) body: Cow<'static, [u8]>,
 }
 
-/// Answers one request.
-pub(super) fn answer(
-    access: &Access,
-    method: &Method,
-    path: &str,
-    headers: &HeaderMap,
-    snapshot: &Snapshot,
-) -> Answer {
-    if let Some((status, why)) = access.refusal(headers) {
-        return text(status, why);
+/// What is asked, once it is known who asks.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// This, at once.
+    Answer(Answer),
+    /// Data, which takes a moment to compute.
+    Data,
+    /// News for as long as the page is open.
+    Live,
+}
+
+/// Decides what a request wants and may have.
+pub(super) fn wanted(access: &Access, method: &Method, path: &str, headers: &HeaderMap) -> Wanted {
+    if let Some((status, why)) = access.foreign(headers) {
+        return Wanted::Answer(text(status, why));
     }
     if method != Method::GET {
-        return text(StatusCode::METHOD_NOT_ALLOWED, "only GET\n");
+        return Wanted::Answer(text(StatusCode::METHOD_NOT_ALLOWED, "only GET\n"));
     }
+    if let Some((content_type, body)) = page::file(path) {
+        let body = Cow::Borrowed(body);
+        return Wanted::Answer(Answer { status: StatusCode::OK, content_type, body });
+    }
+    if !access.knows(headers) {
+        let why =
+            "The token is needed: it is in the link that spanwire printed, and in agent.json.\n";
+        return Wanted::Answer(text(StatusCode::UNAUTHORIZED, why));
+    }
+    if path == "/view/live" { Wanted::Live } else { Wanted::Data }
+}
+
+/// Answers a request for data at `now`, ns since 1970.
+pub(super) fn data(viewer: &Viewer, path: &str, query: &str, now: u64) -> Answer {
     match path {
-        "/api/counters" => json(&snapshot.counters),
-        "/api/open" => json(&snapshot.open),
+        "/api/counters" => json(StatusCode::OK, &viewer.counters()),
+        "/api/open" => json(StatusCode::OK, &viewer.open()),
         "/metrics" => Answer {
             status: StatusCode::OK,
             content_type: "text/plain; version=0.0.4; charset=utf-8",
-            body: snapshot.counters.prometheus(),
+            body: viewer.counters().prometheus().into_bytes().into(),
         },
-        _ => text(StatusCode::NOT_FOUND, "/api/counters, /api/open or /metrics\n"),
+        _ => match viewer.answer(path, query, now) {
+            Some(Ok(body)) => json(StatusCode::OK, &body),
+            Some(Err(refused)) => json(refused.status, &refused.body),
+            None => text(StatusCode::NOT_FOUND, "no such page\n"),
+        },
     }
 }
 
-fn json(value: &impl Serialize) -> Answer {
-    match serde_json::to_string(value) {
-        Ok(body) => Answer { status: StatusCode::OK, content_type: "application/json", body },
-        Err(_) => text(StatusCode::INTERNAL_SERVER_ERROR, "it cannot be written\n"),
+/// In JSON.
+pub(super) fn json(status: StatusCode, body: &impl serde::Serialize) -> Answer {
+    match serde_json::to_vec(body) {
+        Ok(body) => Answer { status, content_type: "application/json", body: body.into() },
+        Err(_) => text(StatusCode::INTERNAL_SERVER_ERROR, "the answer cannot be written\n"),
     }
 }
 
-fn text(status: StatusCode, body: &str) -> Answer {
-    Answer { status, content_type: "text/plain; charset=utf-8", body: body.to_owned() }
+/// A sentence.
+pub(super) fn text(status: StatusCode, body: &'static str) -> Answer {
+    let body = Cow::Borrowed(body.as_bytes());
+    Answer { status, content_type: "text/plain; charset=utf-8", body }
 }
 
 impl Access {
-    /// Why this request is not answered, if it is not.
-    fn refusal(&self, headers: &HeaderMap) -> Option<(StatusCode, &'static str)> {
+    /// Why this request is not for us, if it is not.
+    fn foreign(&self, headers: &HeaderMap) -> Option<(StatusCode, &'static str)> {
         // A name that an attacker points at 127.0.0.1 is not ours (DNS rebinding).
         if !only(headers, &HOST).is_some_and(|host| self.is_us(host)) {
             return Some((StatusCode::FORBIDDEN, "wrong Host\n"));
@@ -76,11 +106,22 @@ impl Access {
         if headers.contains_key(ORIGIN) && !only(headers, &ORIGIN).is_some_and(own_page) {
             return Some((StatusCode::FORBIDDEN, "wrong Origin\n"));
         }
-        let shown = only(headers, &AUTHORIZATION).and_then(|v| v.strip_prefix(b"Bearer "));
-        if !shown.is_some_and(|token| equal(token, self.token.as_bytes())) {
-            return Some((StatusCode::UNAUTHORIZED, "the token of agent.json is needed\n"));
-        }
         None
+    }
+
+    /// The token is shown: as `Bearer`, or as the password of `Basic` with any user's name (Grafana sends either).
+    fn knows(&self, headers: &HeaderMap) -> bool {
+        let Some(shown) = only(headers, &AUTHORIZATION) else { return false };
+        if let Some(token) = shown.strip_prefix(b"Bearer ") {
+            return equal(token, self.token.as_bytes());
+        }
+        let basic =
+            shown.strip_prefix(b"Basic ").and_then(|basic| BASE64_STANDARD.decode(basic).ok());
+        let password = basic.as_deref().and_then(|both| {
+            let colon = both.iter().position(|byte| *byte == b':')?;
+            both.get(colon + 1..)
+        });
+        password.is_some_and(|password| equal(password, self.token.as_bytes()))
     }
 
     fn is_us(&self, authority: &[u8]) -> bool {
@@ -106,7 +147,8 @@ fn equal(a: &[u8], b: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::status::{Counters, Meaning, OpenRequest};
+    use crate::status::{Counters, Meaning, OpenRequest, Snapshot};
+    use crate::viewer::Limits;
 
     fn ask(method: &Method, path: &str, headers: &[(&'static str, &str)]) -> (u16, String) {
         let access = Access { port: 7726, token: "abc".to_owned() };
@@ -116,6 +158,7 @@ mod tests {
         }
         let mut counters = Counters::default();
         counters.add("kernel", "faults", Meaning::Loss, 4);
+        let viewer = Viewer::new(Limits::default());
         let open = OpenRequest {
             service: "shop".into(),
             kind: "server".into(),
@@ -124,9 +167,13 @@ mod tests {
             pid: 7,
             open_ns: 61_000_000_000,
         };
-        let snapshot = Snapshot { counters, open: vec![open] };
-        let answer = answer(&access, method, path, &map, &snapshot);
-        (answer.status.as_u16(), answer.body)
+        viewer.set_snapshot(Snapshot { counters, open: vec![open] });
+        let answer = match wanted(&access, method, path, &map) {
+            Wanted::Answer(answer) => answer,
+            Wanted::Data => data(&viewer, path, "", 0),
+            Wanted::Live => text(StatusCode::OK, "live"),
+        };
+        (answer.status.as_u16(), String::from_utf8(answer.body.into_owned()).unwrap())
     }
 
     const HOST: (&str, &str) = ("host", "127.0.0.1:7726");
@@ -145,13 +192,19 @@ mod tests {
         let (status, body) = ask(&Method::GET, "/api/open", &[HOST, TOKEN]);
         assert_eq!(status, 200);
         assert_eq!(serde_json::from_str::<Vec<OpenRequest>>(&body).unwrap()[0].path, "/events");
-        assert_eq!(ask(&Method::GET, "/", &[HOST, TOKEN]).0, 404);
+        assert_eq!(ask(&Method::GET, "/nothing", &[HOST, TOKEN]).0, 404);
+        assert_eq!(ask(&Method::GET, "/view/live", &[HOST, TOKEN]).1, "live");
+        assert_eq!(ask(&Method::GET, "/view/traces", &[HOST, TOKEN]).0, 200);
+        let basic = ("authorization", "Basic YWRtaW46YWJj"); // admin:abc
+        assert_eq!(ask(&Method::GET, "/api/services", &[HOST, basic]).0, 200);
+        // The page itself tells nothing, so it needs no token.
+        assert!(ask(&Method::GET, "/", &[HOST]).1.contains("<title>"));
         assert_eq!(ask(&Method::POST, "/metrics", &[HOST, TOKEN]).0, 405);
     }
 
     #[test]
     fn any_other_is_refused_and_told_nothing() {
-        let cases: [(u16, &[(&'static str, &str)]); 13] = [
+        let cases: [(u16, &[(&'static str, &str)]); 15] = [
             (403, &[TOKEN]),
             (403, &[("host", "127.0.0.1"), TOKEN]),
             (403, &[("host", "127.0.0.1:80"), TOKEN]),
@@ -164,12 +217,19 @@ mod tests {
             (401, &[HOST, ("authorization", "Bearer ab")]),
             (401, &[HOST, ("authorization", "Bearer abcd")]),
             (401, &[HOST, ("authorization", "Basic abc")]),
+            (401, &[HOST, ("authorization", "Basic YWJjOmFiYw")]),
+            (401, &[HOST, ("authorization", "Basic YWJjOmFiYmM=")]),
             (401, &[HOST, TOKEN, TOKEN]),
         ];
         for (status, headers) in cases {
-            let (found, body) = ask(&Method::GET, "/metrics", headers);
-            assert_eq!(found, status, "{headers:?}");
-            assert!(!body.contains("spanwire_"));
+            for path in ["/metrics", "/view/traces", "/view/live", "/api/traces", "/view/host"] {
+                let (found, body) = ask(&Method::GET, path, headers);
+                assert_eq!(found, status, "{path} {headers:?}");
+                assert!(!body.contains("spanwire_") && !body.contains('{'));
+            }
+            // Another origin's page may not even have the page.
+            let page = ask(&Method::GET, "/", headers).0;
+            assert_eq!(page, if status == 403 { 403 } else { 200 }, "{headers:?}");
         }
     }
 }

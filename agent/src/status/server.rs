@@ -1,57 +1,86 @@
-//! The child itself: told numbers by its standard input, asked for them on loopback.
+//! The child itself: told numbers and spans by its standard input, asked for them on loopback.
 //!
-//! It drops its privileges before it reads or opens anything, holds only the newest snapshot, and ends when its
-//! standard input does.
+//! It drops its privileges before it reads or opens anything, keeps what it is told in bounded memory, and ends when its
+//! standard input does. What takes a moment to compute is computed beside the thread that listens.
 #![forbid(unsafe_code)]
 
 use std::convert::Infallible;
-use std::io::{self, Write};
+use std::io::{self, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpListener};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::path::Path;
+use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::sync::{Semaphore, oneshot};
-use tonic::codegen::Bytes;
 
-use super::request::{Access, answer};
+use super::frame::{Message, Start};
+use super::keep::{keep, store_file};
+use super::request::{self, Access, Wanted};
+use super::response::{Body, response};
 use super::unprivileged::become_unprivileged;
-use super::{Listening, Order, PORT, Snapshot};
+use super::{Listening, PORT, news, otlp_in};
+use crate::viewer::{Disk, DiskLimits, Limits, Viewer};
 
-/// Connections at a time: a scraper, a person, and room for strangers who are refused.
-const MOST_CONNECTIONS: usize = 32;
-/// How long one connection may take, from accept to the end.
-const LONGEST_CONNECTION: Duration = Duration::from_secs(10);
+/// Connections at a time: a scraper, a few pages with a few connections each, and room for strangers who are refused.
+const MOST_CONNECTIONS: usize = 64;
+/// Pages that are told news at a time.
+const MOST_LIVE: usize = 16;
+/// How long one connection may take, from accept to the end. A page that listens connects again.
+const LONGEST_CONNECTION: Duration = Duration::from_secs(600);
+/// Time between two looks at what has settled.
+const TICK: Duration = Duration::from_millis(250);
+/// After so long any trace has settled, ns.
+pub(super) const SETTLED: u64 = 3_000_000_000;
+
+/// What every connection needs.
+pub(super) struct Served {
+    access: Access,
+    viewer: Viewer,
+    live: Arc<Semaphore>,
+}
 
 /// The `main` of the hidden subcommand [`super::SUBCOMMAND`]. Must be called before anything else is done in the
 /// process. Returns when standard input ends.
 ///
+/// With `store` traces are kept in that file, too: it is opened before privileges are dropped.
+///
 /// # Errors
-/// Privileges could not be dropped; the parent did not say what it must; no port.
-pub fn serve() -> io::Result<()> {
-    become_unprivileged()?;
-    let token = match next_order()? {
-        Some(Order::Token(token)) if !token.is_empty() => token,
+/// Privileges could not be dropped; the parent did not say what it must; no port; the file is no store.
+pub fn serve(store: Option<&Path>) -> io::Result<()> {
+    let file = become_unprivileged(|| store.map(store_file).transpose())?;
+    let mut orders = BufReader::with_capacity(1 << 16, io::stdin());
+    let Start { token, otlp_in, memory } = match Message::read(&mut orders)? {
+        Some(Message::Start(start)) if !start.token.is_empty() => start,
         _ => return Err(io::Error::other("the first order must be the token")),
+    };
+    let otlp_in = match otlp_in {
+        Some(port) => Some(TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map_err(|error| {
+            io::Error::new(error.kind(), format!("port {port} for OTLP: {error}"))
+        })?),
+        None => None,
     };
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, PORT))
         .or_else(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))?;
     let port = listener.local_addr()?.port();
-    let newest = Arc::new(Mutex::new(Snapshot::default()));
+    let limits = memory.map_or_else(Limits::default, Limits::mebibytes);
+    let served = Arc::new(Served::new(port, token, limits));
+    if let Some(file) = file {
+        keep(Disk::open(file, DiskLimits::default())?, &served)?;
+    }
     let (on_end, end) = oneshot::channel();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     {
-        let newest = newest.clone();
+        let served = served.clone();
         thread::spawn(move || {
-            while let Ok(Some(Order::Snapshot(snapshot))) = next_order() {
-                *newest.lock().unwrap_or_else(PoisonError::into_inner) = snapshot;
-            }
+            listen(&mut orders, &served.viewer);
+            // What has not settled never will.
+            served.viewer.store().tick(now() + SETTLED);
+            served.viewer.save(now());
             let _ = on_end.send(());
         });
     }
@@ -60,29 +89,34 @@ pub fn serve() -> io::Result<()> {
     out.write_all(b"\n")?;
     out.flush()?;
     runtime.block_on(async {
+        if let Some(listener) = otlp_in {
+            listener.set_nonblocking(true)?;
+            let listener = tokio::net::TcpListener::from_std(listener)?;
+            tokio::spawn(otlp_in::accept(listener, served.clone()));
+        }
         tokio::select! {
-            ended = accept(listener, Arc::new(Access { port, token }), newest) => ended,
+            ended = accept(listener, served) => ended,
             _ = end => Ok(()),
         }
     })
 }
 
-/// The next line of standard input; `None` at its end.
-fn next_order() -> io::Result<Option<Order>> {
-    let mut line = String::new();
-    if io::stdin().read_line(&mut line)? == 0 {
-        return Ok(None);
+/// Takes what the agent says until it says no more.
+fn listen(orders: &mut impl Read, viewer: &Viewer) {
+    loop {
+        match Message::read(orders) {
+            Ok(Some(Message::Spans(spans))) => viewer.store().take(spans, now()),
+            Ok(Some(Message::Snapshot(snapshot))) => viewer.set_snapshot(snapshot),
+            Ok(Some(Message::Host(host))) => viewer.set_host(host),
+            Ok(Some(Message::Start(_)) | None) | Err(_) => return,
+        }
     }
-    Ok(Some(serde_json::from_str(&line)?))
 }
 
-async fn accept(
-    listener: TcpListener,
-    access: Arc<Access>,
-    newest: Arc<Mutex<Snapshot>>,
-) -> io::Result<()> {
+pub(super) async fn accept(listener: TcpListener, served: Arc<Served>) -> io::Result<()> {
     listener.set_nonblocking(true)?;
     let listener = tokio::net::TcpListener::from_std(listener)?;
+    tokio::spawn(tick(served.clone()));
     let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
     loop {
         let place = places.clone().acquire_owned().await.map_err(io::Error::other)?;
@@ -94,16 +128,15 @@ async fn accept(
                 continue;
             }
         };
-        let (access, newest) = (access.clone(), newest.clone());
+        let served = served.clone();
         tokio::spawn(async move {
             let service = service_fn(move |request| {
-                let response = respond(&access, &request, &newest);
-                async move { Ok::<_, Infallible>(response) }
+                let served = served.clone();
+                async move { Ok::<_, Infallible>(respond(served, request).await) }
             });
             let connection = hyper::server::conn::http1::Builder::new()
                 .timer(TokioTimer::new())
-                .header_read_timeout(Duration::from_secs(5))
-                .keep_alive(false)
+                .header_read_timeout(Duration::from_secs(10))
                 .max_headers(64)
                 .serve_connection(TokioIo::new(stream), service);
             let _ = tokio::time::timeout(LONGEST_CONNECTION, connection).await;
@@ -112,20 +145,66 @@ async fn accept(
     }
 }
 
-fn respond(
-    access: &Access,
-    request: &Request<Incoming>,
-    newest: &Mutex<Snapshot>,
-) -> Response<Full<Bytes>> {
-    let snapshot = newest.lock().unwrap_or_else(PoisonError::into_inner);
-    let answer =
-        answer(access, request.method(), request.uri().path(), request.headers(), &snapshot);
-    drop(snapshot);
-    let mut response = Response::new(Full::new(Bytes::from(answer.body)));
-    *response.status_mut() = answer.status;
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(answer.content_type));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    response
+/// Traces settle while nothing comes, too.
+async fn tick(served: Arc<Served>) {
+    let mut every = tokio::time::interval(TICK);
+    loop {
+        every.tick().await;
+        served.viewer.store().tick(now());
+    }
+}
+
+async fn respond(served: Arc<Served>, request: Request<Incoming>) -> Response<Body> {
+    let uri = request.uri();
+    let path = uri.path().to_owned();
+    let query = uri.query().unwrap_or_default().to_owned();
+    match request::wanted(&served.access, request.method(), &path, request.headers()) {
+        Wanted::Answer(answer) => response(answer),
+        Wanted::Live => news::stream(&served, &query),
+        Wanted::Data => {
+            let computed = tokio::task::spawn_blocking(move || {
+                request::data(&served.viewer, &path, &query, now())
+            });
+            match computed.await {
+                Ok(answer) => response(answer),
+                Err(_) => response(request::text(
+                    hyper::StatusCode::INTERNAL_SERVER_ERROR,
+                    "the answer could not be computed\n",
+                )),
+            }
+        }
+    }
+}
+
+impl Served {
+    pub(super) fn new(port: u16, token: String, limits: Limits) -> Self {
+        Self {
+            access: Access { port, token },
+            viewer: Viewer::new(limits),
+            live: Arc::new(Semaphore::new(MOST_LIVE)),
+        }
+    }
+
+    pub(super) const fn port(&self) -> u16 {
+        self.access.port
+    }
+
+    pub(super) const fn viewer(&self) -> &Viewer {
+        &self.viewer
+    }
+
+    /// A place among the pages that listen.
+    pub(super) fn live(&self) -> Option<tokio::sync::OwnedSemaphorePermit> {
+        self.live.clone().try_acquire_owned().ok()
+    }
+}
+
+/// ns since 1970.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "the child is an edge: when spans come in is its own clock's"
+)]
+pub(super) fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -16,17 +16,18 @@ use rustix::thread::{
 /// `nobody` and `nogroup`, everywhere since the kernel's overflow ids are this.
 const NOBODY: u32 = 65_534;
 
-/// Makes this process one that owns nothing and may nothing.
+/// Makes this process one that owns nothing and may nothing, but for what `keep` opens while it still can.
 ///
 /// # Errors
-/// The kernel refused a step, or says afterwards that it did not happen.
-pub(super) fn become_unprivileged() -> io::Result<()> {
+/// What `keep` says; or the kernel refused a step, or says afterwards that it did not happen.
+pub(super) fn become_unprivileged<T>(keep: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
     if fs::read_dir("/proc/self/task")?.count() != 1 {
         // The ids are per thread in the kernel.
         return Err(io::Error::other("privileges can only be dropped before the first thread"));
     }
     close_inherited()?;
     std::env::set_current_dir("/")?;
+    let kept = keep()?;
     let was_root = geteuid().is_root();
     if was_root {
         let (user, group) = (Uid::from_raw(NOBODY), Gid::from_raw(NOBODY));
@@ -39,7 +40,8 @@ pub(super) fn become_unprivileged() -> io::Result<()> {
     set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none })?;
     // Other processes of `nobody` must not read the token in our memory.
     set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
-    verify(&fs::read_to_string("/proc/self/status")?, was_root)
+    verify(&fs::read_to_string("/proc/self/status")?, was_root)?;
+    Ok(kept)
 }
 
 /// Reads back what the kernel says of us.

@@ -14,7 +14,7 @@ use crate::hex::hex;
 const SHOWN: usize = 40;
 
 /// A span's kind; only those that this product makes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
     /// OTLP 2.
     Server,

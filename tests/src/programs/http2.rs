@@ -6,13 +6,25 @@ use anyhow::Context as _;
 
 use super::installed;
 
-/// curl, speaking HTTP/2 from the first byte (RFC 9113 section 3.3), without its further arguments.
+/// How a client and a server come to speak HTTP/2.
+#[derive(Clone, Copy, Debug)]
+pub enum Start {
+    /// From the first byte (RFC 9113 section 3.3).
+    PriorKnowledge,
+    /// By the Upgrade field of a first request in HTTP/1.1 (RFC 7540 section 3.2).
+    Upgrade,
+}
+
+/// curl, speaking HTTP/2, without its further arguments.
 ///
 /// # Errors
 /// A skip when it is missing.
-pub fn curl() -> anyhow::Result<Command> {
+pub fn curl(start: Start) -> anyhow::Result<Command> {
     let mut command = Command::new(installed("curl")?);
-    command.args(["--silent", "--show-error", "--http2-prior-knowledge"]);
+    command.args(["--silent", "--show-error"]).arg(match start {
+        Start::PriorKnowledge => "--http2-prior-knowledge",
+        Start::Upgrade => "--http2",
+    });
     Ok(command)
 }
 

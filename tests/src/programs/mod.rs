@@ -2,16 +2,27 @@
 //!
 //! Whatever has to be built or downloaded goes to the cache folder, never into the tree.
 
+pub mod apache;
+pub mod c;
 pub mod go;
 pub mod grpc;
 pub mod gunicorn;
+pub mod haproxy;
 pub mod http2;
 pub mod jaeger;
 pub mod java;
+pub mod maven;
+pub mod nghttpx;
 pub mod nginx;
 pub mod node;
+pub mod npm;
+pub mod perl;
+pub mod php;
+pub mod pypi;
 pub mod python;
+pub mod ruby;
 pub mod socket_calls;
+pub mod tomcat;
 pub mod verifier;
 
 use std::path::{Path, PathBuf};
@@ -25,6 +36,7 @@ use crate::listening::{wait_port, wait_unix};
 use crate::outcome::missing;
 use crate::peer::Target;
 use crate::process::{self, Program};
+use crate::truth;
 use grpc::Runtime;
 
 /// A server that accepts connections.
@@ -100,7 +112,7 @@ pub fn installed(program: &str) -> anyhow::Result<PathBuf> {
 /// is left to the test that needs it.
 pub fn prepare() {
     type Step = fn() -> anyhow::Result<()>;
-    let steps: [(&str, Step); 10] = [
+    let steps: [(&str, Step); 14] = [
         ("the random socket calls (C)", || socket_calls::binary().map(drop)),
         ("a witness of the verifier (C)", || verifier::preload().map(drop)),
         ("Go programs", || {
@@ -108,6 +120,10 @@ pub fn prepare() {
         }),
         ("Java programs", || java::classes().map(drop)),
         ("gunicorn and Flask", || gunicorn::environment().map(drop)),
+        ("Tomcat", || tomcat::classpath().map(drop)),
+        ("packages from PyPI", || pypi::environment().map(drop)),
+        ("packages from npm", || npm::packages("npm").map(drop)),
+        ("services of the truth", truth::services::prepare),
         ("gRPC for Python", || Runtime::Python.prepare()),
         ("gRPC for Go", || Runtime::Go.prepare()),
         ("gRPC for Java", || Runtime::Java.prepare()),

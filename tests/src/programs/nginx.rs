@@ -1,4 +1,4 @@
-//! nginx with a configuration of ours: static files, and the rest from an upstream, over HTTP/1 or HTTP/2.
+//! nginx with a configuration of ours: static files, and the rest from an upstream, over HTTP/1, HTTP/2 or FastCGI.
 
 use std::path::Path;
 use std::process::Command;
@@ -10,7 +10,8 @@ use crate::listening::free_port;
 pub struct Nginx {
     /// The server. Its service is `nginx`: its workers' environment is overwritten by their titles.
     pub server: Server,
-    _folder: tempfile::TempDir,
+    /// Where its configuration and its files are: it must stay as long as nginx runs.
+    pub folder: tempfile::TempDir,
 }
 
 /// nginx with the tour's static stops, and everything else from `upstream` (as in `proxy_pass`), if there is one.
@@ -20,6 +21,16 @@ pub struct Nginx {
 pub fn start(upstream: Option<&str>) -> anyhow::Result<Nginx> {
     let port = free_port()?;
     let site = Site { listen: format!("127.0.0.1:{port}"), ..Site::proxy(upstream) };
+    begin(&site, |command| Server::on_port("nginx", port, command))
+}
+
+/// nginx that passes everything on to a port of 127.0.0.1, over connections that it keeps.
+///
+/// # Errors
+/// When it is missing, or does not come up.
+pub fn start_pooled(upstream: u16) -> anyhow::Result<Nginx> {
+    let port = free_port()?;
+    let site = Site { listen: format!("127.0.0.1:{port}"), ..Site::pooled(upstream) };
     begin(&site, |command| Server::on_port("nginx", port, command))
 }
 
@@ -44,15 +55,30 @@ pub fn start_http2(upstream: Option<&str>) -> anyhow::Result<Nginx> {
     begin(&Site { listen, ..site }, |command| Server::on_port("nginx", port, command))
 }
 
+/// nginx with everything by FastCGI from `upstream` (as in `fastcgi_pass`), answered by that script.
+///
+/// # Errors
+/// When it is missing, or does not come up.
+pub fn start_fastcgi(upstream: &str, script: &Path) -> anyhow::Result<Nginx> {
+    let port = free_port()?;
+    let site = Site { listen: format!("127.0.0.1:{port}"), ..Site::fastcgi(upstream, script) };
+    begin(&site, |command| Server::on_port("nginx", port, command))
+}
+
 /// What differs from one configuration to the other.
 struct Site {
     /// Argument of `listen`.
     listen: String,
     /// Directives beside the server.
     beside: String,
+    /// Files that nginx sends itself.
+    files: &'static [&'static str],
     /// Directives for whatever is not static.
     rest: String,
 }
+
+/// The tour's static stops.
+const STATIC: &[&str] = &["hello", "big"];
 
 impl Site {
     /// The rest by HTTP/1.1 from an upstream, as in `proxy_pass`.
@@ -63,7 +89,15 @@ impl Site {
             ),
             None => "return 404 \"missing\\n\";".to_owned(),
         };
-        Self { listen: String::new(), beside: String::new(), rest }
+        Self { listen: String::new(), beside: String::new(), files: STATIC, rest }
+    }
+
+    /// The rest by HTTP/1.1 from a port, over kept connections.
+    fn pooled(upstream: u16) -> Self {
+        // The servers behind close none that is idle, and nginx is to keep them as long.
+        let kept = "keepalive 256; keepalive_timeout 600s; keepalive_requests 1000000;";
+        let beside = format!("upstream behind {{ server 127.0.0.1:{upstream}; {kept} }}");
+        Self { beside, ..Self::proxy(Some("http://behind")) }
     }
 
     /// The rest by gRPC from an upstream. Kept connections, so that many calls share one.
@@ -71,7 +105,24 @@ impl Site {
         Self {
             listen: String::new(),
             beside: format!("upstream behind {{ server {upstream}; keepalive 4; }}"),
+            files: STATIC,
             rest: "grpc_pass grpc://behind;".to_owned(),
+        }
+    }
+
+    /// All by FastCGI, with the variables that PHP asks for.
+    fn fastcgi(upstream: &str, script: &Path) -> Self {
+        let script = script.display();
+        Self {
+            listen: String::new(),
+            beside: String::new(),
+            files: &[],
+            rest: format!(
+                "fastcgi_param SCRIPT_FILENAME {script}; fastcgi_param REQUEST_METHOD $request_method;
+                 fastcgi_param REQUEST_URI $request_uri; fastcgi_param QUERY_STRING $query_string;
+                 fastcgi_param CONTENT_TYPE $content_type; fastcgi_param CONTENT_LENGTH $content_length;
+                 fastcgi_param SERVER_PROTOCOL $server_protocol; fastcgi_pass {upstream};"
+            ),
         }
     }
 }
@@ -93,12 +144,16 @@ fn begin(
     command.arg("-p").arg(root).arg("-c").arg(&file).args(["-e", "stderr"]);
     let mut server = start(&mut command)?;
     "nginx".clone_into(&mut server.service);
-    Ok(Nginx { server, _folder: folder })
+    Ok(Nginx { server, folder })
 }
 
 fn configuration(root: &Path, site: &Site) -> String {
     let root = root.display();
-    let Site { listen, beside, rest } = site;
+    let Site { listen, beside, files, rest } = site;
+    let files: String = files
+        .iter()
+        .map(|file| format!("location = /{file} {{ root {root}; }}\n                "))
+        .collect();
     format!(
         "daemon off; worker_processes 2; pid {root}/pid; error_log stderr warn;
         events {{ worker_connections 512; }}
@@ -109,8 +164,7 @@ fn configuration(root: &Path, site: &Site) -> String {
             {beside}
             server {{
                 listen {listen};
-                location = /hello {{ root {root}; }}
-                location = /big {{ root {root}; }}
+                {files}
                 location / {{ {rest} }}
             }}
         }}\n"

@@ -82,9 +82,18 @@ fn link(file: &str, name: &str, next: Option<u16>) -> anyhow::Result<Server> {
 /// # Errors
 /// When Python is missing.
 pub fn script(file: &str) -> anyhow::Result<Command> {
+    let mut command = command()?;
+    command.arg(workload("python").join(file));
+    Ok(command)
+}
+
+/// Python, without arguments. It leaves nothing beside its sources.
+///
+/// # Errors
+/// When Python is missing.
+pub fn command() -> anyhow::Result<Command> {
     let mut command = Command::new(installed("python3")?);
     command.env("PYTHONUNBUFFERED", "1").env("PYTHONDONTWRITEBYTECODE", "1");
-    command.arg(workload("python").join(file));
     Ok(command)
 }
 

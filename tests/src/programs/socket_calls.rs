@@ -1,10 +1,8 @@
 //! The C programs, compiled into the cache: the generator of random socket calls, and a receive by `io_uring`.
 
 use std::path::PathBuf;
-use std::process::Command;
 
-use super::{cache, fingerprint, installed, workload};
-use crate::process;
+use super::c::compiled;
 
 /// Its source files; the headers come first.
 const FILES: [&str; 7] =
@@ -24,22 +22,4 @@ pub fn binary() -> anyhow::Result<PathBuf> {
 /// As [`binary`].
 pub fn io_uring() -> anyhow::Result<PathBuf> {
     compiled("io_uring", &["main.c"])
-}
-
-/// A program, compiled if it is not yet.
-fn compiled(name: &str, files: &[&str]) -> anyhow::Result<PathBuf> {
-    let files: Vec<PathBuf> = files.iter().map(|file| workload(name).join(file)).collect();
-    let built = cache("workloads")?.join(format!("{name}-{}", fingerprint(&files)?));
-    if !built.exists() {
-        let compiler = installed("cc")?;
-        let part = built.with_extension("part");
-        process::output(
-            Command::new(compiler)
-                .args(["-std=gnu11", "-O1", "-g", "-Wall", "-Wextra", "-Werror", "-pthread", "-o"])
-                .arg(&part)
-                .args(files.iter().filter(|file| file.extension().is_some_and(|e| e == "c"))),
-        )?;
-        std::fs::rename(part, &built)?;
-    }
-    Ok(built)
 }

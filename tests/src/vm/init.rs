@@ -1,7 +1,10 @@
 //! The first process: makes the machine usable, runs the tests, and ends the machine. It must never end itself: that
 //! is a kernel panic.
+//!
+//! Or, asked for [`UNDER_SYSTEMD`], it becomes systemd, with the tests as a unit that ends the machine.
 
 use std::os::fd::AsFd as _;
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Command;
 
@@ -12,9 +15,32 @@ use rustix::system::RebootCommand;
 /// What is said last: a console without it is a machine that died.
 const ENDED: &str = "the virtual machine's tests have ended";
 
+/// The argument before the tests' own that asks for systemd as first process.
+const UNDER_SYSTEMD: &str = "--under-systemd";
+
+/// The variable by which the tests know that they are the unit that systemd started.
+const IN_UNIT: &str = "TESTS_IN_UNIT";
+
+/// What is to be reached. Only what the tests start comes on top of systemd's own beginning.
+const TARGET: &str = "tests.target";
+
+/// Whether this process has the machine to itself.
+#[must_use]
+pub fn is_first() -> bool {
+    std::process::id() == 1 || std::env::var_os(IN_UNIT).is_some()
+}
+
 /// Runs the tests that the kernel's command line asks for, and switches the machine off.
 pub fn first_process() -> ! {
-    if let Err(error) = prepare().and_then(|()| run()) {
+    let mut arguments: Vec<String> = std::env::args().skip(1).collect();
+    let done = if std::process::id() != 1 {
+        run(&arguments)
+    } else if arguments.first().is_some_and(|first| first == UNDER_SYSTEMD) {
+        become_systemd(&arguments.split_off(1))
+    } else {
+        prepare().and_then(|()| run(&arguments))
+    };
+    if let Err(error) = done {
         println!("the machine cannot run its tests: {error:#}");
     } else {
         println!("{ENDED}");
@@ -58,8 +84,29 @@ fn exists(error: std::io::Error) -> std::io::Result<()> {
 }
 
 /// This program again, as the runner of the tests.
-fn run() -> anyhow::Result<()> {
-    let arguments = std::env::args_os().skip(1);
-    Command::new(Path::new("/proc/self/exe").canonicalize()?).args(arguments).status()?;
+fn run(arguments: &[String]) -> anyhow::Result<()> {
+    let mut runner = Command::new(Path::new("/proc/self/exe").canonicalize()?);
+    runner.args(arguments).env_remove(IN_UNIT).status()?;
     Ok(())
+}
+
+/// Makes the tests a unit and hands the machine to systemd, which does itself what [`prepare`] does.
+fn become_systemd(arguments: &[String]) -> anyhow::Result<()> {
+    let units = Path::new("/etc/systemd/system");
+    std::fs::create_dir_all(units)?;
+    std::fs::write("/etc/machine-id", "")?;
+    let tests = arguments.join(" ");
+    std::fs::write(
+        units.join("tests.service"),
+        format!(
+            "[Service]\nExecStart=/init {tests}\nEnvironmentFile=/etc/environment\nEnvironment={IN_UNIT}=1\n\
+             StandardOutput=tty\nStandardError=tty\nTTYPath=/dev/ttyS0\n"
+        ),
+    )?;
+    std::fs::write(
+        units.join(TARGET),
+        "[Unit]\nRequires=basic.target tests.service\nAfter=basic.target\n",
+    )?;
+    let error = Command::new("/lib/systemd/systemd").arg(format!("--unit={TARGET}")).exec();
+    Err(error).context("systemd")
 }

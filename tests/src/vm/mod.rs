@@ -6,8 +6,8 @@
 mod init;
 mod needs;
 
-pub use init::first_process;
-pub use needs::say_needs;
+pub use init::{first_process, is_first};
+pub use needs::{say_needs, say_needs_under_systemd};
 
 use std::io::Write as _;
 
@@ -26,6 +26,12 @@ const RECORDS: &str = "/dev/ttyS1";
 #[must_use]
 pub fn is_here() -> bool {
     std::path::Path::new(SERIES).exists()
+}
+
+/// Whether it has systemd as its first process.
+#[must_use]
+pub fn is_under_systemd() -> bool {
+    is_here() && std::path::Path::new("/run/systemd/system").exists()
 }
 
 /// The kernel's series, such as `6.1`.

@@ -10,10 +10,23 @@ use crate::programs::{installed, socket_calls, verifier, workload};
 /// Debian's own Python and its standard library: one that comes from elsewhere is not self-contained.
 const PYTHON: &str = "/usr/bin/python3";
 
-/// Prints one need a line: what it is (`program`, `file`, `tree`, `python`), and its path.
+/// A kind (`program`, `file`, `tree`, `programs`, `python`) and a path.
+type Need = (&'static str, String);
+
+/// Prints what every machine needs, one need a line.
 #[must_use]
 pub fn say_needs() -> ExitCode {
-    match needs() {
+    say(needs())
+}
+
+/// Prints what a machine needs besides that has systemd as its first process.
+#[must_use]
+pub fn say_needs_under_systemd() -> ExitCode {
+    say(needs_under_systemd())
+}
+
+fn say(needs: anyhow::Result<Vec<Need>>) -> ExitCode {
+    match needs {
         Ok(needs) => {
             for (kind, path) in needs {
                 println!("{kind} {path}");
@@ -27,7 +40,24 @@ pub fn say_needs() -> ExitCode {
     }
 }
 
-fn needs() -> anyhow::Result<Vec<(&'static str, String)>> {
+/// systemd as Debian installs it, with all its units, and what the agent's unit starts besides the agent.
+fn needs_under_systemd() -> anyhow::Result<Vec<Need>> {
+    let mut needs = Vec::new();
+    for program in ["systemctl", "systemd-tmpfiles"] {
+        needs.push(("program", installed(program)?.display().to_string()));
+    }
+    // Units name them so.
+    for program in ["/bin/kill", "/bin/mount"] {
+        needs.push(("program", program.to_owned()));
+    }
+    needs.push(("programs", "/lib/systemd".to_owned()));
+    for library in ["/usr/lib/tmpfiles.d", "/usr/lib/sysctl.d"] {
+        needs.push(("tree", library.to_owned()));
+    }
+    Ok(needs)
+}
+
+fn needs() -> anyhow::Result<Vec<Need>> {
     let mut needs = Vec::new();
     for program in ["nginx", "ip"] {
         needs.push(("program", installed(program)?.display().to_string()));

@@ -69,8 +69,14 @@ impl Initrd {
         self.put(path, Content::File(file.to_owned()));
     }
 
-    /// A folder with everything below it that `wanted` accepts.
+    /// A folder with everything below it that `wanted` accepts, where it really is; a link leads there.
     pub(crate) fn tree(&mut self, folder: &Path, wanted: &dyn Fn(&Path) -> bool) -> Result<()> {
+        let real =
+            folder.canonicalize().with_context(|| format!("cannot read {}", folder.display()))?;
+        if real != folder {
+            self.put(folder, Content::Link(real.clone()));
+            return self.tree(&real, wanted);
+        }
         let mut entries: Vec<PathBuf> = fs::read_dir(folder)
             .with_context(|| format!("cannot read {}", folder.display()))?
             .filter_map(|entry| Some(entry.ok()?.path()))

@@ -39,6 +39,8 @@ pub(crate) struct Boot<'a> {
     pub(crate) kernel: &'a Kernel,
     /// Further words of the kernel's command line.
     pub(crate) append: &'static str,
+    /// Memory, MiB.
+    pub(crate) memory: u32,
     /// The tests' own arguments.
     pub(crate) tests: Vec<String>,
 }
@@ -116,7 +118,7 @@ impl Boot<'_> {
             "-machine",
             "q35",
             "-m",
-            "1024",
+            &self.memory.to_string(),
             "-nodefaults",
             "-no-user-config",
             "-no-reboot",

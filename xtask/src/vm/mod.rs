@@ -24,6 +24,12 @@ use initrd::Initrd;
 use kernels::Kernel;
 use machine::{Boot, Report};
 
+/// The machine that has systemd as its first process, to run the agent's unit.
+const UNDER_SYSTEMD: &str = "6.12 under systemd";
+
+/// Memory of a machine, MiB.
+const MEMORY: u32 = 1024;
+
 /// Machines at once: each keeps one CPU busy.
 const AT_ONCE: usize = 2;
 
@@ -72,6 +78,8 @@ struct Prepared {
     folder: PathBuf,
     /// What all machines have.
     base: PathBuf,
+    /// What the one has besides that is booted with systemd.
+    systemd: PathBuf,
 }
 
 fn prepare(agent: &Path) -> Result<Prepared> {
@@ -82,9 +90,12 @@ fn prepare(agent: &Path) -> Result<Prepared> {
     let tests = tests_binary()?;
     let folder = places::target()?.join("vm");
     fs::create_dir_all(&folder)?;
-    let base = folder.join("base.cpio");
-    say::step("packing the virtual machines' file system", || pack(agent, &tests, &base))?;
-    Ok(Prepared { kernels, folder, base })
+    let (base, systemd) = (folder.join("base.cpio"), folder.join("systemd.cpio"));
+    say::step("packing the virtual machines' file system", || {
+        pack(agent, &tests, &base)?;
+        pack_systemd(agent, &tests, &systemd)
+    })?;
+    Ok(Prepared { kernels, folder, base, systemd })
 }
 
 /// Builds the end-to-end tests and gives their program.
@@ -127,7 +138,23 @@ fn pack(agent: &Path, tests: &Path, archive: &Path) -> Result<()> {
             home.parent().context("the cache has a folder")?.display()
         ),
     );
-    let needs = cargo::output(Command::new(tests).arg("--needs-in-vm"), "see its message")?;
+    add_needs(&mut initrd, tests, "--needs-in-vm")?;
+    initrd.write(archive)
+}
+
+/// What the machine under systemd has besides: systemd, and the agent where its unit looks for it.
+fn pack_systemd(agent: &Path, tests: &Path, archive: &Path) -> Result<()> {
+    let mut initrd = Initrd::default();
+    initrd.program_at(Path::new("/usr/bin/spanwire"), agent)?;
+    let unit = places::workspace().join("deploy/spanwire.service");
+    initrd.put_file(Path::new("/etc/systemd/system/spanwire.service"), &unit);
+    add_needs(&mut initrd, tests, "--needs-under-systemd")?;
+    initrd.write(archive)
+}
+
+/// Adds what the tests say that they need.
+fn add_needs(initrd: &mut Initrd, tests: &Path, question: &str) -> Result<()> {
+    let needs = cargo::output(Command::new(tests).arg(question), "see its message")?;
     for need in needs.lines() {
         let (kind, path) = need.split_once(' ').context("a need is a kind and a path")?;
         let path = Path::new(path);
@@ -135,6 +162,15 @@ fn pack(agent: &Path, tests: &Path, archive: &Path) -> Result<()> {
             "program" => initrd.program(path)?,
             "file" => initrd.file(path)?,
             "tree" => initrd.tree(path, &|_| true)?,
+            "programs" => {
+                initrd.tree(path, &|_| true)?;
+                for entry in fs::read_dir(path)? {
+                    let file = entry?.path();
+                    if file.is_file() {
+                        initrd.libraries_of(&file)?;
+                    }
+                }
+            }
             "python" => {
                 let left_out =
                     ["test", "tests", "idlelib", "tkinter", "ensurepip", "lib2to3", "pydoc_data"];
@@ -148,7 +184,7 @@ fn pack(agent: &Path, tests: &Path, archive: &Path) -> Result<()> {
             _ => anyhow::bail!("the tests need a {kind}, which is not known here"),
         }
     }
-    initrd.write(archive)
+    Ok(())
 }
 
 impl Prepared {
@@ -185,32 +221,35 @@ impl Prepared {
         Ok(tally)
     }
 
-    /// All boots that are asked for. They are taken from the end: the newest kernels have the most to do and go first.
+    /// All boots that are asked for: one by the last word of its name, or all with the tests that are asked for. They are
+    /// taken from the end: the newest kernels have the most to do and go first.
     fn boots(&self, filter: Option<&str>) -> Vec<Boot<'_>> {
-        let series = |name: &str| self.kernels.iter().find(|kernel| kernel.series == name);
-        let only: Option<&str> = filter.filter(|filter| series(filter).is_some());
-        let tests: Vec<String> =
-            filter.filter(|_| only.is_none()).map(str::to_owned).into_iter().collect();
+        let of = |name: &str, kernel, tests: &[&str]| Boot {
+            name: name.to_owned(),
+            kernel,
+            append: "",
+            memory: MEMORY,
+            tests: tests.iter().map(|&word| word.to_owned()).collect(),
+        };
         let mut boots = Vec::new();
-        if only.is_none()
-            && let Some(kernel) = series("6.12")
-        {
+        if let Some(kernel) = self.kernels.iter().find(|kernel| kernel.series == "6.12") {
             boots.push(Boot {
-                name: "6.12 locked down".to_owned(),
-                kernel,
                 append: "lockdown=confidentiality",
-                tests: vec!["kernels::confidentiality".to_owned()],
+                ..of("6.12 locked down", kernel, &["kernels::confidentiality"])
             });
+            let tests = ["--under-systemd", "systemd::"];
+            boots.push(Boot { memory: MEMORY * 3 / 2, ..of(UNDER_SYSTEMD, kernel, &tests) });
         }
-        for kernel in
-            self.kernels.iter().filter(|kernel| only.is_none_or(|only| kernel.series == only))
-        {
-            boots.push(Boot {
-                name: kernel.series.clone(),
-                kernel,
-                append: "",
-                tests: tests.clone(),
-            });
+        boots.extend(self.kernels.iter().map(|kernel| of(&kernel.series, kernel, &[])));
+        let Some(filter) = filter else { return boots };
+        let is_named = |boot: &Boot<'_>| boot.name.rsplit(' ').next() == Some(filter);
+        if boots.iter().any(is_named) {
+            boots.retain(is_named);
+        } else {
+            boots.retain(|boot| boot.tests.is_empty());
+            for boot in &mut boots {
+                boot.tests.push(filter.to_owned());
+            }
         }
         boots
     }
@@ -227,7 +266,11 @@ impl Prepared {
         initrd.text("/etc/kernel-series", &*boot.kernel.series);
         initrd.write(&own)?;
         let whole = folder.join("initrd.cpio");
-        machine::join(&[self.base.clone(), own], &whole)?;
+        let mut parts = vec![self.base.clone(), own];
+        if boot.name == UNDER_SYSTEMD {
+            parts.push(self.systemd.clone());
+        }
+        machine::join(&parts, &whole)?;
         let report = boot.run(&whole, &folder);
         let _ = fs::remove_file(whole);
         report

@@ -5,7 +5,7 @@
 //! a terminal would obey gets through ([`text`]).
 
 mod line;
-mod text;
+pub(crate) mod text;
 mod tree;
 
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -36,6 +36,14 @@ pub struct Style {
     pub width: usize,
     /// With ANSI colours.
     pub color: bool,
+}
+
+/// One trace that is known whole, as wide as it needs.
+#[must_use]
+pub fn tree(spans: &[FinishedSpan], color: bool) -> String {
+    let mut out = String::new();
+    tree::write(&mut out, spans, false, Style { width: 120, color });
+    out
 }
 
 type TraceId = Vec<u8>;

@@ -7,7 +7,7 @@
 const INSTEAD: char = '\u{fffd}';
 
 /// `text` with every character replaced that is not plainly visible.
-pub(super) fn safe(text: &str) -> String {
+pub(crate) fn safe(text: &str) -> String {
     text.chars().map(|c| if is_safe(c) { c } else { INSTEAD }).collect()
 }
 
@@ -35,7 +35,7 @@ fn is_safe(c: char) -> bool {
 }
 
 /// Columns that `text` takes: wide East Asian characters and pictures take two, combining marks none.
-pub(super) fn width(text: &str) -> usize {
+pub(crate) fn width(text: &str) -> usize {
     text.chars().map(columns).sum()
 }
 
@@ -56,7 +56,7 @@ fn columns(c: char) -> usize {
 }
 
 /// As much of `text` as fits in so many columns, with `…` where it was cut.
-pub(super) fn cut(text: &str, most: usize) -> String {
+pub(crate) fn cut(text: &str, most: usize) -> String {
     if width(text) <= most {
         return text.to_owned();
     }
@@ -76,7 +76,7 @@ pub(super) fn cut(text: &str, most: usize) -> String {
 }
 
 /// A duration in at most nine columns.
-pub(super) fn duration(nanos: u64) -> String {
+pub(crate) fn duration(nanos: u64) -> String {
     let micros = nanos / 1_000;
     match micros {
         0..1_000 => format!("{micros} µs"),

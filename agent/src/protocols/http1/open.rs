@@ -133,10 +133,10 @@ impl Open {
         asks_for_http2(&self.http.request_headers)
     }
 
-    /// It goes on in HTTP/2, as stream 1.
+    /// It goes on in HTTP/2, as stream 1: that is the version both ends have agreed on.
     pub(super) fn upgraded(self) -> http2::Upgraded {
         let Self { id, role, http, bytes, last, .. } = self;
-        http2::Upgraded { id, role, http, bytes, last }
+        http2::Upgraded { id, role, http: Http { version: Version::Http2, ..http }, bytes, last }
     }
 
     /// The final answer is complete; `body` is its length if known.

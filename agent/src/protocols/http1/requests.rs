@@ -118,7 +118,8 @@ impl Http1 {
             open.request_complete(body.is_none().then_some(0));
         }
         self.requests = body.map_or(State::Boundary, |body| State::Body(Box::new(body)));
-        self.stitch.push(open, self.answers.is_idle(), out);
+        let crossed = self.role == Role::Client && head.began < self.last_answer;
+        self.stitch.push(open, self.answers.is_idle(), crossed, out);
         self.await_answer();
         self.read_early(out);
     }

@@ -129,8 +129,12 @@ impl Stitch {
         idle && !self.hopeless && (self.queue.is_empty() || self.is_past())
     }
 
-    /// A request began. `idle`: no answer is half read.
-    pub(super) fn push(&mut self, mut open: Open, idle: bool, out: &mut Outlet<'_>) {
+    /// A request began. `idle`: no answer is half read. `crossed`: what has been read of the answers may be its own,
+    /// because it moved after the request began.
+    pub(super) fn push(&mut self, mut open: Open, idle: bool, crossed: bool, out: &mut Outlet<'_>) {
+        if crossed && matches!(self.queue.front(), Some(Entry::Lost(_))) {
+            return open.unseen(out);
+        }
         if idle && self.is_past() {
             if let Some(Entry::Lost(lost)) = self.queue.pop_front() {
                 open.unproven = !(lost.before_us && lost.passed == 0);

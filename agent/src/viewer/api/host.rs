@@ -1,0 +1,127 @@
+//! Who is traced, since when, and what was lost: the bar above all views, and the page when nothing has come yet.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::{Asked, Viewer};
+use crate::status::Meaning;
+use crate::viewer::span::Span;
+use crate::viewer::store::Trace;
+
+/// Traces that are looked at for what services speak.
+const LOOKED_AT: usize = 300;
+/// Services that are told.
+const SERVICES: usize = 500;
+
+/// What the agent says of its host.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Host {
+    name: String,
+    since: u64,
+    watched: Vec<Watched>,
+}
+
+/// Processes of a service that talk to others.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Watched {
+    /// Its name, as its spans will have it.
+    pub service: String,
+    /// Their executable's name.
+    pub program: String,
+    /// Their language, as far as it is known.
+    pub runtime: String,
+    /// TCP ports on which they listen, rising.
+    pub ports: Vec<u16>,
+    /// How many they are.
+    pub processes: u32,
+    /// Anything of them is traced.
+    pub is_traced: bool,
+    /// Why not, or what is not seen of them; empty if there is nothing to say.
+    pub note: String,
+}
+
+impl Host {
+    /// A host of that name, traced since so many ns after 1970 began, with who talks there.
+    #[must_use]
+    pub const fn new(name: String, since: u64, watched: Vec<Watched>) -> Self {
+        Self { name, since, watched }
+    }
+}
+
+/// The answer.
+pub(super) fn host(viewer: &Viewer, asked: &Asked) -> Value {
+    let host = viewer.host();
+    let counters = viewer.counters();
+    let number = |group: &str, name: &str| {
+        let group = counters.groups.iter().find(|found| found.name == group);
+        let counter =
+            group.and_then(|group| group.counters.iter().find(|found| found.name == name));
+        counter.map_or(0, |counter| counter.value)
+    };
+    let lost: BTreeMap<String, u64> = counters
+        .groups
+        .iter()
+        .flat_map(|group| group.counters.iter().map(move |counter| (group, counter)))
+        .filter(|(_, counter)| counter.meaning == Meaning::Loss && counter.value > 0)
+        .map(|(group, counter)| {
+            (format!("{} {}", group.name, counter.name.replace('_', " ")), counter.value)
+        })
+        .collect();
+    let (slots, traces, bytes, oldest, limit) = {
+        let store = viewer.store();
+        let slots: BTreeMap<String, usize> =
+            store.slots().map(|(service, slot)| (service.to_string(), slot)).collect();
+        (slots, store.len(), store.bytes(), store.oldest(), store.limits().bytes)
+    };
+    json!({
+        "host": host.name,
+        "version": env!("CARGO_PKG_VERSION"),
+        "since": host.since.to_string(),
+        "now": asked.now.to_string(),
+        "seen": { "calls": number("kernel", "data_events"), "requests": number("protocols", "requests") },
+        "lost": lost,
+        "slots": slots,
+        "processes": host.watched,
+        "spoken": spoken(viewer),
+        "store": {
+            "traces": traces,
+            "bytes": bytes,
+            "limit": limit,
+            "oldest": oldest.map(|at| at.to_string()),
+        },
+    })
+}
+
+/// Services of the newest traces, each with what it was seen to speak.
+fn spoken(viewer: &Viewer) -> BTreeMap<String, BTreeSet<&'static str>> {
+    let traces = viewer.store().newest(LOOKED_AT);
+    let mut services: BTreeMap<String, BTreeSet<&'static str>> = BTreeMap::new();
+    for trace in &traces {
+        for span in trace.spans.iter().filter(|span| span.kind.is_called()) {
+            let service = span.service();
+            if services.len() >= SERVICES && !services.contains_key(&**service) {
+                continue;
+            }
+            services.entry(service.to_string()).or_default().extend(protocol(trace, span));
+        }
+    }
+    services
+}
+
+/// The protocol of a span that was asked, for people.
+fn protocol(trace: &Trace, span: &Span) -> Option<&'static str> {
+    let is = |key, beginning: &str| {
+        let value = span.attributes.get(&trace.dictionary, key);
+        value.is_some_and(|value| value.display().starts_with(beginning))
+    };
+    const PROTOCOLS: [(&str, &str, &str); 5] = [
+        ("rpc.system.name", "grpc", "gRPC"),
+        ("rpc.system", "grpc", "gRPC"),
+        ("network.protocol.version", "2", "HTTP/2"),
+        ("network.protocol.version", "1", "HTTP/1"),
+        ("http.request.method", "", "HTTP"),
+    ];
+    PROTOCOLS.iter().find(|(key, beginning, _)| is(key, beginning)).map(|(.., name)| *name)
+}

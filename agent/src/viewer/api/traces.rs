@@ -1,0 +1,236 @@
+//! The list of traces, and what stands above and beside it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::asked::Found;
+use super::{Answered, Asked, Viewer};
+use crate::viewer::analysis::{
+    Incomplete, NONE, Reason, Request, Stats, Summary, Window, findings, icon,
+};
+use crate::viewer::span::trace_hex;
+use crate::viewer::store::Trace;
+
+/// Rows in one answer, unless fewer are asked for.
+const ROWS: usize = 100;
+const MOST_ROWS: usize = 2_000;
+/// Bars of the histogram.
+const BARS: usize = 90;
+
+/// `/view/traces`
+pub(super) fn traces(viewer: &Viewer, asked: &Asked) -> Answered {
+    let window = asked.window();
+    let newest = viewer.store().since(u64::MAX).1;
+    let (query, mut found) = asked.found(viewer, window)?;
+    let before = if asked.is_known(viewer, asked.before()) {
+        asked.found(viewer, asked.before())?.1
+    } else {
+        Vec::new()
+    };
+    let sort = asked.get("sort").unwrap_or("latest");
+    let limit = asked.number("limit").map_or(ROWS, |limit| (limit as usize).min(MOST_ROWS));
+    let counts = counts(&found, window);
+    let totals = totals(&found, window);
+    let all: Vec<Arc<Trace>> = found.iter().map(|(trace, _)| trace.clone()).collect();
+    let beside = beside(&all, window);
+    let findings: Vec<Value> = findings(&all)
+        .into_iter()
+        .map(|finding| {
+            json!({
+                "kind": finding.kind.name(),
+                "title": finding.title,
+                "detail": finding.detail,
+                "query": finding.query,
+                "traces": finding.traces,
+            })
+        })
+        .collect();
+    drop(all);
+    if sort == "failing" {
+        found.retain(|(trace, request)| request.failed || trace.summary().failed);
+    }
+    if let Some(only) = asked.get("only") {
+        found.retain(|(trace, _)| match only {
+            "slow" => trace.is_slow,
+            "incomplete" => trace.summary().incomplete.is_some(),
+            _ => true,
+        });
+    }
+    match sort {
+        "slowest" => found.sort_by_key(|(trace, request)| (u64::MAX - request.duration, trace.id)),
+        _ => found.sort_by_key(|(trace, request)| (u64::MAX - request.start, trace.id)),
+    }
+    let excluding = if found.is_empty() { excluding(viewer, asked, window) } else { Vec::new() };
+    let rows: Vec<Value> =
+        found.iter().take(limit).map(|(trace, request)| row(trace, *request)).collect();
+    Ok(json!({
+        "from": window.from.to_string(),
+        "to": window.to.to_string(),
+        "rows": rows,
+        "counts": counts,
+        "totals": totals,
+        "before": totals_before(&before, asked.before()),
+        "beside": beside,
+        "findings": findings,
+        "guesses": query.guesses,
+        "excluding": excluding,
+        "newest": newest,
+        "opens": query.trace().filter(|_| !found.is_empty()).map(trace_hex),
+    }))
+}
+
+/// One line of the list.
+pub(super) fn row(trace: &Trace, request: Request) -> Value {
+    let summary = trace.summary();
+    let mut shares: Vec<(&str, u64)> = Vec::new();
+    for share in &summary.shares {
+        match shares.iter_mut().find(|(service, _)| *service == &*share.service) {
+            Some((_, time)) => *time += share.time,
+            None => shares.push((&share.service, share.time)),
+        }
+    }
+    json!({
+        "id": trace_hex(trace.id),
+        "service": &*summary.service,
+        "operation": &*summary.operation,
+        "outcome": summary.outcome,
+        "failed": summary.failed,
+        "slow": trace.is_slow,
+        "start": summary.start.to_string(),
+        "at": request.start.to_string(),
+        "duration": summary.duration,
+        "shares": shares,
+        "why": why(trace, summary),
+        "spans": trace.spans.len(),
+        "services": summary.services,
+        "errors": summary.errors,
+        "incomplete": incomplete(summary),
+    })
+}
+
+/// Only what stands out has a reason in the list.
+fn why(trace: &Trace, summary: &Summary) -> Option<Value> {
+    let told = |reason: &Reason, level| json!({ "kind": reason.kind.name(), "text": reason.short, "level": level });
+    if let Some(reason) = &summary.why.failed {
+        return Some(told(reason, "error"));
+    }
+    if trace.is_slow {
+        return summary.why.time.as_ref().map(|reason| told(reason, "warn"));
+    }
+    let text = incomplete(summary)?;
+    Some(json!({ "kind": "incomplete", "text": text, "level": "" }))
+}
+
+/// What is missing, in words.
+pub(super) fn incomplete(summary: &Summary) -> Option<String> {
+    Some(match summary.incomplete? {
+        Incomplete::ParentNotSeen(1) => "incomplete: 1 parent not seen".to_owned(),
+        Incomplete::ParentNotSeen(count) => format!("incomplete: {count} parents not seen"),
+        Incomplete::EndNotSeen(1) => "incomplete: bytes of 1 span were lost".to_owned(),
+        Incomplete::EndNotSeen(count) => format!("incomplete: bytes of {count} spans were lost"),
+    })
+}
+
+/// Requests and errors over time.
+fn counts(found: &[Found], window: Window) -> Vec<(u32, u32)> {
+    let mut bars = vec![(0, 0); BARS];
+    for (trace, request) in found {
+        let bar = &mut bars[window.part(request.start, BARS)];
+        bar.0 += 1;
+        bar.1 += u32::from(request.failed || trace.summary().failed);
+    }
+    bars
+}
+
+/// The four numbers, and how many there are of each result.
+fn totals(found: &[Found], window: Window) -> Value {
+    let (mut slow, mut incomplete) = (0, 0);
+    for (trace, _) in found {
+        slow += u32::from(trace.is_slow);
+        incomplete += u32::from(trace.summary().incomplete.is_some());
+    }
+    let mut totals = totals_before(found, window);
+    totals["slow"] = slow.into();
+    totals["incomplete"] = incomplete.into();
+    totals
+}
+
+fn totals_before(found: &[Found], window: Window) -> Value {
+    let mut stats = Stats::default();
+    for (_, request) in found {
+        stats.add(window, request.start, request.duration, request.failed);
+    }
+    let percentiles = stats.durations.percentiles([0.5, 0.95, 0.99]);
+    json!({
+        "count": stats.count(),
+        "rate": stats.count() as f64 / window.seconds(),
+        "errors": stats.errors,
+        "p50": percentiles.map(|p| p[0]),
+        "p95": percentiles.map(|p| p[1]),
+        "p99": percentiles.map(|p| p[2]),
+    })
+}
+
+/// Services with their requests and errors, and whom they talk to.
+fn beside(traces: &[Arc<Trace>], window: Window) -> Value {
+    let mut services: HashMap<&str, (u64, u64)> = HashMap::new();
+    let mut peers: HashMap<&str, (u64, u64, &'static str)> = HashMap::new();
+    for trace in traces {
+        let mut answered = vec![false; trace.spans.len()];
+        let parents = &trace.summary().parents;
+        for (span, parent) in trace.spans.iter().zip(parents) {
+            if span.kind.is_called() && *parent != NONE {
+                answered[*parent as usize] = true;
+            }
+        }
+        for (span, answered) in trace.spans.iter().zip(answered) {
+            if span.kind.is_called() {
+                let entry = services.entry(span.service()).or_default();
+                entry.0 += 1;
+                entry.1 += u64::from(span.failed);
+            } else if span.kind.calls()
+                && !answered
+                && let Some(peer) = &span.peer
+            {
+                let entry = peers.entry(peer).or_insert_with(|| (0, 0, icon(trace, span)));
+                entry.0 += 1;
+                entry.1 += u64::from(span.failed);
+            }
+        }
+    }
+    let seconds = window.seconds();
+    let mut services: Vec<_> = services.into_iter().collect();
+    services.sort_by(|(a, (x, _)), (b, (y, _))| y.cmp(x).then_with(|| a.cmp(b)));
+    let mut peers: Vec<_> = peers.into_iter().collect();
+    peers.sort_by(|(a, (x, ..)), (b, (y, ..))| y.cmp(x).then_with(|| a.cmp(b)));
+    let share = |errors: u64, count: u64| errors as f64 / count.max(1) as f64;
+    json!({
+        "services": services.iter().map(|(name, (count, errors))| json!({
+            "name": name, "rate": *count as f64 / seconds, "errors": share(*errors, *count),
+        })).collect::<Vec<_>>(),
+        "peers": peers.iter().map(|(name, (count, errors, icon))| json!({
+            "name": name, "rate": *count as f64 / seconds, "errors": share(*errors, *count), "icon": icon,
+        })).collect::<Vec<_>>(),
+    })
+}
+
+/// For a query that finds nothing: how many each of its parts leaves when it is taken away.
+fn excluding(viewer: &Viewer, asked: &Asked, window: Window) -> Vec<Value> {
+    use crate::viewer::search::{Node, parse, read};
+    let Ok(Node::And(all)) = parse(asked.get("q").unwrap_or("")) else { return Vec::new() };
+    let snapshot = viewer.store().between(window.from, window.to);
+    let keys = snapshot.dictionary.keys();
+    let mut out = Vec::new();
+    for left_out in 0..all.len().min(8) {
+        let mut rest = all.clone();
+        let without = rest.remove(left_out);
+        let Ok(query) = read(&Node::And(rest), &keys) else { continue };
+        let count = snapshot.traces.iter().filter(|trace| query.ask(trace).is_match()).count();
+        if count > 0 {
+            out.push(json!({ "without": without.to_string(), "count": count }));
+        }
+    }
+    out
+}

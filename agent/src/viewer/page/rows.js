@@ -1,0 +1,119 @@
+// Rows of a waterfall from the columns that the server sent. No object per span: rows are numbers in typed arrays.
+export const SPAN = 0, GROUP = 1, GAP = 2, RULE = 3;
+const MOST_GAPS = 5;
+
+export class Trace {
+  constructor(data) {
+    Object.assign(this, data);
+    const { columns } = data;
+    this.count = columns.id.length;
+    for (const name of ['start', 'duration', 'own']) this[name] = Float64Array.from(columns[name]);
+    for (const name of ['parent', 'pair']) this[name] = Int32Array.from(columns[name]);
+    this.ids = columns.id;
+    this.onPath = new Uint8Array(this.count);
+    this.segments = new Map();
+    for (const [span, from, to] of data.path) {
+      this.onPath[span] = 1;
+      if (!this.segments.has(span)) this.segments.set(span, []);
+      this.segments.get(span).push([from, to]);
+    }
+    this.children = Array.from({ length: this.count }, () => []);
+    for (let at = 0; at < this.count; at++) if (this.parent[at] >= 0) this.children[this.parent[at]].push(at);
+    this.groupOf = new Int32Array(this.count).fill(-1);
+    data.similar.forEach((group, at) => group.members.forEach((member) => (this.groupOf[member] = at)));
+    this.gaps = this.findGaps();
+  }
+
+  text(column, at) { return this.strings[this.columns[column][at]]; }
+  failed(at) { return this.columns.failed[at] === 1; }
+  /** Why it has no parent here; empty for one that has. */
+  orphan(at) { return this.columns.orphan[at]; }
+  isClient(at) { return this.pair[at] > at; }
+  /** The end that a row is named by: a pair's server. */
+  named(at, pairs) { return pairs && this.isClient(at) ? this.pair[at] : at; }
+
+  /** Own time between two children that is worth a row: 5% of the trace, the five longest. */
+  findGaps() {
+    const least = this.duration[this.root] * 0.05;
+    const found = [];
+    for (const [span, segments] of this.segments) {
+      if (this.columns.kind[span] !== undefined && this.isClient(span)) continue;
+      const children = this.children[span];
+      for (const [from, to] of segments) {
+        const isBetween = children.some((c) => this.start[c] + this.duration[c] <= from + 1) && children.some((c) => this.start[c] >= to - 1);
+        if (to - from >= least && isBetween) found.push({ span, from, to });
+      }
+    }
+    return found.sort((a, b) => b.to - b.from - (a.to - a.from)).slice(0, MOST_GAPS);
+  }
+}
+
+/**
+ * The rows that are shown: kind, what (a span, a group or a gap by its number), depth.
+ * `open(key)` says whether a span or group is unfolded.
+ */
+export function layout(trace, { pairs, shut, opened }) {
+  const kinds = [], whats = [], depths = [];
+  const push = (kind, what, depth) => { kinds.push(kind); whats.push(what); depths.push(depth); };
+  const stack = [];
+  const roots = [];
+  for (let at = 0; at < trace.count; at++) if (trace.parent[at] < 0) roots.push(at);
+  const enter = (at, depth) => stack.push([SPAN, at, depth]);
+  let shownRule = false;
+  for (const root of roots) {
+    if (root !== roots[0] && !shownRule) {
+      shownRule = true;
+      push(RULE, 0, 0);
+    }
+    enter(root, 0);
+    while (stack.length) {
+      const [kind, at, depth] = stack.pop();
+      push(kind, at, depth);
+      if (kind === GAP) continue;
+      if (kind === GROUP) {
+        const { members } = trace.similar[at];
+        const median = trace.similar[at].total / members.length;
+        const isOpen = opened.has(`g${at}`);
+        for (let i = members.length - 1; i >= 0; i--) {
+          const m = members[i];
+          if (isOpen || trace.failed(m) || trace.duration[m] > median * 5) enter(m, depth + 1);
+        }
+        continue;
+      }
+      if (shut.has(trace.ids[at])) continue;
+      const owner = trace.named(at, pairs);
+      const items = [];
+      const seen = new Set();
+      for (const child of trace.children[owner]) {
+        const group = trace.groupOf[child];
+        if (group < 0) items.push([SPAN, child, trace.start[child]]);
+        else if (!seen.has(group)) {
+          seen.add(group);
+          items.push([GROUP, group, trace.start[child]]);
+        }
+      }
+      trace.gaps.forEach((gap, number) => { if (gap.span === owner) items.push([GAP, number, gap.from]); });
+      items.sort((a, b) => a[2] - b[2]);
+      for (let i = items.length - 1; i >= 0; i--) stack.push([items[i][0], items[i][1], depth + 1]);
+    }
+  }
+  return { count: kinds.length, kind: Uint8Array.from(kinds), what: Int32Array.from(whats), depth: Int32Array.from(depths) };
+}
+
+/** The span that a row stands for; -1 for none. */
+export function spanOf(trace, rows, row) {
+  const what = rows.what[row];
+  switch (rows.kind[row]) {
+    case SPAN: return what;
+    case GROUP: return trace.similar[what].members[0];
+    case GAP: return trace.gaps[what].span;
+    default: return -1;
+  }
+}
+
+/** Whether a row has something below it. */
+export function foldable(trace, rows, row, pairs) {
+  if (rows.kind[row] === GROUP) return true;
+  if (rows.kind[row] !== SPAN) return false;
+  return trace.children[trace.named(rows.what[row], pairs)].length > 0;
+}

@@ -1,0 +1,138 @@
+// Rate, errors, durations: a table of services that open to their operations.
+import { button, dot, el, fill, place, spark, value } from './dom.js';
+import { icon } from './icons.js';
+import * as format from './format.js';
+import * as search from './search.js';
+import { busy, trouble } from './main.js';
+import { ask, change, isLive, open, state } from './state.js';
+
+const ORDERS = { rate: 'rate', errors: 'errors', p50: 'p50', p95: 'p95', p99: 'p99', in_flight: 'in_flight' };
+
+export function start(main, { signal }) {
+  const top = el('div', { class: 'tools pad' });
+  const body = el('div', { class: 'red', role: 'treegrid', 'aria-label': 'Services' });
+  fill(main, el('div', { class: 'scroll pane' }, top, body));
+  const opened = new Set((state.params.get('open') || '').split(',').filter(Boolean));
+  let data = null, selected = -1, lines = [];
+  const again = setInterval(() => { if (isLive() && !document.hidden) load(true); }, 5e3);
+  signal.addEventListener('abort', () => clearInterval(again));
+  const side = () => state.params.get('side') || 'called';
+  const by = () => ORDERS[state.params.get('by')] || 'in_flight';
+
+  async function load(quiet) {
+    if (!quiet) busy(true);
+    try {
+      data = await ask('/view/red', { side: side() }, signal);
+      search.explain();
+      draw();
+    } catch (error) {
+      if (error.body?.mistake) search.explain({ error: error.message, wrong: error.body.mistake });
+      else if (error.name !== 'AbortError' && (!quiet || error.status === 401)) trouble(error, () => location.reload());
+    } finally {
+      busy(false);
+    }
+  }
+
+  function draw() {
+    const rows = [...data.rows].sort((a, b) => a.outside - b.outside || (b[by()] ?? -1) - (a[by()] ?? -1));
+    const operations = rows.reduce((n, r) => n + r.operations.length, 0);
+    search.tell(`${rows.filter((r) => !r.outside).length} services, ${operations} operations`);
+    const tab = (name, title) => el('button', { role: 'tab', 'aria-selected': String(side() === name), onclick: () => change({ side: name === 'called' ? null : name }) }, title);
+    fill(top, el('div', { class: 'tabs', role: 'tablist' }, tab('called', 'Called'), tab('made', 'Calls made')), el('span', { class: 'dim small' }, 'Compared with the range before. ▲ at least 1.5 times higher.'), el('span', { class: 'grow' }),
+      button(opened.size ? 'Fold all' : 'Expand all', () => { const all = opened.size ? [] : rows.map((r) => r.name); opened.clear(); all.forEach((n) => opened.add(n)); remember(); }, { className: 'plain' }), button('CSV', () => csv(rows), { name: 'download' }));
+    const times = rows.flatMap((r) => [r.p50, r.longest]).filter(Boolean);
+    const [low, high] = [Math.min(1e6, ...times), Math.max(1e7, ...times)];
+    const scale = (ns) => (Math.log(Math.max(ns, low) / low) / Math.log(high / low)) * 100;
+    const column = (key, title, className = 'right') => el('button', { class: `label ${className}`, onclick: () => change({ by: key === 'in_flight' ? null : key }) }, title, by() === key && icon('down'));
+    lines = [];
+    const out = [el('div', { class: 'line head label' }, el('span', {}, 'Service and operation'), el('span', {}), column('rate', 'Requests /s'), el('span', {}), column('errors', 'Errors'), column('p50', 'p50'), column('p95', 'p95'), column('p99', 'p99'), el('span', { class: 'axis' }, el('span', {}, format.duration(low)), el('span', {}, format.duration(high))), column('in_flight', 'In flight'))];
+    let outside = false;
+    for (const row of rows) {
+      if (row.outside && !outside) {
+        outside = true;
+        out.push(el('div', { class: 'line group label' }, 'Called, seen from outside only'));
+      }
+      out.push(line(row, null, scale));
+      if (opened.has(row.name)) for (const operation of row.operations) out.push(line(row, operation, scale));
+    }
+    if (!rows.length) out.push(el('div', { class: 'sheet dim' }, 'Nothing matches in this range.'));
+    fill(body, out);
+    if (selected >= 0) select(selected);
+  }
+
+  function line(row, operation, scale) {
+    const of = operation || row;
+    const before = of.before || {};
+    const number = (key, text) => {
+      const higher = before[key] > 0 && of[key] / before[key] >= 1.5;
+      return el('span', { class: `right ${higher ? 'strong' : ''}`, title: of.exact ? 'exact' : 'within 1%' }, higher && key !== 'errors' && el('span', { class: 'warn' }, '▲ '), of[key] === null ? '–' : text(of[key]));
+    };
+    const isOpen = opened.has(row.name);
+    const at = lines.length;
+    const node = el('div', { class: `line ${operation ? 'operation' : ''}`, role: 'row', tabindex: '-1', 'aria-level': operation ? 2 : 1, 'aria-expanded': operation ? null : String(isOpen), onclick: () => (operation ? show(row, operation) : toggle(row.name)) },
+      el('span', { class: 'row cut' }, operation ? el('span', { class: 'cut' }, value(operation.name)) : [icon(isOpen ? 'down' : 'right'), row.outside ? icon(row.icon) : dot(row.name), el('strong', { class: 'cut' }, value(row.name))]),
+      spark(of.series.map(([n]) => n)), number('rate', format.rate), spark(of.series.map(([n, e]) => (n ? e / n : 0)), { className: `spark ${of.errors >= 0.01 ? 'failing' : ''}` }),
+      el('span', { class: `right ${of.errors >= 0.01 ? 'bad strong' : 'dim'}` }, format.percent(of.errors)),
+      number('p50', format.duration), number('p95', format.duration), number('p99', format.duration), strip(of, scale), number('in_flight', (n) => (n < 0.05 ? '<0.1' : format.rate(n))));
+    lines.push({ node, row, operation });
+    node.dataset.at = at;
+    return node;
+  }
+  function strip(of, scale) {
+    if (of.p50 === null) return el('span', {});
+    const [a, b, c] = [of.p50, of.p95, of.p99 ?? of.p95].map(scale);
+    const out = el('span', { class: 'strip', 'aria-hidden': 'true' }, el('i', { class: 'thin' }), el('i', { class: 'thick' }), el('i', { class: 'mid' }), el('i', { class: 'end' }));
+    const [thin, thick, mid, end] = out.children;
+    place(thin, { left: `${a}%`, width: `${c - a}%` });
+    place(thick, { left: `${a}%`, width: `${b - a}%` });
+    place(mid, { left: `${a}%` });
+    place(end, { left: `${c}%` });
+    return out;
+  }
+
+  function toggle(name) {
+    opened.has(name) ? opened.delete(name) : opened.add(name);
+    remember();
+  }
+  function remember() {
+    change({ open: [...opened].slice(0, 20).join(',') }, { redraw: false });
+    draw();
+  }
+  const query = (row, operation) => [`${row.outside ? 'peer' : 'service'}=${format.quote(row.name)}`, operation && side() === 'called' ? `name=${format.quote(operation.name)}` : ''].join(' ').trim();
+  const show = (row, operation) => open('/traces', { q: query(row, operation) });
+
+  function csv(rows) {
+    const cell = (v) => (/[",\n]|^[=+@-]/.test(String(v)) ? `"'${String(v).replace(/"/g, '""')}"` : v ?? '');
+    const text = [['service', 'operation', 'requests_per_s', 'error_share', 'p50_ns', 'p95_ns', 'p99_ns', 'in_flight'], ...rows.flatMap((r) => [null, ...r.operations].map((o) => { const of = o || r; return [r.name, o ? o.name : '', of.rate, of.errors, of.p50, of.p95, of.p99, of.in_flight]; }))]
+      .map((cells) => cells.map(cell).join(',')).join('\n');
+    const link = document.createElement('a');
+    link.href = URL.createObjectURL(new Blob([text], { type: 'text/csv' }));
+    link.download = 'services.csv';
+    link.click();
+    URL.revokeObjectURL(link.href);
+  }
+
+  function select(at) {
+    if (!lines.length) return;
+    selected = Math.max(0, Math.min(lines.length - 1, at));
+    lines[selected].node.focus();
+  }
+  function key({ key: pressed }) {
+    const here = lines[selected];
+    if (pressed === 'j' || pressed === 'ArrowDown') select(selected + 1);
+    else if (pressed === 'k' || pressed === 'ArrowUp') select(selected - 1);
+    else if (pressed === 'Enter' && here) show(here.row, here.operation);
+    else if ((pressed === 'ArrowRight' || pressed === 'ArrowLeft') && here && opened.has(here.row.name) === (pressed === 'ArrowLeft')) toggle(here.row.name);
+    else if (pressed === 'l' && here) open('/latency', { q: query(here.row, here.operation) });
+    else return false;
+    return true;
+  }
+  let asked = null;
+  function update() {
+    const now = ['q', 't', 'side'].map((name) => state.params.get(name)).join(' ');
+    if (now === asked && data) return draw();
+    asked = now;
+    load();
+  }
+  return { update, key, redraw: () => data && draw() };
+}

@@ -1,0 +1,299 @@
+// One trace: why, the critical path, the waterfall.
+import { button, colour, copy, dot, el, fill, place, value, visible } from './dom.js';
+import { icon } from './icons.js';
+import * as format from './format.js';
+import { busy, trouble } from './main.js';
+import { ask, change, fixedLink, open, state } from './state.js';
+import { GAP, GROUP, RULE, Trace, foldable, layout, spanOf } from './rows.js';
+import { barsOf } from './bars.js';
+import { panel } from './panel.js';
+
+const ROW = 26;
+const SPARE = 10;
+
+export function start(main, { rest: [id], signal }) {
+  let trace = null, rows = null, selected = -1, w0 = 0, w1 = 1, cause = -1;
+  const opened = new Set((state.params.get('open') || '').split(',').filter(Boolean));
+  const shut = new Set((state.params.get('shut') || '').split(',').filter(Boolean));
+  const pairs = () => state.params.get('pairs') !== '0';
+  const head = el('div', { class: 'tracehead' });
+  const why = el('div', { class: 'why' });
+  const left = el('div', { class: 'lefthead' });
+  const mini = el('canvas', { class: 'mini', 'aria-hidden': 'true' });
+  const ruler = el('div', { class: 'ruler label' });
+  const space = el('div', { class: 'space' });
+  const grid = el('div', { class: 'gridlines' });
+  const scroll = el('div', { class: 'waterfall', role: 'treegrid', 'aria-label': 'Spans', tabindex: '0' }, grid, space);
+  const side = el('aside', { class: 'panel', hidden: true, 'aria-label': 'Span' });
+  const body = el('div', { class: 'tracebody grow' }, why, el('div', { class: 'wfhead' }, left, el('div', { class: 'righthead' }, mini, ruler)), scroll);
+  fill(main, el('div', { class: 'trace' }, head, el('div', { class: 'row stretch grow' }, body, side)));
+  scroll.addEventListener('scroll', () => requestAnimationFrame(drawRows), { passive: true, signal });
+  addEventListener('resize', redraw, { signal });
+
+  async function load() {
+    busy(true);
+    try {
+      trace = new Trace(await ask(`/view/trace/${encodeURIComponent(id)}`, { q: null, t: null }, signal));
+      const [from, to] = (state.params.get('w') || '').split('..').map(Number);
+      [w0, w1] = to > from ? [from, to] : [0, Math.max(1, trace.length)];
+      rows = layout(trace, { pairs: pairs(), shut, opened });
+      redraw();
+      performance.mark('drawn');
+      document.title = `${visible(entryText())} · spanwire`;
+      const wanted = state.params.get('span');
+      if (wanted) selectSpan(trace.ids.indexOf(wanted));
+    } catch (error) {
+      if (error.name !== 'AbortError') trouble(error, () => location.reload());
+    } finally {
+      busy(false);
+    }
+  }
+
+  function redraw() {
+    if (!trace) return;
+    drawHead();
+    drawWhy();
+    fill(left, icon('search'), el('input', { placeholder: 'Find in trace', 'aria-label': 'Find in trace', oninput: (event) => find(event.target.value), onkeydown: (event) => { if (event.key === 'Enter') findNext(); } }),
+      el('span', { class: 'dim small' }, rowCount()));
+    drawMini();
+    drawRows(true);
+  }
+  const rowCount = () => `${format.many(spanRows(), 'row')} for ${format.many(trace.count, 'span')}`;
+  const spanRows = () => rows.kind.reduce((n, kind) => n + (kind !== RULE && kind !== GAP), 0);
+  const entryText = () => trace.text('operation', trace.entry);
+
+  function drawHead() {
+    const outcome = trace.text('outcome', trace.entry);
+    const began = format.ms(trace.began);
+    fill(head, el('div', { class: 'row small dim' }, button('Traces', () => open('/traces'), { name: 'left', className: 'crumb' }), '/', el('span', { class: 'mono' }, trace.id), button('', () => copy(trace.id), { name: 'copy', className: 'crumb', title: 'Copy the id' })),
+      el('div', { class: 'row' }, el('h1', {}, value(entryText())), outcome && el('span', { class: `chip ${trace.failing ? 'error' : ''}` }, trace.failing && icon('alert'), value(outcome)), trace.incomplete && el('span', { class: 'chip' }, icon('broken'), trace.incomplete), trace.broken && el('span', { class: 'chip amber' }, trace.broken),
+        el('span', { class: 'grow' }), button('Compare with typical', compare, { name: 'compare', key: 'c' }), button('Copy link', () => copy(fixedLink()), { name: 'link' }), button('OTLP JSON', download, { name: 'download' })),
+      el('div', { class: 'facts' }, el('strong', {}, format.micros(trace.whole)), el('span', { class: 'dim', title: format.utc(began) }, `${format.day(began)} ${format.clock(began, true)}`), fact(trace.count, 'span'), fact(trace.services, 'service'), trace.errors > 0 && fact(trace.errors, 'error'), trace.left_out > 0 && el('span', { class: 'chip amber' }, `${format.count(trace.left_out)} more spans were left out`),
+        trace.said.map(([key, text]) => el('span', {}, el('span', { class: 'dim' }, `${visible(key)} `), el('strong', {}, value(text))))));
+  }
+  const fact = (n, what) => el('span', {}, el('strong', {}, format.count(n)), el('span', { class: 'dim' }, ` ${what}${n === 1 ? '' : 's'}`));
+
+  function drawWhy() {
+    const total = trace.shares.reduce((sum, s) => sum + s.time, 0) || 1;
+    fill(why, el('p', { class: 'sentence' }, trace.sentence.map((part) => (part.span === null ? part.text : el('button', { class: 'part', onclick: () => selectSpan(part.span) }, value(part.text))))),
+      el('div', { class: 'pathbar' }, trace.shares.map((s) => {
+        const share = s.time / total;
+        const name = s.peer ? `${s.service} → ${s.peer}` : s.service;
+        return el('span', { class: `seg ${colour(s.service)}`, title: `${name} ${format.micros(s.time)}, ${format.percent(share)}`, at: { flex: `${Math.max(0.003, share)} 0 0` } }, share > 0.08 && `${name} ${format.percent(share)}`);
+      })),
+      el('div', { class: 'row small dim legend' }, `Critical path, ${format.micros(total)}`, el('span', { class: 'grow' }), ['own', 'waiting', 'network', 'path'].map((kind, i) => [el('span', { class: `key ${kind}` }), ['own time', 'waiting for children', 'network and queue', 'critical path'][i]])));
+  }
+
+  const width = () => ruler.clientWidth;
+  const x = (us) => ((us - w0) / (w1 - w0)) * width();
+  /** What draws bars with the zoom of now. */
+  const painter = () => barsOf({ trace, x, w0, w1, width: width() });
+
+  function drawMini() {
+    const ratio = devicePixelRatio || 1;
+    const [w, h] = [width(), 40];
+    mini.width = w * ratio;
+    mini.height = h * ratio;
+    const draw = mini.getContext('2d');
+    draw.scale(ratio, ratio);
+    const style = getComputedStyle(document.documentElement);
+    const shown = Math.min(rows.count, 400);
+    for (let row = 0; row < shown; row++) {
+      const at = spanOf(trace, rows, row);
+      if (at < 0 || rows.kind[row] === GAP) continue;
+      draw.fillStyle = trace.failed(at) && trace.cause === at ? style.getPropertyValue('--error') : style.getPropertyValue(`--s${colour(trace.text('service', trace.named(at, pairs()))).slice(1)}`);
+      draw.fillRect((trace.start[at] / trace.length) * w, 2 + (row / Math.max(shown, 12)) * (h - 5), Math.max(1, (trace.duration[at] / trace.length) * w), 1.5);
+    }
+    draw.strokeStyle = style.getPropertyValue('--accent');
+    draw.lineWidth = 2;
+    draw.strokeRect((w0 / trace.length) * w + 1, 1, Math.max(2, ((w1 - w0) / trace.length) * w - 2), h - 2);
+    const step = format.step(w1 - w0, Math.floor(w / 90));
+    fill(ruler);
+    fill(grid);
+    for (let t = Math.ceil(w0 / step) * step; t <= w1; t += step) {
+      if (x(t) < w - 50) ruler.append(el('span', { at: { left: x(t) } }, t === 0 ? '0' : format.micros(t)));
+      grid.append(el('span', { at: { left: `calc(var(--names) + ${x(t)}px)` } }));
+    }
+  }
+  let dragFrom = null;
+  mini.addEventListener('pointerdown', (event) => { dragFrom = event.offsetX; mini.setPointerCapture(event.pointerId); });
+  mini.addEventListener('pointerup', (event) => {
+    const us = (px) => (Math.max(0, Math.min(width(), px)) / width()) * trace.length;
+    const [a, b] = [us(dragFrom), us(event.offsetX)].sort((p, q) => p - q);
+    b - a > trace.length * 0.004 ? zoom(a, b) : zoom(0, trace.length);
+  });
+  function zoom(a, b) {
+    [w0, w1] = b - a < 0.01 ? [a, a + 0.01] : [Math.max(0, a), Math.min(trace.length, b)];
+    change({ w: w0 === 0 && w1 === trace.length ? null : `${w0.toFixed(3)}..${w1.toFixed(3)}` }, { redraw: false });
+    drawMini();
+    drawRows(true);
+  }
+
+  let drawn = '';
+  let paint = null;
+  function drawRows(always) {
+    const first = Math.max(0, Math.floor(scroll.scrollTop / ROW) - SPARE);
+    const last = Math.min(rows.count, Math.ceil((scroll.scrollTop + scroll.clientHeight) / ROW) + SPARE);
+    const now = `${first} ${last}`;
+    if (!always && now === drawn) return;
+    drawn = now;
+    place(space, { height: rows.count * ROW });
+    paint = painter();
+    const nodes = [];
+    for (let row = first; row < last; row++) nodes.push(rowNode(row));
+    space.replaceChildren(...nodes);
+    scroll.setAttribute('aria-rowcount', rows.count);
+  }
+
+  function rowNode(row) {
+    const kind = rows.kind[row];
+    const depth = rows.depth[row];
+    const style = { top: row * ROW };
+    if (kind === RULE) return el('div', { class: 'wf rule', at: style }, el('span', { class: 'names dimmer small' }, 'Without a parent here'));
+    const pad = { 'padding-left': 12 + depth * 20 };
+    const lines = Array.from({ length: Math.min(depth, 30) }, (_, i) => el('i', { class: 'stem', at: { left: 17 + i * 20 } }));
+    if (kind === GAP) {
+      const gap = trace.gaps[rows.what[row]];
+      return el('div', { class: `wf ${row === selected ? 'selected' : ''}`, role: 'row', at: style, onclick: () => select(row) }, el('span', { class: 'names', at: pad }, lines, el('em', { class: 'dim small gapname' }, `no span: ${format.micros(gap.to - gap.from)} inside ${visible(trace.text('service', gap.span))}`)),
+        el('span', { class: 'bars' }, el('span', { class: 'gapbar', at: { left: x(gap.from), width: Math.max(2, x(gap.to) - x(gap.from)) } }), paint.pathLine(gap.from, gap.to)));
+    }
+    const group = kind === GROUP ? trace.similar[rows.what[row]] : null;
+    const at = spanOf(trace, rows, row);
+    const named = trace.named(at, pairs());
+    const service = trace.text('service', named);
+    const outcome = trace.text('outcome', named);
+    const failed = trace.failed(at);
+    const isCause = failed && (at === trace.cause || named === trace.cause);
+    const parent = trace.parent[at];
+    const sameService = parent >= 0 && trace.text('service', parent) === service && !(pairs() && trace.isClient(at));
+    const canFold = foldable(trace, rows, row, pairs());
+    const isOpen = group ? opened.has(`g${rows.what[row]}`) : !shut.has(trace.ids[at]);
+    const symbol = trace.text('icon', at);
+    const peer = trace.text('peer', at);
+    const node = el('div', {
+      class: `wf ${row === selected ? 'selected' : ''} ${trace.orphan(at) ? 'orphan' : ''} ${colour(service)}`, role: 'row', at: style, 'aria-level': depth + 1, 'aria-expanded': canFold ? String(isOpen) : null, 'aria-selected': String(row === selected),
+      'aria-label': spoken(at, named, service, group), onclick: () => select(row), id: `r${row}`,
+    }, el('span', { class: 'names', at: pad }, lines,
+      canFold ? el('button', { class: 'fold', tabindex: '-1', 'aria-label': isOpen ? 'Fold' : 'Unfold', onclick: (event) => { event.stopPropagation(); toggle(row); } }, icon(isOpen ? 'down' : 'right')) : el('span', { class: 'fold' }),
+      named !== at && parent < 0 && el('span', { class: 'dim' }, value(trace.text('service', at)), ' →'), dot(service), symbol && icon(symbol), !sameService && el('span', { class: 'dim' }, value(service)), el('span', { class: 'operation cut' }, value(trace.text('operation', named)), symbol === 'web' && peer && el('span', { class: 'dim' }, ' ', value(peer))),
+      group && el('span', { class: 'chip amber' }, `×${group.members.length} similar`), trace.orphan(at) && at !== trace.root && el('span', { class: 'chip' }, trace.orphan(at)),
+      el('span', { class: 'grow' }), outcome && el('span', { class: `small ${isCause ? 'bad strong row' : failed ? 'bad' : 'dim'}` }, isCause && icon('alert'), el('span', { class: 'outcome cut' }, value(outcome)))));
+    node.append(group ? paint.group(group) : paint.span(at, named));
+    return node;
+  }
+
+  function spoken(at, named, service, group) {
+    const outcome = trace.text('outcome', named);
+    return visible(`${service} ${trace.text('operation', named)}, ${group ? `${group.members.length} similar calls, ` : ''}${trace.failed(at) ? 'failed ' : ''}${outcome}, starts at ${format.micros(trace.start[at])}, takes ${format.micros(trace.duration[at])}, own time ${format.micros(trace.own[named])}${trace.onPath[at] ? ', on the critical path' : ''}`);
+  }
+
+  function toggle(row, to) {
+    const isGroup = rows.kind[row] === GROUP;
+    const [set, key] = isGroup ? [opened, `g${rows.what[row]}`] : [shut, trace.ids[rows.what[row]]];
+    const isOpen = isGroup === set.has(key);
+    if (to !== undefined && to === isOpen) return false;
+    set.has(key) ? set.delete(key) : set.add(key);
+    relayout();
+    return true;
+  }
+  function relayout() {
+    const at = selected >= 0 ? spanOf(trace, rows, selected) : -1;
+    rows = layout(trace, { pairs: pairs(), shut, opened });
+    change({ open: [...opened].slice(0, 20).join(','), shut: [...shut].slice(0, 20).join(',') }, { redraw: false });
+    selected = at >= 0 ? rowOf(at) : -1;
+    redraw();
+  }
+  function rowOf(at) {
+    for (let row = 0; row < rows.count; row++) if (rows.kind[row] === 0 && (rows.what[row] === at || (pairs() && trace.pair[rows.what[row]] === at && trace.isClient(rows.what[row])))) return row;
+    return trace.groupOf[at] >= 0 ? [...rows.kind].findIndex((kind, row) => kind === GROUP && rows.what[row] === trace.groupOf[at]) : -1;
+  }
+
+  function select(row) {
+    if (row < 0 || row >= rows.count) return;
+    if (rows.kind[row] === RULE) return;
+    selected = row;
+    const top = row * ROW;
+    if (top < scroll.scrollTop + ROW) scroll.scrollTop = Math.max(0, top - ROW * 2);
+    else if (top > scroll.scrollTop + scroll.clientHeight - ROW * 2) scroll.scrollTop = top - scroll.clientHeight + ROW * 3;
+    drawRows(true);
+    scroll.setAttribute('aria-activedescendant', `r${row}`);
+    const at = spanOf(trace, rows, row);
+    change({ span: trace.ids[at] }, { redraw: false });
+    const wasHidden = side.hidden;
+    panel(side, trace, at, trace.named(at, pairs()), { close: () => { side.hidden = true; redraw(); }, selectSpan, signal });
+    if (wasHidden) { side.hidden = false; drawMini(); drawRows(true); }
+  }
+  function selectSpan(at) {
+    if (at < 0 || at >= trace.count) return;
+    for (let up = trace.parent[at]; up >= 0; up = trace.parent[up]) shut.delete(trace.ids[up]);
+    rows = layout(trace, { pairs: pairs(), shut, opened });
+    select(rowOf(at));
+  }
+
+  let found = [], foundAt = -1;
+  function find(text) {
+    const wanted = text.toLowerCase();
+    found = [];
+    if (wanted) for (let at = 0; at < trace.count; at++) if (['service', 'operation', 'outcome', 'peer'].some((c) => trace.text(c, at).toLowerCase().includes(wanted))) found.push(at);
+    foundAt = -1;
+    left.lastChild.textContent = wanted ? `${found.length} found` : rowCount();
+  }
+  function findNext() {
+    if (found.length) selectSpan(found[(foundAt = (foundAt + 1) % found.length)]);
+  }
+
+  /** Half an hour around it: what is typical now may not have been then. */
+  const around = () => [-9e5, 9e5].map((ms) => Math.round(format.ms(trace.began) + ms)).join('..');
+  async function compare() {
+    try {
+      const typical = await ask(`/view/typical/${trace.id}`, { q: null, t: around() });
+      open(`/compare/${typical.id}/${trace.id}`);
+    } catch (error) {
+      const chip = el('span', { class: 'chip amber' }, error.message);
+      head.children[1].append(chip);
+      setTimeout(() => chip.remove(), 6e3);
+    }
+  }
+  async function download() {
+    const json = await ask(`/view/trace/${trace.id}/otlp`, { q: null, t: null });
+    const url = URL.createObjectURL(new Blob([JSON.stringify(json)], { type: 'application/json' }));
+    const link = document.createElement('a');
+    link.href = url;
+    link.download = `${trace.id}.json`;
+    link.click();
+    URL.revokeObjectURL(url);
+  }
+
+  const pathRows = () => { const seen = new Set(trace.path.map(([span]) => rowOf(span))); return [...seen].filter((r) => r >= 0).sort((a, b) => a - b); };
+  const causes = () => { const all = []; for (let at = 0; at < trace.count; at++) if (trace.failed(at) && !trace.children[at].some((c) => trace.failed(c))) all.push(at); return all; };
+  function key({ key: pressed }) {
+    if (!trace) return false;
+    const at = selected >= 0 ? spanOf(trace, rows, selected) : -1;
+    const move = (by) => { let row = selected + by; if (rows.kind[row] === RULE) row += by; select(Math.max(0, Math.min(rows.count - 1, row))); };
+    const onPath = (by) => { const all = pathRows(); const next = by > 0 ? all.find((r) => r > selected) : all.findLast((r) => r < selected); if (next !== undefined) select(next); };
+    const middle = (w0 + w1) / 2, half = (w1 - w0) / 2;
+    switch (pressed) {
+      case 'j': case 'ArrowDown': move(1); break;
+      case 'k': case 'ArrowUp': move(-1); break;
+      case 'ArrowRight': if (selected >= 0 && !(foldable(trace, rows, selected, pairs()) && toggle(selected, true))) move(1); break;
+      case 'ArrowLeft': if (selected >= 0 && !(foldable(trace, rows, selected, pairs()) && toggle(selected, false)) && trace.parent[at] >= 0) selectSpan(trace.parent[at]); break;
+      case 'n': onPath(1); break;
+      case 'N': onPath(-1); break;
+      case 'e': case 'E': { const all = causes(); if (all.length) { cause = (cause + (pressed === 'e' ? 1 : -1) + all.length) % all.length; selectSpan(all[cause]); } break; }
+      case 'p': change({ pairs: pairs() ? '0' : null }, { redraw: false }); relayout(); break;
+      case '+': zoom(middle - half / 2, middle + half / 2); break;
+      case '-': case '−': zoom(middle - half * 2, middle + half * 2); break;
+      case '0': zoom(0, trace.length); break;
+      case 'w': if (at >= 0) zoom(trace.start[at], trace.start[at] + trace.duration[at]); break;
+      case 'c': compare(); break;
+      case 'o': download(); break;
+      case 'Enter': if (selected >= 0) { side.hidden = !side.hidden; redraw(); } break;
+      case '[': case ']': { const all = JSON.parse(sessionStorage.getItem('spanwire.list') || '[]'); const next = all[all.indexOf(trace.id) + (pressed === ']' ? 1 : -1)]; if (next) open(`/trace/${next}`); break; }
+      case 'Escape': if (!side.hidden) { side.hidden = true; redraw(); } else open('/traces'); break;
+      default: return false;
+    }
+    return true;
+  }
+  load();
+  return { key, redraw, find: () => left.querySelector('input')?.focus() };
+}

@@ -1,0 +1,271 @@
+// The list: what is happening, what is known to be wrong, which requests.
+import { button, colour, copy, dot, el, fill, place, say, value } from './dom.js';
+import { icon, reasonIcon } from './icons.js';
+import * as format from './format.js';
+import * as search from './search.js';
+import { busy, host, showTraced, tracedTable, trouble } from './main.js';
+import { ask, change, isLive, open, state, stream } from './state.js';
+
+const MOST = 400;
+const REFRESH = 5e3;
+
+export function start(main, { signal }) {
+  const rail = el('aside', { class: 'rail', 'aria-label': 'Services and results' });
+  const above = el('div', { class: 'above' });
+  const head = el('div', { class: 'list head label', role: 'row' }, ['Age', 'Request', 'Why', 'Where the time went', 'Duration', 'Spans'].map((t, i) => el('span', { role: 'columnheader', class: i > 3 ? 'right' : '' }, t)));
+  const list = el('div', { class: 'rows', role: 'rowgroup' });
+  const scroll = el('div', { class: 'scroll' }, above, el('div', { role: 'grid', 'aria-label': 'Requests' }, head, list));
+  const pending = el('button', { class: 'chip blue', hidden: true, onclick: takePending });
+  fill(main, rail, scroll);
+
+  let data = null, rows = [], held = [], heldCount = 0, selected = -1, marked = null, inside = false, live = null, asked = '', told = '';
+  scroll.addEventListener('pointerenter', () => (inside = true));
+  scroll.addEventListener('pointerleave', () => (inside = false));
+  const clockwork = setInterval(drawAges, 500);
+  const again = setInterval(() => { if (isLive() && !document.hidden) load(true); }, REFRESH);
+  const spoken = setInterval(() => { if (heldCount) say(`${heldCount} new requests`); }, 10e3);
+  signal.addEventListener('abort', () => { clearInterval(clockwork); clearInterval(again); clearInterval(spoken); live?.abort(); });
+  document.addEventListener('visibilitychange', () => listen_(), { signal });
+
+  const sort = () => state.params.get('sort') || 'latest';
+
+  async function load(quiet) {
+    const key = `${state.params}`;
+    if (!quiet) busy(true);
+    try {
+      const got = await ask('/view/traces', { sort: sort(), only: state.params.get('only'), limit: 200 }, signal);
+      if (signal.aborted || key !== `${state.params}`) return;
+      if (got.opens && !quiet) return open(`/trace/${got.opens}`);
+      data = got;
+      search.explain(got);
+      search.tell(state.params.get('q') ? `${format.count(got.totals.count)} match` : `${format.rate(got.totals.rate)}/s`);
+      if (!quiet || sort() !== 'latest' || (!rows.length && got.rows.length)) {
+        rows = got.rows;
+        held = [];
+        heldCount = 0;
+        selected = -1;
+      }
+      scroll.classList.remove('stale');
+      draw();
+      const from = rows.findIndex((row) => row.id === sessionStorage.getItem('spanwire.from'));
+      sessionStorage.removeItem('spanwire.from');
+      if (from >= 0) select(from);
+    } catch (error) {
+      if (error.name === 'AbortError') return;
+      if (error.body?.mistake) {
+        search.explain({ error: error.message, wrong: error.body.mistake });
+        scroll.classList.add('stale');
+      } else if (!quiet || error.status === 401) trouble(error, () => location.reload());
+    } finally {
+      if (!quiet) busy(false);
+    }
+  }
+
+  /** New traces as they come, while somebody looks. */
+  async function listen_() {
+    live?.abort();
+    live = null;
+    if (!isLive() || document.hidden || sort() !== 'latest' || state.params.get('only')) return;
+    const mine = (live = new AbortController());
+    signal.addEventListener('abort', () => mine.abort());
+    let pause = 0;
+    while (!mine.signal.aborted) {
+      try {
+        await stream('/view/live', data ? { after: data.newest } : {}, mine.signal, (line) => {
+          pause = 0;
+          if (data && line.newest) data.newest = line.newest;
+          if (line.rows && !mine.signal.aborted) arrive(line);
+        });
+      } catch { /* the bar says so */ }
+      await new Promise((done) => setTimeout(done, [1, 2, 5, 10][Math.min(pause++, 3)] * 1e3));
+    }
+  }
+
+  function arrive({ rows: new_, count }) {
+    told = count > new_.length ? `${new_.length * 2} of ${count * 2} a second shown, failing and slow ones first` : '';
+    const known = new Set(rows.slice(0, 300).map((row) => row.id));
+    const fresh = new_.filter((row) => !known.has(row.id));
+    if (!fresh.length) return;
+    if (!data?.rows.length && !rows.length) return load();
+    held = [...fresh, ...held].slice(0, MOST);
+    heldCount += count;
+    // Nothing moves under the pointer, nor under who reads.
+    if (!inside && selected < 0 && scroll.scrollTop < 4) takePending();
+    else drawPending();
+  }
+  function takePending() {
+    rows = [...held, ...rows].slice(0, MOST);
+    if (selected >= 0) selected += held.length;
+    held = [];
+    heldCount = 0;
+    drawRows();
+    drawPending();
+  }
+  function drawPending() {
+    pending.hidden = !heldCount;
+    fill(pending, `${format.count(heldCount)} new`, icon('right'));
+    const note = above.querySelector('.told');
+    if (note) note.textContent = told;
+  }
+
+  function draw() {
+    const nothing = !data.rows.length && !state.params.get('q') && !state.params.get('only') && sort() === 'latest' && !rows.length;
+    rail.hidden = nothing;
+    if (nothing) return drawEmpty();
+    drawRail();
+    fill(above, numbers(), data.findings.length > 0 && findings(), tools());
+    head.hidden = false;
+    drawRows();
+    drawPending();
+  }
+
+  function numbers() {
+    const { totals, before } = data;
+    const up = (now, then) => (then > 0 && now / then >= 1.5 ? el('span', { class: 'up' }, icon('up'), `${(now / then).toFixed(now / then < 10 ? 1 : 0)}×`) : null);
+    const errors = totals.count ? totals.errors / totals.count : 0;
+    const one = (name, [text, unit], more) => el('div', { class: 'number' }, el('span', { class: 'label' }, name), el('span', { class: 'big' }, text, el('span', { class: 'unit' }, unit), more));
+    return el('div', { class: 'numbers' },
+      el('div', { class: 'four' },
+        one('Requests', [format.rate(totals.rate), '/s']),
+        one('Errors', [format.percent(errors).slice(0, -1), '%'], up(errors, before.count ? before.errors / before.count : 0)),
+        one('p50', format.parts(totals.p50), up(totals.p50, before.p50)),
+        one('p99', format.parts(totals.p99), up(totals.p99, before.p99))),
+      histogram());
+  }
+
+  function histogram() {
+    const most = Math.max(1, ...data.counts.map(([n]) => n));
+    const from = format.ms(data.from), to = format.ms(data.to);
+    const bars = el('div', { class: 'bars' }, data.counts.map(([n, errors], i) => {
+      const at = from + ((i + 0.5) / data.counts.length) * (to - from);
+      const node = el('span', { class: 'column', title: `${format.clock(at)}: ${format.count(n)} requests, ${format.count(errors)} failing`, at: { height: `${(n / most) * 100}%` } }, errors > 0 && el('span', { class: 'failed', at: { height: `max(2px, ${(errors / n) * 100}%)` } }));
+      return node;
+    }));
+    const step = format.timeStep(to - from, 6);
+    const ticks = [];
+    for (let t = Math.ceil(from / step) * step; t < to - step * 0.3; t += step) ticks.push(el('span', { at: { left: `${((t - from) / (to - from)) * 100}%` } }, format.minute(t)));
+    const node = el('div', { class: 'histogram', title: 'Drag to choose a range' }, bars, el('div', { class: 'ticks label' }, ticks, isLive() && el('span', { class: 'now' }, 'now')));
+    let first = null, box = null;
+    const at = (event) => Math.min(1, Math.max(0, (event.clientX - bars.getBoundingClientRect().left) / bars.clientWidth));
+    bars.addEventListener('pointerdown', (event) => { first = at(event); bars.setPointerCapture(event.pointerId); box = el('span', { class: 'dragged' }); bars.append(box); });
+    bars.addEventListener('pointermove', (event) => { if (box) place(box, { left: `${Math.min(first, at(event)) * 100}%`, width: `${Math.abs(at(event) - first) * 100}%` }); });
+    bars.addEventListener('pointerup', (event) => {
+      const [a, b] = [first, at(event)].sort((x, y) => x - y);
+      box?.remove();
+      box = null;
+      if (b - a > 0.005) change({ t: `${Math.floor(from + a * (to - from))}..${Math.ceil(from + b * (to - from))}` }, { push: true });
+    });
+    return node;
+  }
+
+  const findings = () => el('div', { class: 'findings' }, data.findings.map((finding) =>
+    el('button', { class: 'finding', onclick: () => change({ q: finding.query }, { push: true }) },
+      el('span', { class: finding.kind === 'repeats' ? 'warn' : 'bad' }, icon(reasonIcon(finding.kind))), el('span', { class: 'cut' }, el('strong', {}, value(finding.title)), el('br'), el('span', { class: 'dim small' }, value(finding.detail))))));
+
+  function tools() {
+    const tab = (name, title, n) => el('button', { role: 'tab', 'aria-selected': String(sort() === name), onclick: () => change({ sort: name === 'latest' ? null : name }, { push: true }) }, title, n > 0 && el('span', { class: 'bad strong' }, format.count(n)));
+    return el('div', { class: 'tools' }, el('div', { class: 'tabs', role: 'tablist' }, tab('latest', 'Latest'), tab('slowest', 'Slowest'), tab('failing', 'Failing', data.totals.errors)), el('span', { class: 'dim small told' }, told), el('span', { class: 'grow' }), marked && el('span', { class: 'chip blue' }, 'A marked, x again marks B'), pending);
+  }
+
+  function drawRail() {
+    const line = (what, term, count, share) => el('button', { class: 'line', title: 'Alt-click excludes', 'aria-pressed': String(search.has(term)), onclick: (event) => search.filter(term, { exclude: event.altKey }) },
+      what, el('span', { class: 'right dim' }, format.rate(count)), el('span', { class: `right ${share >= 0.01 ? 'bad strong' : 'dim'}` }, format.percent(share)));
+    const named = (mark, name) => el('span', { class: 'row cut' }, mark, el('span', { class: 'cut' }, value(name)));
+    const { services, peers } = data.beside;
+    const only = (name, title, n) => el('button', { class: 'line check', role: 'checkbox', 'aria-checked': String(state.params.get('only') === name || (name === 'failing' && sort() === 'failing')),
+      onclick: () => (name === 'failing' ? change({ sort: sort() === 'failing' ? null : 'failing' }, { push: true }) : change({ only: state.params.get('only') === name ? null : name }, { push: true })) },
+    el('span', { class: 'row' }, el('span', { class: 'box' }), title), el('span'), el('span', { class: `right ${name === 'failing' && n ? 'bad' : 'dim'}` }, format.count(n)));
+    fill(rail, el('div', { class: 'line head label' }, el('span', {}, 'Services'), el('span', { class: 'right' }, 'req/s'), el('span', { class: 'right' }, 'errors')),
+      services.slice(0, 30).map((s) => line(named(dot(s.name), s.name), `service=${format.quote(s.name)}`, s.rate, s.errors)),
+      peers.length > 0 && el('div', { class: 'line head label' }, 'Talks to'),
+      peers.slice(0, 20).map((p) => line(named(icon(p.icon), p.name), `peer=${format.quote(p.name)}`, p.rate, p.errors)),
+      el('div', { class: 'line head label' }, 'Result'),
+      only('failing', 'Failing', data.totals.errors), only('slow', 'Slow for its kind', data.totals.slow), only('incomplete', 'Incomplete', data.totals.incomplete), notTraced());
+  }
+
+  function notTraced() {
+    const not = host.processes.filter((p) => !p.is_traced);
+    return not.length > 0 && el('div', { class: 'nottraced small' }, el('div', { class: 'row' }, el('strong', {}, 'Not traced'), el('span', { class: 'grow' }), el('button', { class: 'why-not dim', onclick: showTraced }, 'why?')), not.slice(0, 3).map((p) => el('div', { class: 'dim cut' }, value(`${p.service}, ${p.note}`))));
+  }
+
+  function drawRows() {
+    const longest = Math.max(1e6, ...rows.slice(0, 60).map((row) => row.duration));
+    fill(list, rows.map((row, at) => rowNode(row, at, longest)));
+    if (!rows.length && data) {
+      fill(list, el('div', { class: 'sheet' }, el('p', { class: 'dim' }, 'Nothing matches in this range.'), data.excluding.map((e) =>
+        el('p', {}, button(`without ${e.without}: ${format.count(e.count)}`, () => search.filter(e.without))))));
+    }
+    drawAges();
+  }
+
+  function rowNode(row, at, longest) {
+    const width = Math.max(0.02, Math.log10(Math.max(row.duration, 1e6) / 1e6 + 1) / Math.log10(longest / 1e6 + 1));
+    const total = row.shares.reduce((sum, [, time]) => sum + time, 0) || 1;
+    return el('div', { class: `list item ${row.failed ? 'failing' : ''} ${row.id === marked ? 'marked' : ''}`, role: 'row', tabindex: at === Math.max(0, selected) ? '0' : '-1', 'aria-selected': String(at === selected), onclick: () => go(row) },
+      el('span', { class: 'dim age', role: 'gridcell', title: format.utc(format.ms(row.start)) }),
+      el('span', { class: 'row cut', role: 'gridcell' }, dot(row.service), el('span', { class: 'dim cut' }, value(row.service)), el('span', { class: 'operation cut' }, value(row.operation)), row.outcome && el('span', { class: `outcome cut ${row.failed ? 'bad strong' : 'dim'}` }, value(row.outcome))),
+      el('span', { class: `row cut small ${row.why ? { error: 'bad', warn: 'warn' }[row.why.level] || 'dim' : ''}`, role: 'gridcell' }, row.why && icon(reasonIcon(row.why.kind)), row.why && el('span', { class: 'cut' }, value(row.why.text))),
+      el('span', { role: 'gridcell' }, el('span', { class: 'went', at: { width: `${width * 100}%` } }, row.shares.map(([service, time]) => el('span', { class: `seg ${colour(service)}`, title: `${service} ${format.duration(time)}`, at: { flex: `${Math.max(0.004, time / total)} 0 0` } })))),
+      el('span', { class: 'right strong', role: 'gridcell' }, format.duration(row.duration)),
+      el('span', { class: 'right dim', role: 'gridcell' }, row.spans));
+  }
+  function drawAges() {
+    const now = Date.now();
+    list.querySelectorAll('.age').forEach((node, at) => { if (rows[at]) node.textContent = format.age(format.ms(rows[at].start), now); });
+  }
+
+  function drawEmpty() {
+    const seconds = host.since && host.since !== '0' ? (Date.now() - format.ms(host.since)) / 1e3 : 0;
+    const traced = host.processes.filter((p) => p.is_traced), n = traced.reduce((sum, p) => sum + p.processes, 0);
+    head.hidden = true;
+    // A port that is likely to answer in HTTP.
+    const all = traced.flatMap((l) => l.ports.map((port) => ({ port, service: l.service })));
+    const likely = all.find((l) => [80, 8080, 8000, 3000, 5000, 8081, 8888, 9000].includes(l.port)) || all.find((l) => l.port > 1024 && l.port < 32768);
+    const command = (title, name, text, below) => el('div', { class: 'card' }, el('h3', { class: 'row' }, icon(name), title), el('div', { class: 'command mono row' }, el('span', { class: 'dimmer' }, '$'), value(text), el('span', { class: 'grow' }), button('', () => copy(text), { name: 'copy', className: 'plain', title: 'Copy' })), el('p', { class: 'dim small' }, value(below)));
+    fill(above, el('div', { class: 'empty' }, el('h1', {}, 'Listening. No request yet.'),
+      el('p', { class: 'dim' }, `${format.many(n, 'process', 'processes')} on ${host.host || 'this host'} traced for ${Math.round(seconds)} s. The first request to any of them appears here by itself. Nothing has to be restarted.`),
+      el('div', { class: 'cards' }, command('Make one now', 'terminal', `curl -s http://localhost${likely?.port === 80 ? '' : `:${likely?.port ?? 8080}`}/`, likely ? `${likely.service} listens on ${likely.port}. Any real traffic does as well.` : 'Any real traffic does as well.'),
+        command('Traffic, but nothing here?', 'help', 'sudo spanwire doctor', `${format.count(host.seen.calls || 0)} socket calls seen in ${Math.round(seconds)} s, ${format.count(host.seen.requests || 0)} recognised as a request.`)),
+      host.processes.length > 0 && [el('h2', { class: 'row' }, 'What is traced, and what is not', el('span', { class: 'grow' }), el('span', { class: 'dim small' }, 'the same as ', el('span', { class: 'mono' }, 'spanwire ps'))), tracedTable()]));
+    fill(list);
+  }
+
+  function go(row) {
+    sessionStorage.setItem('spanwire.list', JSON.stringify(rows.map((r) => r.id)));
+    sessionStorage.setItem('spanwire.from', row.id);
+    open(`/trace/${row.id}`);
+  }
+  function select(at) {
+    if (!rows.length) return;
+    selected = Math.max(0, Math.min(rows.length - 1, at));
+    [...list.children].forEach((node, i) => { node.setAttribute('aria-selected', String(i === selected)); node.setAttribute('tabindex', i === selected ? '0' : '-1'); });
+    list.children[selected].focus({ preventScroll: true });
+    list.children[selected].scrollIntoView({ block: 'nearest' });
+  }
+
+  function key({ key: pressed, target }) {
+    if (pressed === 'j' || pressed === 'ArrowDown') select(selected + 1);
+    else if (pressed === 'k' || pressed === 'ArrowUp') select(selected - 1);
+    else if (pressed === 'Enter' && rows[selected] && !target.closest?.('button')) go(rows[selected]);
+    else if (pressed === 'f') change({ sort: sort() === 'failing' ? null : 'failing' }, { push: true });
+    else if (pressed === '.') takePending();
+    else if (pressed === 'x' && rows[selected]) {
+      if (marked && marked !== rows[selected].id) return open(`/compare/${marked}/${rows[selected].id}`), true;
+      marked = rows[selected].id;
+      draw();
+      select(selected);
+    } else if (pressed === 'Escape' && selected >= 0) {
+      selected = -1;
+      drawRows();
+    } else return false;
+    return true;
+  }
+
+  function update() {
+    const now = `${state.params}`;
+    if (now === asked && data) return;
+    asked = now;
+    load().then(listen_);
+  }
+  return { update, key, redraw: () => data && draw() };
+}

@@ -1,0 +1,88 @@
+//! The viewer's page in a real browser, over invented traces: what is drawn against what the spans say.
+//!
+//! Needs Debian's `chromium` and `chromium-driver`, else all of it is skipped, which is said. Each view's picture is
+//! left in `target/tmp/page/`, to be looked at. Run without libtest, since all tests share one browser.
+
+#[path = "../../examples/viewer/shop.rs"]
+mod shop;
+
+mod browser;
+mod budget;
+mod hostile;
+mod live;
+mod numbers;
+mod views;
+mod waterfall;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use crate::browser::Browser;
+
+/// Runs one after the other those that are wanted; says how many passed. The first failure ends it.
+macro_rules! run {
+    ($browser:expr, $wanted:expr, $($test:path),* $(,)?) => {{
+        let mut passed = 0;
+        $(if stringify!($test).contains($wanted) {
+            $test($browser).await.map_err(|error| error.context(stringify!($test)))?;
+            println!("test {} ... ok", stringify!($test));
+            passed += 1;
+        })*
+        passed
+    }};
+}
+
+fn main() -> ExitCode {
+    // What `cargo test` may be given besides a filter is libtest's.
+    let wanted = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let done = runtime.map_err(anyhow::Error::new).and_then(|runtime| {
+        runtime.block_on(async {
+            let Some(mut browser) = Browser::start().await? else {
+                println!("test page ... ignored, chromium and chromedriver are not installed");
+                return Ok((0, 1));
+            };
+            let done = all(&mut browser, wanted.as_deref().unwrap_or_default()).await;
+            browser.end().await?;
+            Ok((done?, 0))
+        })
+    });
+    // As libtest ends, so that whoever counts tests counts these.
+    match done {
+        Ok((passed, ignored)) => {
+            println!(
+                "\ntest result: ok. {passed} passed; 0 failed; {ignored} ignored; 0 measured; 0 filtered out"
+            );
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            println!("\nfailures:\n{error:?}\n");
+            println!(
+                "test result: FAILED. 0 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out"
+            );
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn all(browser: &mut Browser, wanted: &str) -> Result<u32> {
+    let passed = run!(
+        browser,
+        wanted,
+        views::each_is_drawn_without_a_complaint,
+        views::keys_lead_everywhere,
+        views::a_link_shows_the_same_again,
+        views::without_the_token_nothing_is_shown,
+        views::the_first_request_appears_by_itself,
+        waterfall::bars_are_where_the_spans_are,
+        waterfall::pairs_groups_and_the_path,
+        numbers::percentiles_are_those_of_the_spans,
+        numbers::parts_of_a_difference_add_up,
+        hostile::text_stays_text,
+        live::nothing_moves_under_the_pointer,
+        budget::long_traces_stay_light,
+    );
+    browser.complaints()?;
+    Ok(passed)
+}

@@ -1,0 +1,87 @@
+//! The truth, in small: a few runtimes at 1 and at 32 clients. Nothing may be wrong, ever, and where a thread serves one
+//! request at a time everything must be there. `cargo xtask truth` runs all of it.
+
+use anyhow::{Context as _, ensure};
+use tests::agent::Setup;
+use tests::outcome::TestResult;
+use tests::runner::Suite;
+use tests::truth::cases::Case;
+use tests::truth::run::{Outcome, Stage};
+use tests::truth::table;
+
+/// The cases that every change is measured by.
+const CASES: [&str; 3] = ["python-threads", "python-asyncio", "node"];
+
+/// Clients at once, and how many requests they send.
+const LOADS: [(usize, usize); 2] = [(1, 30), (32, 100)];
+
+/// Calls of each service: fewer than in the whole table, for time.
+const FAN_OUT: usize = 2;
+
+/// Clients of the tests that disturb the agent, and their requests.
+const DISTURBED: (usize, usize) = (32, 100);
+
+pub(crate) fn add(suite: &mut Suite) {
+    for name in CASES {
+        suite.test(format!("truth::never_wrong[{name}]"), move || never_wrong(name));
+    }
+    suite.test("truth::started_in_the_middle", started_in_the_middle);
+    suite.test("truth::never_wrong_when_much_is_lost", much_is_lost);
+}
+
+fn never_wrong(name: &str) -> TestResult {
+    let case = case(name)?;
+    let stage = Stage::set(case, FAN_OUT)?;
+    for (clients, requests) in LOADS {
+        let outcome = stage.run(Setup::default(), requests, clients)?;
+        judge(case, clients, &outcome)?;
+    }
+    Ok(())
+}
+
+/// The next request after the agent's start is as good as any.
+fn started_in_the_middle() -> TestResult {
+    let case = case("python-threads")?;
+    let stage = Stage::set(case, FAN_OUT)?;
+    let (clients, requests) = DISTURBED;
+    let outcome = stage.run_late(Setup::default(), requests, clients)?;
+    judge(case, clients, &outcome)
+}
+
+/// What does not fit into the ring is lost, and makes no wrong parents of the rest.
+fn much_is_lost() -> TestResult {
+    let case = case("python-threads")?;
+    let stage = Stage::set(case, FAN_OUT)?;
+    let (clients, requests) = DISTURBED;
+    let setup = Setup::default().argument("--data-ring").argument("4096");
+    let outcome = stage.run(setup, requests, clients)?;
+    println!("{}", table::line(case, clients, &outcome.scores));
+    ensure!(outcome.scores.missing() > 0, "the ring was not tiny enough: nothing was lost");
+    nothing_wrong(&outcome)
+}
+
+fn case(name: &str) -> anyhow::Result<&'static Case> {
+    Case::named(name).with_context(|| format!("no case {name}"))
+}
+
+fn nothing_wrong(Outcome { scores, .. }: &Outcome) -> TestResult {
+    ensure!(scores.wrong() == 0, "{} wrong:\n{}", scores.wrong(), scores.told.join("\n"));
+    Ok(())
+}
+
+/// Nothing is wrong, nothing is missing, and what the case promises is there.
+fn judge(case: &Case, clients: usize, outcome: &Outcome) -> TestResult {
+    let Outcome { scores, counters } = outcome;
+    println!("{}", table::line(case, clients, scores));
+    nothing_wrong(outcome)?;
+    counters.nothing_lost()?;
+    ensure!(scores.missing() == 0, "{} of {} are missing", scores.missing(), scores.sent());
+    let exact = scores.inside.percent_exact();
+    ensure!(
+        exact >= case.floor,
+        "{exact:.2} % of the calls inside services have their parent, not {} %: {}",
+        case.floor,
+        counters.why()
+    );
+    Ok(())
+}

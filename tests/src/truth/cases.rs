@@ -1,0 +1,137 @@
+//! The table of what is run: which runtimes stand in which graph, and what is promised of each.
+//!
+//! A new case is one line here. Never wrong is promised of all of them.
+
+use super::graph::Graph;
+use super::services::{self, PYTHON_THREADS, Runtime};
+
+/// The promise where a thread serves one request at a time.
+const EXACT: f64 = 99.9;
+/// Where a call's request cannot be known it has no parent: nothing is promised but that nothing is wrong.
+const HONEST: f64 = 0.0;
+
+/// A graph of services of certain runtimes.
+#[derive(Clone, Copy, Debug)]
+pub struct Case {
+    /// Its name.
+    pub name: &'static str,
+    /// What it is, for the table.
+    pub about: &'static str,
+    /// The runtime of each level, the client's first.
+    pub levels: &'static [Runtime],
+    /// The least share of calls inside services that have their true parent, percent.
+    pub floor: f64,
+}
+
+/// Calls that a service makes for each request.
+pub const FAN_OUT: usize = 3;
+
+/// All cases.
+pub const ALL: &[Case] = &[
+    Case {
+        name: "python-threads",
+        about: "Python ThreadingHTTPServer",
+        levels: &[PYTHON_THREADS; 4],
+        floor: EXACT,
+    },
+    Case {
+        name: "gunicorn-sync",
+        about: "gunicorn, sync workers",
+        levels: &[services::GUNICORN_SYNC; 4],
+        floor: EXACT,
+    },
+    Case {
+        name: "gunicorn-gthread",
+        about: "gunicorn, gthread workers",
+        levels: &[services::GUNICORN_GTHREAD; 4],
+        floor: EXACT,
+    },
+    Case {
+        name: "c-threads",
+        about: "C, a thread for each connection",
+        levels: &[services::C_THREADS; 4],
+        floor: EXACT,
+    },
+    Case {
+        name: "java",
+        about: "Java HttpServer, HttpURLConnection",
+        levels: &[services::JAVA; 4],
+        // Its dispatcher may still have the connection in its epoll set when the thread of the pool reads the request.
+        floor: 80.0,
+    },
+    // Ruby's sockets never block, which is what event loops are told by.
+    Case {
+        name: "ruby-webrick",
+        about: "Ruby WEBrick",
+        levels: &[services::RUBY_WEBRICK; 4],
+        floor: HONEST,
+    },
+    Case {
+        name: "ruby-puma",
+        about: "Ruby Puma",
+        levels: &[services::RUBY_PUMA; 4],
+        floor: HONEST,
+    },
+    Case {
+        name: "python-pool",
+        about: "Python ThreadingHTTPServer, calls by a ThreadPoolExecutor",
+        levels: &[services::PYTHON_POOL; 4],
+        floor: HONEST,
+    },
+    Case {
+        name: "python-asyncio",
+        about: "Python asyncio",
+        levels: &[services::PYTHON_ASYNCIO; 4],
+        floor: HONEST,
+    },
+    Case { name: "node", about: "Node http", levels: &[services::NODE; 4], floor: HONEST },
+    Case { name: "go", about: "Go net/http", levels: &[services::GO; 4], floor: HONEST },
+    Case {
+        name: "nginx",
+        about: "nginx before Python ThreadingHTTPServer",
+        levels: &[services::NGINX, PYTHON_THREADS, PYTHON_THREADS, PYTHON_THREADS],
+        floor: HONEST,
+    },
+    Case {
+        name: "mixed",
+        about: "Python threads, Node, Go, C threads",
+        levels: &[PYTHON_THREADS, services::NODE, services::GO, services::C_THREADS],
+        floor: HONEST,
+    },
+];
+
+impl Case {
+    /// The case of that name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<&'static Self> {
+        ALL.iter().find(|case| case.name == name)
+    }
+
+    /// The name of the service at a level.
+    #[must_use]
+    pub fn service(&self, level: usize) -> String {
+        format!("{}-{level}", self.levels[level].name)
+    }
+
+    /// Its graph, asked by the client of that name. `names` are those of its services.
+    #[must_use]
+    pub fn graph(&self, client: &str, names: &[String], fan_out: usize) -> Graph {
+        let levels: Vec<(&str, bool)> =
+            names.iter().zip(self.levels).map(|(name, it)| (&**name, it.proxies)).collect();
+        Graph::levels(client, &levels, fan_out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_of_one_case_each() {
+        for case in ALL {
+            let found = Case::named(case.name).unwrap();
+            assert_eq!(found.about, case.about);
+            assert!(!case.levels.last().unwrap().proxies, "{}: a proxy of nothing", case.name);
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! A case from beginning to end: its services, an agent, the load, the scores.
+//!
+//! The services stay while agents come and go, so that each number of clients is scored with an agent of its own.
+
+use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use anyhow::Context as _;
+
+use super::cases::Case;
+use super::graph::{CALL, Graph, PING};
+use super::load::Load;
+use super::score::{Scores, Stored, Truth, score};
+use super::services::{Place, Started};
+use crate::agent::{Agent, Counters, Setup};
+use crate::otlp::{Kind, Spans};
+use crate::peer::Target;
+
+/// How long no span of a call may arrive until waiting is over. What has not arrived by the agent's end is missing.
+const QUIET: Duration = Duration::from_secs(4);
+
+/// The running services of a case.
+pub struct Stage {
+    services: Vec<Started>,
+    graph: Graph,
+    /// The number of the next request: no two have one.
+    next: AtomicUsize,
+}
+
+/// What a run gave.
+pub struct Outcome {
+    /// The scores.
+    pub scores: Scores,
+    /// What the agent counted.
+    pub counters: Counters,
+}
+
+impl Stage {
+    /// Starts a case's services, the last level first.
+    ///
+    /// # Errors
+    /// When a program is missing (a skip), or does not come up.
+    pub fn set(case: &Case, fan_out: usize) -> anyhow::Result<Self> {
+        let mut services: Vec<Started> = Vec::new();
+        for (level, runtime) in case.levels.iter().enumerate().rev() {
+            let calls = if runtime.proxies { 1 } else { fan_out };
+            let next = services.last().map_or(Vec::new(), |it| vec![it.server.port(); calls]);
+            let place = Place { service: &case.service(level), next: &next };
+            let service = runtime.start(&place);
+            services.push(service.with_context(|| format!("{} at level {level}", runtime.name))?);
+        }
+        services.reverse();
+        let names: Vec<String> = services.iter().map(|it| it.server.service.clone()).collect();
+        let graph = case.graph(&client(), &names, fan_out);
+        Ok(Self { services, graph, next: AtomicUsize::new(0) })
+    }
+
+    /// Scores an agent over so many requests from so many clients.
+    ///
+    /// # Errors
+    /// When the agent does not start or stop well, or an answer is not the right one.
+    pub fn run(&self, setup: Setup, requests: usize, clients: usize) -> anyhow::Result<Outcome> {
+        let agent = setup.start()?;
+        let load = self.load(clients);
+        let before = load.begun();
+        load.end_after(requests);
+        load.send()?;
+        let truth = self.truth(&load, &before);
+        Outcome::of(agent, &truth)
+    }
+
+    /// The same with an agent that is started in the middle of the load: so many requests follow.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub fn run_late(
+        &self,
+        setup: Setup,
+        requests: usize,
+        clients: usize,
+    ) -> anyhow::Result<Outcome> {
+        let load = self.load(clients);
+        let (agent, before) = std::thread::scope(|scope| {
+            let sent = scope.spawn(|| load.send());
+            let agent = setup.start();
+            let before = load.begun();
+            load.end_after(requests);
+            sent.join().expect("the load does not panic")?;
+            anyhow::Ok((agent?, before))
+        })?;
+        let truth = self.truth(&load, &before);
+        Outcome::of(agent, &truth)
+    }
+
+    /// A load without an end.
+    fn load(&self, clients: usize) -> Load<'_> {
+        let pinged: Vec<(&str, &Target)> =
+            self.services.iter().map(|it| (&*it.server.service, &it.server.target)).collect();
+        Load::new(self.next.load(Ordering::Relaxed), clients, pinged)
+    }
+
+    /// What is true of a load that was sent. What was begun `before` is early.
+    fn truth(&self, load: &Load<'_>, before: &(usize, Vec<usize>)) -> Truth {
+        let (end, pinged) = load.begun();
+        self.next.store(end, Ordering::Relaxed);
+        let pings = |numbers: Vec<Range<usize>>| {
+            let all = numbers.into_iter().enumerate();
+            let all = all.flat_map(|(at, numbers)| numbers.map(move |number| (at, number)));
+            all.map(|(at, number)| self.graph.ping(at, number)).collect::<Vec<_>>()
+        };
+        let requests = |numbers: Range<usize>| numbers.map(|number| self.graph.tree(number));
+        let mut early = pings(before.1.iter().map(|&first| 0..first).collect());
+        early.extend(requests(load.start..before.0));
+        Truth {
+            requests: requests(before.0..end).collect(),
+            pings: pings(before.1.iter().zip(pinged).map(|(&first, end)| first..end).collect()),
+            early,
+        }
+    }
+}
+
+impl Outcome {
+    fn of(agent: Agent, truth: &Truth) -> anyhow::Result<Self> {
+        let (spans, counters) = collect(agent, truth)?;
+        let stored: Vec<Stored> = spans.0.iter().map(Stored::from).collect();
+        Ok(Self { scores: score(truth, &stored), counters })
+    }
+}
+
+/// `service.name` of this process.
+fn client() -> String {
+    std::env::var("OTEL_SERVICE_NAME").unwrap_or_else(|_| "truth".to_owned())
+}
+
+/// Waits for the spans of all ends that were sent, or until waiting is of no use any more, and ends the agent.
+fn collect(agent: Agent, truth: &Truth) -> anyhow::Result<(Spans, Counters)> {
+    let of = |kind: Kind| {
+        let trees = truth.requests.iter().chain(&truth.pings).flatten();
+        trees.filter(|node| node.end.kind == kind).count()
+    };
+    let wanted = of(Kind::Client) + of(Kind::Server);
+    let ours = |spans: &Spans| {
+        let is_ours = |path: &str| path.starts_with(CALL) || path.starts_with(PING);
+        spans.0.iter().filter(|span| is_ours(span.path())).count()
+    };
+    let mut arrived = 0;
+    while arrived < wanted {
+        let more = agent.receiver().wait("more spans", QUIET, |spans| ours(spans) > arrived);
+        let Ok(spans) = more else {
+            println!("only {arrived} of {wanted} spans arrived");
+            break;
+        };
+        arrived = ours(&spans);
+    }
+    let stopped = agent.stop()?;
+    Ok((stopped.spans, stopped.counters))
+}

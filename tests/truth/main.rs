@@ -1,0 +1,86 @@
+//! Scores an agent against the truth: what `cargo xtask truth` starts, as root.
+//!
+//! Standard output is the table's; what programs say goes to a file. [`tests::truth`] says how it is done.
+
+#![forbid(unsafe_code)]
+
+mod arguments;
+mod machine;
+
+use std::fs::File;
+use std::io::Write as _;
+use std::os::fd::AsFd as _;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, ensure};
+use tests::outcome::Skip;
+use tests::truth::cases::{Case, FAN_OUT};
+use tests::truth::run::Stage;
+use tests::truth::table::{self, Row};
+
+use self::arguments::Arguments;
+
+fn main() -> ExitCode {
+    match Arguments::parse(std::env::args().skip(1)).and_then(|asked| measure(&asked)) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs what is asked for. The exit code tells whether every promise was kept.
+fn measure(asked: &Arguments) -> anyhow::Result<ExitCode> {
+    tests::agent::need_root()?;
+    std::fs::create_dir_all(&asked.folder)?;
+    let mut out = File::from(std::io::stdout().as_fd().try_clone_to_owned()?);
+    let said = asked.folder.join("programs.log");
+    rustix::stdio::dup2_stdout(File::create(&said)?)?;
+
+    let cases: Vec<&'static Case> = asked.cases().collect();
+    ensure!(!cases.is_empty(), "no case's name contains {:?}", asked.filters);
+    let mut broken = 0;
+    let mut rows = Vec::new();
+    for case in cases {
+        let stage = match Stage::set(case, FAN_OUT) {
+            Ok(stage) => stage,
+            Err(error) if error.downcast_ref::<Skip>().is_some() => {
+                writeln!(out, "{:<16} skipped: {error:#}", case.name)?;
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        let mut row = Row { case, scores: Vec::new() };
+        for &clients in &asked.clients {
+            let setup = asked.setup();
+            let outcome = match asked.late {
+                true => stage.run_late(setup, asked.requests, clients),
+                false => stage.run(setup, asked.requests, clients),
+            };
+            let outcome = outcome.with_context(|| {
+                format!("{}: what the programs said is in {}", case.name, said.display())
+            })?;
+            let scores = outcome.scores;
+            writeln!(out, "{}", table::line(case, clients, &scores))?;
+            for told in &scores.told {
+                writeln!(out, "  wrong: {told}")?;
+            }
+            if scores.inside.percent_exact() < 100.0 || scores.missing() > 0 {
+                writeln!(out, "  counted: {}", outcome.counters.why())?;
+            }
+            if scores.wrong() > 0 || scores.inside.percent_exact() < case.floor {
+                writeln!(out, "  less than the promised {} %, or wrong", case.floor)?;
+                broken += 1;
+            }
+            row.scores.push((clients, scores));
+        }
+        rows.push(row);
+    }
+    if let Some(file) = &asked.renew {
+        let readme = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
+        let machine = machine::line(asked.requests)?;
+        std::fs::write(file, table::renew(&readme, &machine, &rows)?)?;
+    }
+    Ok(if broken == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

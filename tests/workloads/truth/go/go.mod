@@ -1,0 +1,3 @@
+module spanwire.test/truth
+
+go 1.19
