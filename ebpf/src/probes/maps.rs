@@ -91,6 +91,8 @@ pub(crate) struct Scratch {
     pub(crate) found: Found,
     /// Where its direction is, if it speaks HTTP/2.
     pub(crate) walking: Walking,
+    /// What is put into the map of who serves what.
+    pub(crate) served: Served,
     /// The request whose context is made or found.
     pub(crate) wire: Looking,
     /// Address of the socket that is announced: a number here, while a pointer that the verifier knows as one is none that a

@@ -7,21 +7,30 @@ use spanwire_ebpf::{ControlKind, Counter, Revoked, id};
 
 use crate::{
     config, emit,
-    maps::{REVOKED, SERVING, Served, count},
+    maps::{REVOKED, SERVING, Scratch, Served, count},
     state::State,
 };
 
 /// A request of `state`'s connection begins at `position`, read by `task`.
 #[inline(always)]
-pub(crate) fn request_read(state: *mut State, task: u64, position: u64, thread_waits: bool) {
+pub(crate) fn request_read(
+    state: *mut State,
+    task: u64,
+    position: u64,
+    thread_waits: bool,
+    scratch: *mut Scratch,
+) {
     unsafe {
         let connection = (*state).generation;
         let span = id::span(config::seed(), connection, position);
         (*state).span = span;
         (*state).reader = task;
-        let served = Served { span, connection, answered: 0, trace: [0; 2], bits: 0 };
         let Some(before) = SERVING.get_ptr_mut(task) else {
             if thread_waits {
+                // By way of the scratch event: the stack has no room for it.
+                let served = &raw mut (*scratch).served;
+                serve(served, span, connection);
+                let served: &Served = &*served;
                 let _ = SERVING.insert(task, served, 0);
             }
             return;
@@ -29,13 +38,24 @@ pub(crate) fn request_read(state: *mut State, task: u64, position: u64, thread_w
         let overlaps = (*before).answered == 0 && (*before).connection != connection;
         if thread_waits {
             // In place: the task alone writes here, and to put an entry into the map anew costs several times as much.
-            *before = served;
+            serve(before, span, connection);
         } else {
             let _ = SERVING.remove(task);
         }
         if overlaps {
             revoke(task);
         }
+    }
+}
+
+/// It serves that request from now on, of whose trace nothing is known yet.
+#[inline(always)]
+unsafe fn serve(served: *mut Served, span: u64, connection: u64) {
+    unsafe {
+        (&raw mut (*served).span).write_volatile(span);
+        (&raw mut (*served).connection).write_volatile(connection);
+        (&raw mut (*served).answered).write_volatile(0);
+        (&raw mut (*served).bits).write_volatile(0);
     }
 }
 

@@ -22,13 +22,15 @@ use crate::{
 pub(crate) fn enter_call(_context: TracePointContext) -> u32 {
     if config::has(config_flag::WIRE) && wire::is_awake() {
         preemption::whole(|| {
-            enter();
+            if enter() != 0 {
+                wire::make_context();
+            }
         });
     }
     0
 }
 
-/// Global, and so verified by itself.
+/// Whether a request may begin: then the scratch event is ours, and holds what is known. Global, and so verified by itself.
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn enter() -> u64 {
@@ -47,7 +49,9 @@ extern "C" fn enter() -> u64 {
         let Some(scratch) = emit::scratch() else { return 0 };
         let task = bpf_get_current_pid_tgid();
         let sending = Sending { sock, cookie, task, sequence, source, len };
-        wire::about_to_send(state, scratch, &sending);
+        if wire::about_to_send(state, scratch, &sending) {
+            return 1;
+        }
         emit::release(scratch);
     }
     0

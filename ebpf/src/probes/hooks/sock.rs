@@ -116,26 +116,32 @@ unsafe fn context_goes_first(sock: *const c_void, state: *mut State, sequence: u
         if (*state).generation == 0 {
             meet_typed(sock, state, Stream::Tcp, Direction::Sent, 0);
         }
-        make_context(sock, state, taken_from(&(*state).send), sequence, len);
+        let Some(scratch) = emit::scratch() else { return };
+        (*scratch).source = taken_from(&(*state).send);
+        emit::release(scratch);
+        if may_be_request(sock, state, sequence, len) != 0 {
+            wire::make_context();
+        }
     }
 }
 
-/// Makes the context of a request, if one begins there.
-#[inline(always)]
-unsafe fn make_context(
-    sock: *const c_void,
-    state: *mut State,
-    source: Source,
-    sequence: u32,
-    len: u64,
-) {
+/// Whether a request may begin there, in the bytes that the scratch event is about: then that is ours, and the context is to be
+/// made.
+///
+/// A function of its own, so that what it needs of the stack is free again for what follows.
+#[inline(never)]
+unsafe fn may_be_request(sock: *const c_void, state: *mut State, sequence: u32, len: u64) -> u64 {
     unsafe {
-        let Some(scratch) = emit::scratch() else { return };
+        let Some(scratch) = emit::scratch() else { return 0 };
         let cookie: u64 = Typed::member(sock, Offset::SkCookie);
         let task = bpf_get_current_pid_tgid();
+        let source = (*scratch).source;
         let sending = Sending { sock: sock as u64, cookie, task, sequence, source, len };
-        wire::about_to_send(state, scratch, &sending);
+        if wire::about_to_send(state, scratch, &sending) {
+            return 1;
+        }
         emit::release(scratch);
+        0
     }
 }
 
@@ -203,13 +209,17 @@ unsafe fn sent(sock: *const c_void, returned: i32) {
                 uncalled(&call)
             };
         }
-        if stream == Stream::Tcp && config::has(config_flag::WIRE_LATE) && wire::is_awake() {
-            // If it did not go first: for who reads the request on this host, and may already have.
-            make_context(sock, state, source, position as u32, u64::from(len));
-        }
         let began = in_flight_began(ours, &in_flight);
         let what = Moved { way: Direction::Sent as usize, position, expected, len, began };
         observe::moved(sock as u64, state, &what, source);
+        // If its context did not go first: for who reads the request on this host, and may already have.
+        if stream == Stream::Tcp
+            && config::has(config_flag::WIRE_LATE)
+            && wire::is_awake()
+            && may_be_request(sock, state, position as u32, u64::from(len)) != 0
+        {
+            wire::make_context();
+        }
     }
 }
 

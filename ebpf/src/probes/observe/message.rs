@@ -35,7 +35,7 @@ const SENT: usize = Direction::Sent as usize;
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub(crate) struct Moving {
-    pub(super) position: u64,
+    pub(crate) position: u64,
     pub(super) expected: u64,
     pub(super) began: u64,
     pub(super) len: u32,
@@ -154,10 +154,9 @@ pub(super) fn message<R: Reach>(
                     put(flags, data_flag::REQUEST | data_flag::THREAD_WAITS);
                 }
                 let position = get(&raw const (*call).position);
-                serving::request_read(state, task, position, waits);
+                serving::request_read(state, task, position, waits, scratch);
                 if config::has(config_flag::WIRE) && wire::is_awake() {
-                    let end = u64::from((get(&raw const (*found).seen) >> 16) as u16);
-                    wire::read(sock, state, scratch, task, position, end);
+                    wire::read(sock, state, scratch);
                 }
             }
         } else if begins != begins::NOTHING && way == SENT {
@@ -200,7 +199,7 @@ fn is_framed(state: *mut State, scratch: *mut Scratch) -> bool {
 #[repr(C)]
 pub(crate) struct Found {
     /// What [`look`] saw.
-    seen: u64,
+    pub(crate) seen: u64,
     /// How many bytes of its start are to be in the event.
     wanted: u64,
     /// Not zero when its head did not end where [`look`] looked.

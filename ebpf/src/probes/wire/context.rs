@@ -7,6 +7,7 @@
 
 use core::ffi::c_void;
 
+use aya_ebpf::helpers::generated::bpf_get_current_pid_tgid;
 use spanwire_ebpf::{
     ControlKind, Counter, Direction, Family, Offset, config_flag, id,
     wire::{Carried, is_sampled},
@@ -41,8 +42,11 @@ pub(crate) struct Looking {
     span: u64,
     /// It is known that requests are sent here.
     known: u64,
+    /// Who sends, and how many bytes.
+    task: u64,
+    len: u64,
     trace: [u64; 2],
-    bits: u64,
+    context: Request,
     pub(super) search: head::Search,
 }
 
@@ -76,79 +80,84 @@ pub(crate) unsafe fn meet(sock: u64, state: *mut State) {
     }
 }
 
-/// A request was read, whose head of `end` bytes is in the scratch event (0 if it is longer); if a thread serves it, what it
-/// will send belongs to the same trace.
-#[inline(always)]
-pub(crate) unsafe fn read(
-    sock: u64,
-    state: *mut State,
-    scratch: *mut Scratch,
-    task: u64,
-    position: u64,
-    end: u64,
-) {
+/// A request was read, whose head is in the scratch event; if a thread serves it, what it will send belongs to the same trace.
+///
+/// A function of its own, so that what it needs of the stack is free again for what follows.
+#[inline(never)]
+pub(crate) unsafe fn read(sock: u64, state: *mut State, scratch: *mut Scratch) {
     unsafe {
         let [origin, _] = origins(sock, state);
+        let position = (&raw const (*scratch).call.position).read_volatile();
+        // 0 if it is longer than what is here.
+        let end = u64::from(((&raw const (*scratch).found.seen).read_volatile() >> 16) as u16);
         let looking = &raw mut (*scratch).wire;
         (&raw mut (*looking).connection).write_volatile((*state).generation);
         (&raw mut (*looking).position).write_volatile(position);
         (&raw mut (*looking).origin).write_volatile(u64::from(origin));
         (&raw mut (*looking).span).write_volatile((*state).span);
-        let bits = received(end);
-        if let Some(served) = serving::by(task)
+        let header = if end == 0 { UNSURE } else { head::traceparent(end) };
+        let mut own = 0;
+        if header != NONE && header != UNSURE {
+            own = head::value(header, end);
+        }
+        let bits = received(header, own);
+        if bits & bits::CAME != 0 {
+            count(Counter::WireRead, 1);
+            tell(Direction::Received as u64);
+        }
+        if let Some(served) = serving::by(bpf_get_current_pid_tgid())
             && (*served).connection == (*state).generation
         {
             (*served).trace = (&raw const (*looking).trace).read_volatile();
-            (*served).bits = bits;
+            (*served).bits = bits & (bits::BOUND | bits::SAMPLED);
         }
     }
 }
 
-/// The context of the request that was read: its bits, and in the scratch event its trace. Global, and so verified by itself.
+/// The context of the request that was read, whose `traceparent` stands there, and is good if `own` is not 0: its bits, and in the scratch event its trace.
+/// Global, and so verified by itself.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn received(end: u64) -> u64 {
+extern "C" fn received(header: u64, own: u64) -> u64 {
     let Some(scratch) = emit::this_scratch() else { return 0 };
     unsafe {
         let looking = &raw mut (*scratch).wire;
         let origin = (&raw const (*looking).origin).read_volatile() as u32;
-        let position = (&raw const (*looking).position).read_volatile();
-        let mut context = Request { trace: [0; 2], span: 0, bits: 0 };
+        let context = &raw mut (*looking).context;
+        (&raw mut (*context).bits).write_volatile(0);
         let mut is_named = false;
         if origin != 0 {
+            let position = (&raw const (*looking).position).read_volatile();
             let name = name(position as u32, origin);
             if let Some(request) = REQUESTS.get_ptr(name) {
-                context = *request;
+                context.write_volatile(request.read_volatile());
                 is_named = true;
                 let _ = REQUESTS.remove(name);
             }
         }
-        if context.bits & bits::CAME != 0 {
-            count(Counter::WireRead, 1);
-            tell(Direction::Received, &context);
-        }
-        let header = if end == 0 { UNSURE } else { head::traceparent(end) };
-        let mut bits = context.bits & (bits::BOUND | bits::SAMPLED);
-        let mut trace = context.trace;
+        let mut bits = (&raw const (*context).bits).read_volatile();
+        let trace = &raw mut (*looking).trace;
+        trace.write_volatile((&raw const (*context).trace).read_volatile());
+        let was_bound = bits & bits::BOUND != 0;
+        let was_sampled = bits & bits::SAMPLED != 0;
+        bits &= bits::CAME;
         if header == UNSURE || origin == 0 {
-            bits = 0;
         } else if header != NONE {
-            bits = 0;
-            if head::value(header, end) != 0 {
+            if own != 0 {
                 let search = &raw const (*looking).search;
-                trace = (&raw const (*search).trace).read_volatile();
+                trace.write_volatile((&raw const (*search).trace).read_volatile());
                 let sampled = (&raw const (*search).sampled).read_volatile() != 0;
-                bits = bits::BOUND | sampling(trace, Some(sampled));
+                bits |= bits::BOUND | sampling(trace, Some(sampled));
             }
         } else if is_named {
-            if bits & bits::BOUND != 0 {
-                bits = bits::BOUND | sampling(trace, Some(bits & bits::SAMPLED != 0));
+            if was_bound {
+                bits |= bits::BOUND | sampling(trace, Some(was_sampled));
             }
         } else if NEIGHBOURS.get_ptr(origin).is_none() {
-            trace = id::trace(config::seed(), (&raw const (*looking).span).read_volatile());
-            bits = bits::BOUND | sampling(trace, None);
+            let span = (&raw const (*looking).span).read_volatile();
+            trace.write_volatile(id::trace(config::seed(), span));
+            bits |= bits::BOUND | sampling(trace, None);
         }
-        (&raw mut (*looking).trace).write_volatile(trace);
         bits
     }
 }
@@ -167,13 +176,18 @@ pub(crate) struct Sending {
     pub(crate) len: u64,
 }
 
-/// If a request begins: its context is made before it can be anywhere.
+/// Whether a request may begin: then all that [`sent`] looks at is in the scratch event, and it is to be called. (By whoever
+/// called this: one function less on the stack.)
 #[inline(always)]
-pub(crate) unsafe fn about_to_send(state: *mut State, scratch: *mut Scratch, sending: &Sending) {
+pub(crate) unsafe fn about_to_send(
+    state: *mut State,
+    scratch: *mut Scratch,
+    sending: &Sending,
+) -> bool {
     unsafe {
         let way = &raw const (*state).ways[0];
         if (*state).is(Mode::Ignored) || (*state).is(Mode::Http2) || (*way).head_left > 0 {
-            return;
+            return false;
         }
         (*scratch).source = sending.source;
         bytes::begin(scratch);
@@ -185,29 +199,29 @@ pub(crate) unsafe fn about_to_send(state: *mut State, scratch: *mut Scratch, sen
         (&raw mut (*looking).origin).write_volatile(u64::from(origin));
         (&raw mut (*looking).cookie).write_volatile(sending.cookie);
         (&raw mut (*looking).known).write_volatile(u64::from((*state).is(Mode::Http1)));
-        sent(sending.len, sending.source.no_data as u64, sending.task);
+        (&raw mut (*looking).task).write_volatile(sending.task);
+        (&raw mut (*looking).len).write_volatile(sending.len);
+        true
     }
 }
 
-/// Makes the context of the request that is about to be sent, if one is. Global, and so verified by itself.
+/// Makes the context of the request that is about to be sent, if one is, before it can be anywhere. Global, and so verified by
+/// itself.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn sent(len: u64, no_data: u64, task: u64) -> u64 {
+pub(crate) extern "C" fn sent() -> u64 {
     let Some(scratch) = emit::this_scratch() else { return 0 };
     unsafe {
         let looking = &raw mut (*scratch).wire;
+        let task = (&raw const (*looking).task).read_volatile();
+        let len = (&raw const (*looking).len).read_volatile();
+        let no_data = (*scratch).source.no_data as u64;
         let tgid = (task >> 32) as u32;
         if tgid == config::own_tgid() || QUIET.get_ptr(tgid).is_some() {
             return 0;
         }
-        let cookie = (&raw const (*looking).cookie).read_volatile();
-        let position = (&raw const (*looking).position).read_volatile();
-        let outgoing = if cookie == 0 { None } else { OUTGOING.get_ptr_mut(cookie) };
-        if let Some(outgoing) = outgoing
-            && (*outgoing).stage != stage::NONE
-            && (*outgoing).sequence == position as u32
-        {
-            return 0; // seen before: the segment went first
+        if is_known(looking) {
+            return 0; // the segment went first
         }
         let seen = if no_data == 0 { look(len, 0, how::MAY_BEGIN | how::FAR) } else { 0 };
         let is_request = seen >> 32 & begins::REQUEST != 0;
@@ -216,77 +230,118 @@ extern "C" fn sent(len: u64, no_data: u64, task: u64) -> u64 {
             return 0;
         }
         let connection = (&raw const (*looking).connection).read_volatile();
+        let context = &raw mut (*looking).context;
+        let position = (&raw const (*looking).position).read_volatile();
         let span = id::span(config::seed(), connection, position);
-        let mut context = Request { trace: [0; 2], span, bits: 0 };
+        (&raw mut (*context).span).write_volatile(span);
+        (&raw mut (*context).bits).write_volatile(0);
         let end = u64::from((seen >> 16) as u16);
         // A request that says itself whose it is needs nothing beside it.
         let header = if is_request && end != 0 { head::traceparent(end) } else { UNSURE };
         if header == NONE {
+            let trace = &raw mut (*context).trace;
             match serving::by(task) {
                 Some(served) if !serving::is_revoked(tgid) => {
                     // Once the answer has begun it may be over, too: then this would be no part of it.
                     if (*served).answered == 0 {
-                        context.trace = (*served).trace;
-                        context.bits = (*served).bits;
+                        trace.write_volatile((*served).trace);
+                        (&raw mut (*context).bits).write_volatile((*served).bits);
                     }
                 }
                 _ => {
-                    context.trace = id::trace(config::seed(), span);
-                    context.bits = bits::BOUND | sampling(context.trace, None);
+                    trace.write_volatile(id::trace(config::seed(), span));
+                    let bits = bits::BOUND | sampling(trace, None);
+                    (&raw mut (*context).bits).write_volatile(bits);
                 }
             }
         }
         let origin = (&raw const (*looking).origin).read_volatile() as u32;
         if origin != 0 {
-            let _ = REQUESTS.insert(name(position as u32, origin), context, 0);
+            let request: &Request = &*context;
+            let _ = REQUESTS.insert(name(position as u32, origin), request, 0);
         }
-        if let Some(outgoing) = outgoing {
-            if (*outgoing).stage == stage::WAITS {
-                count(Counter::WireReplaced, 1);
-            }
-            (*outgoing).stage = stage::NONE;
-            if context.bits & bits::BOUND == 0 {
-                if header == UNSURE || header == NONE {
-                    count(Counter::WireUnbound, 1);
-                }
-                return 0;
-            }
-            (*outgoing).trace = context.trace;
-            (*outgoing).span = span;
-            (*outgoing).sequence = position as u32;
-            (*outgoing).sampled = u8::from(context.bits & bits::SAMPLED != 0);
-            (*outgoing).stage = stage::WAITS;
-            tell(Direction::Sent, &context);
+        goes(u64::from(header == UNSURE || header == NONE));
+    }
+    0
+}
+
+/// Whether the context of the request is there already.
+#[inline(always)]
+unsafe fn is_known(looking: *const Looking) -> bool {
+    unsafe {
+        let cookie = (&raw const (*looking).cookie).read_volatile();
+        if cookie == 0 {
+            return false;
         }
+        let Some(outgoing) = OUTGOING.get_ptr(cookie) else { return false };
+        let position = (&raw const (*looking).position).read_volatile();
+        (*outgoing).stage != stage::NONE && (*outgoing).sequence == position as u32
+    }
+}
+
+/// Has the context go beside its request, if that is to another agent; one that is not certain is counted if it `counts`.
+/// Global, and so verified by itself.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn goes(counts: u64) -> u64 {
+    let Some(scratch) = emit::this_scratch() else { return 0 };
+    unsafe {
+        let looking = &raw const (*scratch).wire;
+        let cookie = (&raw const (*looking).cookie).read_volatile();
+        if cookie == 0 {
+            return 0;
+        }
+        let Some(outgoing) = OUTGOING.get_ptr_mut(cookie) else { return 0 };
+        if (*outgoing).stage == stage::WAITS {
+            count(Counter::WireReplaced, 1);
+        }
+        (*outgoing).stage = stage::NONE;
+        let context = &raw const (*looking).context;
+        let bits = (&raw const (*context).bits).read_volatile();
+        if bits & bits::BOUND == 0 {
+            if counts != 0 {
+                count(Counter::WireUnbound, 1);
+            }
+            return 0;
+        }
+        (*outgoing).trace = (&raw const (*context).trace).read_volatile();
+        (*outgoing).span = (&raw const (*context).span).read_volatile();
+        (*outgoing).sequence = (&raw const (*looking).position).read_volatile() as u32;
+        (*outgoing).sampled = u8::from(bits & bits::SAMPLED != 0);
+        (*outgoing).stage = stage::WAITS;
+        tell(Direction::Sent as u64);
     }
     0
 }
 
 /// Whether a trace is sampled, whose caller has decided so or not at all.
 #[inline(always)]
-fn sampling(trace: [u64; 2], decided: Option<bool>) -> u64 {
+unsafe fn sampling(trace: *const [u64; 2], decided: Option<bool>) -> u64 {
     let sampled = match decided {
         Some(decided) if config::has(config_flag::PARENT_DECIDES) => decided,
-        _ => is_sampled(trace, config::threshold()),
+        _ => is_sampled(unsafe { trace.read_volatile() }, config::threshold()),
     };
     if sampled { bits::SAMPLED } else { 0 }
 }
 
-/// Tells user space of a context on the wire.
-#[inline(always)]
-unsafe fn tell(direction: Direction, context: &Request) {
-    let Some(scratch) = emit::this_scratch() else { return };
+/// Tells user space of the context that is looked at: it is on the wire. Global, and straight into the ring: there is little room
+/// on the stack.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn tell(direction: u64) -> u64 {
     unsafe {
+        let Some(scratch) = emit::this_scratch() else { return 0 };
+        let Some(event) = emit::reserve::<Carried>() else { return 0 };
         let looking = &raw const (*scratch).wire;
-        let event = Carried {
-            header: emit::header(ControlKind::Carried),
-            connection: (&raw const (*looking).connection).read_volatile(),
-            position: (&raw const (*looking).position).read_volatile(),
-            trace: context.trace,
-            span: context.span,
-            sampled: u32::from(context.bits & bits::SAMPLED != 0),
-            direction: direction as u32,
-        };
-        emit::control(&event, false);
+        (*event).header = emit::header(ControlKind::Carried);
+        (*event).connection = (&raw const (*looking).connection).read_volatile();
+        (*event).position = (&raw const (*looking).position).read_volatile();
+        (*event).trace = (&raw const (*looking).context.trace).read_volatile();
+        (*event).span = (&raw const (*looking).context.span).read_volatile();
+        let bits = (&raw const (*looking).context.bits).read_volatile();
+        (*event).sampled = u32::from(bits & bits::SAMPLED != 0);
+        (*event).direction = direction as u32;
+        emit::submit(event);
     }
+    0
 }

@@ -25,31 +25,52 @@ const BLANKS: u64 = 4;
 /// Length of a value (W3C Trace Context §3.2.2).
 const VALUE: u64 = 55;
 
+/// Lines that are looked at closer: those that begin with our letter. Heads have one or two.
+const LINES: u64 = 8;
+
 /// How far the search is.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub(crate) struct Search {
     starts: FieldStarts,
     found: u64,
+    /// Where such lines begin, and how many there are.
+    lines: [u64; LINES as usize],
+    count: u64,
     /// The value that was read.
     pub(super) trace: [u64; 2],
     pub(super) sampled: u64,
 }
 
-/// Where the value of the one `traceparent` in a head of `end` bytes stands; [`NONE`], or [`UNSURE`].
-pub(super) fn traceparent(end: u64) -> u64 {
+/// Where the value of the one `traceparent` in a head of `end` bytes stands; [`NONE`], or [`UNSURE`]. Global, and so verified by
+/// itself; so are those below, each with little on the stack, because what calls them has much.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(super) extern "C" fn traceparent(end: u64) -> u64 {
     let Some(scratch) = emit::this_scratch() else { return UNSURE };
     unsafe {
         let search = &raw mut (*scratch).wire.search;
         (&raw mut (*search).starts).write_volatile(FieldStarts::NONE);
         (&raw mut (*search).found).write_volatile(NONE);
+        (&raw mut (*search).count).write_volatile(0);
         let mut block = 0;
         while block < u64::from(HEAD_CAP) / BLOCK {
             if block * BLOCK >= end {
                 break;
             }
-            search_block(block, end);
+            search_block(block);
             block += 1;
+        }
+        if (&raw const (*search).count).read_volatile() > LINES {
+            return UNSURE;
+        }
+        let mut line = 0;
+        while line < LINES {
+            if line >= (&raw const (*search).count).read_volatile() {
+                break;
+            }
+            field(line, end);
+            line += 1;
         }
         (&raw const (*search).found).read_volatile()
     }
@@ -58,7 +79,7 @@ pub(super) fn traceparent(end: u64) -> u64 {
 /// Searches the next bytes.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn search_block(block: u64, end: u64) -> u64 {
+extern "C" fn search_block(block: u64) -> u64 {
     const WORDS: u64 = BLOCK / 8;
     let Some(scratch) = emit::this_scratch() else { return 0 };
     unsafe {
@@ -69,7 +90,13 @@ extern "C" fn search_block(block: u64, end: u64) -> u64 {
         while i < WORDS {
             let before = starts.word(word(scratch, (first + i) as usize), b't');
             if before < 8 {
-                field((first + i) * 8 + before, end);
+                let count = (&raw const (*search).count).read_volatile();
+                let slot = (black_box(count) & (LINES - 1)) as usize;
+                (&raw mut (*search).lines)
+                    .cast::<u64>()
+                    .add(slot)
+                    .write_volatile((first + i) * 8 + before);
+                (&raw mut (*search).count).write_volatile(count + 1);
             }
             i += 1;
         }
@@ -78,23 +105,26 @@ extern "C" fn search_block(block: u64, end: u64) -> u64 {
     0
 }
 
-/// A field whose name begins like ours.
+/// Whether a line's field is ours.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn field(at: u64, end: u64) -> u64 {
+extern "C" fn field(line: u64, end: u64) -> u64 {
     let Some(scratch) = emit::this_scratch() else { return 0 };
-    let mut i = 0;
-    while i < NAME.len() as u64 {
-        if byte(scratch, at + i) | 0x20 != NAME[i as usize] | 0x20 {
+    unsafe {
+        let search = &raw mut (*scratch).wire.search;
+        let line = (black_box(line) & (LINES - 1)) as usize;
+        let at = (&raw const (*search).lines).cast::<u64>().add(line).read_volatile();
+        let mut i = 0;
+        while i < NAME.len() as u64 {
+            if byte(scratch, at + i) | 0x20 != NAME[i as usize] | 0x20 {
+                return 0;
+            }
+            i += 1;
+        }
+        if at + NAME.len() as u64 > end {
             return 0;
         }
-        i += 1;
-    }
-    if at + NAME.len() as u64 > end {
-        return 0;
-    }
-    unsafe {
-        let found = &raw mut (*scratch).wire.search.found;
+        let found = &raw mut (*search).found;
         let before = found.read_volatile();
         found.write_volatile(if before == NONE { at + NAME.len() as u64 } else { UNSURE });
     }

@@ -18,6 +18,8 @@ use aya_ebpf::{
     macros::btf_map,
 };
 
+use crate::emit;
+
 pub(crate) use self::context::{Looking, Sending, about_to_send, meet, read};
 pub(crate) use self::option::MANY;
 
@@ -89,6 +91,15 @@ pub(crate) fn is_awake() -> bool {
 fn wake() {
     if let Some(awake) = AWAKE.get_ptr_mut(0) {
         unsafe { awake.write_volatile(1) }
+    }
+}
+
+/// Makes the context of the request that [`about_to_send`] has found, and gives the scratch event back.
+#[inline(always)]
+pub(crate) fn make_context() {
+    context::sent();
+    if let Some(scratch) = emit::this_scratch() {
+        emit::release(scratch);
     }
 }
 

@@ -34,7 +34,8 @@ use spanwire_ebpf::{
 };
 
 use super::{
-    OUTGOING, Outgoing, REQUESTS, Request, Sending, about_to_send, bits, name, stage, wake,
+    OUTGOING, Outgoing, REQUESTS, Request, Sending, about_to_send, bits, make_context, name, stage,
+    wake,
 };
 use crate::{
     bytes::Source,
@@ -217,8 +218,8 @@ fn reserve(ops: *mut bpf_sock_ops) {
         return;
     }
     let len = field!(ops, skb_len);
-    if len > 0 && config::has(config_flag::WIRE_LATE) {
-        late(ops, cookie);
+    if len > 0 && config::has(config_flag::WIRE_LATE) && late(ops, cookie) != 0 {
+        make_context();
     }
     let sequence = unsafe { (*outgoing).sequence };
     let ahead = sequence.wrapping_sub(field!(ops, snd_una)) as i32;
@@ -229,30 +230,30 @@ fn reserve(ops: *mut bpf_sock_ops) {
 }
 
 /// If the segment holds the first bytes of what the running call sends, and a request begins there: makes its context. Where
-/// no hook has seen it before (set `length`).
-#[inline(always)]
-fn late(ops: *mut bpf_sock_ops, cookie: u64) {
+/// no hook has seen it before (set `length`). 1 if one may begin: then the scratch event is ours, and [`make_context`] is to be called.
+#[inline(never)]
+fn late(ops: *mut bpf_sock_ops, cookie: u64) -> u64 {
     let (next, received) = (field!(ops, snd_nxt), field!(ops, rcv_nxt));
     unsafe {
         let sk = ptr::read_volatile(&raw const (*ops).__bindgen_anon_2.sk);
         if sk.is_null() {
-            return;
+            return 0;
         }
         let states = (&raw const STATES).cast_mut().cast();
         let state: *mut State = bpf_sk_storage_get(states, sk.cast(), ptr::null_mut(), 0).cast();
         // All earlier calls have returned, and what they sent has gone: then this one's first byte comes next.
         if state.is_null() || (*state).ways[0].next as u32 != next {
-            return;
+            return 0;
         }
         let call = Call::on_stack();
         if !call.sends() {
-            return;
+            return 0;
         }
         // Segments are made for acknowledgements that come, too, whatever runs then.
-        let Some((sock, _)) = socket::behind(call.first) else { return };
+        let Some((sock, _)) = socket::behind(call.first) else { return 0 };
         let its: u64 = Probed::member(sock as *const c_void, Offset::SkCookie);
         if its != cookie {
-            return;
+            return 0;
         }
         let task = task();
         if (*state).generation == 0 {
@@ -261,11 +262,14 @@ fn late(ops: *mut bpf_sock_ops, cookie: u64) {
         }
         let source = Source::of(&call);
         let len = if source.is_plain() { call.third } else { MANY };
-        let Some(scratch) = emit::scratch() else { return };
+        let Some(scratch) = emit::scratch() else { return 0 };
         let sending = Sending { sock, cookie, task, sequence: next, source, len };
-        about_to_send(state, scratch, &sending);
+        if about_to_send(state, scratch, &sending) {
+            return 1;
+        }
         emit::release(scratch);
     }
+    0
 }
 
 /// It is made, and has the room that was granted.
