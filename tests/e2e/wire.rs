@@ -59,6 +59,7 @@ pub(crate) fn add(suite: &mut Suite) {
 fn across(hooks: Hooks, addresses: [&str; 2]) -> TestResult {
     let hosts = Hosts::start()?;
     let agents = Agents::start(&hosts, hooks, "all")?;
+    let cannot = agents.cannot_tell_namespaces();
     let _services = services(&hosts, addresses)?;
     let asked = [ONE, FEW, MANY];
     for asks in asked {
@@ -66,6 +67,10 @@ fn across(hooks: Hooks, addresses: [&str; 2]) -> TestResult {
     }
     let told = agents.finish(&asked)?;
     let score = told.score(&asked, true)?;
+    if cannot {
+        ensure!(score.absent == total(&asked), "{score:?}");
+        return Ok(());
+    }
     // The very first request comes before it is known that anybody wants its context. Where contexts are made as segments
     // are, one that is read on this host may come too late.
     let late = if hooks == Hooks::Length { total(&asked) / 20 } else { 0 };
@@ -260,6 +265,13 @@ impl Agents {
                 .start()
         };
         Ok(Self((0..count).map(start).collect::<anyhow::Result<_>>()?))
+    }
+
+    /// Before 5.15 the programs at sockets do not know in which namespace they are: an agent that looks at one of them only
+    /// says so, and has nothing on the wire.
+    fn cannot_tell_namespaces(&self) -> bool {
+        let says = |line: &String| line.contains("off, this kernel has no names of namespaces");
+        self.0.iter().all(|agent| agent.lines().iter().any(says))
     }
 
     fn finish(self, asked: &[Asks]) -> anyhow::Result<Told> {
