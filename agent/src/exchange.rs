@@ -53,6 +53,8 @@ pub struct Started {
     pub serving: Option<u64>,
     /// Servers: the socket was blocking and in no epoll set when the request was read.
     pub thread_waits: bool,
+    /// Clients: it is the first request of a connection that took so long to be made, ns.
+    pub connected_in: Option<u64>,
     /// The kernel took this for a request, too. Only to count those it saw that never were started.
     pub told: bool,
     /// Context headers of the request, as they came.

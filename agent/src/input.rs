@@ -6,7 +6,9 @@
 
 use std::fmt;
 
-use abi::{Closed, DataHeader, Opened, ProcessEvent, Revoked, TcpState, wire::Carried};
+use abi::{
+    Closed, DataHeader, Opened, ProcessEvent, Retransmitted, Revoked, TcpState, wire::Carried,
+};
 
 use crate::service::ProcessFacts;
 
@@ -62,6 +64,8 @@ pub enum Input {
     Exit(ProcessEvent),
     /// Threads say nothing about requests in this process any more.
     Revoked(Revoked),
+    /// TCP sent a segment of a connection again.
+    Retransmitted(Retransmitted),
     /// A request's context came by the wire, or goes. Before the request.
     Carried(Carried),
     /// Bytes moved: the header, then exactly `head + tail` payload bytes.

@@ -8,7 +8,7 @@ use abi::{Direction, id::Seed};
 use crate::{
     conn::{Connections, Limits, Loss},
     exchange::{Report, Role},
-    input::{ConnId, Input},
+    input::{ConnId, Input, Nanos},
     selection::Selection,
     status::{Counter, Counters, Group, Meaning},
     trace::{Active, FinishedSpan, Sampler, Settings, Tracer},
@@ -70,6 +70,10 @@ impl Pipeline {
                 self.tracer.process_gone(event.tgid);
             }
             Input::Revoked(event) => self.tracer.revoked(event.tgid),
+            Input::Retransmitted(event) => {
+                let at = Nanos(event.header.time);
+                self.tracer.retransmitted(ConnId(event.connection), at, event.segments);
+            }
             Input::Carried(event) => self.tracer.carried(&event),
             Input::Data(header, payload) => {
                 self.connections.data(&header, &payload, &mut self.reports);

@@ -124,6 +124,8 @@ pub enum Offset {
     TcpSndUna,
     TcpBytesAcked,
     TcpBytesReceived,
+    SkbControl,
+    SkbSegments,
     SkCookie,
     SkState,
     TaskPid,
@@ -131,7 +133,7 @@ pub enum Offset {
 
 impl Offset {
     /// Every offset with the struct and the (possibly nested) member it is read from.
-    pub const ALL: [(Self, &'static str, &'static str); 52] = [
+    pub const ALL: [(Self, &'static str, &'static str); 54] = [
         (Self::TaskFiles, "task_struct", "files"),
         (Self::TaskStack, "task_struct", "stack"),
         (Self::TaskIoUring, "task_struct", "io_uring"),
@@ -181,6 +183,8 @@ impl Offset {
         (Self::TcpSndUna, "tcp_sock", "snd_una"),
         (Self::TcpBytesAcked, "tcp_sock", "bytes_acked"),
         (Self::TcpBytesReceived, "tcp_sock", "bytes_received"),
+        (Self::SkbControl, "sk_buff", "cb"),
+        (Self::SkbSegments, "tcp_skb_cb", "tcp_gso_segs"),
         (Self::SkCookie, "sock", "__sk_common.skc_cookie"),
         (Self::SkState, "sock", "__sk_common.skc_state"),
         (Self::TaskPid, "task_struct", "pid"),

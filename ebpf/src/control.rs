@@ -32,8 +32,10 @@ pub enum ControlKind {
     Exit = 5,
     /// [`Revoked`]
     Revoked = 6,
+    /// [`Retransmitted`]
+    Retransmitted = 7,
     /// [`crate::wire::Carried`]
-    Carried = 7,
+    Carried = 8,
 }
 
 impl ControlKind {
@@ -47,7 +49,8 @@ impl ControlKind {
             4 => Self::Exec,
             5 => Self::Exit,
             6 => Self::Revoked,
-            7 => Self::Carried,
+            7 => Self::Retransmitted,
+            8 => Self::Carried,
             _ => return None,
         })
     }
@@ -106,8 +109,9 @@ pub struct Opened {
     /// TCP: sequence number of the first byte that was ever received; 0 if not known. It is the peer's own, whatever
     /// addresses lie between: with a position it names a request at both ends.
     pub received_origin: u32,
-    /// Zero.
-    pub reserved3: u32,
+    /// TCP: how long it took to connect, from the first SYN on, in µs and at least 1; 0 where that was not seen or another
+    /// end connected.
+    pub connected_in: u32,
 }
 
 impl Default for Opened {
@@ -136,7 +140,7 @@ impl Default for Opened {
             path: [0; 108],
             sent_origin: 0,
             received_origin: 0,
-            reserved3: 0,
+            connected_in: 0,
         }
     }
 }
@@ -200,6 +204,8 @@ pub struct TcpState {
 pub mod tcp_state {
     /// Both directions open.
     pub const ESTABLISHED: u32 = 1;
+    /// We connect.
+    pub const SYN_SENT: u32 = 2;
     /// We closed first.
     pub const FIN_WAIT1: u32 = 4;
     /// Gone.
@@ -223,6 +229,21 @@ pub struct ProcessEvent {
     pub reserved: u32,
     /// The task's name, NUL-padded.
     pub comm: [u8; 16],
+}
+
+/// TCP sent segments again, because nobody acknowledged them in time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "user", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
+#[repr(C)]
+pub struct Retransmitted {
+    /// Time and kind.
+    pub header: ControlHeader,
+    /// The connection.
+    pub connection: u64,
+    /// How many, at least 1.
+    pub segments: u32,
+    /// Zero.
+    pub reserved: u32,
 }
 
 /// A thread read a second request before it had answered the first: threads say nothing about requests in this

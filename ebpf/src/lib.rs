@@ -20,7 +20,8 @@ pub mod wire;
 
 pub use config::{Config, OFFSETS, Offset, flag as config_flag, wake};
 pub use control::{
-    Closed, ControlHeader, ControlKind, Family, Opened, ProcessEvent, Revoked, TcpState, tcp_state,
+    Closed, ControlHeader, ControlKind, Family, Opened, ProcessEvent, Retransmitted, Revoked,
+    TcpState, tcp_state,
 };
 pub use counter::Counter;
 pub use data::{DATA_RINGS, DataHeader, Direction, MAX_PAYLOAD, NoData, data_flag};

@@ -3,6 +3,7 @@
 //! Needs root and the built agent (`SPANWIRE_BIN`, else the one in the target folder). See `tests::runner` for how a
 //! test runs and how it says that it cannot.
 
+mod backends;
 mod connections;
 mod export;
 mod frames;
@@ -18,9 +19,12 @@ mod namespaces;
 mod operating;
 mod programs;
 mod replay;
+mod rules;
+mod sdks;
 mod servers_and_clients;
 mod socket_calls;
 mod systemd;
+mod transport;
 mod truth;
 mod wire;
 
@@ -43,10 +47,14 @@ fn main() -> ExitCode {
     joins::add(&mut suite);
     wire::add(&mut suite);
     linking::add(&mut suite);
+    sdks::add(&mut suite);
+    transport::add(&mut suite);
     truth::add(&mut suite);
     export::add(&mut suite);
+    backends::add(&mut suite);
     operating::add(&mut suite);
     systemd::add(&mut suite);
+    rules::add(&mut suite);
     replay::add(&mut suite);
     socket_calls::add(&mut suite);
     long_bodies::add(&mut suite);

@@ -41,7 +41,7 @@ const fn key(
 use Form::{List, Scalar, Secrets};
 
 /// All of them.
-pub const KEYS: [Key; 33] = [
+pub const KEYS: [Key; 34] = [
     key(
         "log_level",
         "OTEL_LOG_LEVEL",
@@ -104,6 +104,13 @@ pub const KEYS: [Key; 33] = [
         List,
         "see above",
         "query keys whose values are replaced",
+    ),
+    key(
+        "http.learn_routes",
+        "SPANWIRE_LEARN_ROUTES",
+        Scalar,
+        "true",
+        "whether `http.route` is learned from what is seen",
     ),
     key(
         "export.to",
@@ -263,8 +270,14 @@ pub const KEYS: [Key; 33] = [
     ),
 ];
 
-/// The key of the list of rules, which no variable can hold.
+/// Which processes and requests are traced.
 pub(super) const SELECT: &str = "select";
+/// Which requests are health checks.
+pub(super) const CHECKS: &str = "checks";
+/// What the routes of requests are.
+pub(super) const ROUTES: &str = "routes";
+/// The keys of lists of rules, which no variable can hold.
+pub(super) const LISTS: [&str; 3] = [CHECKS, ROUTES, SELECT];
 
 /// The setting at that place in the file.
 pub(super) fn by_path(path: &str) -> Option<&'static Key> {
@@ -278,8 +291,9 @@ pub(super) fn is_group(path: &str) -> bool {
 
 /// What can stand at the level below `group` (empty: at the top).
 pub(super) fn below(group: &str) -> impl Iterator<Item = &'static str> {
-    let prefix = if group.is_empty() { String::new() } else { format!("{group}.") };
-    let top = group.is_empty().then_some(SELECT);
+    let is_top = group.is_empty();
+    let prefix = if is_top { String::new() } else { format!("{group}.") };
+    let top = LISTS.into_iter().filter(move |_| is_top);
     KEYS.iter()
         .filter_map(move |key| key.path.strip_prefix(prefix.as_str()))
         .filter_map(|rest| rest.split('.').next())

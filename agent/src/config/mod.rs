@@ -8,7 +8,10 @@
 
 mod document;
 mod keys;
+mod list;
+mod lists;
 mod problem;
+mod requests;
 mod rules;
 mod settings;
 mod show;
@@ -21,6 +24,7 @@ pub use keys::{Form, KEYS, Key, markdown};
 pub use problem::{Place, Problem, Problems};
 pub use settings::{Reach, Setting, Settings};
 
+use lists::Lists;
 use values::Values;
 
 /// The file that is read when it is there and no other is named.
@@ -90,15 +94,14 @@ impl Sources {
     pub fn read(&self, file: &str, text: &str) -> Result<Settings, Problems> {
         let mut values = Values::default();
         let entries = document::parse(file, text).map_err(|problem| Problems(vec![problem]))?;
-        let select = values.take_file(file, entries);
+        let lists = values.take_file(file, entries);
         values.take_variables(&self.variables);
         for (option, variable, value) in &self.options {
             values.set(variable, value, Place::Option(option));
         }
         let mut problems = std::mem::take(&mut values.problems);
-        let selection =
-            select.map(|node| rules::selection(file, node, &mut problems)).unwrap_or_default();
-        let settings = Settings::of(&mut values, selection);
+        let lists = Lists::read(file, lists, &mut problems);
+        let settings = Settings::of(&mut values, lists);
         problems.append(&mut values.problems);
         if problems.is_empty() { Ok(settings) } else { Err(Problems(problems)) }
     }

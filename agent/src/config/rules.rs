@@ -10,12 +10,12 @@
 //! ```
 
 use super::document::{Entry, Node, Value};
-use super::problem::{Place, Problem, suggestion};
+use super::keys::SELECT;
+use super::list::Reader;
+use super::problem::Problem;
 use crate::selection::{Action, Conditions, Pattern, Ports, Rule, Selection};
 use crate::trace::Share;
 
-/// Most rules: each is asked for each process, and those with ports for each request.
-const MOST: usize = 256;
 /// What a rule may say.
 const PARTS: [&str; 4] = ["include", "exclude", "share", "name"];
 /// What it may ask.
@@ -23,19 +23,8 @@ const CONDITIONS: [&str; 5] = ["executable", "service", "unit", "container", "po
 
 /// Reads the list; what is wrong with any rule is added to `problems`.
 pub(super) fn selection(file: &str, node: Node, problems: &mut Vec<Problem>) -> Selection {
-    let mut reader = Reader { file, problems };
-    let rules = match node.value {
-        Value::List(nodes) if nodes.len() <= MOST => nodes,
-        Value::Scalar(text) if text.is_empty() => Vec::new(),
-        Value::List(_) => {
-            reader.problem(node.line, format!("has more than {MOST} rules"));
-            Vec::new()
-        }
-        _ => {
-            reader.problem(node.line, "is not a list of rules".to_owned());
-            Vec::new()
-        }
-    };
+    let mut reader = Reader { file, key: SELECT, problems };
+    let rules = reader.elements(node);
     let mut read: Vec<Rule> = Vec::new();
     for (at, node) in rules.into_iter().enumerate() {
         let line = node.line;
@@ -46,11 +35,6 @@ pub(super) fn selection(file: &str, node: Node, problems: &mut Vec<Problem>) -> 
         read.push(rule);
     }
     Selection::new(read)
-}
-
-struct Reader<'a> {
-    file: &'a str,
-    problems: &'a mut Vec<Problem>,
 }
 
 impl Reader<'_> {
@@ -159,16 +143,6 @@ impl Reader<'_> {
         nodes.into_iter().filter_map(|node| Some((node.line, self.scalar(&node)?))).collect()
     }
 
-    fn scalar(&mut self, node: &Node) -> Option<String> {
-        match &node.value {
-            Value::Scalar(text) => Some(text.clone()),
-            _ => {
-                self.problem(node.line, "is not one value".to_owned());
-                None
-            }
-        }
-    }
-
     fn share(&mut self, node: &Node) -> Option<Share> {
         let text = self.scalar(node)?;
         let share = text.parse().ok().and_then(Share::ratio);
@@ -176,16 +150,5 @@ impl Reader<'_> {
             self.problem(node.line, format!("{text:?} is no share from 0 to 1"));
         }
         share
-    }
-
-    fn unknown(&mut self, line: usize, key: &str, known: &[&str]) {
-        let near = suggestion(key, known.iter().copied());
-        self.problem(line, format!("unknown key `{key}`{near}"));
-    }
-
-    fn problem(&mut self, line: usize, why: String) {
-        let place =
-            Place::File { file: self.file.to_owned(), line, key: Some(super::keys::SELECT.into()) };
-        self.problems.push(Problem { place, why });
     }
 }

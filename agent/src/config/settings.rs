@@ -7,7 +7,8 @@ use std::str::FromStr;
 use clap::ValueEnum;
 use log::LevelFilter;
 
-use super::keys::{Form, KEYS, Key};
+use super::keys::{self, Form, KEYS, Key};
+use super::lists::Lists;
 use super::problem::{Place, Problem, suggestion};
 use super::values::Values;
 use crate::cli::{Hooks, ring_size};
@@ -16,7 +17,7 @@ use crate::kernel::hooks::HookSet;
 use crate::kernel::load::DATA_RING;
 use crate::selection::Selection;
 use crate::status::Serving;
-use crate::trace::{self, Sampler, Share};
+use crate::trace::{self, CheckRule, RouteSettings, Sampler, Share};
 
 /// Names of samplers (OpenTelemetry specification, "Known values for `OTEL_TRACES_SAMPLER`").
 const SAMPLERS: [&str; 6] = [
@@ -49,6 +50,10 @@ pub struct Settings {
     pub sampler: Sampler,
     /// Which processes and requests are traced.
     pub selection: Selection,
+    /// Which requests are checks, if not those of the default rules.
+    pub checks: Option<Vec<CheckRule>>,
+    /// How `http.route` is known.
+    pub routes: RouteSettings,
     /// Methods that keep their name, if not the conventions'.
     pub known_methods: Option<Vec<String>>,
     /// Query keys whose values are replaced, if not the default ones.
@@ -102,7 +107,7 @@ impl fmt::Debug for Setting {
 }
 
 impl Settings {
-    pub(super) fn of(values: &mut Values, selection: Selection) -> Self {
+    pub(super) fn of(values: &mut Values, lists: Lists) -> Self {
         let mut warnings = unknown_variables(values);
         let warn = &mut warnings;
         let log_level =
@@ -129,12 +134,11 @@ impl Settings {
             .unwrap_or(Reach::Private);
         let export = export(values, warn);
         let serving = serving(values, warn);
-        let viewer = values.parsed(
-            "SPANWIRE_VIEWER",
-            "true or false",
-            |text| text.to_ascii_lowercase().parse().ok(),
-            warn,
-        );
+        let mut yes_or_no = |variable| {
+            let parse = |text: &str| text.to_ascii_lowercase().parse::<bool>().ok();
+            values.parsed(variable, "true or false", parse, warn)
+        };
+        let (viewer, learn) = (yes_or_no("SPANWIRE_VIEWER"), yes_or_no("SPANWIRE_LEARN_ROUTES"));
         // Whoever says what the page is to hold wants the page.
         let holds = serving.otlp_in.is_some() || serving.store.is_some();
         Self {
@@ -144,7 +148,9 @@ impl Settings {
             network_namespace: values.text("SPANWIRE_NETWORK_NAMESPACE").map(PathBuf::from),
             tcp_option,
             sampler: sampler(values, warn),
-            selection,
+            selection: lists.selection,
+            checks: lists.checks,
+            routes: RouteSettings { learn: learn.unwrap_or(true), rules: lists.routes },
             known_methods: list(values, "OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS"),
             redacted_query_keys: list(values, "SPANWIRE_REDACTED_QUERY_KEYS"),
             export,
@@ -162,6 +168,8 @@ impl Settings {
         trace::Settings {
             sampler: self.sampler.clone(),
             selection: self.selection.clone(),
+            checks: self.checks.clone().unwrap_or(default.checks),
+            routes: self.routes.clone(),
             known_methods: self.known_methods.clone().unwrap_or(default.known_methods),
             redacted_query_keys: self
                 .redacted_query_keys
@@ -174,6 +182,11 @@ impl Settings {
     /// What has changed since `before` and does not hold before the next start.
     #[must_use]
     pub fn only_at_start(&self, before: &Self) -> Vec<&'static str> {
+        let lists = [
+            (keys::CHECKS, self.checks != before.checks),
+            (keys::ROUTES, self.routes.rules != before.routes.rules),
+        ];
+        let lists = lists.into_iter().filter(|(_, changed)| *changed).map(|(key, _)| key);
         KEYS.iter()
             .filter(|key| !AT_ONCE.contains(&key.path))
             .filter(|key| {
@@ -184,6 +197,7 @@ impl Settings {
                 text(self) != text(before)
             })
             .map(|key| key.path)
+            .chain(lists)
             .collect()
     }
 }

@@ -25,6 +25,12 @@ impl Settings {
             };
             let _ = writeln!(text, "rule {}: {word}, counted as {}", number + 1, rule.name);
         }
+        if let Some(checks) = &self.checks {
+            let _ = writeln!(text, "rules of checks: {}", checks.len());
+        }
+        if !self.routes.rules.is_empty() {
+            let _ = writeln!(text, "rules of routes: {}", self.routes.rules.len());
+        }
         for warning in &self.warnings {
             let _ = writeln!(text, "warning: {warning}");
         }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::export::otlp::Protocol;
 use crate::selection::{Action, Subject, Verdict};
-use crate::trace::{Sampler, Share};
+use crate::trace::{CheckRule, RouteRule, Sampler, Share};
 
 fn sources(variables: &[(&str, &str)]) -> Sources {
     let variables = variables.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
@@ -268,6 +268,70 @@ fn the_files_in_the_readme_can_be_read() {
     assert!(!blocks.is_empty());
     for block in blocks {
         let text = block.split("```").next().unwrap();
-        assert!(!read(text, &[]).selection.rules().is_empty(), "{text}");
+        let settings = read(text, &[]);
+        let rules = settings.selection.rules().len() + settings.routes.rules.len();
+        assert!(rules > 0, "{text}");
     }
+}
+
+#[test]
+fn checks_are_listed_instead_of_the_defaults() {
+    let rule = |user_agent: &str, path: &str| {
+        let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+        CheckRule { user_agent: text(user_agent), path: text(path) }
+    };
+    let text =
+        "checks:\n  - path: /ping\n  - {user_agent: Nagios/, path: /status*}\n  - defaults\n";
+    let checks = read(text, &[]).trace().checks;
+    assert_eq!(checks[..2], [rule("", "/ping"), rule("Nagios/", "/status*")]);
+    assert_eq!(checks[2..], CheckRule::defaults());
+    assert!(read("checks: []\n", &[]).trace().checks.is_empty(), "nothing is a check");
+    for text in ["", "checks:\n"] {
+        assert_eq!(read(text, &[]).trace().checks, CheckRule::defaults(), "{text:?}");
+    }
+    assert_eq!(
+        wrong("checks:\n  - paht: /x\n  - default\n  - path: ping\n  - {path: [a]}\n"),
+        [
+            "a.yaml:2: checks: unknown key `paht`; did you mean `path`?",
+            "a.yaml:2: checks: a rule has `user_agent` or `path`",
+            "a.yaml:3: checks: a rule is `defaults`, or a mapping with `user_agent` or `path`",
+            "a.yaml:4: checks: \"ping\" does not begin with `/`",
+            "a.yaml:5: checks: is not one value",
+            "a.yaml:5: checks: a rule has `user_agent` or `path`",
+        ]
+    );
+}
+
+#[test]
+fn routes_are_listed_and_learned_unless_told_not_to() {
+    let text =
+        "routes:\n  - path: /stock/{item}\n  - {service: shop, path: /static/*, route: ''}\n";
+    let routes = read(text, &[]).trace().routes;
+    assert!(routes.learn);
+    let rule = |service: Option<&str>, path: &str, route: Option<&str>| RouteRule {
+        service: service.map(str::to_owned),
+        path: path.to_owned(),
+        route: route.map(str::to_owned),
+    };
+    let expected = [rule(None, "/stock/{item}", None), rule(Some("shop"), "/static/*", Some(""))];
+    assert_eq!(routes.rules, expected);
+    assert!(!read("http: {learn_routes: false}\n", &[]).trace().routes.learn);
+    assert!(!read("", &[("SPANWIRE_LEARN_ROUTES", "false")]).trace().routes.learn);
+    assert_eq!(
+        wrong("routes:\n  - {}\n  - path: stock\n  - path: /a/*/b\n  - x\nroute: []\n"),
+        [
+            "a.yaml:6: unknown key `route`; did you mean `routes`?",
+            "a.yaml:2: routes: a rule has `path`",
+            "a.yaml:3: routes: \"stock\" does not begin with `/`",
+            "a.yaml:4: routes: `*` stands for a rest, and only at the end",
+            "a.yaml:5: routes: a rule is a mapping with `path`",
+        ]
+    );
+}
+
+#[test]
+fn lists_that_hold_from_the_next_start_on_are_told() {
+    let (before, after) = (read("", &[]), read("checks: []\nroutes: [{path: /a}]\n", &[]));
+    assert_eq!(after.only_at_start(&before), ["checks", "routes"]);
+    assert!(after.only_at_start(&after).is_empty());
 }

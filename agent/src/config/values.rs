@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::document::{Entry, Node, Value};
-use super::keys::{self, Form, Key, SELECT};
+use super::keys::{self, Form, Key, LISTS};
 use super::problem::{Place, Problem, suggestion};
 
 /// Texts by the name of their variable.
@@ -15,17 +15,20 @@ pub(super) struct Values {
 }
 
 impl Values {
-    /// Takes what the file sets; what stands below `select` is handed back.
-    pub(super) fn take_file(&mut self, file: &str, entries: Vec<Entry>) -> Option<Node> {
-        let mut select = None;
+    /// Takes what the file sets; what stands below the keys of lists ([`LISTS`]) is handed back by its key.
+    pub(super) fn take_file(
+        &mut self,
+        file: &str,
+        entries: Vec<Entry>,
+    ) -> BTreeMap<&'static str, Node> {
+        let mut lists = BTreeMap::new();
         for entry in entries {
-            if entry.key == SELECT {
-                select = Some(entry.node);
-            } else {
-                self.take(file, "", entry);
+            match LISTS.into_iter().find(|key| *key == entry.key) {
+                Some(key) => drop(lists.insert(key, entry.node)),
+                None => self.take(file, "", entry),
             }
         }
-        select
+        lists
     }
 
     /// Takes variables; empty ones are unset (OpenTelemetry specification, "Parsing empty value").

@@ -31,7 +31,7 @@ use super::order::Order;
 use super::stream::Sink;
 use super::talk::Talk;
 use super::{Address, Connection};
-use crate::exchange::{Failure, Report};
+use crate::exchange::{Failure, Report, Role};
 use crate::input::{ConnId, Nanos};
 use crate::protocols::{Ending, Outlet, Piece};
 
@@ -48,6 +48,8 @@ pub(super) struct Tracker {
     pid: u32,
     /// It was told that somebody reads it.
     told_read: bool,
+    /// How long it took to be made, ns, until its first request is told.
+    connected_in: Option<u64>,
 }
 
 impl Tracker {
@@ -72,6 +74,7 @@ impl Tracker {
             last: at,
             pid,
             told_read: false,
+            connected_in: None,
         }
     }
 
@@ -81,12 +84,15 @@ impl Tracker {
         if event.born != 0 {
             self.talk.born();
         }
+        if event.connected_in != 0 {
+            self.connected_in = Some(u64::from(event.connected_in) * 1000);
+        }
         self.order.tell(event.sent, event.received);
         self.last = self.last.max(Nanos(event.header.time));
     }
 
     /// Bytes moved.
-    pub(super) fn data(&mut self, event: &Event, payload: &[u8], out: Out<'_>) {
+    pub(super) fn data(&mut self, event: &Event, payload: &[u8], mut out: Out<'_>) {
         self.last = self.last.max(event.ended);
         if event.task.pid != self.pid {
             self.pid = event.task.pid;
@@ -95,8 +101,24 @@ impl Tracker {
         if event.end && event.direction == Direction::Received {
             self.fate.peer_finished(event.ended);
         }
-        let (order, mut reading) = self.reading(out);
+        let before = out.reports.len();
+        let (order, mut reading) = self.reading(out.again());
         order.place(event, payload, &mut reading);
+        self.tell_connect(&mut out.reports[before..]);
+    }
+
+    /// The first request that was sent waited for the connection to be made.
+    fn tell_connect(&mut self, reports: &mut [Report]) {
+        if self.connected_in.is_none() {
+            return;
+        }
+        let first = reports.iter_mut().find_map(|report| match report {
+            Report::Started(started) if started.role == Role::Client => Some(started),
+            _ => None,
+        });
+        if let Some(started) = first {
+            started.connected_in = self.connected_in.take();
+        }
     }
 
     /// The TCP state changed.

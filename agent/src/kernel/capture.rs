@@ -163,6 +163,7 @@ fn time(input: &Input) -> u64 {
         Input::TcpState(event) => event.header.time,
         Input::Exec(event) | Input::Exit(event) => event.header.time,
         Input::Revoked(event) => event.header.time,
+        Input::Retransmitted(event) => event.header.time,
         Input::Carried(event) => event.header.time,
         Input::Data(header, _) => header.time,
         Input::Tick { now: Nanos(now), .. } => *now,

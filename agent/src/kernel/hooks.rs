@@ -122,13 +122,14 @@ impl Program {
 ///
 /// The ends of both are needed: without them a socket's address or a process's number that is used again would be taken
 /// for the one before.
-pub const LIFECYCLE: [Program; 4] = [
+pub const LIFECYCLE: [Program; 5] = [
     Program::optional(
         "tcp_state_changed",
         "inet_sock_set_state",
         "births and failures of TCP connections",
     ),
     Program::required("tcp_destroyed", "tcp_destroy_sock"),
+    Program::optional("tcp_retransmitted", "tcp_retransmit_skb", "retransmissions"),
     Program::optional("process_exec", "sched_process_exec", "names of short-lived processes"),
     Program::required("process_exit", "sched_process_exit"),
 ];

@@ -3,7 +3,8 @@
 //! Decoding takes any bytes: it checks lengths before it allocates, and never panics.
 
 use abi::{
-    Closed, DataHeader, MAX_PAYLOAD, Opened, ProcessEvent, Revoked, TcpState, wire::Carried,
+    Closed, DataHeader, MAX_PAYLOAD, Opened, ProcessEvent, Retransmitted, Revoked, TcpState,
+    wire::Carried,
 };
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -32,11 +33,12 @@ enum Kind {
     UnixGone = 9,
     Lost = 10,
     Tick = 11,
-    Carried = 12,
+    Retransmitted = 12,
+    Carried = 13,
 }
 
 impl Kind {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 13] = [
         Self::Opened,
         Self::Closed,
         Self::TcpState,
@@ -48,6 +50,7 @@ impl Kind {
         Self::UnixGone,
         Self::Lost,
         Self::Tick,
+        Self::Retransmitted,
         Self::Carried,
     ];
 
@@ -62,6 +65,7 @@ impl Kind {
             Self::TcpState => exactly(size_of::<TcpState>()),
             Self::Exec | Self::Exit => exactly(size_of::<ProcessEvent>()),
             Self::Revoked => exactly(size_of::<Revoked>()),
+            Self::Retransmitted => exactly(size_of::<Retransmitted>()),
             Self::Carried => exactly(size_of::<Carried>()),
             Self::Data => (size_of::<DataHeader>(), size_of::<DataHeader>() + MAX_PAYLOAD),
             Self::Process => (2, LONGEST_FACTS),
@@ -89,6 +93,7 @@ pub(super) fn encode(input: &Input, frame: &mut Vec<u8>) -> Result<(), Unwritabl
         Input::Exec(event) => raw(frame, Kind::Exec, event),
         Input::Exit(event) => raw(frame, Kind::Exit, event),
         Input::Revoked(event) => raw(frame, Kind::Revoked, event),
+        Input::Retransmitted(event) => raw(frame, Kind::Retransmitted, event),
         Input::Carried(event) => raw(frame, Kind::Carried, event),
         Input::Data(header, bytes) => {
             if !fits(header, bytes.len()) {
@@ -170,6 +175,7 @@ pub(super) fn decode(announced: Announced, payload: &[u8]) -> Result<Input, &'st
         Kind::Exec => Input::Exec(event(payload)?),
         Kind::Exit => Input::Exit(event(payload)?),
         Kind::Revoked => Input::Revoked(event(payload)?),
+        Kind::Retransmitted => Input::Retransmitted(event(payload)?),
         Kind::Carried => Input::Carried(event(payload)?),
         Kind::Data => {
             let (header, bytes) = DataHeader::read_from_prefix(payload).map_err(|_| SHORT)?;

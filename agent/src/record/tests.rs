@@ -3,8 +3,8 @@
 use std::os::unix::fs::PermissionsExt;
 
 use abi::{
-    Closed, ControlHeader, DataHeader, MAX_PAYLOAD, Opened, ProcessEvent, Revoked, TcpState,
-    wire::Carried,
+    Closed, ControlHeader, DataHeader, MAX_PAYLOAD, Opened, ProcessEvent, Retransmitted, Revoked,
+    TcpState, wire::Carried,
 };
 use proptest::prelude::*;
 
@@ -75,6 +75,9 @@ fn input() -> impl Strategy<Value = Input> {
         process.prop_map(Input::Exit),
         (control(), any::<u32>(), any::<u32>())
             .prop_map(|(header, tgid, tid)| Input::Revoked(Revoked { header, tgid, tid })),
+        (control(), any::<u64>()).prop_map(|(header, connection)| {
+            Input::Retransmitted(Retransmitted { header, connection, segments: 2, reserved: 0 })
+        }),
         (control(), any::<[u64; 5]>(), any::<[u32; 2]>()).prop_map(
             |(header, words, [sampled, direction])| {
                 let [connection, position, high, low, span] = words;

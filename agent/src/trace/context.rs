@@ -36,6 +36,10 @@ pub(in crate::trace) struct Context {
     pub wall_offset: Option<i64>,
     /// Servers: read from a blocking socket in no epoll set.
     pub thread_waits: bool,
+    /// Clients: how long the connection took that it is the first on, ns.
+    pub connected_in: Option<u64>,
+    /// Segments of its connection that were sent again in its time.
+    pub retransmits: u32,
     /// The valid `traceparent` the request carried.
     pub traceparent: Option<TraceParent>,
     /// The valid `tracestate` beside it.
@@ -160,6 +164,11 @@ impl Contexts {
     /// The live ones in the order of their arrival.
     pub(in crate::trace) fn live_by_arrival(&self) -> impl Iterator<Item = &Context> {
         self.live.values().filter_map(|span| self.by_span.get(span))
+    }
+
+    /// The same with the span ids.
+    pub(in crate::trace) fn live_spans(&self) -> impl Iterator<Item = (SpanId, &Context)> {
+        self.live.values().filter_map(|span| Some((*span, self.by_span.get(span)?)))
     }
 
     /// How many are live.

@@ -43,6 +43,7 @@ pub enum Count {
     RoutesFull,
     SdkTraffic,
     NotSelected,
+    RetransmitsUnassigned,
     WireUsed,
     WireContradicted,
     WireUnparented,
@@ -51,7 +52,7 @@ pub enum Count {
 
 impl Count {
     /// Every count with the name a user sees and what it means.
-    pub const ALL: [(Self, &'static str, &'static str); 40] = [
+    pub const ALL: [(Self, &'static str, &'static str); 41] = [
         (Self::Released, "spans_released", "spans handed on"),
         (
             Self::NotSampled,
@@ -197,6 +198,11 @@ impl Count {
         ),
         (Self::NotSelected, "requests_not_selected", "requests left out by the operator's rules"),
         (
+            Self::RetransmitsUnassigned,
+            "retransmits_unassigned",
+            "segments sent again of which nobody can tell for which request",
+        ),
+        (
             Self::WireUsed,
             "wire_contexts_used",
             "requests continued by what their client's agent said",
@@ -248,8 +254,13 @@ impl Default for Counts {
 impl Counts {
     /// One more.
     pub(in crate::trace) fn add(&mut self, count: Count) {
+        self.add_all(count, 1);
+    }
+
+    /// So many more.
+    pub(in crate::trace) fn add_all(&mut self, count: Count, more: u64) {
         let slot = &mut self.0[count as usize];
-        *slot = slot.saturating_add(1);
+        *slot = slot.saturating_add(more);
     }
 
     /// How many.

@@ -33,6 +33,7 @@ mod quiet;
 mod redact;
 mod release;
 mod resolve;
+mod retransmits;
 mod routes;
 mod rpc;
 mod sampler;

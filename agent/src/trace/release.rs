@@ -267,6 +267,12 @@ impl Tracer {
         if is_process(context.task.pid) {
             described.attributes.push(number("spanwire.process.pid", context.task.pid));
         }
+        if let Some(took) = context.connected_in {
+            described.attributes.push(number("spanwire.time_to_connect_ns", took));
+        }
+        if context.retransmits > 0 {
+            described.attributes.push(number("spanwire.retransmits", context.retransmits));
+        }
         if let Some((_, rule)) = fixed.parent {
             described.attributes.push(text(LINK_RULE, rule.name()));
         }

@@ -16,6 +16,7 @@ use crate::trace::context::{Context, Contexts, SpanId};
 use crate::trace::join::Joins;
 use crate::trace::own::Own;
 use crate::trace::quiet::Quiet;
+use crate::trace::retransmits::Retransmits;
 use crate::trace::routes::Routes;
 use crate::trace::sdk::Sdks;
 use crate::trace::thread_rule::Threads;
@@ -55,6 +56,7 @@ pub struct Tracer {
     pub(in crate::trace) routes: Routes,
     pub(in crate::trace) sdks: Sdks,
     pub(in crate::trace) left_out: LeftOut,
+    pub(in crate::trace) retransmits: Retransmits,
     /// Held spans by when they are looked at next, then by arrival.
     pub(in crate::trace) queue: BTreeSet<(Nanos, u64, SpanId)>,
     /// Held spans by arrival.
@@ -85,6 +87,7 @@ impl Tracer {
             routes: Routes::new(settings.routes.clone()),
             sdks: Sdks::default(),
             left_out: LeftOut::default(),
+            retransmits: Retransmits::default(),
             queue: BTreeSet::new(),
             held: BTreeSet::new(),
             blocked: BTreeSet::new(),
@@ -178,6 +181,7 @@ impl Tracer {
     pub fn tick(&mut self, now: Nanos, wall_offset: i64, out: &mut Vec<FinishedSpan>) {
         self.now = self.now.max(now);
         self.wall_offset = Some(wall_offset);
+        self.assign_retransmits();
         self.release_due();
         self.forget_old();
         self.unix.tick(self.now);
@@ -268,6 +272,8 @@ impl Tracer {
             at: started.at,
             wall_offset: self.wall_offset,
             thread_waits: started.thread_waits,
+            connected_in: started.connected_in,
+            retransmits: 0,
             traceparent,
             tracestate,
             wire: None,

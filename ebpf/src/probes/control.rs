@@ -21,7 +21,8 @@ pub(crate) fn opened(sock: u64, state: *mut State, sent: u64, received: u64) {
         let born = (*state).born != 0 && (*state).silent == 0;
         let Some(scratch) = emit::this_scratch() else { return };
         (&raw mut (*scratch).sock).write_volatile(sock);
-        if announce((*state).generation, sent, received, u64::from(born)) != 0 {
+        let connected = (*state).connecting;
+        if announce((*state).generation, sent, received, u64::from(born), connected) != 0 {
             (*state).announced = 1;
         }
     }
@@ -33,7 +34,13 @@ pub(crate) fn opened(sock: u64, state: *mut State, sent: u64, received: u64) {
 /// Global, and so verified by itself, and straight into the ring: built on the stack the event would take half of it.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn announce(connection: u64, sent: u64, received: u64, born: u64) -> u64 {
+extern "C" fn announce(
+    connection: u64,
+    sent: u64,
+    received: u64,
+    born: u64,
+    connected_in: u64,
+) -> u64 {
     unsafe {
         let Some(scratch) = emit::this_scratch() else { return 0 };
         let sock = (&raw const (*scratch).sock).read_volatile();
@@ -71,6 +78,7 @@ extern "C" fn announce(connection: u64, sent: u64, received: u64, born: u64) -> 
             let [sent, received] = socket::origins::<Probed>(base);
             (*event).sent_origin = sent;
             (*event).received_origin = received;
+            (*event).connected_in = connected_in as u32;
         }
         (*event).netns = socket::network_namespace(sock);
         let socket: *const c_void = Probed::member(base, Offset::SkSocket);

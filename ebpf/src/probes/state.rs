@@ -16,6 +16,8 @@ pub(crate) struct State {
     pub(crate) reader: u64,
     /// Inode of the socket file, where state is found by address: another inode is another connection.
     pub(crate) inode: u64,
+    /// When it began to connect; once it has, how long that took, µs. 0 where that was not seen.
+    pub(crate) connecting: u64,
     /// Where the directions began, 0 while that is not known: see [`crate::socket::origins`].
     pub(crate) origins: [u32; 2],
     /// A send in flight, between its two tracepoints.
@@ -142,6 +144,7 @@ impl State {
         span: 0,
         reader: 0,
         inode: 0,
+        connecting: 0,
         origins: [0; 2],
         send: SendInFlight {
             task: 0,

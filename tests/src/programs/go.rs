@@ -1,6 +1,6 @@
 //! Go programs, built into the cache: those of the standard library, and whatever other modules there are.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::{Server, cache, fingerprint, installed, workload};
@@ -57,6 +57,32 @@ pub fn build(module: &str, name: &str, shared: &[&str]) -> anyhow::Result<PathBu
                 .args(["build", "-trimpath", "-o"])
                 .arg(&part)
                 .arg(format!("./{name}")),
+        )?;
+        std::fs::rename(part, &built)?;
+    }
+    Ok(built)
+}
+
+/// A backend's program: the package of that name, in the module below `backends`, built if it is not yet. `own` are files
+/// of the module that it is also made of.
+///
+/// # Errors
+/// When Go or a module is not to be had, or it does not build.
+pub fn backend(name: &str, package: &str, own: &[&str]) -> anyhow::Result<PathBuf> {
+    let go = installed("go")?;
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("backends").join(name);
+    let files: Vec<_> =
+        ["go.mod", "go.sum"].iter().chain(own).map(|file| source.join(file)).collect();
+    let built = cache(&format!("{name}-{}", fingerprint(&files)?))?.join(name);
+    if !built.exists() {
+        let part = built.with_extension("part");
+        process::output(
+            Command::new(go)
+                .current_dir(&source)
+                .env("GOFLAGS", "-mod=readonly")
+                .args(["build", "-trimpath", "-ldflags=-s -w", "-o"])
+                .arg(&part)
+                .arg(package),
         )?;
         std::fs::rename(part, &built)?;
     }

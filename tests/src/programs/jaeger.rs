@@ -2,23 +2,23 @@
 //!
 //! `backends/jaeger` pins it and everything it is made of by checksum.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use serde_json::Value as Json;
 
-use super::{Server, cache, fingerprint, installed};
-use crate::listening::{free_port, wait_port};
+use super::{backend::Backend, go};
+use crate::listening::free_port;
 use crate::otlp::{Spans, spans_from_json};
-use crate::peer::{Connection, Target};
-use crate::process;
+use crate::peer::Connection;
 
 /// The package of its program.
 const PACKAGE: &str = "github.com/jaegertracing/jaeger/cmd/jaeger";
 
-/// A running Jaeger with its storage in memory.
+/// A Jaeger and the folder it lives in.
 pub struct Jaeger {
-    server: Server,
+    /// The program.
+    pub backend: Backend,
     /// Port of its OTLP gRPC receiver.
     pub grpc: u16,
     /// Port of its OTLP HTTP receiver.
@@ -26,22 +26,51 @@ pub struct Jaeger {
     _folder: tempfile::TempDir,
 }
 
+/// Where spans are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Storage {
+    /// In memory: lost when it is killed.
+    Memory,
+    /// On disk, before their arrival is confirmed.
+    Disk,
+}
+
 impl Jaeger {
-    /// Starts it on free ports.
+    /// Starts it on free ports, its storage in memory.
     ///
     /// # Errors
     /// When it cannot be built, or does not come up.
     pub fn start() -> anyhow::Result<Self> {
+        Self::with(Storage::Memory)
+    }
+
+    /// The same with another storage.
+    ///
+    /// # Errors
+    /// When it cannot be built, or does not come up.
+    pub fn with(storage: Storage) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let (query, query_grpc, grpc, http) =
             (free_port()?, free_port()?, free_port()?, free_port()?);
         let file = folder.path().join("config.yaml");
-        std::fs::write(&file, configuration(query, query_grpc, grpc, http))?;
-        let mut command = Command::new(binary()?);
-        let mut server = Server::on_port("jaeger", query, command.arg("--config").arg(file))?;
-        wait_port(&mut server.program, grpc)?;
-        wait_port(&mut server.program, http)?;
-        Ok(Self { server, grpc, http, _folder: folder })
+        let storage = match storage {
+            Storage::Memory => "memory: {max_traces: 100000}".to_owned(),
+            Storage::Disk => {
+                let at = folder.path().display();
+                format!(
+                    "badger: {{ephemeral: false, directories: {{keys: {at}/keys, values: {at}/values}}}}"
+                )
+            }
+        };
+        std::fs::write(&file, configuration(query, query_grpc, grpc, http, &storage))?;
+        let binary = binary()?;
+        let command = move || {
+            let mut command = Command::new(&binary);
+            command.arg("--config").arg(&file);
+            command
+        };
+        let backend = Backend::start("jaeger", vec![query, grpc, http], command)?;
+        Ok(Self { backend, grpc, http, _folder: folder })
     }
 
     /// All spans it has of the traces in which that service takes part.
@@ -53,7 +82,7 @@ impl Jaeger {
             "/api/v3/traces?query.service_name={service}&query.num_traces=10000\
              &query.start_time_min=2000-01-01T00:00:00Z&query.start_time_max=2100-01-01T00:00:00Z"
         );
-        let answer = Connection::open(&self.server.target)?.get(&path)?;
+        let answer = Connection::open(&self.backend.api())?.get(&path)?;
         if answer.status == 404 {
             return Ok(Spans::default());
         }
@@ -71,12 +100,6 @@ impl Jaeger {
         }
         Ok(spans)
     }
-
-    /// Where it answers queries.
-    #[must_use]
-    pub fn query(&self) -> &Target {
-        &self.server.target
-    }
 }
 
 /// Its program, built if it is not yet.
@@ -84,26 +107,10 @@ impl Jaeger {
 /// # Errors
 /// When Go is missing, or it does not build.
 pub fn binary() -> anyhow::Result<PathBuf> {
-    let go = installed("go")?;
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("backends/jaeger");
-    let name = format!("jaeger-{}", fingerprint(&[source.join("go.mod"), source.join("go.sum")])?);
-    let built = cache(&name)?.join("jaeger");
-    if !built.exists() {
-        let part = built.with_extension("part");
-        process::output(
-            Command::new(go)
-                .current_dir(&source)
-                .env("GOFLAGS", "-mod=readonly")
-                .args(["build", "-trimpath", "-ldflags=-s -w", "-o"])
-                .arg(&part)
-                .arg(PACKAGE),
-        )?;
-        std::fs::rename(part, &built)?;
-    }
-    Ok(built)
+    go::backend("jaeger", PACKAGE, &[])
 }
 
-fn configuration(query: u16, query_grpc: u16, grpc: u16, http: u16) -> String {
+fn configuration(query: u16, query_grpc: u16, grpc: u16, http: u16, storage: &str) -> String {
     format!(
         "service:
   extensions: [jaeger_storage, jaeger_query]
@@ -111,15 +118,15 @@ fn configuration(query: u16, query_grpc: u16, grpc: u16, http: u16) -> String {
     traces: {{receivers: [otlp], processors: [], exporters: [jaeger_storage_exporter]}}
   telemetry: {{metrics: {{level: none}}, logs: {{level: warn}}}}
 extensions:
-  jaeger_storage: {{backends: {{memory: {{memory: {{max_traces: 100000}}}}}}}}
+  jaeger_storage: {{backends: {{spans: {{{storage}}}}}}}
   jaeger_query:
-    storage: {{traces: memory}}
+    storage: {{traces: spans}}
     http: {{endpoint: '127.0.0.1:{query}'}}
     grpc: {{endpoint: '127.0.0.1:{query_grpc}'}}
 receivers:
   otlp: {{protocols: {{grpc: {{endpoint: '127.0.0.1:{grpc}'}}, http: {{endpoint: '127.0.0.1:{http}'}}}}}}
 exporters:
-  jaeger_storage_exporter: {{trace_storage: memory}}
+  jaeger_storage_exporter: {{trace_storage: spans}}
 "
     )
 }

@@ -3,7 +3,9 @@
 //! Whatever has to be built or downloaded goes to the cache folder, never into the tree.
 
 pub mod apache;
+pub mod backend;
 pub mod c;
+pub mod collector;
 pub mod go;
 pub mod grpc;
 pub mod gunicorn;
@@ -16,6 +18,7 @@ pub mod nghttpx;
 pub mod nginx;
 pub mod node;
 pub mod npm;
+pub mod opentelemetry;
 pub mod perl;
 pub mod php;
 pub mod pypi;
@@ -24,6 +27,7 @@ pub mod ruby;
 pub mod socket_calls;
 pub mod tomcat;
 pub mod verifier;
+pub mod zipkin;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -112,7 +116,7 @@ pub fn installed(program: &str) -> anyhow::Result<PathBuf> {
 /// is left to the test that needs it.
 pub fn prepare() {
     type Step = fn() -> anyhow::Result<()>;
-    let steps: [(&str, Step); 14] = [
+    let steps: [(&str, Step); 17] = [
         ("the random socket calls (C)", || socket_calls::binary().map(drop)),
         ("a witness of the verifier (C)", || verifier::preload().map(drop)),
         ("Go programs", || {
@@ -122,12 +126,15 @@ pub fn prepare() {
         ("gunicorn and Flask", || gunicorn::environment().map(drop)),
         ("Tomcat", || tomcat::classpath().map(drop)),
         ("packages from PyPI", || pypi::environment().map(drop)),
+        ("OpenTelemetry's SDK", || opentelemetry::environment().map(drop)),
         ("packages from npm", || npm::packages("npm").map(drop)),
         ("services of the truth", truth::services::prepare),
         ("gRPC for Python", || Runtime::Python.prepare()),
         ("gRPC for Go", || Runtime::Go.prepare()),
         ("gRPC for Java", || Runtime::Java.prepare()),
         ("gRPC for Node", || Runtime::Node.prepare()),
+        ("Zipkin", || zipkin::jar().map(drop)),
+        ("the OpenTelemetry Collector (about 5 minutes, once)", || collector::binary().map(drop)),
         ("Jaeger (about 5 minutes, once)", || jaeger::binary().map(drop)),
     ];
     for (what, step) in steps {

@@ -148,8 +148,8 @@ pub(super) fn goes_on_as_head(bytes: &[u8]) -> Line<()> {
     }
 }
 
-/// `tchar` (RFC 9110 §5.6.2)
-pub(super) const fn is_token(byte: u8) -> bool {
+/// Whether a byte may stand in a token, such as a field's name: `tchar` (RFC 9110 §5.6.2).
+pub(crate) const fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric()
         || matches!(
             byte,

@@ -37,6 +37,7 @@ use crate::input::Nanos;
 use early::Early;
 use head::Collected;
 use line::Line;
+pub(crate) use line::is_token;
 use stitch::Stitch;
 
 /// Whether a direction that begins with `bytes` speaks HTTP/1: by a whole request or status line, and unless they are

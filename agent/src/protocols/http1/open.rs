@@ -55,6 +55,7 @@ impl Open {
             task: head.task,
             serving: head.serving,
             thread_waits: head.thread_waits,
+            connected_in: None,
             told: head.told,
             propagation: request.propagation,
             asked: Asked::of(&request.method, &request.target, request.user_agent.as_deref()),

@@ -153,6 +153,7 @@ impl Stream {
             // The thread that reads or writes a stream is rarely the one that serves it: no rule of threads holds.
             serving: None,
             thread_waits: false,
+            connected_in: None,
             told: mark.told,
             propagation: head.propagation,
             asked,

@@ -4,6 +4,7 @@
 
 use super::names::{LONGEST, is_secret};
 use super::{HIDDEN, Request};
+use crate::protocols::http1::is_token;
 
 /// Longest method or version word; longer is not HTTP.
 const LONGEST_WORD: usize = 32;
@@ -340,26 +341,4 @@ enum Step {
     Hide,
     Broken,
     Complete,
-}
-
-/// `tchar` of RFC 9110 §5.6.2.
-pub(super) const fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(
-            byte,
-            b'!' | b'#'
-                | b'$'
-                | b'%'
-                | b'&'
-                | b'\''
-                | b'*'
-                | b'+'
-                | b'-'
-                | b'.'
-                | b'^'
-                | b'_'
-                | b'`'
-                | b'|'
-                | b'~'
-        )
 }

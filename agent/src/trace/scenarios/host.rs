@@ -56,6 +56,7 @@ impl Request {
                 task,
                 serving: None,
                 thread_waits: role == Role::Server,
+                connected_in: None,
                 propagation: Propagation::default(),
                 asked: Asked::of("GET", "/", None),
             },

@@ -1,6 +1,6 @@
 //! What is known to be wrong in a range of time: the reasons of many traces, put together.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::why::{Reason, WhyKind};
@@ -54,6 +54,8 @@ pub(crate) fn findings(traces: &[Arc<Trace>]) -> Vec<Finding> {
         let order = (is_failure(*other), b.traces).cmp(&(is_failure(*kind), a.traces));
         order.then((service, peer).cmp(&(s, p)))
     });
+    let mut told_of = HashSet::new();
+    all.retain(|((kind, service, _), _)| told_of.insert((*kind, *service)));
     // A second kind is worth more than a second service.
     let kinds_before = |at: usize| all[..at].iter().filter(|(key, _)| key.0 == all[at].0.0).count();
     let mut order: Vec<usize> = (0..all.len()).collect();

@@ -11,11 +11,15 @@ use crate::viewer::store::Trace;
 /// Without a range: the last 15 minutes, ns.
 const RANGE: u64 = 900 * SECOND;
 const SECOND: u64 = 1_000_000_000;
+/// A range until now is not made shorter than this, ns.
+const SHORTEST: u64 = 15 * SECOND;
 
 /// The parameters, decoded.
 pub(crate) struct Asked {
     parameters: Vec<(String, String)>,
     pub(crate) now: u64,
+    /// Since when all that was seen is known, ns since 1970.
+    began: u64,
 }
 
 /// A trace that was found, and the request of it that the question is about.
@@ -24,7 +28,13 @@ pub(crate) type Found = (std::sync::Arc<Trace>, Request);
 impl Asked {
     pub(crate) fn new(query: &str, now: u64) -> Self {
         let parameters = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
-        Self { parameters, now }
+        Self { parameters, now, began: 0 }
+    }
+
+    /// Ranges until now begin no earlier than what is known: else a young agent would show rates that never were.
+    pub(crate) fn since(mut self, began: u64) -> Self {
+        self.began = began;
+        self
     }
 
     /// The last one of that name that says anything.
@@ -57,11 +67,14 @@ impl Asked {
                 _ => return None,
             };
             let length = t[..digits].parse::<u64>().ok()?.checked_mul(unit * SECOND)?;
-            Some(Window { from: self.now.saturating_sub(length), to: self.now })
+            Some(self.until_now(length))
         });
-        given
-            .filter(|window| window.from < window.to)
-            .unwrap_or(Window { from: self.now.saturating_sub(RANGE), to: self.now })
+        given.filter(|window| window.from < window.to).unwrap_or_else(|| self.until_now(RANGE))
+    }
+
+    fn until_now(&self, length: u64) -> Window {
+        let known = self.now.saturating_sub(self.began).max(SHORTEST);
+        Window { from: self.now.saturating_sub(length.min(known)), to: self.now }
     }
 
     /// The range before, just as long.
@@ -154,6 +167,11 @@ mod tests {
         {
             assert_eq!(window(odd), Window { from: now - RANGE, to: now }, "{odd}");
         }
+        let young = |t: &str, began| Asked::new(t, now).since(began).window().from;
+        assert_eq!(young("t=15m", now - 60 * SECOND), now - 60 * SECOND);
+        assert_eq!(young("t=30s", now - 60 * SECOND), now - 30 * SECOND);
+        assert_eq!(young("", now - SECOND), now - SHORTEST);
+        assert_eq!(young("t=1000..2000", now), SECOND);
         assert_eq!(Asked::new("t=1000..2000", now).before(), Window { from: 0, to: SECOND });
     }
 

@@ -19,7 +19,7 @@ const SERVICES: usize = 500;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Host {
     name: String,
-    since: u64,
+    pub(super) since: u64,
     watched: Vec<Watched>,
 }
 

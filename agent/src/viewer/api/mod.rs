@@ -159,6 +159,16 @@ impl Viewer {
         store.trace(id)
     }
 
+    /// Since when all that was seen is still here, ns since 1970.
+    fn began(&self) -> u64 {
+        let store = self.store();
+        let oldest = store.oldest();
+        match self.host().since {
+            since if !store.has_let_go() => oldest.map_or(since, |oldest| oldest.min(since)),
+            since => oldest.unwrap_or(since),
+        }
+    }
+
     /// What the agent said of itself and its host.
     fn host(&self) -> Host {
         self.host.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -167,7 +177,7 @@ impl Viewer {
     /// Answers a question asked at `now`, ns since 1970; `None` when there is no such question.
     pub(crate) fn answer(&self, path: &str, asked: &str, now: u64) -> Option<Answered> {
         let parts: Vec<&str> = path.split('/').skip(1).collect();
-        let asked = Asked::new(asked, now);
+        let asked = Asked::new(asked, now).since(self.began());
         Some(match parts.as_slice() {
             ["view", "host"] => Ok(host::host(self, &asked)),
             ["view", "traces"] => traces::traces(self, &asked),

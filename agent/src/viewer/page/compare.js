@@ -3,7 +3,7 @@ import { button, copy, dot, el, fill, value } from './dom.js';
 import { icon } from './icons.js';
 import * as format from './format.js';
 import { busy, trouble } from './main.js';
-import { ask, fixedLink, open } from './state.js';
+import { ask, fixedLink, open, state } from './state.js';
 
 export function start(main, { rest: [a, b], signal }) {
   const head = el('div', { class: 'tracehead' });
@@ -24,11 +24,11 @@ export function start(main, { rest: [a, b], signal }) {
   }
 
   function draw() {
-    const difference = data.b.duration - data.a.duration;
+    const difference = data.b.duration - data.a.duration, typical = state.params.get('a') === 'typical';
     const failed = data.b.failed && !data.a.failed ? ', and it failed' : data.a.failed && !data.b.failed ? ', and it did not fail' : '';
-    const one = (letter, className, t) => el('button', { class: 'row', onclick: () => open(`/trace/${t.id}`) }, el('span', { class: `chip ${className}` }, letter), el('span', { class: 'mono dim' }, `${t.id.slice(0, 6)}…`), el('strong', {}, format.duration(t.duration)), el('span', { class: t.failed ? 'bad strong' : 'dim' }, value(t.outcome || '')), el('span', { class: 'dim small' }, `${format.day(format.ms(t.start))} ${format.clock(format.ms(t.start))}`));
+    const one = (letter, className, t) => el('button', { class: 'row', onclick: () => open(`/trace/${t.id}`) }, el('span', { class: `chip ${className}` }, letter), typical && el('span', {}, letter === 'A' ? 'typical' : 'this'), el('span', { class: 'mono dim' }, `${t.id.slice(0, 6)}…`), el('strong', {}, format.duration(t.duration)), el('span', { class: t.failed ? 'bad strong' : 'dim' }, value(t.outcome || '')), el('span', { class: 'dim small' }, `${format.day(format.ms(t.start))} ${format.clock(format.ms(t.start))}`));
     fill(head, el('div', { class: 'row small dim' }, button(`${data.b.service} ${data.b.operation}`, () => open(`/trace/${data.b.id}`), { name: 'left', className: 'crumb' })),
-      el('div', { class: 'row' }, el('h1', {}, difference === 0 ? 'As long as the other' : `${format.duration(Math.abs(difference))} ${difference > 0 ? 'slower' : 'faster'} than A${failed}`), el('span', { class: 'grow' }), button('Swap', swap, { key: 'x' }), button('Copy link', () => copy(fixedLink()), { name: 'link' })),
+      el('div', { class: 'row' }, el('h1', {}, difference === 0 ? 'As long as the other' : `${format.duration(Math.abs(difference))} ${difference > 0 ? 'slower' : 'faster'} than ${typical ? 'typical' : 'A'}${failed}`), el('span', { class: 'grow' }), button('Swap', swap, { key: 'x' }), button('Copy link', () => copy(fixedLink()), { name: 'link' })),
       el('div', { class: 'facts' }, one('A', '', data.a), one('B', 'blue', data.b)));
     const longest = Math.max(1, ...data.rows.flatMap((r) => [r.a.time, r.b.time]));
     const least = Math.max(data.a.duration, data.b.duration) * 0.01;

@@ -47,7 +47,7 @@ export function start(main, { signal }) {
     const most = Math.max(1, ...cells.map(([, , n]) => n));
     const name = data.operations.length === 1 ? [dot(data.operations[0][0][0]), el('strong', {}, value(data.operations[0][0].join(' ')))] : [el('strong', {}, 'All requests'), data.operations.slice(0, 2).map(([[service, operation]]) => el('button', { class: 'chip', onclick: () => change({ q: `service=${format.quote(service)} name=${format.quote(operation)}`, box: null }, { push: true }) }, dot(service), value(`${service} ${operation}`)))];
     const seconds = (format.ms(data.to) - format.ms(data.from)) / 1e3 / data.columns;
-    fill(title, name, el('span', { class: 'dim small' }, `a cell is ${format.duration(seconds * 1e9)} wide and 1.19× tall`), el('span', { class: 'grow' }),
+    fill(title, name, el('span', { class: 'dim small cut' }, `a cell is ${format.duration(seconds * 1e9)} wide and 1.19× tall`), el('span', { class: 'grow' }),
       el('span', { class: 'row small dim heatkey' }, '1', [0, 1, 2, 3, 4, 5].map((n) => el('i', { class: `h${n}` })), `${format.count(most)} requests`, el('i', { class: 'pip' }), 'failing'));
     paint(most);
     fill(twin, el('caption', {}, 'Requests by duration'), bands().map(([row, n, errors]) => el('tr', {}, el('th', {}, `from ${format.micros(micro(row))}`), el('td', {}, `${format.count(n)} requests, ${format.count(errors)} failing`))));

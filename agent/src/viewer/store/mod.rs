@@ -219,6 +219,11 @@ impl Store {
         self.young.iter().find_map(|id| self.traces.get(id)).map(|trace| trace.start)
     }
 
+    /// The bound has cost traces already.
+    pub(crate) const fn has_let_go(&self) -> bool {
+        self.counts.traces_out > 0
+    }
+
     pub(crate) fn count(&self, counters: &mut Counters) {
         let counts = self.counts;
         for (name, meaning, value) in [

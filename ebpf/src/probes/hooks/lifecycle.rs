@@ -13,17 +13,17 @@ use aya_ebpf::{
     programs::BtfTracePointContext,
 };
 use spanwire_ebpf::{
-    ControlKind, Direction, Offset, ProcessEvent, TcpState, config_flag, tcp_state,
+    ControlKind, Direction, Offset, ProcessEvent, Retransmitted, TcpState, config_flag, tcp_state,
 };
 
 use super::{sock, syscall::begin_state};
 use crate::{
     config, control, emit,
     maps::STATES_BY_ADDRESS,
-    memory::{Reach, Typed},
+    memory::{Probed, Reach, Typed},
     observe::FIRST_LAP,
     preemption, serving, socket,
-    state::State,
+    state::{Mode, State},
 };
 
 /// The state of a socket, where this hook set keeps it; null for a connection never seen.
@@ -34,6 +34,20 @@ unsafe fn known(sock: *const c_void) -> *mut State {
             STATES_BY_ADDRESS.get_ptr_mut(sock as u64).unwrap_or(ptr::null_mut())
         } else {
             sock::state(sock, 0)
+        }
+    }
+}
+
+/// The state of a socket that begins anew.
+#[inline(always)]
+unsafe fn made(sock: *const c_void) -> *mut State {
+    unsafe {
+        if config::has(config_flag::BY_ADDRESS) {
+            // Its file comes later, when it is accepted: until then it is known by its address alone.
+            begin_state(sock as u64);
+            known(sock)
+        } else {
+            sock::state(sock, BPF_SK_STORAGE_GET_F_CREATE)
         }
     }
 }
@@ -55,6 +69,13 @@ unsafe fn changed(context: &BtfTracePointContext) {
     unsafe {
         let sock = word(context, 0) as *const c_void;
         let new = word(context, 2) as u32;
+        if new == tcp_state::SYN_SENT {
+            let state = made(sock);
+            if !state.is_null() {
+                (*state).connecting = emit::now();
+            }
+            return;
+        }
         if new == tcp_state::ESTABLISHED {
             born(sock);
             return;
@@ -83,21 +104,55 @@ unsafe fn changed(context: &BtfTracePointContext) {
 #[inline(always)]
 unsafe fn born(sock: *const c_void) {
     unsafe {
-        let state = if config::has(config_flag::BY_ADDRESS) {
-            // Its file comes later, when it is accepted: until then it is known by its address alone.
-            begin_state(sock as u64);
-            known(sock)
-        } else {
-            sock::state(sock, BPF_SK_STORAGE_GET_F_CREATE)
-        };
-        if !state.is_null()
-            && let Some(sent) = socket::sequence_typed(sock, Direction::Sent)
+        // A socket that listens has no state of its own here: what is read is this connection's, or nothing.
+        let before = known(sock);
+        let began = if before.is_null() { 0 } else { (*before).connecting };
+        let state = made(sock);
+        if state.is_null() {
+            return;
+        }
+        if began != 0 {
+            (*state).connecting = (emit::now() - began) / 1000 + 1;
+        }
+        if let Some(sent) = socket::sequence_typed(sock, Direction::Sent)
             && let Some(received) = socket::sequence_typed(sock, Direction::Received)
         {
             (*state).born = 1;
             (*state).ways[0].next = FIRST_LAP + u64::from(sent);
             (*state).ways[1].next = FIRST_LAP + u64::from(received);
         }
+    }
+}
+
+/// `tcp:tcp_retransmit_skb`: a packet is sent again, which may be many segments.
+#[btf_tracepoint(function = "tcp_retransmit_skb")]
+pub(crate) fn tcp_retransmitted(context: BtfTracePointContext) -> i32 {
+    preemption::whole(|| unsafe {
+        let state = known(word(&context, 0) as *const c_void);
+        if !state.is_null() && (*state).announced != 0 && !(*state).is(Mode::Ignored) {
+            let event = Retransmitted {
+                header: emit::header(ControlKind::Retransmitted),
+                connection: (*state).generation,
+                segments: segments(word(&context, 1) as *const c_void),
+                reserved: 0,
+            };
+            emit::control(&event, false);
+        }
+    });
+    0
+}
+
+/// How many segments a packet of TCP is cut into.
+#[inline(always)]
+unsafe fn segments(packet: *const c_void) -> u32 {
+    unsafe {
+        if !config::exists(Offset::SkbControl) || !config::exists(Offset::SkbSegments) {
+            return 1;
+        }
+        let control = packet.cast::<u8>().add(config::offset(Offset::SkbControl));
+        // By address: what lies in there is known to TCP, not to the verifier.
+        let segments: u16 = Probed::member(control.cast(), Offset::SkbSegments);
+        if segments == 0 { 1 } else { u32::from(segments) }
     }
 }
 
