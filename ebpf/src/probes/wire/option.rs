@@ -59,21 +59,23 @@ const ACK: u32 = 0x10;
 /// Bytes that may be sent at once; of vectors more than is looked at, whatever they hold.
 pub(crate) const MANY: u64 = 1 << 30;
 
-/// A destination that was reached only without the question.
+/// What is known of the way to a destination.
 #[derive(Clone, Copy)]
 #[repr(C)]
-struct Refusing {
-    /// How often in a row.
+struct Way {
+    /// How often in a row it was reached only without the question.
     strikes: u64,
     /// Until when it is not asked any more, ns of `CLOCK_MONOTONIC`.
     until: u64,
+    /// When a question went through last, likewise; 0 if none did.
+    passed: u64,
 }
 
-/// Such destinations, by their IPv6 or IPv4-mapped address.
-#[btf_map(name = "REFUSING")]
-static REFUSING: LruHashMap<[u32; 4], Refusing, 4096> = LruHashMap::new();
+/// By the destination's IPv6 or IPv4-mapped address.
+#[btf_map(name = "WAYS")]
+static WAYS: LruHashMap<[u32; 4], Way, 4096> = LruHashMap::new();
 
-/// A SYN can be lost for other reasons; twice in a row it is the question.
+/// A SYN can be lost for other reasons; twice in a row it is the question, unless one went through not long before.
 const STRIKES: u64 = 2;
 /// For so long such a destination is not asked: five minutes.
 const SILENCE: u64 = 300_000_000_000;
@@ -130,8 +132,8 @@ fn connect(ops: *mut bpf_sock_ops) {
         return;
     }
     let Some(address) = destination(ops) else { return };
-    if let Some(refusing) = REFUSING.get_ptr(address)
-        && unsafe { (*refusing).strikes >= STRIKES && (*refusing).until > emit::now() }
+    if let Some(way) = WAYS.get_ptr(address)
+        && unsafe { (*way).strikes >= STRIKES && (*way).until > emit::now() }
     {
         count(Counter::WireSilenced, 1);
         return;
@@ -146,15 +148,7 @@ fn connected(ops: *mut bpf_sock_ops) {
         return;
     }
     if let Some(address) = destination(ops) {
-        if field!(ops, total_retrans) > 0 {
-            count(Counter::WireRetried, 1);
-            let before =
-                REFUSING.get_ptr(address).map_or(0, |refusing| unsafe { (*refusing).strikes });
-            let refusing = Refusing { strikes: before + 1, until: emit::now() + SILENCE };
-            let _ = REFUSING.insert(address, refusing, 0);
-        } else if REFUSING.get_ptr(address).is_some() {
-            let _ = REFUSING.remove(address);
-        }
+        went(address, field!(ops, total_retrans) > 0);
     }
     if holds(ops, NOT_SAMPLED, ANSWER, 0) {
         count(Counter::WireAnswered, 1);
@@ -175,6 +169,32 @@ fn connected(ops: *mut bpf_sock_ops) {
         count(Counter::WireMirrored, 1);
     }
     change(ops, 0, BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG);
+}
+
+/// A question went through, or the connection was made only at the second try, without it.
+#[inline(always)]
+fn went(address: [u32; 4], retried: bool) {
+    let now = emit::now();
+    let mut way = match WAYS.get_ptr(address) {
+        Some(known) => unsafe { *known },
+        None => Way { strikes: 0, until: 0, passed: 0 },
+    };
+    let passes = way.passed != 0 && now - way.passed < SILENCE;
+    if retried {
+        count(Counter::WireRetried, 1);
+        if passes {
+            return;
+        }
+        way.strikes += 1;
+        way.until = now + SILENCE;
+    } else {
+        // Not at each connection: that it passes is known for a while.
+        if passes && now - way.passed < SILENCE / 2 {
+            return;
+        }
+        way = Way { strikes: 0, until: 0, passed: now };
+    }
+    let _ = WAYS.insert(address, way, 0);
 }
 
 /// A socket listens: what comes to it may be asked, and its connections carry contexts. They inherit these flags.
