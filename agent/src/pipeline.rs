@@ -51,7 +51,11 @@ impl Pipeline {
     pub fn feed(&mut self, input: Input, out: &mut Vec<FinishedSpan>) {
         match &input {
             Input::Data(..) => self.seen.data_events += 1,
-            Input::Process(_) | Input::UnixGone(_) | Input::Lost { .. } | Input::Tick { .. } => {}
+            Input::Process(_)
+            | Input::UnixGone(_)
+            | Input::TasksEnded(_)
+            | Input::Lost { .. }
+            | Input::Tick { .. } => {}
             _ => self.seen.control_events += 1,
         }
         match input {
@@ -70,6 +74,8 @@ impl Pipeline {
                 self.tracer.process_gone(event.tgid);
             }
             Input::Revoked(event) => self.tracer.revoked(event.tgid),
+            Input::Worker(event) => self.tracer.worker(&event),
+            Input::TasksEnded(tasks) => self.tracer.tasks_ended(&tasks),
             Input::Retransmitted(event) => {
                 let at = Nanos(event.header.time);
                 self.tracer.retransmitted(ConnId(event.connection), at, event.segments);
@@ -152,6 +158,18 @@ impl Pipeline {
         counters.add("trace", "requests_open_long", Meaning::Level, self.active(0).count);
         for (count, name, meaning) in self.tracer.counts().rows() {
             counters.add("trace", name, meaning, count);
+        }
+        let absent: Vec<Counter> = self
+            .tracer
+            .absences()
+            .map(|(pid, service, why, value)| Counter {
+                name: format!("{service}[{pid}] {why}").into(),
+                value,
+                meaning: Meaning::Event,
+            })
+            .collect();
+        if !absent.is_empty() {
+            counters.groups.push(Group { name: "without_parent".into(), counters: absent });
         }
         let left_out: Vec<Counter> = self
             .tracer

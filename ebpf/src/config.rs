@@ -129,11 +129,12 @@ pub enum Offset {
     SkCookie,
     SkState,
     TaskPid,
+    TaskThreadBase,
 }
 
 impl Offset {
     /// Every offset with the struct and the (possibly nested) member it is read from.
-    pub const ALL: [(Self, &'static str, &'static str); 54] = [
+    pub const ALL: [(Self, &'static str, &'static str); 55] = [
         (Self::TaskFiles, "task_struct", "files"),
         (Self::TaskStack, "task_struct", "stack"),
         (Self::TaskIoUring, "task_struct", "io_uring"),
@@ -188,5 +189,6 @@ impl Offset {
         (Self::SkCookie, "sock", "__sk_common.skc_cookie"),
         (Self::SkState, "sock", "__sk_common.skc_state"),
         (Self::TaskPid, "task_struct", "pid"),
+        (Self::TaskThreadBase, "task_struct", "thread.fsbase"),
     ];
 }

@@ -10,7 +10,8 @@ use tests::truth::run::{Outcome, Stage};
 use tests::truth::table;
 
 /// The cases that every change is measured by.
-const CASES: [&str; 3] = ["python-threads", "python-asyncio", "node"];
+const CASES: [&str; 7] =
+    ["python-threads", "c-threads", "gunicorn-gthread", "java", "python-asyncio", "node", "mixed"];
 
 /// Clients at once, and how many requests they send.
 const LOADS: [(usize, usize); 2] = [(1, 30), (32, 100)];

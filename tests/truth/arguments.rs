@@ -20,6 +20,8 @@ pub(crate) struct Arguments {
     pub(crate) requests: usize,
     /// The agent is started in the middle of each load.
     pub(crate) late: bool,
+    /// Nobody is pinged: the client's requests are all that comes.
+    pub(crate) quiet: bool,
     /// The hooks it is to use.
     hooks: Hooks,
     /// Further arguments of `spanwire run`.
@@ -37,6 +39,7 @@ impl Arguments {
             clients: CLIENTS.to_vec(),
             requests: REQUESTS,
             late: false,
+            quiet: false,
             hooks: Hooks::Auto,
             agent: Vec::new(),
             folder: std::env::temp_dir(),
@@ -48,6 +51,7 @@ impl Arguments {
             match word.as_str() {
                 "--concurrency" => asked.clients = vec![value()?.parse()?],
                 "--requests" => asked.requests = value()?.parse()?,
+                "--quiet" => asked.quiet = true,
                 "--late" => asked.late = true,
                 "--hooks" => asked.hooks = hooks(&value()?)?,
                 "--agent" => asked.agent.push(value()?),
@@ -63,6 +67,7 @@ impl Arguments {
             && asked.requests == REQUESTS
             && asked.hooks == Hooks::Auto
             && !asked.late
+            && !asked.quiet
             && asked.agent.is_empty();
         ensure!(
             asked.renew.is_none() || is_plain,

@@ -41,9 +41,9 @@ fn measure(asked: &Arguments) -> anyhow::Result<ExitCode> {
     let cases: Vec<&'static Case> = asked.cases().collect();
     ensure!(!cases.is_empty(), "no case's name contains {:?}", asked.filters);
     let mut broken = 0;
-    let mut rows = Vec::new();
     for case in cases {
         let stage = match Stage::set(case, FAN_OUT) {
+            Ok(stage) if asked.quiet => stage.quiet(),
             Ok(stage) => stage,
             Err(error) if error.downcast_ref::<Skip>().is_some() => {
                 writeln!(out, "{:<16} skipped: {error:#}", case.name)?;
@@ -75,12 +75,13 @@ fn measure(asked: &Arguments) -> anyhow::Result<ExitCode> {
             }
             row.scores.push((clients, scores));
         }
-        rows.push(row);
-    }
-    if let Some(file) = &asked.renew {
-        let readme = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
-        let machine = machine::line(asked.requests)?;
-        std::fs::write(file, table::renew(&readme, &machine, &rows)?)?;
+        // At once: what comes next may fail, or take longer than somebody has.
+        if let Some(file) = &asked.renew {
+            let readme =
+                std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
+            let machine = machine::line(asked.requests)?;
+            std::fs::write(file, table::renew(&readme, &machine, &[row])?)?;
+        }
     }
     Ok(if broken == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

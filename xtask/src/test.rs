@@ -10,7 +10,7 @@ use std::{
 use anyhow::Result;
 
 use crate::{
-    arm64, build, cargo, checks, fuzz, instructions, probes, say, system_packages,
+    arm64, build, cargo, checks, fuzz, instructions, probes, say, soak, system_packages,
     tally::{self, Tally},
     vm,
 };
@@ -54,8 +54,12 @@ fn steps(sum: &mut Sum, filter: Option<&str>) -> Result<()> {
     sum.tests("end-to-end tests", || end_to_end_tests(&agent, filter));
     if filter.is_none() {
         sum.tests("the kernels in virtual machines", || vm::run(&agent, None, false));
+        let soak = soak::start();
         sum.check("the build for arm64", arm64::build);
         sum.tests("fuzzing", || fuzz::run(None, FUZZ_SECONDS));
+        sum.tests("the viewer's soak", || {
+            soak.join().unwrap_or_else(|_| Ok(Tally::failed("its thread ended")))
+        });
     }
     Ok(())
 }

@@ -20,8 +20,17 @@ pub(crate) struct Asked {
     /// Requests with each number of clients, instead of 400
     #[arg(long)]
     requests: Option<usize>,
+    /// Without pings: nothing but the requests
+    #[arg(long)]
+    quiet: bool,
+    /// Start the agent in the middle of each load
+    #[arg(long)]
+    late: bool,
+    /// Have the agent use these hooks: auto, locked, length, syscall
+    #[arg(long, default_value = "auto")]
+    hooks: String,
     /// Write the README's table anew: the rows of these cases
-    #[arg(long, conflicts_with_all = ["concurrency", "requests"])]
+    #[arg(long, conflicts_with_all = ["concurrency", "requests", "quiet", "late"])]
     renew: bool,
 }
 
@@ -38,6 +47,13 @@ pub(crate) fn task(asked: &Asked) -> Result<ExitCode> {
     if let Some(requests) = asked.requests {
         truth.args(["--requests", &requests.to_string()]);
     }
+    if asked.quiet {
+        truth.arg("--quiet");
+    }
+    if asked.late {
+        truth.arg("--late");
+    }
+    truth.args(["--hooks", &asked.hooks]);
     if asked.renew {
         truth.arg("--renew").arg(places::workspace().join("README.md"));
     }

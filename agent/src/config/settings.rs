@@ -15,6 +15,7 @@ use crate::cli::{Hooks, ring_size};
 use crate::export::otlp;
 use crate::kernel::hooks::HookSet;
 use crate::kernel::load::DATA_RING;
+use crate::runtime::{self, Rules};
 use crate::selection::Selection;
 use crate::status::Serving;
 use crate::trace::{self, CheckRule, RouteSettings, Sampler, Share};
@@ -46,6 +47,8 @@ pub struct Settings {
     pub network_namespace: Option<PathBuf>,
     /// To whom contexts go in a TCP option.
     pub tcp_option: Reach,
+    /// Rules of runtimes that are on.
+    pub rules: Rules,
     /// Which traces are kept.
     pub sampler: Sampler,
     /// Which processes and requests are traced.
@@ -147,6 +150,7 @@ impl Settings {
             data_ring: data_ring.unwrap_or(DATA_RING),
             network_namespace: values.text("SPANWIRE_NETWORK_NAMESPACE").map(PathBuf::from),
             tcp_option,
+            rules: rules(values, warn),
             sampler: sampler(values, warn),
             selection: lists.selection,
             checks: lists.checks,
@@ -200,6 +204,18 @@ impl Settings {
             .chain(lists)
             .collect()
     }
+}
+
+/// All rules, without those that are switched off by name.
+fn rules(values: &mut Values, warnings: &mut Vec<String>) -> Rules {
+    let known = |text: &str| {
+        let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
+        names
+            .map(runtime::rule)
+            .try_fold(Rules::default(), |rules, rule| Some(rules.without(rule?)))
+    };
+    let names: Vec<&str> = abi::runtime::Rule::ALL.iter().map(|rule| rule.name()).collect();
+    values.parsed("SPANWIRE_RULES_OFF", &names.join(", "), known, warnings).unwrap_or_default()
 }
 
 fn sampler(values: &mut Values, warnings: &mut Vec<String>) -> Sampler {

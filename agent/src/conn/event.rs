@@ -6,7 +6,7 @@
 use abi::{DataHeader, Direction, NoData, data_flag};
 
 use super::loss::Loss;
-use crate::input::{Nanos, Task};
+use crate::input::{Nanos, Runtime, Task};
 
 /// One completed socket call. `head` and `tail` bytes of payload travel beside it.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +31,8 @@ pub(super) struct Event {
     pub(super) task: Task,
     /// Sent: span id this task was serving, if known.
     pub(super) serving: Option<u64>,
+    /// Sent: what a runtime says of that.
+    pub(super) runtime: Runtime,
     /// Received: blocking socket in no epoll set.
     pub(super) thread_waits: bool,
     /// The peer has ended its direction.
@@ -64,6 +66,7 @@ impl Event {
             ended: Nanos(header.time),
             task: Task { pid: header.tgid, tid: header.tid },
             serving: (sent && header.serving != 0).then_some(header.serving),
+            runtime: if sent { Runtime::of(header) } else { Runtime::NotAsked },
             thread_waits: !sent && header.flags & data_flag::THREAD_WAITS != 0,
             end: header.flags & data_flag::END != 0 && len == 0,
             request: header.flags & data_flag::REQUEST != 0,

@@ -163,10 +163,11 @@ fn time(input: &Input) -> u64 {
         Input::TcpState(event) => event.header.time,
         Input::Exec(event) | Input::Exit(event) => event.header.time,
         Input::Revoked(event) => event.header.time,
+        Input::Worker(event) => event.header.time,
         Input::Retransmitted(event) => event.header.time,
         Input::Carried(event) => event.header.time,
         Input::Data(header, _) => header.time,
         Input::Tick { now: Nanos(now), .. } => *now,
-        Input::Process(_) | Input::UnixGone(_) | Input::Lost { .. } => 0,
+        Input::Process(_) | Input::UnixGone(_) | Input::TasksEnded(_) | Input::Lost { .. } => 0,
     }
 }

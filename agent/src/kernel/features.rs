@@ -154,7 +154,9 @@ fn needed(offset: Offset, set: HookSet) -> bool {
         | Offset::FileEp
         | Offset::FileEpLinks
         | Offset::SkState
-        | Offset::TaskPid => false,
+        | Offset::TaskPid
+        // Of x86-64 only: elsewhere no runtime is known yet.
+        | Offset::TaskThreadBase => false,
         Offset::MsgIter
         | Offset::IterType
         | Offset::IterUbuf

@@ -16,6 +16,8 @@ use aya::{
 };
 use thiserror::Error;
 
+use crate::runtime::Maps;
+
 use super::{
     data_rings::{DataRings, Sizes},
     features::{Kernel, Refusal},
@@ -87,6 +89,8 @@ pub struct Probes {
     pub quiet: HashMap<MapData, u32, u8>,
     /// The kernel's counters, by [`Counter`].
     pub counters: PerCpuArray<MapData, u64>,
+    /// What the probes are told of runtimes, until somebody takes it to tell.
+    pub(crate) runtimes: Option<Maps>,
     attached: Ebpf,
 }
 
@@ -186,6 +190,9 @@ fn load_set(kernel: &Kernel, options: &Options, set: HookSet) -> Result<Probes, 
     let quiet = HashMap::try_from(take(&mut ebpf, "QUIET")?).map_err(EbpfError::from)?;
     let counters = PerCpuArray::try_from(take(&mut ebpf, "COUNTERS")?).map_err(EbpfError::from)?;
 
+    let processes = HashMap::try_from(take(&mut ebpf, "GO_PROCESSES")?).map_err(EbpfError::from)?;
+    let receivers = HashMap::try_from(take(&mut ebpf, "GO_RECEIVERS")?).map_err(EbpfError::from)?;
+
     // Lifecycle first: a connection that is met is then also seen to end.
     for program in loaded {
         let loaded: &mut BtfTracePoint = find(&mut ebpf, program.name)?;
@@ -212,6 +219,7 @@ fn load_set(kernel: &Kernel, options: &Options, set: HookSet) -> Result<Probes, 
         wake,
         quiet,
         counters,
+        runtimes: Some(Maps { processes, receivers }),
         attached: ebpf,
     };
     probes.fire()?;

@@ -3,7 +3,7 @@
 
 use abi::Direction;
 
-use crate::input::{Nanos, Task};
+use crate::input::{Nanos, Runtime, Task};
 
 /// A stretch of one direction of a connection, in order, without holes between stretches.
 #[derive(Clone, Copy, Debug)]
@@ -22,6 +22,8 @@ pub struct Piece<'a> {
     pub task: Task,
     /// Sent: the span id the kernel saw this task serve, if any.
     pub serving: Option<u64>,
+    /// Sent: what a runtime says of that.
+    pub runtime: Runtime,
     /// Received: the socket was blocking and in no epoll set.
     pub thread_waits: bool,
     /// The kernel took its first byte for the first of a request. Only to count whether it was read as one.
@@ -113,9 +115,19 @@ impl Kept {
             Body::Hidden(n) => (Body::Hidden(n), Box::default()),
         };
         let Piece { direction, position, began, ended, task, .. } = piece;
-        let Piece { serving, thread_waits, request, .. } = piece;
-        let frame =
-            Piece { direction, position, body, began, ended, task, serving, thread_waits, request };
+        let Piece { serving, runtime, thread_waits, request, .. } = piece;
+        let frame = Piece {
+            direction,
+            position,
+            body,
+            began,
+            ended,
+            task,
+            serving,
+            runtime,
+            thread_waits,
+            request,
+        };
         Self { frame, bytes }
     }
 

@@ -4,7 +4,7 @@
 
 use abi::{
     Closed, DataHeader, MAX_PAYLOAD, Opened, ProcessEvent, Retransmitted, Revoked, TcpState,
-    wire::Carried,
+    Worker, wire::Carried,
 };
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -35,10 +35,12 @@ enum Kind {
     Tick = 11,
     Retransmitted = 12,
     Carried = 13,
+    Worker = 16,
+    TasksEnded = 17,
 }
 
 impl Kind {
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 15] = [
         Self::Opened,
         Self::Closed,
         Self::TcpState,
@@ -52,6 +54,8 @@ impl Kind {
         Self::Tick,
         Self::Retransmitted,
         Self::Carried,
+        Self::Worker,
+        Self::TasksEnded,
     ];
 
     /// Least and greatest length of its payload.
@@ -69,7 +73,8 @@ impl Kind {
             Self::Carried => exactly(size_of::<Carried>()),
             Self::Data => (size_of::<DataHeader>(), size_of::<DataHeader>() + MAX_PAYLOAD),
             Self::Process => (2, LONGEST_FACTS),
-            Self::UnixGone => (0, MOST_GONE * 8),
+            Self::Worker => exactly(size_of::<Worker>()),
+            Self::UnixGone | Self::TasksEnded => (0, MOST_GONE * 8),
             Self::Lost | Self::Tick => exactly(16),
         }
     }
@@ -93,6 +98,7 @@ pub(super) fn encode(input: &Input, frame: &mut Vec<u8>) -> Result<(), Unwritabl
         Input::Exec(event) => raw(frame, Kind::Exec, event),
         Input::Exit(event) => raw(frame, Kind::Exit, event),
         Input::Revoked(event) => raw(frame, Kind::Revoked, event),
+        Input::Worker(event) => raw(frame, Kind::Worker, event),
         Input::Retransmitted(event) => raw(frame, Kind::Retransmitted, event),
         Input::Carried(event) => raw(frame, Kind::Carried, event),
         Input::Data(header, bytes) => {
@@ -112,6 +118,12 @@ pub(super) fn encode(input: &Input, frame: &mut Vec<u8>) -> Result<(), Unwritabl
                 frame.extend_from_slice(&id.to_le_bytes());
             }
             Kind::UnixGone
+        }
+        Input::TasksEnded(tasks) => {
+            for task in tasks {
+                frame.extend_from_slice(&task.to_le_bytes());
+            }
+            Kind::TasksEnded
         }
         Input::Lost { data, control } => {
             frame.extend_from_slice(&data.to_le_bytes());
@@ -175,6 +187,7 @@ pub(super) fn decode(announced: Announced, payload: &[u8]) -> Result<Input, &'st
         Kind::Exec => Input::Exec(event(payload)?),
         Kind::Exit => Input::Exit(event(payload)?),
         Kind::Revoked => Input::Revoked(event(payload)?),
+        Kind::Worker => Input::Worker(event(payload)?),
         Kind::Retransmitted => Input::Retransmitted(event(payload)?),
         Kind::Carried => Input::Carried(event(payload)?),
         Kind::Data => {
@@ -194,6 +207,13 @@ pub(super) fn decode(announced: Announced, payload: &[u8]) -> Result<Input, &'st
                 return Err(SHORT);
             }
             Input::UnixGone(ids.iter().map(|id| ConnId(u64::from_le_bytes(*id))).collect())
+        }
+        Kind::TasksEnded => {
+            let (tasks, rest) = payload.as_chunks::<8>();
+            if !rest.is_empty() {
+                return Err(SHORT);
+            }
+            Input::TasksEnded(tasks.iter().map(|task| u64::from_le_bytes(*task)).collect())
         }
         Kind::Lost => {
             let (data, control) = pair(payload).ok_or(SHORT)?;

@@ -24,6 +24,7 @@ impl Facts {
     /// first.
     pub(super) fn before(&mut self, input: &Input) -> Vec<ProcessFacts> {
         let mut parent = 0;
+        let mut comm = String::new();
         let pid = match input {
             Input::Opened(event) => {
                 parent = event.parent;
@@ -32,6 +33,8 @@ impl Facts {
             Input::Data(header, _) => header.tgid,
             Input::Exec(event) => {
                 self.known.remove(&event.tgid);
+                let name = event.comm.split(|byte| *byte == 0).next().unwrap_or_default();
+                comm = String::from_utf8_lossy(name).into_owned();
                 event.tgid
             }
             Input::Exit(event) => {
@@ -51,10 +54,12 @@ impl Facts {
         while next > 1 && line.len() < ANCESTORS && !self.known.contains_key(&next) {
             // Remembered even when it cannot be read: it is gone, and will not come back.
             self.known.insert(next, ());
-            // A process that is gone already and ran no program of its own was what its parent is.
+            // A process that is gone already is what its program's name says, and was what its parent is if it ran none
+            // of its own.
             let facts = self.reader.read(next).unwrap_or_else(|| ProcessFacts {
                 pid: next,
                 parent: if next == pid { parent } else { 0 },
+                comm: if next == pid { std::mem::take(&mut comm) } else { String::new() },
                 ..ProcessFacts::default()
             });
             next = facts.parent;
@@ -62,5 +67,23 @@ impl Facts {
         }
         line.reverse();
         line
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use abi::ProcessEvent;
+
+    use super::*;
+
+    #[test]
+    fn a_program_that_is_gone_already_has_its_name() {
+        let mut comm = [0; 16];
+        comm[..4].copy_from_slice(b"curl");
+        // No process has this number.
+        let event = ProcessEvent { tgid: u32::MAX, comm, ..ProcessEvent::default() };
+        let read = Facts::default().before(&Input::Exec(event));
+        let gone = ProcessFacts { pid: u32::MAX, comm: "curl".into(), ..ProcessFacts::default() };
+        assert_eq!(read, [gone]);
     }
 }

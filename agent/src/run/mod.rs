@@ -25,7 +25,7 @@ use self::{
 use crate::{
     config::{Reach, Settings, Sources},
     courtesy,
-    input::Input,
+    input::{Input, Nanos},
     kernel::{
         capture::Capture,
         features::Kernel,
@@ -35,6 +35,7 @@ use crate::{
     },
     pipeline::Pipeline,
     record::{Header, Metadata, Writer},
+    runtime::{Attacher, Ends},
     status::Counters,
     trace::{self, FinishedSpan},
     viewer::Host,
@@ -83,7 +84,7 @@ pub fn run(run: &Run) -> Result<()> {
     }
     let mut output =
         if run.record.is_some() { Output::none() } else { Output::choose(&settings.export)? };
-    let probes = load::load(
+    let mut probes = load::load(
         &kernel,
         &Options {
             hooks: settings.hooks,
@@ -105,6 +106,7 @@ pub fn run(run: &Run) -> Result<()> {
         Some(record) => Some(start_recording(record, seed, &hooks)?),
         None => None,
     };
+    let attacher = probes.runtimes.take().map(|maps| Attacher::start(maps, settings.rules));
     let mut capture = Capture::new(probes, &signals).context("the rings cannot be watched")?;
     let wants_viewer = settings.viewer.unwrap_or(output.leaves_room()) && run.record.is_none();
     let mut status = Status::start(wants_viewer.then_some(&settings.serving))?;
@@ -112,6 +114,8 @@ pub fn run(run: &Run) -> Result<()> {
     let mut live = Live {
         facts: Facts::default(),
         sweep: UnixSweep::default(),
+        attacher,
+        ends: Ends::default(),
         pipeline: Pipeline::new(seed, trace_settings(settings, own_pids)),
         spans: Vec::new(),
     };
@@ -152,6 +156,11 @@ pub fn run(run: &Run) -> Result<()> {
         }
         if let Some(gone) = gone {
             live.give(gone, &mut |input| write(&mut recording, input, &mut failed));
+        }
+        if let Some((now, _)) = &tick
+            && let Some(ended) = live.ended(*now)
+        {
+            live.give(ended, &mut |input| write(&mut recording, input, &mut failed));
         }
         if let Some((now, tick)) = tick {
             live.give(tick, &mut |input| write(&mut recording, input, &mut failed));
@@ -284,6 +293,8 @@ fn wire(settings: &Settings) -> Option<Wire> {
 struct Live {
     facts: Facts,
     sweep: UnixSweep,
+    attacher: Option<Attacher>,
+    ends: Ends,
     pipeline: Pipeline,
     spans: Vec<FinishedSpan>,
 }
@@ -291,11 +302,22 @@ struct Live {
 impl Live {
     /// Takes an input from the kernel, after whatever must be known before it.
     fn take(&mut self, input: Input, mut tell: impl FnMut(&Input)) {
+        match (&self.attacher, &input) {
+            (Some(attacher), Input::Exec(event)) => attacher.seen(event.tgid),
+            (Some(attacher), Input::Exit(event)) => attacher.gone(event.tgid),
+            _ => {}
+        }
+        self.ends.note(&input);
         for facts in self.facts.before(&input) {
             self.give(Input::Process(Box::new(facts)), &mut tell);
         }
         self.sweep.note(&input);
         self.give(input, &mut tell);
+    }
+
+    /// The tasks that were found to have ended.
+    fn ended(&mut self, now: Nanos) -> Option<Input> {
+        self.ends.look(now, self.attacher.as_ref()?)
     }
 
     fn give(&mut self, input: Input, tell: &mut impl FnMut(&Input)) {

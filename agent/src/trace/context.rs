@@ -9,9 +9,10 @@ use std::sync::Arc;
 use crate::conn::Connection;
 use crate::exchange::{Asked, ExchangeId, Finished, Role};
 use crate::hash::Map;
-use crate::input::{Nanos, Task};
+use crate::input::{Nanos, Runtime, Task};
 use crate::service::Service;
 use crate::trace::Share;
+use crate::trace::runtime_rule::Chain;
 use crate::trace::traceparent::TraceParent;
 
 /// Key of a context: the span id of its request ([`abi::id::span`]).
@@ -48,6 +49,10 @@ pub(in crate::trace) struct Context {
     pub wire: Option<TraceParent>,
     /// Clients: the request its task was serving as the kernel saw it; taken away when the thread rule says no.
     pub candidate: Option<SpanId>,
+    /// Clients: what the process's runtime says of that.
+    pub runtime: Runtime,
+    /// Clients: the tasks whose work it is, where it is not that of the one which serves.
+    pub workers: Option<Chain>,
     /// What it asks for, while it is open.
     pub asked: Asked,
     /// It is a health check, a probe or a scrape: a trace that begins with it is left out.
@@ -102,6 +107,8 @@ pub(in crate::trace) enum Rule {
     TcpOption,
     /// Its thread was serving it.
     Thread,
+    /// The process's runtime told, by this rule.
+    Runtime(abi::runtime::Rule),
 }
 
 impl Rule {
@@ -112,6 +119,7 @@ impl Rule {
             Self::SameHost => "same-host",
             Self::TcpOption => "tcp-option",
             Self::Thread => "thread",
+            Self::Runtime(rule) => rule.name(),
         }
     }
 }

@@ -12,11 +12,13 @@
 //! | `traceparent` | server's request | the span named in the header            | W3C Trace Context Level 2               |
 //! | `traceparent` | client's request | the span named in the header it carries | only where no span of its own trace is served |
 //! | `thread`      | client's request | the request its thread was serving      | every condition of `thread_rule.rs`     |
+//! | `go-…`        | client's request | the request its goroutine works for     | the runtime's own record, and every condition of `runtime_rule.rs` |
 //!
 //! A span that has a parent by a rule says so in its attribute `spanwire.link.rule`. A parent that cannot be confirmed
 //! is no parent: absent is honest, wrong is not.
 #![forbid(unsafe_code)]
 
+mod absences;
 mod active;
 mod admission;
 mod checks;
@@ -27,6 +29,7 @@ mod failure;
 mod forwarded;
 mod http;
 mod join;
+mod mixed_calls;
 mod own;
 mod probability;
 mod quiet;
@@ -36,6 +39,7 @@ mod resolve;
 mod retransmits;
 mod routes;
 mod rpc;
+mod runtime_rule;
 mod sampler;
 mod sdk;
 mod settings;

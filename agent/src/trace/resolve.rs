@@ -5,7 +5,7 @@
 //! has to be waited for, nothing is decided at all. So both ends of a request always have one trace id.
 
 use crate::exchange::Role;
-use crate::input::Nanos;
+use crate::input::{Nanos, Runtime};
 use crate::trace::context::{Context, Fixed, Rule, SpanId};
 use crate::trace::thread_rule::Verdict;
 use crate::trace::traceparent::TraceParent;
@@ -95,7 +95,13 @@ impl Tracer {
         let Some(client) = self.contexts.of(span) else { return Ok(Origin::Itself) };
         let Some(candidate) = client.candidate else { return Ok(Origin::Itself) };
         let settled = |end| self.is_settled(end);
-        match self.threads.judge(client, candidate, &self.contexts, settled, force) {
+        let verdict = match client.runtime {
+            Runtime::NotAsked => {
+                self.threads.judge(client, candidate, &self.contexts, settled, force)
+            }
+            _ => self.workers.judge(client, candidate, &self.contexts, settled, force),
+        };
+        match verdict {
             Verdict::Wait => Err(Blocked(candidate)),
             Verdict::Parent => Ok(Origin::Served(candidate)),
             Verdict::Link => Ok(Origin::Answered(candidate)),
@@ -112,6 +118,7 @@ impl Tracer {
             && context.candidate.take().is_some()
         {
             self.counts.add(reason);
+            self.absences.add(context.task.pid, reason.name());
         }
     }
 
@@ -132,8 +139,10 @@ impl Tracer {
         let wire = context.wire.map(|wire| by_wire(context, wire, &self.settings.sampler));
         let fixed = match context.role {
             Role::Server => server(header, wire, up.as_ref(), &mut self.counts),
-            Role::Client => client(header, origin, up.as_ref(), &mut self.counts)
-                .or_else(|| wire.filter(|wire| wire.trace != self.own_trace(span))),
+            Role::Client => {
+                client(header, origin, own_rule(context), up.as_ref(), &mut self.counts)
+                    .or_else(|| wire.filter(|wire| wire.trace != self.own_trace(span)))
+            }
         };
         let went = context.wire.filter(|_| context.role == Role::Client);
         let mut fixed = fixed.unwrap_or_else(|| self.root(span));
@@ -145,7 +154,9 @@ impl Tracer {
             }
         }
         if let (Origin::Answered(_), Some((server, cause))) = (origin, up) {
-            self.counts.add(Count::ThreadLinks);
+            let by_thread =
+                self.contexts.of(span).is_some_and(|context| own_rule(context) == Rule::Thread);
+            self.counts.add(if by_thread { Count::ThreadLinks } else { Count::RuntimeLinks });
             fixed.link = Some((cause.trace, server, cause.flags));
         }
         if let Some(context) = self.contexts.of_mut(span) {
@@ -211,6 +222,7 @@ fn server(
 fn client(
     header: Option<Fixed>,
     origin: Origin,
+    rule: Rule,
     up: Option<&(SpanId, Fixed)>,
     counts: &mut Counts,
 ) -> Option<Fixed> {
@@ -218,8 +230,9 @@ fn client(
         (Origin::Served(_), Some((server, fixed)))
             if header.as_ref().is_none_or(|header| header.trace == fixed.trace) =>
         {
-            counts.add(Count::ThreadParents);
-            let inherited = below(*server, Rule::Thread, fixed);
+            let by_thread = rule == Rule::Thread;
+            counts.add(if by_thread { Count::ThreadParents } else { Count::RuntimeParents });
+            let inherited = below(*server, rule, fixed);
             // What is on the wire decides for the other end: its flags and its state.
             Some(match header {
                 Some(header) => Fixed { parent: inherited.parent, ..header },
@@ -232,6 +245,14 @@ fn client(
             }
             header
         }
+    }
+}
+
+/// The rule by which a client's request may have a parent in its own process.
+pub(in crate::trace) const fn own_rule(client: &Context) -> Rule {
+    match client.runtime {
+        Runtime::Knows { rule, .. } => Rule::Runtime(rule),
+        Runtime::NotAsked | Runtime::Absent(_) => Rule::Thread,
     }
 }
 

@@ -10,6 +10,7 @@ mod host;
 mod joins;
 mod limits;
 mod retransmits;
+mod runtimes;
 mod sampling;
 mod threads;
 mod wire;

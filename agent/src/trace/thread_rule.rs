@@ -1,16 +1,17 @@
 //! The thread rule (D5): a call's parent is the request that its thread was serving, only where that is proven.
 //!
 //! The kernel proposes ("this task read that request last"); here every condition is checked, with the end of the
-//! served request in hand. A thread that reads a second request before it has answered the first proves that threads
-//! say nothing in its process. Any doubt is a no: a wrong parent is worse than none.
+//! served request in hand. A thread that reads a second request before it has answered the first, or sends a second call before the
+//! first is answered, proves that threads say nothing in its process. Any doubt is a no: a wrong parent is worse than none.
 
 use std::collections::VecDeque;
 
-use crate::exchange::Role;
+use crate::exchange::{Finished, Role};
 use crate::hash::Map;
 use crate::input::{Nanos, Task};
 use crate::trace::Count;
 use crate::trace::context::{Context, Contexts, SpanId};
+use crate::trace::mixed_calls::MixedCalls;
 
 /// Requests of one thread looked at together. A thread with more of them open at once serves no single one.
 const RECENT: usize = 32;
@@ -41,6 +42,8 @@ pub(in crate::trace) struct Threads {
     revoked_all: bool,
     /// The last served requests of each thread, in order of arrival.
     served: Map<Task, VecDeque<SpanId>>,
+    /// The last calls of each served request.
+    calls: MixedCalls,
     /// Requests that arrived before this number were there when control events were lost.
     doubted_below: u64,
 }
@@ -121,8 +124,29 @@ impl Threads {
         }
     }
 
+    /// A call began, of the thread that serves `served`.
+    pub(in crate::trace) fn called(&mut self, served: SpanId, span: SpanId, call: &Context) {
+        self.calls.started(served, span, call);
+    }
+
+    /// A call of the thread that serves `served` ended. Whether that ends the rule for its process.
+    pub(in crate::trace) fn call_finished(
+        &mut self,
+        served: SpanId,
+        span: SpanId,
+        pid: u32,
+        finished: &Finished,
+    ) -> bool {
+        let mixes = self.calls.finished(served, span, finished) && !self.revoked.contains_key(&pid);
+        if mixes {
+            self.revoke(pid);
+        }
+        mixes
+    }
+
     /// A context is forgotten.
     pub(in crate::trace) fn forget(&mut self, span: SpanId, task: Task) {
+        self.calls.forget(span);
         if let Some(served) = self.served.get_mut(&task) {
             served.retain(|known| *known != span);
             if served.is_empty() {
@@ -190,7 +214,7 @@ impl Threads {
 
     #[cfg(test)]
     pub(in crate::trace) fn tasks(&self) -> usize {
-        self.served.len()
+        self.served.len() + self.calls.len()
     }
 }
 

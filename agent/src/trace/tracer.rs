@@ -9,8 +9,9 @@ use abi::{Family, Opened};
 use opentelemetry_proto::tonic::trace::v1::Span;
 
 use crate::exchange::{Asked, Finished, Report, Role, Started};
-use crate::input::{ConnId, Nanos};
+use crate::input::{ConnId, Nanos, Runtime};
 use crate::service::{ProcessFacts, Service, Services};
+use crate::trace::absences::Absences;
 use crate::trace::admission::LeftOut;
 use crate::trace::context::{Context, Contexts, SpanId};
 use crate::trace::join::Joins;
@@ -18,6 +19,7 @@ use crate::trace::own::Own;
 use crate::trace::quiet::Quiet;
 use crate::trace::retransmits::Retransmits;
 use crate::trace::routes::Routes;
+use crate::trace::runtime_rule::Workers;
 use crate::trace::sdk::Sdks;
 use crate::trace::thread_rule::Threads;
 use crate::trace::traceparent::Incoming;
@@ -52,6 +54,7 @@ pub struct Tracer {
     pub(in crate::trace) wires: Wires,
     pub(in crate::trace) quiet: Quiet,
     pub(in crate::trace) threads: Threads,
+    pub(in crate::trace) workers: Workers,
     pub(in crate::trace) own: Own,
     pub(in crate::trace) routes: Routes,
     pub(in crate::trace) sdks: Sdks,
@@ -66,6 +69,7 @@ pub struct Tracer {
     /// Spans that are ready to be handed on.
     pub(in crate::trace) ready: Vec<FinishedSpan>,
     pub(in crate::trace) counts: Counts,
+    pub(in crate::trace) absences: Absences,
 }
 
 impl Tracer {
@@ -83,6 +87,7 @@ impl Tracer {
             wires: Wires::default(),
             quiet: Quiet::default(),
             threads: Threads::default(),
+            workers: Workers::default(),
             own: Own::new(settings.own_pids.clone()),
             routes: Routes::new(settings.routes.clone()),
             sdks: Sdks::default(),
@@ -93,6 +98,7 @@ impl Tracer {
             blocked: BTreeSet::new(),
             ready: Vec::new(),
             counts: Counts::default(),
+            absences: Absences::default(),
             settings,
         }
     }
@@ -139,6 +145,17 @@ impl Tracer {
     /// Processes that nothing is to be said of on the wire any more (`true`), or again; since this was last asked.
     pub fn quiet(&mut self) -> Vec<(u32, bool)> {
         self.quiet.news()
+    }
+
+    /// Whose work the call is that comes next.
+    pub fn worker(&mut self, event: &abi::Worker) {
+        let span = abi::id::span(self.seed, event.connection, event.position);
+        self.workers.told(span, event.tasks);
+    }
+
+    /// Tasks that worked for requests have ended.
+    pub fn tasks_ended(&mut self, tasks: &[u64]) {
+        self.workers.ended(tasks);
     }
 
     /// What a process is: when it is first seen, and again after it began another program.
@@ -207,6 +224,13 @@ impl Tracer {
         &self.counts
     }
 
+    /// Why calls have no parent in their process: process, its service's name, reason, how many.
+    pub fn absences(&self) -> impl Iterator<Item = (u32, &str, &'static str, u64)> {
+        self.absences
+            .iter()
+            .map(|(pid, why, count)| (pid, self.services.name(pid).unwrap_or_default(), why, count))
+    }
+
     fn started(&mut self, started: Started) {
         let span = abi::id::span(self.seed, started.id.conn.0, started.id.position);
         let wire = self.wires.take(started.id.conn, started.id.position);
@@ -223,13 +247,23 @@ impl Tracer {
         }
         self.make_room();
         let service = self.services.known(started.task.pid);
-        let context = Context { share, wire, ..self.context(started, service) };
+        let workers = self.workers.started(span, started.at);
+        if let Runtime::Absent(why) = started.runtime
+            && started.role == Role::Client
+        {
+            self.absences.add(started.task.pid, why.name());
+        }
+        let context = Context { share, wire, workers, ..self.context(started, service) };
         let joined = self.joins.started(span, &context);
         let found = self.unix.started(span, &context);
         if context.role == Role::Server {
             self.threads.started(span, context.task, &self.contexts);
+            self.workers.read(span, context.id.conn, context.at);
         }
         let role = context.role;
+        if let Some(served) = self.served_by_its_thread(&context) {
+            self.threads.called(served, span, &context);
+        }
         self.contexts.insert(span, context);
         if let Some(other) = joined {
             let (client, server) = if role == Role::Client { (span, other) } else { (other, span) };
@@ -267,6 +301,8 @@ impl Tracer {
             sequence: self.contexts.next_sequence(),
             role: started.role,
             candidate: started.serving.filter(|_| started.role == Role::Client),
+            runtime: started.runtime,
+            workers: None,
             conn: started.conn,
             task: started.task,
             at: started.at,
@@ -309,8 +345,17 @@ impl Tracer {
         context.unseen = finished.failure == Some(crate::exchange::Failure::Unseen);
         let role = context.role;
         let pid = context.task.pid;
+        if let Some(workers) = &context.workers {
+            self.workers.finished(workers, end);
+        }
         self.sdks.finished(pid, role, &finished);
         let found = self.unix.finished(span, &finished);
+        let served = self.contexts.of(span).and_then(|call| self.served_by_its_thread(call));
+        if let Some(served) = served
+            && self.threads.call_finished(served, span, pid, &finished)
+        {
+            self.counts.add(Count::ThreadMixedCalls);
+        }
         if let Some(context) = self.contexts.of_mut(span) {
             context.finished = Some(Box::new(finished));
         }
@@ -319,6 +364,13 @@ impl Tracer {
         }
         self.join_found(&found);
         self.hold(span, end);
+    }
+
+    /// The request that a call's own thread serves, as the kernel saw it.
+    fn served_by_its_thread(&self, call: &Context) -> Option<SpanId> {
+        let served = call.candidate?;
+        let is_its = |served: &Context| served.role == Role::Server && served.task == call.task;
+        self.contexts.of(served).is_some_and(is_its).then_some(served)
     }
 
     fn join_found(&mut self, found: &Found) {

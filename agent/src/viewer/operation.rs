@@ -13,12 +13,16 @@ const LONGEST_WORD: usize = 40;
 
 /// The operation of a span with this name and these attributes.
 pub(crate) fn operation(name: &str, attributes: &[KeyValue]) -> String {
-    let is_bare = text(attributes, "http.request.method")
+    // The second ones of each are of SDKs from before the conventions were stable.
+    let either = |new, old| text(attributes, new).or_else(|| text(attributes, old));
+    let is_bare = either("http.request.method", "http.method")
         .is_some_and(|method| name == method || (method == "_OTHER" && name == "HTTP"));
     if !is_bare {
         return name.to_owned();
     }
-    let path = text(attributes, "url.path").or_else(|| text(attributes, "url.full").map(path_of));
+    let path = either("url.path", "http.target")
+        .or_else(|| either("url.full", "http.url").map(path_of))
+        .map(|path| path.split('?').next().unwrap_or(path));
     path.map_or_else(|| name.to_owned(), |path| format!("{name} {}", shape(path)))
 }
 
@@ -144,6 +148,11 @@ mod tests {
         assert_eq!(operation("GET /product/{sku}", &all), "GET /product/{sku}");
         assert_eq!(operation("SELECT stock", &[]), "SELECT stock");
         assert_eq!(operation("GET", &[method]), "GET");
+        let old = [
+            attribute::text("http.method", "GET"),
+            attribute::text("http.target", "/product/17?q=1"),
+        ];
+        assert_eq!(operation("GET", &old), "GET /product/{id}");
     }
 
     #[test]

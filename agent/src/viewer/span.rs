@@ -43,6 +43,15 @@ impl Kind {
     }
 }
 
+/// Attributes that tell how a call was answered; the last ones are of SDKs from before the conventions were stable.
+pub(crate) const STATUS: [&str; 5] = [
+    "http.response.status_code",
+    "rpc.response.status_code",
+    "db.response.status_code",
+    "http.status_code",
+    "rpc.grpc.status_code",
+];
+
 /// Whose spans they are: one for each resource that was seen.
 #[derive(Debug)]
 pub(crate) struct Process {
@@ -123,8 +132,6 @@ impl Span {
 
     /// How it ended, in one word: the answer's status, else what went wrong.
     pub(crate) fn outcome(&self, dictionary: &Dictionary) -> Option<String> {
-        const STATUS: [&str; 3] =
-            ["http.response.status_code", "rpc.response.status_code", "db.response.status_code"];
         let of = |key| self.attributes.get(dictionary, key);
         let status = STATUS.into_iter().find_map(of).or_else(|| of("error.type"));
         let error = || self.failed.then(|| "error".to_owned());

@@ -5,9 +5,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 
 use crate::browser::Browser;
 use crate::shop;
-
-/// Nodes of the document in any view.
-const NODES: u64 = 1_500;
+use crate::views::NODES;
 
 pub(crate) async fn long_traces_stay_light(browser: &mut Browser) -> Result<()> {
     // Most of the time is the debug build's, which writes the JSON: the page's part is what is held to the design.

@@ -73,6 +73,7 @@ async fn all(browser: &mut Browser, wanted: &str) -> Result<u32> {
         views::each_is_drawn_without_a_complaint,
         views::keys_lead_everywhere,
         views::a_link_shows_the_same_again,
+        views::every_state_is_a_link,
         views::without_the_token_nothing_is_shown,
         views::the_first_request_appears_by_itself,
         waterfall::bars_are_where_the_spans_are,

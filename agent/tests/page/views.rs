@@ -6,6 +6,9 @@ use spanwire::status::SampleServer;
 use crate::browser::Browser;
 use crate::shop;
 
+/// Most nodes of the document in any view.
+pub(crate) const NODES: u64 = 1_500;
+
 /// What each view shows when it is there.
 const VIEWS: [(&str, &str, &str); 4] = [
     ("traces", "/traces", ".list.item"),
@@ -23,6 +26,8 @@ pub(crate) async fn each_is_drawn_without_a_complaint(browser: &mut Browser) -> 
             browser.wait(shows).await?;
             browser.picture(&format!("{name}-{theme}")).await?;
             roles(browser).await?;
+            let nodes = browser.script("return document.querySelectorAll('*').length").await?;
+            ensure!(nodes.as_u64() <= Some(NODES), "{nodes} nodes in {name}");
         }
         let id = slowest(browser).await?;
         browser.open(&format!("/trace/{id}")).await?;
@@ -122,9 +127,50 @@ pub(crate) async fn a_link_shows_the_same_again(browser: &mut Browser) -> Result
     let address = browser.script("return location.pathname + location.search").await?;
     browser.open(address.as_str().unwrap_or_default()).await?;
     browser.wait(".panel dl").await?;
-    ensure!(browser.script(bars).await? == before, "{address} looks different");
+    let after = browser.script(bars).await?;
+    ensure!(after == before, "{address} looks different:\n{after}\nbut it was\n{before}");
     ensure!(browser.script("return location.hash").await? == "", "the token stays in the address");
     Ok(())
+}
+
+/// What each state shows beyond its view, and that it does so whenever the address is opened.
+pub(crate) async fn every_state_is_a_link(browser: &mut Browser) -> Result<()> {
+    let now = shop::now() / 1_000_000;
+    let t = format!("t={}..{now}", now - 600_000);
+    // From 200 ms on: the failing checkouts and the time-outs.
+    let latency = format!("/latency?{t}&box={},{now},200000,9000000", now - 600_000);
+    for (address, shows) in [
+        (format!("/traces?{t}&sort=slowest"), "document.querySelectorAll('.list.item').length > 5"),
+        (
+            format!("/traces?{t}&sort=failing&q=service%3Dpayments"),
+            "document.querySelectorAll('.list.item.failing').length > 2",
+        ),
+        (format!("/traces?{t}&only=slow"), "document.querySelector('.check[aria-checked=true]')"),
+        (
+            format!("/services?{t}&open=orders&side=called&by=p99"),
+            "document.querySelector('.red .line.operation')",
+        ),
+        (format!("/services?{t}&side=made"), "document.querySelector('.red .line')"),
+        (
+            format!("/map?{t}&node=orders"),
+            "document.querySelector('.mapnode[aria-pressed=true]') && document.querySelector('.panel .factline')",
+        ),
+        (format!("/map?{t}&edge=orders%3Epayments"), "document.querySelector('.panel .factline')"),
+        (latency, "document.querySelector('.fact') && document.querySelector('.heatrow')"),
+    ] {
+        let mut seen = Vec::new();
+        for _ in 0..2 {
+            browser.open(&address).await?;
+            browser.until(shows).await?;
+            // Ages go on, and the keys' ranges are the same on each machine but not at each time.
+            let text = "const main = document.querySelector('main').cloneNode(true); \
+                main.querySelectorAll('.age').forEach((age) => age.remove()); \
+                return main.textContent";
+            seen.push(browser.script(text).await?);
+        }
+        ensure!(seen[0] == seen[1], "{address}:\n{}\n{}", seen[0], seen[1]);
+    }
+    browser.complaints()
 }
 
 pub(crate) async fn without_the_token_nothing_is_shown(browser: &mut Browser) -> Result<()> {

@@ -24,6 +24,7 @@ mod memory;
 mod observe;
 mod preemption;
 mod registers;
+mod runtime;
 mod serving;
 mod socket;
 mod state;

@@ -1,13 +1,14 @@
 //! Whom a task serves: the one owner of that question in the kernel.
 //!
-//! The task key is the thread, and only where a thread that reads a request waits for nothing else. Everything here
-//! is a candidate; user space confirms it with what it sees of the answer.
+//! The task key is the thread, and only where a thread that reads a request waits for nothing else; or what the process's
+//! runtime says, where one is known. Everything here is a candidate; user space confirms it with what it sees of the answer.
 
 use spanwire_ebpf::{ControlKind, Counter, Revoked, id};
 
 use crate::{
     config, emit,
     maps::{REVOKED, SERVING, Scratch, Served, count},
+    runtime,
     state::State,
 };
 
@@ -25,20 +26,22 @@ pub(crate) fn request_read(
         let span = id::span(config::seed(), connection, position);
         (*state).span = span;
         (*state).reader = task;
+        if runtime::knows(task, scratch) {
+            (*state).reader = runtime::request_read(state);
+            return;
+        }
         let Some(before) = SERVING.get_ptr_mut(task) else {
             if thread_waits {
-                // By way of the scratch event: the stack has no room for it.
-                let served = &raw mut (*scratch).served;
-                serve(served, span, connection);
-                let served: &Served = &*served;
-                let _ = SERVING.insert(task, served, 0);
+                let served = &raw mut (*scratch).child;
+                Served::fill(served, span, connection, task);
+                let _ = SERVING.insert(task, &*served, 0);
             }
             return;
         };
         let overlaps = (*before).answered == 0 && (*before).connection != connection;
         if thread_waits {
             // In place: the task alone writes here, and to put an entry into the map anew costs several times as much.
-            serve(before, span, connection);
+            Served::fill(before, span, connection, task);
         } else {
             let _ = SERVING.remove(task);
         }
@@ -48,14 +51,12 @@ pub(crate) fn request_read(
     }
 }
 
-/// It serves that request from now on, of whose trace nothing is known yet.
+/// More of the head of `state`'s request was read. Whoever reads its end serves it: a runtime may wait for the first byte with
+/// another task.
 #[inline(always)]
-unsafe fn serve(served: *mut Served, span: u64, connection: u64) {
-    unsafe {
-        (&raw mut (*served).span).write_volatile(span);
-        (&raw mut (*served).connection).write_volatile(connection);
-        (&raw mut (*served).answered).write_volatile(0);
-        (&raw mut (*served).bits).write_volatile(0);
+pub(crate) fn request_goes_on(state: *mut State, task: u64, scratch: *mut Scratch) {
+    if runtime::knows(task, scratch) {
+        unsafe { (*state).reader = runtime::request_read(state) }
     }
 }
 
@@ -78,9 +79,19 @@ pub(crate) fn abandoned(state: *const State) {
     answered(state);
 }
 
-/// The span that a task serves, 0 if none is known.
+/// A request is sent: for which one goes into the scratch event's header.
 #[inline(always)]
-pub(crate) fn of(task: u64) -> u64 {
+pub(crate) fn request_sent(state: *const State, task: u64, position: u64, scratch: *mut Scratch) {
+    if runtime::knows(task, scratch) {
+        runtime::request_sent(state, position, scratch);
+    } else {
+        unsafe { (&raw mut (*scratch).header.serving).write_volatile(of(task)) }
+    }
+}
+
+/// The span that a thread serves, 0 if none is known.
+#[inline(always)]
+fn of(task: u64) -> u64 {
     unsafe {
         let Some(served) = SERVING.get_ptr(task) else { return 0 };
         let span = (*served).span;
@@ -88,7 +99,7 @@ pub(crate) fn of(task: u64) -> u64 {
     }
 }
 
-/// What a task serves, as far as threads say so.
+/// What the task with this key serves.
 #[inline(always)]
 pub(crate) fn by(task: u64) -> Option<*mut Served> {
     SERVING.get_ptr_mut(task)

@@ -16,6 +16,24 @@ pub fn aiohttp_server(service: &str) -> anyhow::Result<Server> {
     Server::on_port(service, port, command.args(["127.0.0.1", &port.to_string()]))
 }
 
+/// A server whose answers stay open, on aiohttp.
+///
+/// # Errors
+/// When Python or a package is not to be had, or it does not come up.
+pub fn streams_server(service: &str) -> anyhow::Result<Server> {
+    let port = free_port()?;
+    let mut command = script("streams_server.py")?;
+    Server::on_port(service, port, command.args(["127.0.0.1", &port.to_string()]))
+}
+
+/// A client that stays on a WebSocket of that server, without `HOST PORT`.
+///
+/// # Errors
+/// When Python or a package is not to be had.
+pub fn websocket_client() -> anyhow::Result<Command> {
+    script("websocket_client.py")
+}
+
 /// The tour's client on `aiohttp` or `requests`, without its arguments.
 ///
 /// # Errors

@@ -43,15 +43,7 @@ impl Zipkin {
     /// When it is not to be had, or does not come up.
     pub fn start() -> anyhow::Result<Self> {
         let (java, jar, port) = (installed("java")?, jar()?, free_port()?);
-        let command = move || {
-            let mut command = Command::new(&java);
-            command.args(["-Xmx256m", "-XX:TieredStopAtLevel=1", "-jar"]).arg(&jar);
-            command
-                .args(["--armeria.ports[0].ip=127.0.0.1", "--armeria.ports[0].protocols[0]=http"]);
-            command.arg(format!("--armeria.ports[0].port={port}"));
-            command.env("SELF_TRACING_ENABLED", "false");
-            command
-        };
+        let command = move || at_port(&java, &jar, port);
         Ok(Self { backend: Backend::start("zipkin", vec![port], command)?, port })
     }
 
@@ -79,6 +71,23 @@ fn read(span: &Json) -> anyhow::Result<ZipkinSpan> {
         service: text(&span["localEndpoint"]["serviceName"]),
         tags: tags.iter().map(|(key, value)| (key.clone(), text(value))).collect(),
     })
+}
+
+/// Zipkin on that port.
+///
+/// # Errors
+/// When Java or its jar is not to be had.
+pub fn command(port: u16) -> anyhow::Result<Command> {
+    Ok(at_port(&installed("java")?, &jar()?, port))
+}
+
+fn at_port(java: &Path, jar: &Path, port: u16) -> Command {
+    let mut command = Command::new(java);
+    command.args(["-Xmx256m", "-XX:TieredStopAtLevel=1", "-jar"]).arg(jar);
+    command.args(["--armeria.ports[0].ip=127.0.0.1", "--armeria.ports[0].protocols[0]=http"]);
+    command.arg(format!("--armeria.ports[0].port={port}"));
+    command.env("SELF_TRACING_ENABLED", "false");
+    command
 }
 
 /// Its jar, fetched if it is not yet.

@@ -57,9 +57,10 @@ pub const ALL: &[Case] = &[
         about: "Java HttpServer, HttpURLConnection",
         levels: &[services::JAVA; 4],
         // Its dispatcher may still have the connection in its epoll set when the thread of the pool reads the request.
-        floor: 80.0,
+        floor: 50.0,
     },
-    // Ruby's sockets never block, which is what event loops are told by.
+    // The sockets of Ruby and PHP never block, which is what event loops are told by.
+    Case { name: "php", about: "PHP, built-in server", levels: &[services::PHP; 4], floor: HONEST },
     Case {
         name: "ruby-webrick",
         about: "Ruby WEBrick",
@@ -82,6 +83,12 @@ pub const ALL: &[Case] = &[
         name: "python-asyncio",
         about: "Python asyncio",
         levels: &[services::PYTHON_ASYNCIO; 4],
+        floor: HONEST,
+    },
+    Case {
+        name: "python-polling",
+        about: "Python, select over blocking sockets",
+        levels: &[services::PYTHON_POLLING; 4],
         floor: HONEST,
     },
     Case { name: "node", about: "Node http", levels: &[services::NODE; 4], floor: HONEST },

@@ -27,23 +27,30 @@ pub struct Load<'a> {
     pub start: usize,
     /// How many are under way at once.
     clients: usize,
-    /// Everybody who is pinged meanwhile, in turn. The requests go to the first.
-    pinged: Vec<(&'a str, &'a Target)>,
+    /// All services. The requests go to the first.
+    services: Vec<(&'a str, &'a Target)>,
     /// The number of the next request.
     next: AtomicUsize,
     /// The number of the first request that is not sent any more.
     end: AtomicUsize,
+    are_pinged: bool,
     /// The numbers of the next ping of each.
     pings: Vec<AtomicUsize>,
 }
 
 impl<'a> Load<'a> {
-    /// Requests from that number on, from so many clients, without an end.
+    /// Requests from that number on, from so many clients, without an end. Meanwhile all services are pinged in turn, if they are
+    /// to be.
     #[must_use]
-    pub fn new(start: usize, clients: usize, pinged: Vec<(&'a str, &'a Target)>) -> Self {
-        let pings = pinged.iter().map(|_| AtomicUsize::new(0)).collect();
+    pub fn new(
+        start: usize,
+        clients: usize,
+        services: Vec<(&'a str, &'a Target)>,
+        are_pinged: bool,
+    ) -> Self {
+        let pings = services.iter().map(|_| AtomicUsize::new(0)).collect();
         let (next, end) = (AtomicUsize::new(start), AtomicUsize::new(usize::MAX));
-        Self { start, clients, pinged, next, end, pings }
+        Self { start, clients, services, are_pinged, next, end, pings }
     }
 
     /// Numbers before which all requests, and all pings of each service, have been begun.
@@ -77,7 +84,7 @@ impl<'a> Load<'a> {
     }
 
     fn send_requests(&self) -> anyhow::Result<()> {
-        let mut caller = Caller::new(self.pinged[0].1, KEPT);
+        let mut caller = Caller::new(self.services[0].1, KEPT);
         loop {
             let number = self.next.fetch_add(1, Ordering::SeqCst);
             if number >= self.end.load(Ordering::SeqCst) {
@@ -88,11 +95,11 @@ impl<'a> Load<'a> {
     }
 
     fn ping(&self, done: &AtomicBool) -> anyhow::Result<()> {
-        let all: Vec<_> = self.pinged.iter().zip(&self.pings).collect();
+        let all: Vec<_> = self.services.iter().zip(&self.pings).collect();
         let mut callers: Vec<_> =
             all.iter().map(|((_, target), _)| Caller::new(target, usize::MAX)).collect();
         for at in (0..all.len()).cycle() {
-            if done.load(Ordering::Relaxed) {
+            if done.load(Ordering::Relaxed) || !self.are_pinged {
                 break;
             }
             let ((service, _), next) = all[at];

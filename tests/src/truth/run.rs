@@ -24,6 +24,8 @@ const QUIET: Duration = Duration::from_secs(4);
 pub struct Stage {
     services: Vec<Started>,
     graph: Graph,
+    /// Services are pinged while requests are under way.
+    pings: bool,
     /// The number of the next request: no two have one.
     next: AtomicUsize,
 }
@@ -53,7 +55,13 @@ impl Stage {
         services.reverse();
         let names: Vec<String> = services.iter().map(|it| it.server.service.clone()).collect();
         let graph = case.graph(&client(), &names, fan_out);
-        Ok(Self { services, graph, next: AtomicUsize::new(0) })
+        Ok(Self { services, graph, pings: true, next: AtomicUsize::new(0) })
+    }
+
+    /// Without pings: a loop that serves one request at a time is then never seen to serve two.
+    #[must_use]
+    pub fn quiet(self) -> Self {
+        Self { pings: false, ..self }
     }
 
     /// Scores an agent over so many requests from so many clients.
@@ -97,7 +105,7 @@ impl Stage {
     fn load(&self, clients: usize) -> Load<'_> {
         let pinged: Vec<(&str, &Target)> =
             self.services.iter().map(|it| (&*it.server.service, &it.server.target)).collect();
-        Load::new(self.next.load(Ordering::Relaxed), clients, pinged)
+        Load::new(self.next.load(Ordering::Relaxed), clients, pinged, self.pings)
     }
 
     /// What is true of a load that was sent. What was begun `before` is early.

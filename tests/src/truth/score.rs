@@ -3,7 +3,7 @@
 //! The denominator is what was sent, never what was stored, and every doubt counts against the tracer: a second span of one
 //! end, a span of a call that nobody made, a parent that nobody stored. Pure: it must not know where spans come from.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::AddAssign;
 
 use super::graph::{AFTER, CALL, End, LATER, Node, PING, TIMER};
@@ -13,7 +13,7 @@ use crate::otlp::{Kind, Span};
 const TOLD: usize = 10;
 
 /// What scoring needs of a span. Ids are compared, and never looked into.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Stored {
     /// What it claims to be.
     pub end: End,
@@ -175,19 +175,23 @@ enum Verdict {
     Missing,
 }
 
-/// Compares what was stored with what is true. Spans of paths that are none of the harness's are somebody else's.
+/// Compares what was stored with what is true. Spans of paths that are none of the harness's are somebody else's, and one that was
+/// delivered twice (OTLP promises at least once) is one.
 #[must_use]
 pub fn score(truth: &Truth, stored: &[Stored]) -> Scores {
+    let mut seen: HashSet<&Stored> = HashSet::new();
+    let stored: Vec<&Stored> = stored.iter().filter(|span| seen.insert(span)).collect();
+    let stored = stored.as_slice();
     let spans = Spans::of(stored);
     let mut scores = Scores { requests: truth.requests.len() as u64, ..Scores::default() };
-    let mut known: HashMap<&End, ()> = HashMap::new();
+    let mut known: HashSet<&End> = HashSet::new();
     let sorts =
         [(&truth.requests, Sort::Request), (&truth.pings, Sort::Ping), (&truth.early, Sort::Early)];
     for (trees, sort) in sorts {
         for tree in trees {
             let mut whole = sort == Sort::Request;
             for node in tree {
-                known.insert(&node.end, ());
+                known.insert(&node.end);
                 let parent = node.parent.map(|at| &tree[at].end);
                 let verdict = spans.judge(&node.end, parent);
                 whole &= verdict == Verdict::Exact;
@@ -210,7 +214,7 @@ pub fn score(truth: &Truth, stored: &[Stored]) -> Scores {
             scores.whole += u64::from(whole);
         }
     }
-    for span in stored.iter().filter(|span| !known.contains_key(&span.end)) {
+    for span in stored.iter().filter(|span| !known.contains(&span.end)) {
         unplanned(&mut scores, &spans, span);
     }
     shared_traces(&mut scores, stored);
@@ -259,9 +263,9 @@ fn unplanned(scores: &mut Scores, spans: &Spans<'_>, span: &Stored) {
 }
 
 /// Traces that begin twice: a span without a parent begins one, so no other may have its id.
-fn shared_traces(scores: &mut Scores, stored: &[Stored]) {
+fn shared_traces(scores: &mut Scores, stored: &[&Stored]) {
     let mut begun: HashMap<&str, &Stored> = HashMap::new();
-    let ours = |span: &&Stored| {
+    let ours = |span: &&&Stored| {
         [CALL, PING, TIMER, LATER, AFTER].iter().any(|prefix| span.end.path.starts_with(prefix))
     };
     for span in stored.iter().filter(ours).filter(|span| span.parent.is_empty()) {
@@ -279,12 +283,12 @@ struct Spans<'a> {
 }
 
 impl<'a> Spans<'a> {
-    fn of(stored: &'a [Stored]) -> Self {
+    fn of(stored: &[&'a Stored]) -> Self {
         let mut by_end: HashMap<&End, Vec<&Stored>> = HashMap::new();
-        for span in stored {
+        for &span in stored {
             by_end.entry(&span.end).or_default().push(span);
         }
-        Self { by_end, by_id: stored.iter().map(|span| (&*span.id, span)).collect() }
+        Self { by_end, by_id: stored.iter().map(|&span| (&*span.id, span)).collect() }
     }
 
     fn at(&self, end: &End) -> &[&'a Stored] {

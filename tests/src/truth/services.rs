@@ -4,8 +4,8 @@
 //! `/call/ID.1`, … and answers `ok` if all of them did; any other path is answered at once. Connections to a NEXT are kept in a
 //! pool of the whole process. Let h be the sum of the bytes of ID, modulo 8: at 1 it rests for 2 ms before its calls, at 3 for
 //! 1 ms after each, at 0 another thread or task asks the first NEXT for `/later/ID` and nobody waits for that, at 4 whoever
-//! served asks it for `/after/ID` once the answer is out (where the server lets it). Every 20 ms a timer asks the first NEXT
-//! for `/timer/SERVICE.N`.
+//! served asks it for `/after/ID` once the answer is out. Every 20 ms a timer asks the first NEXT for `/timer/SERVICE.N`. The last
+//! three are left out where a server does not let them be: nothing of them has to be there.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -70,6 +70,13 @@ pub const PYTHON_ASYNCIO: Runtime = Runtime {
     start: |place| told(place, python("loop.py")?),
 };
 
+/// An event loop of its own making, whose sockets look like those of threads: `select`, and sockets in blocking mode.
+pub const PYTHON_POLLING: Runtime = Runtime {
+    name: "python-polling",
+    proxies: false,
+    start: |place| told(place, python("polling.py")?),
+};
+
 /// gunicorn's sync workers: processes that serve one request at a time and close its connection.
 pub const GUNICORN_SYNC: Runtime = Runtime {
     name: "gunicorn-sync",
@@ -112,6 +119,20 @@ pub const RUBY_PUMA: Runtime = Runtime {
         command.args(["--bind", &format!("tcp://127.0.0.1:{port}")]);
         command.arg(workload("truth/ruby/puma.ru"));
         command.env("TRUTH", in_one(place, port));
+        on_port(place, port, &mut command)
+    },
+};
+
+/// PHP's built-in server: processes that serve one request at a time and close its connection.
+pub const PHP: Runtime = Runtime {
+    name: "php",
+    proxies: false,
+    start: |place| {
+        let port = free_port()?;
+        let mut command = Command::new(installed("php")?);
+        command.args(["-q", "-S", &format!("127.0.0.1:{port}")]);
+        command.arg(workload("truth/php/service.php"));
+        command.env("PHP_CLI_SERVER_WORKERS", "16").env("TRUTH", in_one(place, port));
         on_port(place, port, &mut command)
     },
 };

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::host::{Host, MS, Request, from_outside, tcp};
-use crate::exchange::Failure;
+use crate::exchange::{ExchangeId, Failure};
 use crate::input::Nanos;
 use crate::trace::Count;
 
@@ -207,6 +207,55 @@ fn one_request_after_the_other_is_no_overlap() {
     }
     host.wait(1000);
     assert_eq!(host.count(Count::ThreadParents), 100);
+}
+
+/// A request of a thread from 10 to 90 with two calls of it, the second of which begins at 30; and a request with a call long after
+/// that, in the same process. `change` says what is different of the first call, which ends at 40, and the second.
+fn two_calls(change: impl FnOnce(&mut Request, &mut Request)) -> (Host, [Request; 4]) {
+    let mut host = Host::new();
+    let served = Request::server(&from_outside(1), 7, 1, 10, 90);
+    let mut one = Request::client(&tcp(2).0, 7, 1, 20, 40).serving(&served);
+    let mut two = Request::client(&tcp(3).0, 7, 1, 30, 60).serving(&served);
+    change(&mut one, &mut two);
+    host.all(&[&served, &one, &two]);
+    let later = Request::server(&from_outside(5), 7, 1, 2000, 2050).thread(77);
+    let call = Request::client(&tcp(6).0, 7, 1, 2020, 2030).thread(77).serving(&later);
+    host.all(&[&later, &call]);
+    (host, [one, two, later, call])
+}
+
+#[test]
+fn a_thread_that_does_not_wait_for_its_answers_is_a_loop() {
+    let (host, [one, two, _, call]) = two_calls(|_, _| {});
+    for call in [one, two, call] {
+        host.span(&call).is_root();
+    }
+    assert_eq!(host.count(Count::ThreadMixedCalls), 1);
+}
+
+#[test]
+fn calls_that_are_not_mixed_say_nothing_against_a_thread() {
+    type Change = fn(&mut Request, &mut Request);
+    let changes: [Change; 4] = [
+        // The answer had begun.
+        |one, _| one.finished.first_answer = Some(Nanos(30 * MS)),
+        // On one connection it is pipelining.
+        |one, two| {
+            let (conn, position) = (one.started.id.conn, two.started.id.position + 100);
+            two.started.conn = Arc::clone(&one.started.conn);
+            two.started.id = ExchangeId { conn, position };
+            two.finished.id = two.started.id;
+        },
+        // Its answer may have been among what was lost.
+        |one, _| *one = one.clone().failed(Failure::Unseen),
+        // Another thread's.
+        |one, _| *one = one.clone().thread(9),
+    ];
+    for (number, change) in changes.into_iter().enumerate() {
+        let (host, [.., later, call]) = two_calls(change);
+        host.span(&call).is_child_of(&host, &later, "thread");
+        assert_eq!(host.count(Count::ThreadMixedCalls), 0, "{number}");
+    }
 }
 
 #[test]

@@ -1,7 +1,10 @@
 //! Jaeger's query API (`/api/…`, JSON), as far as Grafana's data source and Jaeger's own UI use it.
 //!
 //! The answers' shape is Jaeger's: times in µs, tags with types, references to parents. Its `tags` parameter is asked
-//! by the same search as the page's queries.
+//! by the same search as the page's queries. Where we differ from Jaeger 2 (an end-to-end test asks both): `error` and
+//! `span.kind` can be asked for with any storage, and services that call themselves are no dependency.
+
+mod duration;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -9,7 +12,7 @@ use std::sync::Arc;
 use hyper::StatusCode;
 use serde_json::{Value as Json, json};
 
-use super::asked::trace as find;
+use super::asked::{trace as find, trace_id};
 use super::{Answered, Asked, Refused, Viewer};
 use crate::viewer::analysis::{Node as Place, Window, edges};
 use crate::viewer::attributes::{Attributes, Value};
@@ -29,17 +32,23 @@ pub(super) fn answer(viewer: &Viewer, path: &[&str], asked: &Asked) -> Option<An
         ["services"] => Ok(list(services(viewer))),
         ["services", service, "operations"] => {
             let service = percent(service);
-            Ok(list(operations(viewer, &service).into_keys().map(|(name, _)| name)))
+            let names: BTreeSet<String> =
+                operations(viewer, &service).into_iter().map(|(name, _)| name).collect();
+            Ok(if names.is_empty() { nothing() } else { list(names) })
         }
         ["operations"] => {
             let kind = asked.get("spanKind");
-            let all = operations(viewer, asked.get("service").unwrap_or(""));
-            let all = all.into_keys().filter(|(_, of)| kind.is_none_or(|kind| kind == *of));
+            let Some(service) = asked.get("service") else { return Some(Err(no_service())) };
+            let all = operations(viewer, service);
+            let all = all.into_iter().filter(|(_, of)| kind.is_none_or(|kind| kind == *of));
             Ok(list(all.map(|(name, kind)| json!({ "name": name, "spanKind": kind }))))
         }
         ["traces"] => traces(viewer, asked),
         ["traces", id] => match find(viewer, id) {
-            Ok(trace) => Ok(list([trace_json(&trace)])),
+            Ok(trace) => Ok(found([trace_json(&trace)])),
+            Err(_) if trace_id(id).is_err() => {
+                Err(refused(StatusCode::BAD_REQUEST, "a trace id is up to 32 hex digits"))
+            }
             Err(_) => Err(refused(StatusCode::NOT_FOUND, "trace not found")),
         },
         ["dependencies"] => Ok(list(dependencies(viewer, asked))),
@@ -50,6 +59,20 @@ pub(super) fn answer(viewer: &Viewer, path: &[&str], asked: &Asked) -> Option<An
 fn list<T: Into<Json>>(all: impl IntoIterator<Item = T>) -> Json {
     let data: Vec<Json> = all.into_iter().map(Into::into).collect();
     json!({ "total": data.len(), "data": data, "limit": 0, "offset": 0, "errors": null })
+}
+
+/// Jaeger does not count traces.
+fn found(traces: impl IntoIterator<Item = Json>) -> Json {
+    let data: Vec<Json> = traces.into_iter().collect();
+    json!({ "total": 0, "data": data, "limit": 0, "offset": 0, "errors": null })
+}
+
+fn nothing() -> Json {
+    json!({ "total": 0, "data": null, "limit": 0, "offset": 0, "errors": null })
+}
+
+fn no_service() -> Refused {
+    refused(StatusCode::BAD_REQUEST, "parameter 'service' is required")
 }
 
 fn refused(status: StatusCode, text: &str) -> Refused {
@@ -74,34 +97,40 @@ fn services(viewer: &Viewer) -> BTreeSet<String> {
     names.into_iter().map(str::to_owned).collect()
 }
 
-fn operations(viewer: &Viewer, service: &str) -> BTreeMap<(String, &'static str), ()> {
+fn operations(viewer: &Viewer, service: &str) -> BTreeSet<(String, &'static str)> {
     let snapshot = viewer.store().between(0, u64::MAX);
     let spans = snapshot.traces.iter().flat_map(|trace| &trace.spans);
     let of_service = spans.filter(|span| &**span.service() == service);
-    of_service.map(|span| ((span.name.to_string(), span.kind.name()), ())).collect()
+    of_service.map(|span| (span.name.to_string(), span.kind.name())).collect()
 }
 
 fn traces(viewer: &Viewer, asked: &Asked) -> Answered {
     let ids: Vec<&str> = asked.all("traceID").collect();
     if !ids.is_empty() {
-        let found = ids.iter().filter_map(|id| find(viewer, id).ok());
-        return Ok(list(found.map(|trace| trace_json(&trace))));
+        let all = ids.iter().filter_map(|id| find(viewer, id).ok());
+        return Ok(found(all.map(|trace| trace_json(&trace))));
     }
     let Some(service) = asked.get("service") else {
-        return Err(refused(StatusCode::BAD_REQUEST, "parameter 'service' is required"));
+        return Err(no_service());
     };
     let window = window(asked, "start", "end")?;
+    let limit = match asked.get("limit").map(str::parse) {
+        None => LIMIT,
+        Some(Ok(limit)) => limit,
+        Some(Err(_)) => {
+            return Err(refused(StatusCode::BAD_REQUEST, "unable to parse param 'limit'"));
+        }
+    };
     let text = query(service, asked).map_err(|what| {
         refused(StatusCode::BAD_REQUEST, &format!("unable to parse param '{what}'"))
     })?;
     let snapshot = viewer.store().between(window.from, window.to);
     let query = parse(&text).and_then(|node| read(&node, &snapshot.dictionary.keys()));
     let query = query.map_err(|mistake| refused(StatusCode::BAD_REQUEST, &mistake.text))?;
-    let mut found: Vec<Arc<Trace>> =
+    let mut all: Vec<Arc<Trace>> =
         snapshot.traces.into_iter().filter(|trace| query.ask(trace).is_match()).collect();
-    found.sort_by_key(|trace| (u64::MAX - trace.start, trace.id));
-    let limit = asked.number("limit").map_or(LIMIT, |limit| limit as usize).min(MOST);
-    Ok(list(found.iter().take(limit).map(|trace| trace_json(trace))))
+    all.sort_by_key(|trace| (u64::MAX - trace.start, trace.id));
+    Ok(found(all.iter().take(limit.min(MOST)).map(|trace| trace_json(trace))))
 }
 
 /// Jaeger's parameters in our language.
@@ -129,14 +158,20 @@ fn query(service: &str, asked: &Asked) -> Result<String, &'static str> {
         let (key, value) = tag_text.split_once(':').ok_or("tag")?;
         tag(&mut also, key, value);
     }
-    for (name, op) in [("minDuration", ">="), ("maxDuration", "<=")] {
-        if let Some(duration) = asked.get(name) {
-            let is_plain = duration.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'.')
-                || duration.contains('µ');
-            if !is_plain || duration.contains(char::is_whitespace) {
-                return Err(name);
-            }
-            text.push_str(&format!(" duration{op}{duration}"));
+    let duration = |name| match asked.get(name).map(duration::parse) {
+        None => Ok(None),
+        Some(Some(duration)) => Ok(Some(duration)),
+        Some(None) => Err(name),
+    };
+    let (least, most) = (duration("minDuration")?, duration("maxDuration")?);
+    if let (Some(least), Some(most)) = (least, most)
+        && least > most
+    {
+        return Err("maxDuration");
+    }
+    for (op, duration) in [(">=", least), ("<=", most)] {
+        if let Some(duration) = duration {
+            text.push_str(&format!(" duration{op}{duration}ns"));
         }
     }
     Ok(text)

@@ -6,7 +6,6 @@ import * as format from './format.js';
 export function barsOf({ trace, x, w0, w1, width }) {
   const pathLine = (from, to) => (to < w0 || from > w1 ? null : el('span', { class: 'onpath', at: { left: x(Math.max(from, w0)), width: Math.max(2, x(Math.min(to, w1)) - x(Math.max(from, w0))) } }));
 
-  /** Tint for the whole, solid where it works itself, a thin line for the network, a line below for the path. */
   function span(at, named) {
     const from = trace.start[at], to = from + trace.duration[at];
     const out = el('span', { class: 'bars' });

@@ -1,6 +1,6 @@
 // When requests began and how long they took; and what differs between a box of them and the rest.
 import { button, colour, dot, el, fill, place, token, value } from './dom.js';
-import { icon, reasonIcon } from './icons.js';
+import { asked_, reason, shares } from './traces.js';
 import * as format from './format.js';
 import * as search from './search.js';
 import { busy, trouble } from './main.js';
@@ -46,9 +46,8 @@ export function start(main, { signal }) {
     if (rows[1] - rows[0] < 16) rows = [rows[0] - 6, rows[1] + 6];
     const most = Math.max(1, ...cells.map(([, , n]) => n));
     const name = data.operations.length === 1 ? [dot(data.operations[0][0][0]), el('strong', {}, value(data.operations[0][0].join(' ')))] : [el('strong', {}, 'All requests'), data.operations.slice(0, 2).map(([[service, operation]]) => el('button', { class: 'chip', onclick: () => change({ q: `service=${format.quote(service)} name=${format.quote(operation)}`, box: null }, { push: true }) }, dot(service), value(`${service} ${operation}`)))];
-    const seconds = (format.ms(data.to) - format.ms(data.from)) / 1e3 / data.columns;
-    fill(title, name, el('span', { class: 'dim small cut' }, `a cell is ${format.duration(seconds * 1e9)} wide and 1.19× tall`), el('span', { class: 'grow' }),
-      el('span', { class: 'row small dim heatkey' }, '1', [0, 1, 2, 3, 4, 5].map((n) => el('i', { class: `h${n}` })), `${format.count(most)} requests`, el('i', { class: 'pip' }), 'failing'));
+    fill(title, name, el('span', { class: 'dim small cut' }, `a cell is ${format.micros((time(1) - time(0)) * 1e3)} wide and 1.19× tall`), el('span', { class: 'grow' }),
+      el('span', { class: 'row small dim heatkey' }, '1', [0, 1, 2, 3, 4, 5].map((n) => el('i', { at: { background: `var(--h${n})` } })), `${format.count(most)} requests`, el('i', { class: 'pip' }), 'failing'));
     paint(most);
     fill(twin, el('caption', {}, 'Requests by duration'), bands().map(([row, n, errors]) => el('tr', {}, el('th', {}, `from ${format.micros(micro(row))}`), el('td', {}, `${format.count(n)} requests, ${format.count(errors)} failing`))));
     canvas.setAttribute('aria-label', `${format.count(data.requests)} requests by start and duration. Drag a box to see what differs; a table of it follows.`);
@@ -86,7 +85,7 @@ export function start(main, { signal }) {
         if (row < rows[0] || row > rows[1] || last - at < 22) continue;
         last = at;
         draw_.fillStyle = token('ink3');
-        draw_.fillText(format.micros(us).replace(/\.0+ /, ' ').replace(/\.00? /, ' '), LEFT - 10, at + 4);
+        draw_.fillText(format.micros(us).replace(/\.0+ /, ' '), LEFT - 10, at + 4);
         draw_.fillStyle = token('line');
         draw_.fillRect(LEFT, Math.round(at), w - LEFT - 8, 1);
       }
@@ -104,7 +103,7 @@ export function start(main, { signal }) {
     }
     draw_.textAlign = 'center';
     draw_.fillStyle = token('ink3');
-    const [from, to] = [format.ms(data.from), format.ms(data.to)];
+    const [from, to] = [time(0), time(data.columns)];
     const step = format.timeStep(to - from, 6);
     for (let t = Math.ceil(from / step) * step; t < to; t += step) draw_.fillText(format.minute(t), LEFT + ((t - from) / (to - from)) * (w - LEFT - 8), h - 8);
   }
@@ -138,13 +137,12 @@ export function start(main, { signal }) {
   function placeBox() {
     const [t0, t1, d0, d1] = boxNow();
     if (!(t1 > t0)) return (box.hidden = true);
-    const span = format.ms(data.to) - format.ms(data.from);
-    const column = (t) => ((t - format.ms(data.from)) / span) * data.columns;
+    const column = (t) => (t - time(0)) / (time(1) - time(0));
     showBox([column(t0), column(t1), Math.log2(d0) * 4, Math.log2(d1) * 4]);
   }
   function setBox([t0, t1, d0, d1]) {
     // A box belongs to fixed times: the range stops with it.
-    change({ box: [t0.toFixed(3), t1.toFixed(3), d0.toFixed(3), d1.toFixed(3)].join(','), t: isLive() ? `${Math.floor(format.ms(data.from))}..${Math.ceil(format.ms(data.to))}` : state.params.get('t') }, { push: true, redraw: false });
+    change({ box: [t0.toFixed(3), t1.toFixed(3), d0.toFixed(3), d1.toFixed(3)].join(','), t: isLive() ? `${Math.floor(time(0))}..${Math.ceil(time(data.columns))}` : state.params.get('t') }, { push: true, redraw: false });
     placeBox();
     search.draw(document.getElementById('query'), false);
     differs();
@@ -186,8 +184,8 @@ export function start(main, { signal }) {
     const [t0, t1, d0, d1] = boxNow();
     fill(below, el('div', { class: 'row pad' }, el('span', { class: 'chip blue' }, `${format.count(found.selected)} selected`), el('span', { class: 'dim small' }, `${format.clock(t0)} to ${format.clock(t1)}, ${format.micros(d0)} to ${format.micros(d1)}`), el('span', { class: 'grow' }),
       button('Show these traces', showThese, { key: '↵' }), button('Compare a typical one of each', compare, { name: 'compare', key: 'c' }), button('Clear', clear, { className: 'plain', key: 'esc' })),
-    found.rows.map((row) => el('div', { class: 'heatrow', onclick: () => open(`/trace/${row.id}`) }, el('span', { class: 'dim' }, format.clock(format.ms(row.start))), el('span', { class: 'row cut' }, dot(row.service), el('span', { class: 'dim' }, value(row.service)), el('span', { class: 'operation cut' }, value(row.operation))),
-      el('span', { class: `row cut small ${row.why?.level === 'error' ? 'bad' : 'warn'}` }, row.why && [icon(reasonIcon(row.why.kind)), el('span', { class: 'cut' }, value(row.why.text))]), el('span', { class: 'went', at: { width: '150px' } }, row.shares.map(([service, ns]) => el('span', { class: `seg ${colour(service)}`, at: { flex: `${ns} 0 0` } }))), el('strong', { class: 'right' }, format.duration(row.duration)), el('span', { class: 'right dim' }, row.spans))));
+    found.rows.map((row) => el('div', { class: 'heatrow', onclick: () => open(`/trace/${row.id}`) }, el('span', { class: 'dim' }, format.clock(format.ms(row.start))), el('span', { class: 'row cut' }, asked_(row)),
+      el('span', { class: `row cut small ${row.why?.level === 'error' ? 'bad' : 'warn'}` }, reason(row)), el('span', { class: 'went', at: { width: '150px' } }, shares(row)), el('strong', { class: 'right' }, format.duration(row.duration)), el('span', { class: 'right dim' }, row.spans))));
   }
   function showThese() {
     const [t0, t1, d0, d1] = boxNow();
@@ -210,7 +208,7 @@ export function start(main, { signal }) {
     else if (event.key === 'c' && found) compare();
     else if (event.key === 'Escape' && state.params.get('box')) clear();
     else if (/^Arrow/.test(event.key) && sidesNow[1] > sidesNow[0]) {
-      const dt = (format.ms(data.to) - format.ms(data.from)) / data.columns;
+      const dt = time(1) - time(0);
       const moves = { ArrowLeft: [-dt, 1], ArrowRight: [dt, 1], ArrowUp: [0, 2 ** 0.25], ArrowDown: [0, 2 ** -0.25] }[event.key];
       const [t0, t1, d0, d1] = sidesNow;
       setBox(event.shiftKey ? [t0, t1 + moves[0], d0, d1 * moves[1]] : [t0 + moves[0], t1 + moves[0], d0 * moves[1], d1 * moves[1]]);

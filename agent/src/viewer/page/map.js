@@ -90,7 +90,7 @@ export function start(main, { signal }) {
       const total = node.kind === 'clients' || !node.rate ? edges.filter((e) => e.from === node.name).reduce((sum, e) => sum + e.rate, 0) : node.rate;
       return el('button', { class: `mapnode ${node.kind} ${failing ? 'failing' : ''}`, 'aria-pressed': String(state.params.get('node') === node.name), onclick: () => pick({ node: node.name, edge: null }), at: { left, top: middle - H / 2 }, title: node.name },
         el('span', { class: 'row' }, mark, el('strong', { class: 'cut' }, value(node.name))),
-        el('span', { class: 'row small dim' }, el('span', {}, `${format.rate(total)}/s`), node.p50 !== null && el('span', { class: 'cut' }, `${node.p99 === null ? 'p50' : 'p99'} ${format.duration(node.p99 ?? node.p50)}`), node.folded > 0 && el('span', {}, `+${node.folded} peers`), el('span', { class: 'grow' }), failing && el('span', { class: 'bad strong' }, format.percent(node.errors))));
+        el('span', { class: 'row small dim' }, el('span', {}, `${format.rate(total)}/s`), node.p50 !== null && el('span', { class: 'cut' }, `${node.p99 === null ? 'p50' : 'p99'} ${format.duration(node.p99 ?? node.p50)}`), node.folded > 0 && el('span', {}, `+${node.folded} peers`), failing && el('span', { class: 'bad strong', at: { 'margin-left': 'auto' } }, format.percent(node.errors))));
     });
     fill(picture, svg, labels, boxes);
     place(picture, { width: size[0], height: size[1] });

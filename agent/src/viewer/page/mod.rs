@@ -24,6 +24,12 @@ const FILES: &[(&str, &str, &str)] = &[
 const CSS: &str = "text/css; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
+/// What browsers ask for unasked.
+const ICON: &str = concat!(
+    r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16">"#,
+    r##"<path d="M1.5 8h3l2-5 3 10 2-5h3" fill="none" stroke="#2a5bd7" stroke-width="2"/></svg>"##
+);
+
 const DOCUMENT: &str = include_str!("index.html");
 
 /// What is at that path: its type and its bytes.
@@ -31,6 +37,9 @@ pub(crate) fn file(path: &str) -> Option<(&'static str, &'static [u8])> {
     if let Some(name) = path.strip_prefix("/assets/") {
         let (_, content_type, text) = FILES.iter().find(|(file, ..)| *file == name)?;
         return Some((content_type, text.as_bytes()));
+    }
+    if path == "/favicon.ico" {
+        return Some(("image/svg+xml", ICON.as_bytes()));
     }
     let first = path.split('/').nth(1)?;
     let is_view = matches!(

@@ -48,10 +48,7 @@ export class Trace {
   }
 }
 
-/**
- * The rows that are shown: kind, what (a span, a group or a gap by its number), depth.
- * `open(key)` says whether a span or group is unfolded.
- */
+/** The rows that are shown: kind, what (a span, a group or a gap by its number), depth. */
 export function layout(trace, { pairs, shut, opened }) {
   const kinds = [], whats = [], depths = [];
   const push = (kind, what, depth) => { kinds.push(kind); whats.push(what); depths.push(depth); };

@@ -7,7 +7,13 @@ import { busy, host, showTraced, tracedTable, trouble } from './main.js';
 import { ask, change, isLive, open, state, stream } from './state.js';
 
 const MOST = 400;
+const ROW = 31, SPARE = 10;
 const REFRESH = 5e3;
+
+/** Parts of any row of a request. */
+export const asked_ = (row) => [dot(row.service), el('span', { class: 'dim cut' }, value(row.service)), el('span', { class: 'operation cut' }, value(row.operation))];
+export const reason = ({ why }) => why && [icon(reasonIcon(why.kind)), el('span', { class: 'cut' }, value(why.text))];
+export const shares = (row) => row.shares.map(([service, time]) => el('span', { class: `seg ${colour(service)}`, title: `${service} ${format.duration(time)}`, at: { flex: `${Math.max(1, row.duration / 250, time)} 0 0` } }));
 
 export function start(main, { signal }) {
   const rail = el('aside', { class: 'rail', 'aria-label': 'Services and results' });
@@ -18,7 +24,8 @@ export function start(main, { signal }) {
   const pending = el('button', { class: 'chip blue', hidden: true, onclick: takePending });
   fill(main, rail, scroll);
 
-  let data = null, rows = [], held = [], heldCount = 0, selected = -1, marked = null, inside = false, live = null, asked = '', told = '';
+  let data = null, rows = [], held = [], heldCount = 0, selected = -1, first = 0, last = 0, marked = null, inside = false, live = null, asked = '', told = '';
+  scroll.addEventListener('scroll', () => requestAnimationFrame(() => drawVisible()), { passive: true });
   scroll.addEventListener('pointerenter', () => (inside = true));
   scroll.addEventListener('pointerleave', () => (inside = false));
   const clockwork = setInterval(drawAges, 500);
@@ -189,29 +196,41 @@ export function start(main, { signal }) {
   }
 
   function drawRows() {
-    const longest = Math.max(1e6, ...rows.slice(0, 60).map((row) => row.duration));
-    fill(list, rows.map((row, at) => rowNode(row, at, longest)));
+    place(list, { height: rows.length ? rows.length * ROW : 'auto' });
+    drawVisible(true);
     if (!rows.length && data) {
       fill(list, el('div', { class: 'sheet' }, el('p', { class: 'dim' }, 'Nothing matches in this range.'), data.excluding.map((e) =>
         el('p', {}, button(`without ${e.without}: ${format.count(e.count)}`, () => search.filter(e.without))))));
     }
+  }
+
+  const top = () => list.getBoundingClientRect().top - scroll.getBoundingClientRect().top;
+  /** Only rows that can be seen have nodes. */
+  function drawVisible(always) {
+    const before = `${first} ${last}`;
+    first = Math.max(0, Math.min(rows.length, Math.floor(-top() / ROW)) - SPARE);
+    last = Math.min(rows.length, Math.ceil((scroll.clientHeight - top()) / ROW) + SPARE);
+    if (!always && before === `${first} ${last}`) return;
+    const longest = Math.max(1e6, ...rows.slice(0, 60).map((row) => row.duration));
+    place(list, { 'padding-top': first * ROW });
+    fill(list, rows.slice(first, last).map((row, i) => rowNode(row, first + i, longest)));
+    list.parentNode.setAttribute('aria-rowcount', rows.length);
     drawAges();
   }
 
   function rowNode(row, at, longest) {
     const width = Math.max(0.02, Math.log10(Math.max(row.duration, 1e6) / 1e6 + 1) / Math.log10(longest / 1e6 + 1));
-    const total = row.shares.reduce((sum, [, time]) => sum + time, 0) || 1;
-    return el('div', { class: `list item ${row.failed ? 'failing' : ''} ${row.id === marked ? 'marked' : ''}`, role: 'row', tabindex: at === Math.max(0, selected) ? '0' : '-1', 'aria-selected': String(at === selected), onclick: () => go(row) },
+    return el('div', { class: `list item ${row.failed ? 'failing' : ''} ${row.id === marked ? 'marked' : ''}`, role: 'row', 'aria-rowindex': at + 2, tabindex: at === Math.max(0, selected) ? '0' : '-1', 'aria-selected': String(at === selected), onclick: () => go(row) },
       el('span', { class: 'dim age', role: 'gridcell', title: format.utc(format.ms(row.start)) }),
-      el('span', { class: 'row cut', role: 'gridcell' }, dot(row.service), el('span', { class: 'dim cut' }, value(row.service)), el('span', { class: 'operation cut' }, value(row.operation)), row.outcome && el('span', { class: `outcome cut ${row.failed ? 'bad strong' : 'dim'}` }, value(row.outcome))),
-      el('span', { class: `row cut small ${row.why ? { error: 'bad', warn: 'warn' }[row.why.level] || 'dim' : ''}`, role: 'gridcell' }, row.why && icon(reasonIcon(row.why.kind)), row.why && el('span', { class: 'cut' }, value(row.why.text))),
-      el('span', { role: 'gridcell' }, el('span', { class: 'went', at: { width: `${width * 100}%` } }, row.shares.map(([service, time]) => el('span', { class: `seg ${colour(service)}`, title: `${service} ${format.duration(time)}`, at: { flex: `${Math.max(0.004, time / total)} 0 0` } })))),
+      el('span', { class: 'row cut', role: 'gridcell' }, asked_(row), row.outcome && el('span', { class: `outcome cut ${row.failed ? 'bad strong' : 'dim'}` }, value(row.outcome))),
+      el('span', { class: `row cut small ${row.why ? { error: 'bad', warn: 'warn' }[row.why.level] || 'dim' : ''}`, role: 'gridcell' }, reason(row)),
+      el('span', { role: 'gridcell' }, el('span', { class: 'went', at: { width: `${width * 100}%` } }, shares(row))),
       el('span', { class: 'right strong', role: 'gridcell' }, format.duration(row.duration)),
       el('span', { class: 'right dim', role: 'gridcell' }, row.spans));
   }
   function drawAges() {
     const now = Date.now();
-    list.querySelectorAll('.age').forEach((node, at) => { if (rows[at]) node.textContent = format.age(format.ms(rows[at].start), now); });
+    list.querySelectorAll('.age').forEach((node, i) => (node.textContent = format.age(format.ms(rows[first + i].start), now)));
   }
 
   function drawEmpty() {
@@ -238,9 +257,11 @@ export function start(main, { signal }) {
   function select(at) {
     if (!rows.length) return;
     selected = Math.max(0, Math.min(rows.length - 1, at));
-    [...list.children].forEach((node, i) => { node.setAttribute('aria-selected', String(i === selected)); node.setAttribute('tabindex', i === selected ? '0' : '-1'); });
-    list.children[selected].focus({ preventScroll: true });
-    list.children[selected].scrollIntoView({ block: 'nearest' });
+    const y = top() + selected * ROW;
+    if (y < ROW * 2) scroll.scrollTop += y - ROW * 2;
+    else if (y > scroll.clientHeight - ROW * 2) scroll.scrollTop += y - scroll.clientHeight + ROW * 2;
+    drawVisible(true);
+    list.children[selected - first].focus({ preventScroll: true });
   }
 
   function key({ key: pressed, target }) {

@@ -1,7 +1,7 @@
 //! What can be asked of a span or a trace: short names, attributes, and how a value of them is found.
 
 use crate::viewer::attributes::Value;
-use crate::viewer::span::Span;
+use crate::viewer::span::{STATUS, Span};
 use crate::viewer::store::Trace;
 
 /// Something that has a value.
@@ -32,10 +32,6 @@ pub(crate) enum Field {
     TraceRoot,
 }
 
-/// Attributes that tell a status.
-pub(super) const STATUS: [&str; 3] =
-    ["http.response.status_code", "rpc.response.status_code", "db.response.status_code"];
-
 /// A value that a field has on one span.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Found<'a> {
@@ -59,7 +55,7 @@ impl Field {
             "kind" | "span.kind" => Self::Kind,
             "peer" => Self::Peer,
             "route" => attributes(&["http.route", "url.template"]),
-            "method" => attributes(&["http.request.method", "rpc.method"]),
+            "method" => attributes(&["http.request.method", "http.method", "rpc.method"]),
             "db" => attributes(&["db.system.name", "db.system"]),
             "host" => attributes(&["host.name"]),
             "pid" => attributes(&["spanwire.process.pid", "process.pid"]),

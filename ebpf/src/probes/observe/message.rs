@@ -44,7 +44,7 @@ pub(crate) struct Moving {
     reserved: [u8; 3],
 }
 
-/// Reports a message, or a part of one.
+/// Puts together what is told of a message, or of a part of one; whether anything is.
 #[inline(never)]
 pub(super) fn message<R: Reach>(
     sock: u64,
@@ -52,7 +52,7 @@ pub(super) fn message<R: Reach>(
     direction: *mut Way,
     way: usize,
     scratch: *mut Scratch,
-) {
+) -> bool {
     unsafe {
         let call = &raw const (*scratch).call;
         let in_head = (*direction).head_left > 0;
@@ -97,7 +97,8 @@ pub(super) fn message<R: Reach>(
         } else if !known && is_framed(state, scratch) {
             (*state).mode = Mode::Http2 as u8;
         } else if !known {
-            return strike(state, get(&raw const (*call).len), get(&raw const (*header).no_data));
+            strike(state, get(&raw const (*call).len), get(&raw const (*header).no_data));
+            return false;
         }
         if (*state).announced == 0 {
             // As the directions stood before this call; before the calls that left no trace too, if we know of none.
@@ -113,7 +114,7 @@ pub(super) fn message<R: Reach>(
             control::opened(sock, state, sent, received);
         }
         if (*state).is(Mode::Http2) {
-            return;
+            return false;
         }
 
         let seen = get(&raw const (*found).seen);
@@ -137,17 +138,31 @@ pub(super) fn message<R: Reach>(
         }
         put(&raw mut (*header).head, u32::from(kept as u16));
         put(&raw mut (*header).tail, (kept >> 16) as u32);
+        put(&raw mut (*found).in_head, u64::from(in_head));
+        true
+    }
+}
 
+/// Finds out for whom the message is, and writes what is told of it.
+///
+/// Not called by [`message`] but after it: together the two would need too much of the stack.
+#[inline(never)]
+pub(super) fn complete<R: Reach>(sock: u64, state: *mut State, way: usize, scratch: *mut Scratch) {
+    unsafe {
+        let call = &raw const (*scratch).call;
+        let header = &raw mut (*scratch).header;
+        let found = &raw const (*scratch).found;
         let task = bpf_get_current_pid_tgid();
         put(&raw mut (*header).flags, 0);
         put(&raw mut (*header).serving, 0);
+        event::no_runtime(header);
         let flags = &raw mut (*header).flags;
         let begins = get(&raw const (*found).seen) >> 32;
         if begins & begins::REQUEST != 0 {
             put(flags, data_flag::REQUEST);
             count_way(Counter::RequestsSent, way);
             if way == SENT {
-                put(&raw mut (*header).serving, serving::of(task));
+                serving::request_sent(state, task, get(&raw const (*call).position), scratch);
             } else {
                 let waits = socket::thread_waits::<R>(sock as *const c_void);
                 if waits {
@@ -161,6 +176,8 @@ pub(super) fn message<R: Reach>(
             }
         } else if begins != begins::NOTHING && way == SENT {
             serving::answered(state);
+        } else if get(&raw const (*found).in_head) != 0 && way != SENT {
+            serving::request_goes_on(state, task, scratch);
         }
         if get(&raw const (*call).len) == 0 {
             put(flags, get(flags) | data_flag::END);
@@ -204,6 +221,8 @@ pub(crate) struct Found {
     wanted: u64,
     /// Not zero when its head did not end where [`look`] looked.
     goes_on: u64,
+    /// Not zero when it is more of a head that began before.
+    in_head: u64,
 }
 
 #[inline(always)]

@@ -21,7 +21,7 @@ pub(crate) use self::{
 };
 use self::{
     frames::frames,
-    message::{message, put},
+    message::{complete, message, put},
 };
 use crate::{
     bytes::{self, Source},
@@ -122,8 +122,9 @@ pub(crate) fn report<R: Reach>(sock: u64, state: *mut State, what: &Moved, scrat
         put(&raw mut (*call).turns, u8::from(turns));
         bytes::begin(scratch);
         // It may find out that frames begin here, and then leaves them to us.
-        if !(*state).is(Mode::Http2) {
-            message::<R>(sock, state, direction, way, scratch);
+        if !(*state).is(Mode::Http2) && message::<R>(sock, state, direction, way, scratch) {
+            complete::<R>(sock, state, way, scratch);
+            return;
         }
         if (*state).is(Mode::Http2) {
             frames(state, direction, way, scratch);

@@ -7,7 +7,6 @@
 
 use core::ffi::c_void;
 
-use aya_ebpf::helpers::generated::bpf_get_current_pid_tgid;
 use spanwire_ebpf::{
     ControlKind, Counter, Direction, Family, Offset, config_flag, id,
     wire::{Carried, is_sampled},
@@ -24,7 +23,7 @@ use crate::{
     maps::{Scratch, count},
     memory::{Probed, Reach},
     observe::{begins, how, look},
-    serving, socket,
+    runtime, serving, socket,
     state::{Mode, State},
 };
 
@@ -103,9 +102,9 @@ pub(crate) unsafe fn read(sock: u64, state: *mut State, scratch: *mut Scratch) {
         let bits = received(header, own);
         if bits & bits::CAME != 0 {
             count(Counter::WireRead, 1);
-            tell(Direction::Received as u64);
+            tell_carried(Direction::Received as u64);
         }
-        if let Some(served) = serving::by(bpf_get_current_pid_tgid())
+        if let Some(served) = serving::by((*state).reader)
             && (*served).connection == (*state).generation
         {
             (*served).trace = (&raw const (*looking).trace).read_volatile();
@@ -176,7 +175,7 @@ pub(crate) struct Sending {
     pub(crate) len: u64,
 }
 
-/// Whether a request may begin: then all that [`sent`] looks at is in the scratch event, and it is to be called. (By whoever
+/// Whether a request may begin: then all that [`make`] looks at is in the scratch event, and it is to be called. (By whoever
 /// called this: one function less on the stack.)
 #[inline(always)]
 pub(crate) unsafe fn about_to_send(
@@ -205,12 +204,37 @@ pub(crate) unsafe fn about_to_send(
     }
 }
 
-/// Makes the context of the request that is about to be sent, if one is, before it can be anywhere. Global, and so verified by
-/// itself.
+/// What [`sent`] gives: nothing is sent whose context could be made,
+const NOTHING: u64 = 0;
+/// its context is to be made of what a thread serves,
+const OF_THREAD: u64 = 1;
+/// of what the runtime says,
+const OF_RUNTIME: u64 = 2;
+/// it says itself whose it is,
+const SAYS_ITSELF: u64 = 3;
+/// or it may do so: not all of it can be looked at.
+const UNSURE_ITSELF: u64 = 4;
+
+/// Makes the context of the request that is about to be sent, if one is, before it can be anywhere. Step by step: one function in
+/// the other would need too much of the stack.
+#[inline(always)]
+pub(super) fn make(scratch: *mut Scratch) {
+    let whose = sent();
+    if whose == NOTHING {
+        return;
+    }
+    if whose == OF_RUNTIME {
+        runtime::request_goes(scratch);
+    }
+    bind(whose);
+    goes(u64::from(whose != SAYS_ITSELF));
+}
+
+/// Looks at what is about to be sent: whose request it is, if it is one. Global, and so verified by itself.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub(crate) extern "C" fn sent() -> u64 {
-    let Some(scratch) = emit::this_scratch() else { return 0 };
+extern "C" fn sent() -> u64 {
+    let Some(scratch) = emit::this_scratch() else { return NOTHING };
     unsafe {
         let looking = &raw mut (*scratch).wire;
         let task = (&raw const (*looking).task).read_volatile();
@@ -218,49 +242,78 @@ pub(crate) extern "C" fn sent() -> u64 {
         let no_data = (*scratch).source.no_data as u64;
         let tgid = (task >> 32) as u32;
         if tgid == config::own_tgid() || QUIET.get_ptr(tgid).is_some() {
-            return 0;
+            return NOTHING;
         }
         if is_known(looking) {
-            return 0; // the segment went first
+            return NOTHING; // the segment went first
         }
         let seen = if no_data == 0 { look(len, 0, how::MAY_BEGIN | how::FAR) } else { 0 };
         let is_request = seen >> 32 & begins::REQUEST != 0;
         let is_unseen = seen == 0 && (&raw const (*looking).known).read_volatile() != 0;
         if !is_request && !is_unseen {
-            return 0;
+            return NOTHING;
         }
         let connection = (&raw const (*looking).connection).read_volatile();
         let context = &raw mut (*looking).context;
         let position = (&raw const (*looking).position).read_volatile();
         let span = id::span(config::seed(), connection, position);
         (&raw mut (*context).span).write_volatile(span);
-        (&raw mut (*context).bits).write_volatile(0);
         let end = u64::from((seen >> 16) as u16);
-        // A request that says itself whose it is needs nothing beside it.
         let header = if is_request && end != 0 { head::traceparent(end) } else { UNSURE };
-        if header == NONE {
-            let trace = &raw mut (*context).trace;
-            match serving::by(task) {
-                Some(served) if !serving::is_revoked(tgid) => {
-                    // Once the answer has begun it may be over, too: then this would be no part of it.
-                    if (*served).answered == 0 {
-                        trace.write_volatile((*served).trace);
-                        (&raw mut (*context).bits).write_volatile((*served).bits);
-                    }
-                }
-                _ => {
-                    trace.write_volatile(id::trace(config::seed(), span));
-                    let bits = bits::BOUND | sampling(trace, None);
-                    (&raw mut (*context).bits).write_volatile(bits);
+        match header {
+            NONE if runtime::knows(task, scratch) => OF_RUNTIME,
+            NONE => OF_THREAD,
+            UNSURE => UNSURE_ITSELF,
+            // A request that says itself whose it is needs nothing beside it.
+            _ => SAYS_ITSELF,
+        }
+    }
+}
+
+/// Binds the context of the request that is about to be sent to a trace, if it is certain to which, and has it go. Global, and so
+/// verified by itself.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn bind(whose: u64) -> u64 {
+    let Some(scratch) = emit::this_scratch() else { return 0 };
+    unsafe {
+        let looking = &raw mut (*scratch).wire;
+        let context = &raw mut (*looking).context;
+        (&raw mut (*context).bits).write_volatile(0);
+        let task = (&raw const (*looking).task).read_volatile();
+        // Who serves what it is sent for; and whether it is known that it is sent for nothing that is served here.
+        let (server, is_root) = match whose {
+            OF_THREAD => (task, serving::is_revoked((task >> 32) as u32)),
+            OF_RUNTIME => {
+                let caller = &raw const (*scratch).caller;
+                let server = (&raw const (*caller).server).read_volatile();
+                (server, (&raw const (*caller).span).read_volatile() == 0)
+            }
+            _ => (0, false),
+        };
+        match serving::by(server) {
+            // Once the answer has begun it may be over, too: then this would be no part of it.
+            Some(served) if !is_root => {
+                if (*served).answered == 0 {
+                    (&raw mut (*context).trace).write_volatile((*served).trace);
+                    (&raw mut (*context).bits).write_volatile((*served).bits);
                 }
             }
+            _ if is_root || whose == OF_THREAD => {
+                let trace = &raw mut (*context).trace;
+                let span = (&raw const (*context).span).read_volatile();
+                trace.write_volatile(id::trace(config::seed(), span));
+                let bits = bits::BOUND | sampling(trace, None);
+                (&raw mut (*context).bits).write_volatile(bits);
+            }
+            _ => {}
         }
         let origin = (&raw const (*looking).origin).read_volatile() as u32;
+        let position = (&raw const (*looking).position).read_volatile();
         if origin != 0 {
             let request: &Request = &*context;
             let _ = REQUESTS.insert(name(position as u32, origin), request, 0);
         }
-        goes(u64::from(header == UNSURE || header == NONE));
     }
     0
 }
@@ -309,7 +362,7 @@ extern "C" fn goes(counts: u64) -> u64 {
         (*outgoing).sequence = (&raw const (*looking).position).read_volatile() as u32;
         (*outgoing).sampled = u8::from(bits & bits::SAMPLED != 0);
         (*outgoing).stage = stage::WAITS;
-        tell(Direction::Sent as u64);
+        tell_carried(Direction::Sent as u64);
     }
     0
 }
@@ -328,7 +381,7 @@ unsafe fn sampling(trace: *const [u64; 2], decided: Option<bool>) -> u64 {
 /// on the stack.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn tell(direction: u64) -> u64 {
+extern "C" fn tell_carried(direction: u64) -> u64 {
     unsafe {
         let Some(scratch) = emit::this_scratch() else { return 0 };
         let Some(event) = emit::reserve::<Carried>() else { return 0 };

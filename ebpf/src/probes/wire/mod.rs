@@ -97,8 +97,8 @@ fn wake() {
 /// Makes the context of the request that [`about_to_send`] has found, and gives the scratch event back.
 #[inline(always)]
 pub(crate) fn make_context() {
-    context::sent();
     if let Some(scratch) = emit::this_scratch() {
+        context::make(scratch);
         emit::release(scratch);
     }
 }

@@ -94,6 +94,13 @@ fn a_lost_parent_proves_nothing_but_a_made_up_one_is_wrong() {
 }
 
 #[test]
+fn what_is_delivered_twice_is_one() {
+    let truth = truth(2, 1);
+    let stored = perfect(&truth);
+    assert_eq!(score(&truth, &[stored.clone(), stored.clone()].concat()), score(&truth, &stored));
+}
+
+#[test]
 fn twins_and_inventions_are_wrong() {
     let truth = truth(1, 1);
     let mut stored = perfect(&truth);

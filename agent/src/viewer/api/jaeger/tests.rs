@@ -54,7 +54,10 @@ fn traces_by_every_parameter() {
     assert_eq!(count("traceID=1&traceID=2&traceID=9"), Some(2));
     assert_eq!(ask("/api/traces", "service=edge&tags=%7B"), 400);
     assert_eq!(ask("/api/traces", ""), 400);
+    assert_eq!(ask("/api/traces", "service=edge&limit=many"), 400);
+    assert_eq!(ask("/api/traces", "service=edge&minDuration=2s&maxDuration=1s"), 400);
     assert_eq!(ask("/api/traces/77", ""), 404);
+    assert_eq!(ask("/api/traces/xyz", ""), 400);
 }
 
 #[test]
