@@ -30,6 +30,7 @@ mod transport;
 mod truth;
 mod viewer;
 mod wire;
+mod wire_goroutines;
 
 use std::process::ExitCode;
 
@@ -50,6 +51,7 @@ fn main() -> ExitCode {
     namespaces::add(&mut suite);
     joins::add(&mut suite);
     wire::add(&mut suite);
+    wire_goroutines::add(&mut suite);
     linking::add(&mut suite);
     sdks::add(&mut suite);
     transport::add(&mut suite);

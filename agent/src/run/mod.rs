@@ -302,8 +302,9 @@ struct Live {
 impl Live {
     /// Takes an input from the kernel, after whatever must be known before it.
     fn take(&mut self, input: Input, mut tell: impl FnMut(&Input)) {
-        match (&self.attacher, &input) {
-            (Some(attacher), Input::Exec(event)) => attacher.seen(event.tgid),
+        match (&mut self.attacher, &input) {
+            (Some(attacher), Input::Exec(event)) => attacher.began(event.tgid),
+            (Some(attacher), Input::Opened(event)) => attacher.talks(event.tgid),
             (Some(attacher), Input::Exit(event)) => attacher.gone(event.tgid),
             _ => {}
         }

@@ -6,7 +6,7 @@
 use core::ffi::c_void;
 
 use aya_ebpf::helpers::generated::bpf_get_current_pid_tgid;
-use spanwire_ebpf::{Counter, Direction, NoData, config_flag, data_flag};
+use spanwire_ebpf::{Counter, Direction, NoData, config_flag, data_flag, id};
 
 use super::{
     event,
@@ -28,6 +28,9 @@ const AFTER_HEAD: u32 = 512;
 const SMALL_MESSAGES: u32 = 2048;
 /// A body call up to this long is copied whole: one read costs no more than two, and its framing is then known.
 const SMALL: u32 = 1024;
+
+/// What a runtime reads of a request to learn that there is one (Go, while it answers the one before).
+const FIRST_BYTE: u32 = 1;
 
 const SENT: usize = Direction::Sent as usize;
 
@@ -170,14 +173,19 @@ pub(super) fn complete<R: Reach>(sock: u64, state: *mut State, way: usize, scrat
                 }
                 let position = get(&raw const (*call).position);
                 serving::request_read(state, task, position, waits, scratch);
-                if config::has(config_flag::WIRE) && wire::is_awake() {
-                    wire::read(sock, state, scratch);
+                // A first byte that is read alone tells nothing yet.
+                if get(&raw const (*call).len) > FIRST_BYTE {
+                    wire_read(sock, state, 0, scratch);
                 }
             }
         } else if begins != begins::NOTHING && way == SENT {
             serving::answered(state);
         } else if get(&raw const (*found).in_head) != 0 && way != SENT {
             serving::request_goes_on(state, task, scratch);
+            let begun = get(&raw const (*call).position).wrapping_sub(u64::from(FIRST_BYTE));
+            if (*state).span == id::span(config::seed(), (*state).generation, begun) {
+                wire_read(sock, state, FIRST_BYTE, scratch);
+            }
         }
         if get(&raw const (*call).len) == 0 {
             put(flags, get(flags) | data_flag::END);
@@ -188,6 +196,14 @@ pub(super) fn complete<R: Reach>(sock: u64, state: *mut State, way: usize, scrat
         if written == 0 && get(flags) & data_flag::REQUEST != 0 {
             count_way(Counter::RequestsSentLost, way);
         }
+    }
+}
+
+/// A request was read, of which so many bytes came before: whether its context came by the wire, and whose trace it belongs to.
+#[inline(always)]
+unsafe fn wire_read(sock: u64, state: *mut State, before: u32, scratch: *mut Scratch) {
+    if config::has(config_flag::WIRE) && wire::is_awake() {
+        unsafe { wire::read(sock, state, u64::from(before), scratch) }
     }
 }
 

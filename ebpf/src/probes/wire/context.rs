@@ -79,14 +79,16 @@ pub(crate) unsafe fn meet(sock: u64, state: *mut State) {
     }
 }
 
-/// A request was read, whose head is in the scratch event; if a thread serves it, what it will send belongs to the same trace.
+/// A request was read, whose head is in the scratch event but for the `before` first bytes; what serves it will send belongs to the
+/// same trace, if that is known.
 ///
 /// A function of its own, so that what it needs of the stack is free again for what follows.
 #[inline(never)]
-pub(crate) unsafe fn read(sock: u64, state: *mut State, scratch: *mut Scratch) {
+pub(crate) unsafe fn read(sock: u64, state: *mut State, before: u64, scratch: *mut Scratch) {
     unsafe {
         let [origin, _] = origins(sock, state);
         let position = (&raw const (*scratch).call.position).read_volatile();
+        let position = position.wrapping_sub(before);
         // 0 if it is longer than what is here.
         let end = u64::from(((&raw const (*scratch).found.seen).read_volatile() >> 16) as u16);
         let looking = &raw mut (*scratch).wire;
