@@ -111,7 +111,7 @@ impl Thread {
     fn run(mut self, inbox: &Receiver<Message>) {
         let clock = Clock::start();
         for pid in processes() {
-            self.due.insert((0, pid), LOOKS.len());
+            self.due.insert((0, pid), 0);
         }
         loop {
             // One after the other, so that those that have just begun need not wait for all that were there.
