@@ -170,11 +170,6 @@ impl Contexts {
     }
 
     /// The live ones in the order of their arrival.
-    pub(in crate::trace) fn live_by_arrival(&self) -> impl Iterator<Item = &Context> {
-        self.live.values().filter_map(|span| self.by_span.get(span))
-    }
-
-    /// The same with the span ids.
     pub(in crate::trace) fn live_spans(&self) -> impl Iterator<Item = (SpanId, &Context)> {
         self.live.values().filter_map(|span| Some((*span, self.by_span.get(span)?)))
     }

@@ -11,7 +11,7 @@ use fantoccini::{Client, ClientBuilder, Locator, elements::Element};
 use hyper_util::client::legacy::connect::HttpConnector;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use serde_json::{Value, json};
-use spanwire::status::SampleServer;
+use spanwire::status::{OpenRequest, SampleServer};
 
 /// How long anything may take to appear. Machines that run tests are busy.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -26,6 +26,8 @@ pub(crate) struct Browser {
     pub(crate) port: u16,
     /// Gives it more spans.
     pub(crate) take: Box<dyn Fn(ExportTraceServiceRequest) + Send>,
+    /// Tells it which requests are under way.
+    pub(crate) tell: Box<dyn Fn(Vec<OpenRequest>) + Send>,
 }
 
 /// chromedriver, which does not outlive us.
@@ -49,6 +51,7 @@ impl Browser {
         }
         let server = SampleServer::bind(0, TOKEN)?;
         let (port, take) = (server.port(), Box::new(server.taker()));
+        let tell = Box::new(server.teller());
         for request in crate::shop::quarter(600) {
             take(request);
         }
@@ -93,7 +96,7 @@ impl Browser {
             .capabilities(capabilities)
             .connect(&format!("http://127.0.0.1:{at}"))
             .await?;
-        Ok(Some(Self { client, driver, log, port, take }))
+        Ok(Some(Self { client, driver, log, port, take, tell }))
     }
 
     /// Opens an address of the page, as the printed link does.

@@ -8,9 +8,11 @@ mod shop;
 
 mod browser;
 mod budget;
+mod clocks;
 mod hostile;
 mod live;
 mod numbers;
+mod underway;
 mod views;
 mod waterfall;
 
@@ -78,6 +80,8 @@ async fn all(browser: &mut Browser, wanted: &str) -> Result<u32> {
         views::the_first_request_appears_by_itself,
         waterfall::bars_are_where_the_spans_are,
         waterfall::pairs_groups_and_the_path,
+        underway::what_is_open_is_shown_until_its_end,
+        clocks::impossible_times_are_moved_and_it_is_said,
         numbers::percentiles_are_those_of_the_spans,
         numbers::parts_of_a_difference_add_up,
         hostile::text_stays_text,
