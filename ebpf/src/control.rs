@@ -36,6 +36,8 @@ pub enum ControlKind {
     Worker = 16,
     /// [`Retransmitted`]
     Retransmitted = 7,
+    /// [`crate::wire::Carried`]
+    Carried = 8,
 }
 
 impl ControlKind {
@@ -51,6 +53,7 @@ impl ControlKind {
             6 => Self::Revoked,
             16 => Self::Worker,
             7 => Self::Retransmitted,
+            8 => Self::Carried,
             _ => return None,
         })
     }

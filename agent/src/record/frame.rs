@@ -3,7 +3,8 @@
 //! Decoding takes any bytes: it checks lengths before it allocates, and never panics.
 
 use abi::{
-    Closed, DataHeader, MAX_PAYLOAD, Opened, ProcessEvent, Retransmitted, Revoked, TcpState, Worker,
+    Closed, DataHeader, MAX_PAYLOAD, Opened, ProcessEvent, Retransmitted, Revoked, TcpState,
+    Worker, wire::Carried,
 };
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -33,12 +34,13 @@ enum Kind {
     Lost = 10,
     Tick = 11,
     Retransmitted = 12,
+    Carried = 13,
     Worker = 16,
     TasksEnded = 17,
 }
 
 impl Kind {
-    const ALL: [Self; 14] = [
+    const ALL: [Self; 15] = [
         Self::Opened,
         Self::Closed,
         Self::TcpState,
@@ -51,6 +53,7 @@ impl Kind {
         Self::Lost,
         Self::Tick,
         Self::Retransmitted,
+        Self::Carried,
         Self::Worker,
         Self::TasksEnded,
     ];
@@ -67,6 +70,7 @@ impl Kind {
             Self::Exec | Self::Exit => exactly(size_of::<ProcessEvent>()),
             Self::Revoked => exactly(size_of::<Revoked>()),
             Self::Retransmitted => exactly(size_of::<Retransmitted>()),
+            Self::Carried => exactly(size_of::<Carried>()),
             Self::Data => (size_of::<DataHeader>(), size_of::<DataHeader>() + MAX_PAYLOAD),
             Self::Process => (2, LONGEST_FACTS),
             Self::Worker => exactly(size_of::<Worker>()),
@@ -96,6 +100,7 @@ pub(super) fn encode(input: &Input, frame: &mut Vec<u8>) -> Result<(), Unwritabl
         Input::Revoked(event) => raw(frame, Kind::Revoked, event),
         Input::Worker(event) => raw(frame, Kind::Worker, event),
         Input::Retransmitted(event) => raw(frame, Kind::Retransmitted, event),
+        Input::Carried(event) => raw(frame, Kind::Carried, event),
         Input::Data(header, bytes) => {
             if !fits(header, bytes.len()) {
                 return Err(Unwritable);
@@ -184,6 +189,7 @@ pub(super) fn decode(announced: Announced, payload: &[u8]) -> Result<Input, &'st
         Kind::Revoked => Input::Revoked(event(payload)?),
         Kind::Worker => Input::Worker(event(payload)?),
         Kind::Retransmitted => Input::Retransmitted(event(payload)?),
+        Kind::Carried => Input::Carried(event(payload)?),
         Kind::Data => {
             let (header, bytes) = DataHeader::read_from_prefix(payload).map_err(|_| SHORT)?;
             if !fits(&header, bytes.len()) {

@@ -45,6 +45,8 @@ pub(in crate::trace) struct Context {
     pub traceparent: Option<TraceParent>,
     /// The valid `tracestate` beside it.
     pub tracestate: Option<Arc<str>>,
+    /// The context that came with it by the wire; of a client's, the one that went.
+    pub wire: Option<TraceParent>,
     /// Clients: the request its task was serving as the kernel saw it; taken away when the thread rule says no.
     pub candidate: Option<SpanId>,
     /// Clients: what the process's runtime says of that.
@@ -101,6 +103,8 @@ pub(in crate::trace) enum Rule {
     TraceParent,
     /// It is the other end of the same request.
     SameHost,
+    /// The agent of the client's host named it, in a TCP option.
+    TcpOption,
     /// Its thread was serving it.
     Thread,
     /// The process's runtime told, by this rule.
@@ -113,6 +117,7 @@ impl Rule {
         match self {
             Self::TraceParent => "traceparent",
             Self::SameHost => "same-host",
+            Self::TcpOption => "tcp-option",
             Self::Thread => "thread",
             Self::Runtime(rule) => rule.name(),
         }

@@ -114,8 +114,8 @@ pub(super) fn check(
     Ok(Counters { goidgen, allp })
 }
 
-/// Whether the slice at that address is that of all goroutines: whether the first began with `main`, and started the second
-/// itself, which began with `helper`.
+/// Whether the slice at that address is that of all goroutines: whether the first began with `main`, and itself started one that
+/// began with `helper`.
 fn first_two(memory: &Memory, slice: u64, layout: &Layout, main: u64, helper: u64) -> Option<bool> {
     let [array, count] = memory.words(slice, 2)?.try_into().ok()?;
     if array == 0 || count < 2 || count >> 32 != 0 {
@@ -127,9 +127,9 @@ fn first_two(memory: &Memory, slice: u64, layout: &Layout, main: u64, helper: u6
         let read = |at: u64| memory.word(g.wrapping_add(at));
         match (read(layout.g_goid), read(layout.g_startpc)) {
             (Some(1), Some(start)) => began = start == main,
-            (Some(2), Some(start)) => {
-                let by_first = layout.g_parent.is_none_or(|parent| read(parent) == Some(1));
-                started = start == helper && by_first;
+            // Whichever id it has: the next one, unless the first goroutine had come to another processor by then.
+            (Some(_), Some(start)) if start == helper => {
+                started |= layout.g_parent.is_none_or(|parent| read(parent) == Some(1));
             }
             _ => {}
         }

@@ -67,7 +67,7 @@ pub(super) unsafe fn begin(go: *const GoProcess, frame: u64, scratch: *mut Scrat
             word(word(request).wrapping_add((*go).request_ctx + DATA))
         };
         let caller = &raw mut (*scratch).caller;
-        (&raw mut (*caller).tasks).write_volatile([context, 0, 0]);
+        (&raw mut (*caller).context).write_volatile(context);
     }
 }
 
@@ -80,7 +80,7 @@ pub(crate) extern "C" fn walk() -> u64 {
         let Some(go) = this_process() else { return 0 };
         let caller = &raw mut (*scratch).caller;
         let mut here = [u64::from(this_tgid()), 0];
-        let mut context = (&raw const (*caller).tasks[0]).read_volatile();
+        let mut context = (&raw const (*caller).context).read_volatile();
         let (mut below, mut two_below) = (0u64, 0u64);
         let mut i = 0;
         while i < DEPTH {
@@ -104,6 +104,7 @@ pub(crate) extern "C" fn walk() -> u64 {
                     (&raw mut (*caller).span).write_volatile((*served).span);
                     (&raw mut (*caller).rule).write_volatile(Rule::GoContext as u64);
                     (&raw mut (*caller).absent).write_volatile(0);
+                    (&raw mut (*caller).server).write_volatile(key);
                     return 1;
                 }
                 // Something else lies there since that connection is gone.

@@ -107,6 +107,8 @@ pub(super) unsafe fn works_for(go: *const GoProcess, g: u64, scratch: *mut Scrat
                 say(scratch, Absent::NoRequest);
                 return 0;
             }
+        } else {
+            (&raw mut (*caller).server).write_volatile(key);
         }
         (&raw mut (*caller).span).write_volatile(span);
         (&raw mut (*caller).rule).write_volatile(rule);

@@ -10,7 +10,6 @@ mod transport;
 
 use aya_ebpf::{
     btf_maps::{HashMap, LruHashMap},
-    helpers::generated::bpf_get_current_pid_tgid,
     macros::btf_map,
 };
 use spanwire_ebpf::runtime::{Absent, GoProcess, Rule, task};
@@ -56,12 +55,13 @@ pub(crate) fn forget(tgid: u32) {
 
 #[inline(always)]
 fn this_process() -> Option<*const GoProcess> {
-    process((unsafe { bpf_get_current_pid_tgid() } >> 32) as u32)
+    process(this_tgid())
 }
 
 #[inline(always)]
 fn this_tgid() -> u32 {
-    (unsafe { bpf_get_current_pid_tgid() } >> 32) as u32
+    let Some(scratch) = emit::this_scratch() else { return 0 };
+    unsafe { (&raw const (*scratch).caller.tgid).read_volatile() as u32 }
 }
 
 #[inline(always)]
@@ -102,11 +102,9 @@ pub(crate) extern "C" fn serves(connection: u64, span: u64) -> u64 {
     }
 }
 
-/// What [`calls`] gives where the context may tell: to be asked with [`walk`], after it and not in it, because together the two
-/// would need too much of the stack.
-pub(crate) const ASK_CONTEXT: u64 = 1;
-
-/// For which request the current goroutine makes a call: into the scratch event. Global, and so verified by itself.
+/// For which request the current goroutine makes a call: into the scratch event; its span, 0 if none is known. Then the context
+/// may tell, if there is one: to be asked with [`walk`], after this and not in it, because together the two would need too much
+/// of the stack. Global, and so verified by itself.
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub(crate) extern "C" fn calls() -> u64 {
@@ -116,6 +114,8 @@ pub(crate) extern "C" fn calls() -> u64 {
         (&raw mut (*caller).span).write_volatile(0);
         (&raw mut (*caller).rule).write_volatile(0);
         (&raw mut (*caller).for_another).write_volatile(0);
+        (&raw mut (*caller).context).write_volatile(0);
+        (&raw mut (*caller).server).write_volatile(0);
         (&raw mut (*caller).absent).write_volatile(Absent::NoTask as u64);
         let Some(go) = this_process() else { return 0 };
         let g = goroutine::current(go);
@@ -124,7 +124,7 @@ pub(crate) extern "C" fn calls() -> u64 {
         }
         if (*go).write == 0 || goroutine::start(go, g) != (*go).write {
             if goroutine::adopt(go, g, scratch) {
-                goroutine::works_for(go, g, scratch);
+                return goroutine::works_for(go, g, scratch);
             }
             return 0;
         }
@@ -140,11 +140,10 @@ pub(crate) extern "C" fn calls() -> u64 {
         } else if goroutine::adopt(go, waits, scratch) {
             goroutine::works_for(go, waits, scratch);
         }
-        if (&raw const (*caller).span).read_volatile() == 0 && is_on(go, Rule::GoContext) {
+        if is_on(go, Rule::GoContext) {
             context::begin(go, frame, scratch);
-            return ASK_CONTEXT;
         }
-        0
+        (&raw const (*caller).span).read_volatile()
     }
 }
 
