@@ -111,7 +111,7 @@ export async function panel(side, trace, at, named, { close, selectSpan, signal,
       const text = typeof v === 'object' ? JSON.stringify(v) : String(v);
       const isKey = /^[a-z_]+\.[a-z_.]+$/.test(key);
       return [el('dt', { class: 'cut', title: key }, value(key)), el('dd', { class: /error|status_code/.test(key) && failed ? 'bad' : '' }, value(text, 'mono'),
-        el('span', { class: 'actions' }, isKey && button('', () => { open('/traces'); filter(`${key}=${format.quote(text)}`); }, { name: 'filter', className: 'plain', title: 'Only these' }), button('', () => copy(text), { name: 'copy', className: 'plain', title: 'Copy' })))];
+        el('span', { class: 'actions' }, isKey && button('', () => { open('/traces'); filter(`${key}=${format.quote(text)}`); }, { name: 'filter', className: 'plain', title: 'Only these' }), isKey && button('', () => { open('/traces'); filter(`${key}=${format.quote(text)}`, { exclude: true }); }, { name: 'minus', className: 'plain', title: 'All but these' }), button('', () => copy(text), { name: 'copy', className: 'plain', title: 'Copy' })))];
     })));
   }
 }
