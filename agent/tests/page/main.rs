@@ -87,6 +87,9 @@ async fn all(browser: &mut Browser, wanted: &str) -> Result<u32> {
         hostile::text_stays_text,
         live::nothing_moves_under_the_pointer,
         budget::long_traces_stay_light,
+        budget::a_page_is_there_at_once,
+        budget::an_idle_page_rests,
+        budget::an_open_page_does_not_grow,
     );
     browser.complaints()?;
     Ok(passed)

@@ -25,6 +25,12 @@ export function trouble(error) {
     el('p', { class: 'row' }, !gone && button('Retry', () => location.reload()), button('Traces', () => open('/traces')))));
 }
 
+/** Tells the browser's tools that what was asked for is there. */
+export function drawn() {
+  performance.clearMarks();
+  performance.mark('drawn');
+}
+
 let waiting;
 /** A thin line while something takes longer than a moment. */
 export function busy(on) {
@@ -46,8 +52,8 @@ export async function once(get) {
 }
 
 /**
- * Asks with `get` when `key` has changed, and again every few seconds while the range is live and `rests` is not so.
- * `show` is given the answer, and whether nobody asked for it. A mistake in the query leaves what is there, dimmed.
+ * Asks with `get` when `key` has changed, and again every few seconds while the range is live and `rests` is not so; both
+ * it and `show`, which has the answer, are told whether nobody asked for it. A mistake in the query leaves what is there, dimmed.
  */
 export function lens({ signal, key, get, show, rests = () => false }) {
   let asked = null;
@@ -55,11 +61,12 @@ export function lens({ signal, key, get, show, rests = () => false }) {
     const now = key();
     if (!quiet) busy(true);
     try {
-      const data = await get();
+      const data = await get(quiet);
       if (signal.aborted || now !== key()) return;
       search.explain(data);
       main.classList.remove('stale');
       show(data, quiet);
+      if (!quiet) drawn();
     } catch (error) {
       if (error.body?.mistake) {
         search.explain({ error: error.message, wrong: error.body.mistake });

@@ -1,7 +1,7 @@
 // One trace: why, the critical path, the waterfall.
 import { button, colour, copy, dot, el, fill, icon, place, save, token, value, visible } from './dom.js';
 import * as format from './format.js';
-import { once } from './lens.js';
+import { drawn, once } from './lens.js';
 import { ask, change, fixedLink, open, state } from './state.js';
 import { GAP, GROUP, RULE, Trace, barsOf, foldable, layout, spanOf } from './waterfall.js';
 import { panel } from './panel.js';
@@ -45,7 +45,7 @@ export function start(main, { rest: [id], signal }) {
     if (seen) selected = rowOf(trace.ids.indexOf(seen));
     redraw();
     if (seen) return;
-    performance.mark('drawn');
+    drawn();
     document.title = `${visible(entryText())} · spanwire`;
     const wanted = state.params.get('span');
     if (wanted) selectSpan(trace.ids.indexOf(wanted));
@@ -137,14 +137,14 @@ export function start(main, { rest: [id], signal }) {
     drawRows(true);
   }
 
-  let drawn = '';
+  let drawnRows = '';
   let paint = null;
   function drawRows(always) {
     const first = Math.max(0, Math.floor(scroll.scrollTop / ROW) - SPARE);
     const last = Math.min(rows.count, Math.ceil((scroll.scrollTop + scroll.clientHeight) / ROW) + SPARE);
     const now = `${first} ${last}`;
-    if (!always && now === drawn) return;
-    drawn = now;
+    if (!always && now === drawnRows) return;
+    drawnRows = now;
     place(space, { height: rows.count * ROW });
     paint = painter();
     const nodes = [];

@@ -22,7 +22,7 @@ export function start(main, { signal }) {
   scroll.addEventListener('scroll', () => requestAnimationFrame(() => drawVisible()), { passive: true });
   scroll.addEventListener('pointerenter', () => (inside = true));
   scroll.addEventListener('pointerleave', () => (inside = false));
-  const clockwork = setInterval(drawAges, 500);
+  const clockwork = setInterval(drawAges, 2e3);
   const spoken = setInterval(() => { if (heldCount) say(`${heldCount} new requests`); }, 10e3);
   signal.addEventListener('abort', () => { clearInterval(clockwork); clearInterval(spoken); live?.abort(); });
   document.addEventListener('visibilitychange', () => listen_(), { signal });
@@ -32,17 +32,19 @@ export function start(main, { signal }) {
   const { load, update: ask_ } = lens({
     signal,
     key: () => `${state.params}`,
-    get: () => ask('/view/traces', { sort: sort(), only: state.params.get('only'), limit: 200 }, signal),
+    // The latest come by themselves: then only what stands around them is asked for again.
+    get: (quiet) => ask('/view/traces', { sort: sort(), only: state.params.get('only'), limit: quiet && sort() === 'latest' ? 1 : 200 }, signal),
     show: (got, quiet) => {
       if (got.opens && !quiet) return open(`/trace/${got.opens}`);
+      const keeps = quiet && sort() === 'latest';
+      if (keeps && !rows.length && got.rows.length) return load();
       data = got;
       search.tell(state.params.get('q') ? `${format.count(got.totals.count)} match` : `${format.rate(got.totals.rate)}/s`);
-      if (!quiet || sort() !== 'latest' || (!rows.length && got.rows.length)) {
-        rows = got.rows;
-        held = [];
-        heldCount = 0;
-        selected = -1;
-      }
+      if (keeps) return draw(true);
+      rows = got.rows;
+      held = [];
+      heldCount = 0;
+      selected = -1;
       draw();
       const from = rows.findIndex((row) => row.id === sessionStorage.getItem('spanwire.from'));
       sessionStorage.removeItem('spanwire.from');
@@ -54,7 +56,7 @@ export function start(main, { signal }) {
   async function listen_() {
     live?.abort();
     live = null;
-    if (!isLive() || document.hidden || sort() !== 'latest' || state.params.get('only')) return;
+    if (signal.aborted || !isLive() || document.hidden || sort() !== 'latest' || state.params.get('only')) return;
     const mine = (live = new AbortController());
     signal.addEventListener('abort', () => mine.abort());
     let pause = 0;
@@ -97,14 +99,15 @@ export function start(main, { signal }) {
     if (note) note.textContent = told;
   }
 
-  function draw() {
+  function draw(keeps) {
     const nothing = !data.rows.length && !state.params.get('q') && !state.params.get('only') && sort() === 'latest' && !rows.length;
     rail.hidden = nothing;
     if (nothing) return drawEmpty();
     drawRail();
     fill(above, numbers(), data.findings.length > 0 && findings(), tools());
     head.hidden = false;
-    drawRows();
+    if (keeps) drawVisible();
+    else drawRows();
     drawPending();
   }
 
@@ -212,7 +215,10 @@ export function start(main, { signal }) {
   }
   function drawAges() {
     const now = Date.now();
-    list.querySelectorAll('.age').forEach((node, i) => (node.textContent = format.age(format.ms(rows[first + i].start), now)));
+    list.querySelectorAll('.age').forEach((node, i) => {
+      const age = format.age(format.ms(rows[first + i].start), now);
+      if (node.textContent !== age) node.textContent = age;
+    });
   }
 
   function drawEmpty() {
