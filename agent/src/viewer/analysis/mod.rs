@@ -24,7 +24,7 @@ mod why;
 pub(crate) use clocks::{Clock, clocks, is_moved, moved};
 pub(crate) use compare::{Row, Side as ComparedSide, compare, typical};
 pub(crate) use differs::{LEAST as LEAST_SELECTED, differs};
-pub(crate) use edges::{Edge, Node, edges};
+pub(crate) use edges::{Edge, Map as ServiceMap, Node, edges};
 pub(crate) use findings::findings;
 pub(crate) use heat::{heat, row as heat_row};
 pub(crate) use icon::icon;

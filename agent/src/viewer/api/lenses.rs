@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use super::{Answered, Asked, Viewer};
-use crate::viewer::analysis::{self, Edge, Node, Side, Stats, Window};
+use crate::viewer::analysis::{self, Edge, Node, ServiceMap, Side, Stats, Window};
 use crate::viewer::histogram::Histogram;
 use crate::viewer::store::Trace;
 
@@ -62,19 +62,27 @@ pub(super) fn edges(viewer: &Viewer, asked: &Asked) -> Answered {
         .iter()
         .map(|(node, stats)| {
             let mut out = numbers(stats, window);
-            let (name, kind) = named(node);
+            let (name, kind) = named(node, &map);
             out.insert("name".to_owned(), name.into());
             out.insert("kind".to_owned(), kind.into());
             out.insert("icon".to_owned(), map.icons.get(node).copied().unwrap_or("web").into());
             out.into()
         })
         .collect();
-    let edges: Vec<Value> =
-        map.edges.iter().map(|((from, to), edge)| edge_json(from, to, edge, window)).collect();
+    let edges: Vec<Value> = map
+        .edges
+        .iter()
+        .map(|((from, to), edge)| {
+            let mut out = edge_json(edge, window);
+            out.insert("from".to_owned(), named(from, &map).0.into());
+            out.insert("to".to_owned(), named(to, &map).0.into());
+            out.into()
+        })
+        .collect();
     Ok(json!({ "nodes": nodes, "edges": edges }))
 }
 
-fn edge_json(from: &Node, to: &Node, edge: &Edge, window: Window) -> Value {
+fn edge_json(edge: &Edge, window: Window) -> Map<String, Value> {
     let mut out = numbers(&edge.stats, window);
     let mut reasons: Vec<(&String, &u64)> = edge.reasons.iter().collect();
     reasons.sort_by(|a, b| b.1.cmp(a.1).then(a.0.cmp(b.0)));
@@ -92,26 +100,29 @@ fn edge_json(from: &Node, to: &Node, edge: &Edge, window: Window) -> Value {
         })
         .collect();
     for (key, value) in [
-        ("from", named(from).0.into()),
-        ("to", named(to).0.into()),
         ("network", network(&edge.network)),
         ("reasons", json!(reasons)),
         ("operations", operations.into()),
     ] {
         out.insert(key.to_owned(), value);
     }
-    out.into()
+    out
 }
 
 fn network(histogram: &Histogram) -> Value {
     if histogram.count() == 0 { Value::Null } else { histogram.mean().into() }
 }
 
-fn named(node: &Node) -> (&str, &'static str) {
+/// A node's name, which no other one has, and its kind. Whether an address that is called like a service is that
+/// service is not known: they are two.
+fn named(node: &Node, map: &ServiceMap) -> (String, &'static str) {
     match node {
-        Node::Clients => ("clients", "clients"),
-        Node::Service(name) => (name, "service"),
-        Node::Peer(name) => (name, "peer"),
+        Node::Clients => ("clients".to_owned(), "clients"),
+        Node::Service(name) => (name.to_string(), "service"),
+        Node::Peer(name) if map.nodes.contains_key(&Node::Service(name.clone())) => {
+            (format!("{name} (from outside)"), "peer")
+        }
+        Node::Peer(name) => (name.to_string(), "peer"),
     }
 }
 

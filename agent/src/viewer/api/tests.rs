@@ -79,3 +79,28 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn no_two_nodes_of_the_map_have_one_name() {
+    let viewer = Viewer::new(Limits::default());
+    // A service, and an address that is called like it and is seen from outside only.
+    let called = Sample::new(1).span((1, 0), Kind::Server, ("shop", "GET /"), (0, 5), &[]);
+    let address = [("server.address", "shop")];
+    let asks = Sample::new(2).span((1, 0), Kind::Server, ("front", "GET /"), (0, 5), &[]).span(
+        (2, 1),
+        Kind::Client,
+        ("front", "GET"),
+        (1, 4),
+        &address,
+    );
+    for sample in [called, asks] {
+        viewer.store().take(batch::request(sample.spans), BEGIN);
+    }
+    let map = viewer.answer("/view/edges", "t=1h", BEGIN + 1_000 * MS).unwrap().unwrap();
+    let mut names: Vec<&str> =
+        map["nodes"].as_array().unwrap().iter().filter_map(|node| node["name"].as_str()).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["clients", "front", "shop", "shop (from outside)"]);
+    let edges = map["edges"].as_array().unwrap();
+    assert!(edges.iter().any(|e| e["from"] == "front" && e["to"] == "shop (from outside)"));
+}
