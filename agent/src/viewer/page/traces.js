@@ -22,6 +22,7 @@ export function start(main, { signal }) {
   scroll.addEventListener('scroll', () => requestAnimationFrame(() => drawVisible()), { passive: true });
   scroll.addEventListener('pointerenter', () => (inside = true));
   scroll.addEventListener('pointerleave', () => (inside = false));
+  scroll.addEventListener('pointerdown', () => main.classList.remove('railopen'));
   const clockwork = setInterval(drawAges, 2e3);
   const spoken = setInterval(() => { if (heldCount) say(`${heldCount} new requests`); }, 10e3);
   signal.addEventListener('abort', () => { clearInterval(clockwork); clearInterval(spoken); live?.abort(); });
