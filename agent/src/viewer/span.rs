@@ -130,12 +130,18 @@ impl Span {
             .or_else(|| self.process.attributes.get(dictionary, key))
     }
 
-    /// How it ended, in one word: the answer's status, else what went wrong.
+    /// How it ended, in one word: the answer's status, or what went wrong where that does not say it.
     pub(crate) fn outcome(&self, dictionary: &Dictionary) -> Option<String> {
-        let of = |key| self.attributes.get(dictionary, key);
-        let status = STATUS.into_iter().find_map(of).or_else(|| of("error.type"));
+        let of = |key| Some(self.attributes.get(dictionary, key)?.display().into_owned());
+        let status = STATUS.into_iter().find_map(of);
+        // An answer that began well may still have been cut.
+        let says_so =
+            !status.as_deref().is_some_and(|s| s == "OK" || s.starts_with(['1', '2', '3']));
         let error = || self.failed.then(|| "error".to_owned());
-        status.map(|value| value.display().into_owned()).or_else(error)
+        match status {
+            Some(status) if says_so || !self.failed => Some(status),
+            status => of("error.type").or(status).or_else(error),
+        }
     }
 
     /// Bytes that it takes, roughly: what the store's bound counts.
@@ -164,4 +170,27 @@ pub(crate) fn trace_hex(id: TraceId) -> String {
 /// 16 hex digits.
 pub(crate) fn span_hex(id: SpanId) -> String {
     format!("{id:016x}")
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::viewer::sample::Sample;
+    use crate::viewer::span::Kind::Server;
+
+    #[test]
+    fn an_outcome_says_what_went_wrong() {
+        let outcome = |attributes: &[(&str, &str)]| {
+            let trace =
+                Sample::new(1).span((1, 0), Server, ("a", "GET"), (0, 1), attributes).trace();
+            trace.spans[0].outcome(&trace.dictionary)
+        };
+        let (ok, bad) =
+            (("http.response.status_code", "200"), ("http.response.status_code", "502"));
+        let cut = ("error.type", "connection_reset");
+        assert_eq!(outcome(&[]), None);
+        assert_eq!(outcome(&[ok]).as_deref(), Some("200"));
+        assert_eq!(outcome(&[ok, cut]).as_deref(), Some("connection_reset"));
+        assert_eq!(outcome(&[bad, ("error.type", "502")]).as_deref(), Some("502"));
+        assert_eq!(outcome(&[cut]).as_deref(), Some("connection_reset"));
+    }
 }
