@@ -6,7 +6,7 @@
 use abi::{DataHeader, Direction, NoData, data_flag};
 
 use super::loss::Loss;
-use crate::input::{Nanos, Runtime, Task};
+use crate::input::{Nanos, Runtime, Task, Waits};
 
 /// One completed socket call. `head` and `tail` bytes of payload travel beside it.
 #[derive(Clone, Copy, Debug)]
@@ -33,8 +33,8 @@ pub(super) struct Event {
     pub(super) serving: Option<u64>,
     /// Sent: what a runtime says of that.
     pub(super) runtime: Runtime,
-    /// Received: blocking socket in no epoll set.
-    pub(super) thread_waits: bool,
+    /// Received: how the thread waits for it.
+    pub(super) thread_waits: Waits,
     /// The peer has ended its direction.
     pub(super) end: bool,
     /// The kernel took its first byte for the first of a request.
@@ -67,7 +67,7 @@ impl Event {
             task: Task { pid: header.tgid, tid: header.tid },
             serving: (sent && header.serving != 0).then_some(header.serving),
             runtime: if sent { Runtime::of(header) } else { Runtime::NotAsked },
-            thread_waits: !sent && header.flags & data_flag::THREAD_WAITS != 0,
+            thread_waits: if sent { Waits::Otherwise } else { Waits::of(header.flags) },
             end: header.flags & data_flag::END != 0 && len == 0,
             request: header.flags & data_flag::REQUEST != 0,
             after_silence: header.flags & data_flag::AFTER_SILENCE != 0,
@@ -113,9 +113,9 @@ mod tests {
     fn each_flag_counts_only_in_its_direction() {
         let flags = data_flag::THREAD_WAITS;
         let sent = Event::decode(&DataHeader { flags, serving: 9, ..header() }, 15).unwrap();
-        assert_eq!((sent.serving, sent.thread_waits), (Some(9), false));
+        assert_eq!((sent.serving, sent.thread_waits), (Some(9), Waits::Otherwise));
         let received = DataHeader { flags, serving: 9, direction: 1, ..header() };
         let received = Event::decode(&received, 15).unwrap();
-        assert_eq!((received.serving, received.thread_waits), (None, true));
+        assert_eq!((received.serving, received.thread_waits), (None, Waits::Alone));
     }
 }

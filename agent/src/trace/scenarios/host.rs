@@ -10,7 +10,7 @@ use crate::conn::{Address, Connection};
 use crate::exchange::{
     Asked, Call, ExchangeId, Failure, Finished, Http, Propagation, Report, Role, Sizes, Started,
 };
-use crate::input::{ConnId, Nanos, Runtime, Task};
+use crate::input::{ConnId, Nanos, Runtime, Task, Waits};
 use crate::service::ProcessFacts;
 use crate::trace::{Count, FinishedSpan, Settings, Tracer};
 
@@ -56,7 +56,10 @@ impl Request {
                 task,
                 serving: None,
                 runtime: Runtime::NotAsked,
-                thread_waits: role == Role::Server,
+                thread_waits: match role {
+                    Role::Server => Waits::Alone,
+                    Role::Client => Waits::Otherwise,
+                },
                 connected_in: None,
                 propagation: Propagation::default(),
                 asked: Asked::of("GET", "/", None),
