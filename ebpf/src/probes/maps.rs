@@ -22,7 +22,7 @@ pub(crate) static DATA: ArrayOfMaps<RingBuf<u8, 4096, 0>, DATA_RINGS> = ArrayOfM
 
 /// Lifecycle: small, and never pushed out by data.
 #[btf_map(name = "CONTROL")]
-pub(crate) static CONTROL: RingBuf<u8, { 1 << 20 }, 0> = RingBuf::new();
+pub(crate) static CONTROL: RingBuf<u8, { 1 << 22 }, 0> = RingBuf::new();
 
 /// What the reader asks to be woken for: one of [`spanwire_ebpf::wake`].
 #[btf_map(name = "WAKE")]
