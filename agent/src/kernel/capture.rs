@@ -152,6 +152,7 @@ fn time(input: &Input) -> u64 {
         Input::Exec(event) | Input::Exit(event) => event.header.time,
         Input::Revoked(event) => event.header.time,
         Input::Worker(event) => event.header.time,
+        Input::StreamCall(event) => event.header.time,
         Input::Retransmitted(event) => event.header.time,
         Input::Data(header, _) => header.time,
         Input::Tick { now: Nanos(now), .. } => *now,

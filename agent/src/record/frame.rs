@@ -3,7 +3,8 @@
 //! Decoding takes any bytes: it checks lengths before it allocates, and never panics.
 
 use abi::{
-    Closed, DataHeader, MAX_PAYLOAD, Opened, ProcessEvent, Retransmitted, Revoked, TcpState, Worker,
+    Closed, DataHeader, MAX_PAYLOAD, Opened, ProcessEvent, Retransmitted, Revoked, StreamCall,
+    TcpState, Worker,
 };
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -35,10 +36,11 @@ enum Kind {
     Retransmitted = 12,
     Worker = 16,
     TasksEnded = 17,
+    StreamCall = 18,
 }
 
 impl Kind {
-    const ALL: [Self; 14] = [
+    const ALL: [Self; 15] = [
         Self::Opened,
         Self::Closed,
         Self::TcpState,
@@ -53,6 +55,7 @@ impl Kind {
         Self::Retransmitted,
         Self::Worker,
         Self::TasksEnded,
+        Self::StreamCall,
     ];
 
     /// Least and greatest length of its payload.
@@ -70,6 +73,7 @@ impl Kind {
             Self::Data => (size_of::<DataHeader>(), size_of::<DataHeader>() + MAX_PAYLOAD),
             Self::Process => (2, LONGEST_FACTS),
             Self::Worker => exactly(size_of::<Worker>()),
+            Self::StreamCall => exactly(size_of::<StreamCall>()),
             Self::UnixGone | Self::TasksEnded => (0, MOST_GONE * 8),
             Self::Lost | Self::Tick => exactly(16),
         }
@@ -95,6 +99,7 @@ pub(super) fn encode(input: &Input, frame: &mut Vec<u8>) -> Result<(), Unwritabl
         Input::Exit(event) => raw(frame, Kind::Exit, event),
         Input::Revoked(event) => raw(frame, Kind::Revoked, event),
         Input::Worker(event) => raw(frame, Kind::Worker, event),
+        Input::StreamCall(event) => raw(frame, Kind::StreamCall, event),
         Input::Retransmitted(event) => raw(frame, Kind::Retransmitted, event),
         Input::Data(header, bytes) => {
             if !fits(header, bytes.len()) {
@@ -183,6 +188,7 @@ pub(super) fn decode(announced: Announced, payload: &[u8]) -> Result<Input, &'st
         Kind::Exit => Input::Exit(event(payload)?),
         Kind::Revoked => Input::Revoked(event(payload)?),
         Kind::Worker => Input::Worker(event(payload)?),
+        Kind::StreamCall => Input::StreamCall(event(payload)?),
         Kind::Retransmitted => Input::Retransmitted(event(payload)?),
         Kind::Data => {
             let (header, bytes) = DataHeader::read_from_prefix(payload).map_err(|_| SHORT)?;

@@ -13,10 +13,7 @@ use super::{
     this_process, this_tgid,
     transport::{frame_below, receiver},
 };
-use crate::{
-    emit,
-    maps::{SERVING, Scratch},
-};
+use crate::{emit, maps::SERVING, runtime::Desk};
 
 /// Contexts looked at on the way up.
 const DEPTH: u32 = 24;
@@ -56,9 +53,9 @@ unsafe fn local_address(go: *const GoProcess, g: u64) -> u64 {
     }
 }
 
-/// Puts into the scratch event which context the request has that `writeLoop` writes, whose frame that is: for [`walk`].
+/// Puts onto the desk which context the request has that `writeLoop` writes, whose frame that is: for [`walk`].
 #[inline(always)]
-pub(super) unsafe fn begin(go: *const GoProcess, frame: u64, scratch: *mut Scratch) {
+pub(super) unsafe fn begin(go: *const GoProcess, frame: u64, desk: *mut Desk) {
     unsafe {
         let request = word(frame.wrapping_sub((*go).write_request));
         let context = if (*go).transport_ctx != 0 {
@@ -66,19 +63,24 @@ pub(super) unsafe fn begin(go: *const GoProcess, frame: u64, scratch: *mut Scrat
         } else {
             word(word(request).wrapping_add((*go).request_ctx + DATA))
         };
-        let caller = &raw mut (*scratch).caller;
-        (&raw mut (*caller).tasks).write_volatile([context, 0, 0]);
+        (&raw mut (*desk).caller.tasks).write_volatile([context, 0, 0]);
     }
 }
 
-/// Walks up from the context that the scratch event names. Global, and so verified by itself.
+/// Walks up from the context that the scratch event's desk names. Global, and so verified by itself.
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub(crate) extern "C" fn walk() -> u64 {
     let Some(scratch) = emit::this_scratch() else { return 0 };
+    unsafe { walk_from(&raw mut (*scratch).desk) }
+}
+
+/// The same from any desk.
+#[inline(always)]
+pub(super) unsafe fn walk_from(desk: *mut Desk) -> u64 {
     unsafe {
         let Some(go) = this_process() else { return 0 };
-        let caller = &raw mut (*scratch).caller;
+        let caller = &raw mut (*desk).caller;
         let mut here = [u64::from(this_tgid()), 0];
         let mut context = (&raw const (*caller).tasks[0]).read_volatile();
         let (mut below, mut two_below) = (0u64, 0u64);
