@@ -9,6 +9,7 @@ use std::fmt;
 use abi::{
     Closed, DataHeader, Opened, ProcessEvent, Retransmitted, Revoked, StreamCall, TcpState, Worker,
     runtime::{Absent, Rule},
+    wire::Carried,
 };
 
 use crate::service::ProcessFacts;
@@ -114,6 +115,8 @@ pub enum Input {
     TasksEnded(Vec<u64>),
     /// TCP sent a segment of a connection again.
     Retransmitted(Retransmitted),
+    /// A request's context came by the wire, or goes. Before the request.
+    Carried(Carried),
     /// Bytes moved: the header, then exactly `head + tail` payload bytes.
     Data(DataHeader, Box<[u8]>),
     /// What user space found out about a process, before the first event that needs it.

@@ -81,6 +81,7 @@ impl Pipeline {
                 let at = Nanos(event.header.time);
                 self.tracer.retransmitted(ConnId(event.connection), at, event.segments);
             }
+            Input::Carried(event) => self.tracer.carried(&event),
             Input::Data(header, payload) => {
                 self.connections.data(&header, &payload, &mut self.reports);
             }
@@ -124,6 +125,11 @@ impl Pipeline {
     #[must_use]
     pub fn active(&self, most: usize) -> Active {
         self.tracer.active(most)
+    }
+
+    /// Processes that nothing is to be said of on the wire any more (`true`), or again; since this was last asked.
+    pub fn quiet(&mut self) -> Vec<(u32, bool)> {
+        self.tracer.quiet()
     }
 
     /// Other rules of what is traced and kept, from now on.

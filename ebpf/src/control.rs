@@ -38,6 +38,8 @@ pub enum ControlKind {
     StreamCall = 17,
     /// [`Retransmitted`]
     Retransmitted = 7,
+    /// [`crate::wire::Carried`]
+    Carried = 8,
 }
 
 impl ControlKind {
@@ -54,6 +56,7 @@ impl ControlKind {
             16 => Self::Worker,
             17 => Self::StreamCall,
             7 => Self::Retransmitted,
+            8 => Self::Carried,
             _ => return None,
         })
     }

@@ -17,6 +17,7 @@ pub mod id;
 pub mod preemption;
 pub mod runtime;
 pub mod scan;
+pub mod wire;
 
 pub use config::{Config, OFFSETS, Offset, flag as config_flag, wake};
 pub use control::{

@@ -29,6 +29,8 @@ mod systemd;
 mod transport;
 mod truth;
 mod viewer;
+mod wire;
+mod wire_goroutines;
 
 use std::process::ExitCode;
 
@@ -48,6 +50,8 @@ fn main() -> ExitCode {
     frames::add(&mut suite);
     namespaces::add(&mut suite);
     joins::add(&mut suite);
+    wire::add(&mut suite);
+    wire_goroutines::add(&mut suite);
     linking::add(&mut suite);
     sdks::add(&mut suite);
     transport::add(&mut suite);

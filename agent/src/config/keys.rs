@@ -41,7 +41,7 @@ const fn key(
 use Form::{List, Scalar, Secrets};
 
 /// All of them.
-pub const KEYS: [Key; 34] = [
+pub const KEYS: [Key; 35] = [
     key(
         "log_level",
         "OTEL_LOG_LEVEL",
@@ -69,6 +69,13 @@ pub const KEYS: [Key; 34] = [
         Scalar,
         "all",
         "trace only connections of the namespace of this file",
+    ),
+    key(
+        "propagation.tcp_option",
+        "SPANWIRE_TCP_OPTION",
+        Scalar,
+        "private",
+        "other agents are told of requests in a TCP option: off, private (addresses only) or all",
     ),
     key(
         "rules_off",

@@ -45,6 +45,8 @@ pub struct Settings {
     pub data_ring: u32,
     /// A file of the one network namespace that is traced.
     pub network_namespace: Option<PathBuf>,
+    /// To whom contexts go in a TCP option.
+    pub tcp_option: Reach,
     /// Rules of runtimes that are on.
     pub rules: Rules,
     /// Which traces are kept.
@@ -69,6 +71,17 @@ pub struct Settings {
     pub warnings: Vec<String>,
     /// What was set, and where; for people.
     pub set: Vec<Setting>,
+}
+
+/// To which addresses something goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Reach {
+    /// To none.
+    Off,
+    /// To private ones.
+    Private,
+    /// To all.
+    All,
 }
 
 /// Something that was set.
@@ -114,6 +127,14 @@ impl Settings {
             |text| ring_size(text).ok(),
             warn,
         );
+        let tcp_option = values
+            .parsed(
+                "SPANWIRE_TCP_OPTION",
+                "off, private or all",
+                |text| Reach::from_str(text, true).ok(),
+                warn,
+            )
+            .unwrap_or(Reach::Private);
         let export = export(values, warn);
         let serving = serving(values, warn);
         let mut yes_or_no = |variable| {
@@ -128,6 +149,7 @@ impl Settings {
             hooks: hooks.and_then(Hooks::set),
             data_ring: data_ring.unwrap_or(DATA_RING),
             network_namespace: values.text("SPANWIRE_NETWORK_NAMESPACE").map(PathBuf::from),
+            tcp_option,
             rules: rules(values, warn),
             sampler: sampler(values, warn),
             selection: lists.selection,

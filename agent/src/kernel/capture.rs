@@ -56,6 +56,18 @@ impl Capture {
         })
     }
 
+    /// Has contexts of a process's requests go by the wire no more, or again.
+    pub fn quiet(&mut self, pid: u32, quiet: bool) {
+        let done = if quiet {
+            self.probes.quiet.insert(pid, 1, 0)
+        } else {
+            self.probes.quiet.remove(&pid)
+        };
+        if let Err(error) = done {
+            log::debug!("process {pid} is not left alone on the wire: {error}");
+        }
+    }
+
     /// Hands on the last that happened, and takes the counters that belong to it: what the probes see from here on is no
     /// part of the capture.
     pub fn finish(&mut self, mut each: impl FnMut(Input)) {
@@ -154,6 +166,7 @@ fn time(input: &Input) -> u64 {
         Input::Worker(event) => event.header.time,
         Input::StreamCall(event) => event.header.time,
         Input::Retransmitted(event) => event.header.time,
+        Input::Carried(event) => event.header.time,
         Input::Data(header, _) => header.time,
         Input::Tick { now: Nanos(now), .. } => *now,
         Input::Process(_) | Input::UnixGone(_) | Input::TasksEnded(_) | Input::Lost { .. } => 0,

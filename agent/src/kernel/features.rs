@@ -153,6 +153,8 @@ fn needed(offset: Offset, set: HookSet) -> bool {
         Offset::TaskIoUring
         | Offset::FileEp
         | Offset::FileEpLinks
+        | Offset::SkState
+        | Offset::TaskPid
         // Of x86-64 only: elsewhere no runtime is known yet.
         | Offset::TaskThreadBase => false,
         Offset::MsgIter

@@ -4,7 +4,7 @@
 
 use abi::{
     Closed, DataHeader, MAX_PAYLOAD, Opened, ProcessEvent, Retransmitted, Revoked, StreamCall,
-    TcpState, Worker,
+    TcpState, Worker, wire::Carried,
 };
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -34,13 +34,14 @@ enum Kind {
     Lost = 10,
     Tick = 11,
     Retransmitted = 12,
+    Carried = 13,
     Worker = 16,
     TasksEnded = 17,
     StreamCall = 18,
 }
 
 impl Kind {
-    const ALL: [Self; 15] = [
+    const ALL: [Self; 16] = [
         Self::Opened,
         Self::Closed,
         Self::TcpState,
@@ -53,6 +54,7 @@ impl Kind {
         Self::Lost,
         Self::Tick,
         Self::Retransmitted,
+        Self::Carried,
         Self::Worker,
         Self::TasksEnded,
         Self::StreamCall,
@@ -70,6 +72,7 @@ impl Kind {
             Self::Exec | Self::Exit => exactly(size_of::<ProcessEvent>()),
             Self::Revoked => exactly(size_of::<Revoked>()),
             Self::Retransmitted => exactly(size_of::<Retransmitted>()),
+            Self::Carried => exactly(size_of::<Carried>()),
             Self::Data => (size_of::<DataHeader>(), size_of::<DataHeader>() + MAX_PAYLOAD),
             Self::Process => (2, LONGEST_FACTS),
             Self::Worker => exactly(size_of::<Worker>()),
@@ -101,6 +104,7 @@ pub(super) fn encode(input: &Input, frame: &mut Vec<u8>) -> Result<(), Unwritabl
         Input::Worker(event) => raw(frame, Kind::Worker, event),
         Input::StreamCall(event) => raw(frame, Kind::StreamCall, event),
         Input::Retransmitted(event) => raw(frame, Kind::Retransmitted, event),
+        Input::Carried(event) => raw(frame, Kind::Carried, event),
         Input::Data(header, bytes) => {
             if !fits(header, bytes.len()) {
                 return Err(Unwritable);
@@ -190,6 +194,7 @@ pub(super) fn decode(announced: Announced, payload: &[u8]) -> Result<Input, &'st
         Kind::Worker => Input::Worker(event(payload)?),
         Kind::StreamCall => Input::StreamCall(event(payload)?),
         Kind::Retransmitted => Input::Retransmitted(event(payload)?),
+        Kind::Carried => Input::Carried(event(payload)?),
         Kind::Data => {
             let (header, bytes) = DataHeader::read_from_prefix(payload).map_err(|_| SHORT)?;
             if !fits(&header, bytes.len()) {

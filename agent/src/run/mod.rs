@@ -23,13 +23,15 @@ use self::{
     status::Status, unix_sweep::UnixSweep, watched::Watch,
 };
 use crate::{
-    config::{Settings, Sources},
+    config::{Reach, Settings, Sources},
     courtesy,
     input::{Input, Nanos},
     kernel::{
         capture::Capture,
         features::Kernel,
         load::{self, Options},
+        netns,
+        wire::Wire,
     },
     pipeline::Pipeline,
     record::{Header, Metadata, Writer},
@@ -89,6 +91,7 @@ pub fn run(run: &Run) -> Result<()> {
             data_ring: settings.data_ring,
             seed,
             network_namespace: network_namespace(settings)?,
+            wire: wire(settings),
         },
     )?;
     drop(kernel); // the table of its types is as large as all that is kept while tracing
@@ -173,6 +176,9 @@ pub fn run(run: &Run) -> Result<()> {
             return Err(error);
         }
         hand_out(&mut live.spans, &status, &mut output);
+        for (pid, quiet) in live.pipeline.quiet() {
+            capture.quiet(pid, quiet);
+        }
         if signals.reload()
             && let Some(settings) = reload.read()
         {
@@ -262,6 +268,27 @@ fn network_namespace(settings: &Settings) -> Result<Option<u32>> {
     Ok(Some(u32::try_from(found.1).context("the namespace's number is none of the kernel's")?))
 }
 
+/// What the probes are told of contexts on the wire.
+fn wire(settings: &Settings) -> Option<Wire> {
+    let anywhere = match settings.tcp_option {
+        Reach::Off => return None,
+        Reach::Private => false,
+        Reach::All => true,
+    };
+    let namespace = settings.network_namespace.as_ref().map_or(Ok(0), |file| {
+        netns::cookie(file).map_err(
+            |_| "this kernel has no names of namespaces for it, which came with Linux 5.15",
+        )
+    });
+    let sampler = &settings.sampler;
+    Some(Wire {
+        anywhere,
+        threshold: sampler.threshold(),
+        parent_decides: sampler.asks_the_caller(),
+        namespace,
+    })
+}
+
 /// What lives between inputs.
 struct Live {
     facts: Facts,
@@ -275,8 +302,9 @@ struct Live {
 impl Live {
     /// Takes an input from the kernel, after whatever must be known before it.
     fn take(&mut self, input: Input, mut tell: impl FnMut(&Input)) {
-        match (&self.attacher, &input) {
-            (Some(attacher), Input::Exec(event)) => attacher.seen(event.tgid),
+        match (&mut self.attacher, &input) {
+            (Some(attacher), Input::Exec(event)) => attacher.began(event.tgid),
+            (Some(attacher), Input::Opened(event)) => attacher.talks(event.tgid),
             (Some(attacher), Input::Exit(event)) => attacher.gone(event.tgid),
             _ => {}
         }

@@ -2,7 +2,7 @@
 //! program's file takes longer than events may wait.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     fs,
     sync::{
         Arc, Mutex, PoisonError, Weak,
@@ -40,8 +40,10 @@ pub(crate) struct Maps {
 }
 
 enum Message {
-    /// A process has talked, or begun a program.
-    Seen(u32),
+    /// A process has begun a program.
+    Began(u32),
+    /// It has talked for the first time.
+    Talks(u32),
     /// It has ended.
     Gone(u32),
 }
@@ -53,6 +55,8 @@ pub(super) type Records = Arc<Mutex<HashMap<u32, Record>>>;
 pub struct Attacher {
     messages: Sender<Message>,
     records: Records,
+    /// Processes that are known to talk.
+    talkers: HashSet<u32>,
 }
 
 impl Attacher {
@@ -75,16 +79,25 @@ impl Attacher {
         if let Err(error) = started {
             log::warn!("goroutines are not looked at: {error}");
         }
-        Self { messages, records }
+        Self { messages, records, talkers: HashSet::new() }
     }
 
-    /// A process has begun a program, or talked for the first time.
-    pub(crate) fn seen(&self, pid: u32) {
-        let _ = self.messages.send(Message::Seen(pid));
+    /// A process has begun a program.
+    pub(crate) fn began(&mut self, pid: u32) {
+        self.talkers.remove(&pid);
+        let _ = self.messages.send(Message::Began(pid));
+    }
+
+    /// A process has a connection.
+    pub(crate) fn talks(&mut self, pid: u32) {
+        if self.talkers.insert(pid) {
+            let _ = self.messages.send(Message::Talks(pid));
+        }
     }
 
     /// A process has ended.
-    pub(crate) fn gone(&self, pid: u32) {
+    pub(crate) fn gone(&mut self, pid: u32) {
+        self.talkers.remove(&pid);
         let _ = self.messages.send(Message::Gone(pid));
     }
 
@@ -123,10 +136,15 @@ impl Thread {
                     Duration::from_millis(at - now.min(*at))
                 });
             match inbox.recv_timeout(wait) {
-                Ok(Message::Seen(pid)) => {
-                    let now = clock.now();
+                Ok(Message::Began(pid)) => {
                     self.forget(pid);
-                    self.look(pid, 0, now);
+                    self.due.insert((clock.now() + LOOKS[0], pid), 1);
+                }
+                Ok(Message::Talks(pid)) => {
+                    if lock(&self.records).get(&pid).is_none() {
+                        self.due.retain(|(_, known), _| *known != pid);
+                        self.look(pid, 0, clock.now());
+                    }
                 }
                 Ok(Message::Gone(pid)) => self.forget(pid),
                 Err(RecvTimeoutError::Timeout) => {}
@@ -136,6 +154,14 @@ impl Thread {
     }
 
     fn look(&mut self, pid: u32, look: usize, now: u64) {
+        // Whoever has no socket has no requests, and most that begin, as compilers do, are soon gone: to look into a program
+        // costs more than such a one lives.
+        if !has_socket(pid) {
+            if let Some(later) = LOOKS.get(look) {
+                self.due.insert((now + later, pid), look + 1);
+            }
+            return;
+        }
         let born = birth(pid);
         match self.examiner.examine(pid, self.rules) {
             Ok(found) => {
@@ -216,6 +242,14 @@ pub(super) fn lock<T>(what: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 fn birth(pid: u32) -> Option<u64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()
+}
+
+/// Whether it has a socket of any sort. One that cannot be asked may have.
+fn has_socket(pid: u32) -> bool {
+    let Ok(files) = fs::read_dir(format!("/proc/{pid}/fd")) else { return true };
+    files
+        .filter_map(|file| fs::read_link(file.ok()?.path()).ok())
+        .any(|file| file.as_os_str().as_encoded_bytes().starts_with(b"socket:"))
 }
 
 fn processes() -> Vec<u32> {

@@ -37,6 +37,7 @@ impl Tracer {
         self.settings.selection = selection;
         self.settings.sampler = sampler;
         self.services.forget_verdicts();
+        self.quiet.clear();
     }
 
     /// Requests that were left out, by the rule that did it.
@@ -59,6 +60,7 @@ impl Tracer {
         }
         if self.traces_itself(pid) {
             self.own.leave_out(started.conn.id);
+            self.quiet.add(pid);
             return Err(Count::SdkTraffic);
         }
         let selection = &self.settings.selection;
@@ -67,7 +69,11 @@ impl Tracer {
                 let port = server_port(started.role, &started.conn);
                 self.services.of_request(pid, port, selection)
             }
-            verdict => verdict,
+            Verdict::LeftOut(rule) => {
+                self.quiet.add(pid);
+                Verdict::LeftOut(rule)
+            }
+            verdict @ Verdict::Traced(_) => verdict,
         };
         match verdict {
             Verdict::LeftOut(rule) => {

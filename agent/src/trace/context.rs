@@ -47,6 +47,8 @@ pub(in crate::trace) struct Context {
     pub traceparent: Option<TraceParent>,
     /// The valid `tracestate` beside it.
     pub tracestate: Option<Arc<str>>,
+    /// The context that came with it by the wire; of a client's, the one that went.
+    pub wire: Option<TraceParent>,
     /// Clients: the request its task was serving as the kernel saw it; taken away when the thread rule says no.
     pub candidate: Option<SpanId>,
     /// Clients: what the process's runtime says of that.
@@ -103,6 +105,8 @@ pub(in crate::trace) enum Rule {
     TraceParent,
     /// It is the other end of the same request.
     SameHost,
+    /// The agent of the client's host named it, in a TCP option.
+    TcpOption,
     /// Its thread was serving it.
     Thread,
     /// The process's runtime told, by this rule.
@@ -115,6 +119,7 @@ impl Rule {
         match self {
             Self::TraceParent => "traceparent",
             Self::SameHost => "same-host",
+            Self::TcpOption => "tcp-option",
             Self::Thread => "thread",
             Self::Runtime(rule) => rule.name(),
         }
@@ -167,11 +172,6 @@ impl Contexts {
     }
 
     /// The live ones in the order of their arrival.
-    pub(in crate::trace) fn live_by_arrival(&self) -> impl Iterator<Item = &Context> {
-        self.live.values().filter_map(|span| self.by_span.get(span))
-    }
-
-    /// The same with the span ids.
     pub(in crate::trace) fn live_spans(&self) -> impl Iterator<Item = (SpanId, &Context)> {
         self.live.values().filter_map(|span| Some((*span, self.by_span.get(span)?)))
     }

@@ -45,6 +45,10 @@ pub enum Count {
     SdkTraffic,
     NotSelected,
     RetransmitsUnassigned,
+    WireUsed,
+    WireContradicted,
+    WireUnparented,
+    WireForgotten,
     RuntimeParents,
     RuntimeLinks,
     RuntimeUnknownServer,
@@ -59,7 +63,7 @@ pub enum Count {
 
 impl Count {
     /// Every count with the name a user sees and what it means.
-    pub const ALL: [(Self, &'static str, &'static str); 48] = [
+    pub const ALL: [(Self, &'static str, &'static str); 52] = [
         (Self::Released, "spans_released", "spans handed on"),
         (
             Self::NotSampled,
@@ -213,6 +217,26 @@ impl Count {
             Self::RetransmitsUnassigned,
             "retransmits_unassigned",
             "segments sent again of which nobody can tell for which request",
+        ),
+        (
+            Self::WireUsed,
+            "wire_contexts_used",
+            "requests continued by what their client's agent said",
+        ),
+        (
+            Self::WireContradicted,
+            "wire_contexts_contradicted",
+            "contexts on the wire that were of another trace than was found out later",
+        ),
+        (
+            Self::WireUnparented,
+            "wire_calls_unparented",
+            "calls whose context had gone before threads turned out to tell nothing: their trace stays, their parent does not",
+        ),
+        (
+            Self::WireForgotten,
+            "wire_contexts_forgotten",
+            "contexts on the wire whose request was not told in time",
         ),
         (
             Self::RuntimeParents,

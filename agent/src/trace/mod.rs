@@ -8,6 +8,7 @@
 //! | rule          | child            | parent                                  | decided by                              |
 //! |---------------|------------------|-----------------------------------------|-----------------------------------------|
 //! | `same-host`   | server's request | the client's span at the other end      | reversed address pair, equal position   |
+//! | `tcp-option`  | server's request | the client's span, as its host's agent says | an option beside the request's first byte |
 //! | `traceparent` | server's request | the span named in the header            | W3C Trace Context Level 2               |
 //! | `traceparent` | client's request | the span named in the header it carries | only where no span of its own trace is served |
 //! | `thread`      | client's request | the request its thread was serving      | every condition of `thread_rule.rs`     |
@@ -31,6 +32,7 @@ mod join;
 mod mixed_calls;
 mod own;
 mod probability;
+mod quiet;
 mod redact;
 mod release;
 mod resolve;
@@ -48,6 +50,7 @@ mod tracer;
 mod tracestate;
 mod unix;
 mod url;
+mod wire;
 
 pub use active::Active;
 pub use checks::CheckRule;

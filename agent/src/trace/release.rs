@@ -221,7 +221,7 @@ impl Tracer {
             }
         } else {
             let check = self.contexts.of(span).is_some_and(|context| context.check);
-            let is_root = fixed.parent.is_none();
+            let is_root = fixed.parent.is_none_or(|(_, rule)| rule == Rule::TcpOption);
             self.counts.add(if check && is_root { Count::Checks } else { Count::NotSampled });
         }
         self.contexts.release(span, self.now);

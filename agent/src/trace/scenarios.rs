@@ -13,3 +13,4 @@ mod retransmits;
 mod runtimes;
 mod sampling;
 mod threads;
+mod wire;

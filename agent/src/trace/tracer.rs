@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use abi::id::Seed;
+use abi::wire::Carried;
 use abi::{Family, Opened};
 use opentelemetry_proto::tonic::trace::v1::Span;
 
@@ -15,6 +16,7 @@ use crate::trace::admission::LeftOut;
 use crate::trace::context::{Context, Contexts, SpanId};
 use crate::trace::join::Joins;
 use crate::trace::own::Own;
+use crate::trace::quiet::Quiet;
 use crate::trace::retransmits::Retransmits;
 use crate::trace::routes::Routes;
 use crate::trace::runtime_rule::Workers;
@@ -24,6 +26,7 @@ use crate::trace::thread_rule::Threads;
 use crate::trace::traceparent::Incoming;
 use crate::trace::tracestate::TraceState;
 use crate::trace::unix::{Found, UnixPairs};
+use crate::trace::wire::Wires;
 use crate::trace::{Count, Counts, Settings, checks};
 
 /// A span that is complete, resolved and sampled.
@@ -49,6 +52,8 @@ pub struct Tracer {
     pub(in crate::trace) contexts: Contexts,
     pub(in crate::trace) joins: Joins,
     pub(in crate::trace) unix: UnixPairs,
+    pub(in crate::trace) wires: Wires,
+    pub(in crate::trace) quiet: Quiet,
     pub(in crate::trace) threads: Threads,
     pub(in crate::trace) workers: Workers,
     pub(in crate::trace) streams: Streams,
@@ -81,6 +86,8 @@ impl Tracer {
             contexts: Contexts::default(),
             joins: Joins::default(),
             unix: UnixPairs::default(),
+            wires: Wires::default(),
+            quiet: Quiet::default(),
             threads: Threads::default(),
             workers: Workers::default(),
             streams: Streams::default(),
@@ -129,6 +136,18 @@ impl Tracer {
     /// Threads say nothing about requests in process `pid` any more.
     pub fn revoked(&mut self, pid: u32) {
         self.threads.revoke(pid);
+    }
+
+    /// A request's context came by the wire, or goes.
+    pub fn carried(&mut self, carried: &Carried) {
+        if self.wires.carried(carried) {
+            self.counts.add(Count::WireForgotten);
+        }
+    }
+
+    /// Processes that nothing is to be said of on the wire any more (`true`), or again; since this was last asked.
+    pub fn quiet(&mut self) -> Vec<(u32, bool)> {
+        self.quiet.news()
     }
 
     /// Whose work the call is that comes next.
@@ -193,6 +212,7 @@ impl Tracer {
     /// What was seen of the process so far says nothing of this program.
     fn another_program(&mut self, pid: u32) {
         self.sdks.gone(pid);
+        self.quiet.remove(pid);
         if self.services.loads_sdk(pid) {
             self.sdks.told(pid);
         }
@@ -200,6 +220,7 @@ impl Tracer {
 
     /// A process ended.
     pub fn process_gone(&mut self, pid: u32) {
+        self.quiet.remove(pid);
         self.services.gone(pid, self.now);
         self.threads.gone(pid, self.now);
     }
@@ -249,6 +270,7 @@ impl Tracer {
 
     fn started(&mut self, mut started: Started) {
         let span = abi::id::span(self.seed, started.id.conn.0, started.id.position);
+        let wire = self.wires.take(started.id.conn, started.id.position);
         let share = match self.admit(&started) {
             Ok(share) => share,
             Err(why) => {
@@ -273,7 +295,7 @@ impl Tracer {
         if started.role == Role::Client {
             self.absent(started.task.pid, started.runtime);
         }
-        let context = Context { share, workers, ..self.context(started, service) };
+        let context = Context { share, wire, workers, ..self.context(started, service) };
         let joined = self.joins.started(span, &context);
         let found = self.unix.started(span, &context);
         if context.role == Role::Server {
@@ -336,6 +358,7 @@ impl Tracer {
             retransmits: 0,
             traceparent,
             tracestate,
+            wire: None,
             check: checks::is_check(&self.settings.checks, &started.asked),
             asked: started.asked,
             other_end: None,

@@ -28,6 +28,7 @@ mod runtime;
 mod serving;
 mod socket;
 mod state;
+mod wire;
 
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {

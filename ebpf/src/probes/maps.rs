@@ -12,6 +12,7 @@ use crate::{
     observe::{Found, Moving, Walking},
     runtime::Desk,
     state::State,
+    wire::Looking,
 };
 
 /// Bytes moved: a ring for each CPU, as far as there are so many, made by the agent. In one ring all CPUs would wait for each
@@ -71,6 +72,10 @@ pub(crate) struct Served {
     pub(crate) maker: u64,
     /// the address of this one's record in the runtime; 0 where no runtime tells.
     pub(crate) object: u64,
+    /// The request's trace, where this task is the one that serves it,
+    pub(crate) trace: [u64; 2],
+    /// and what is known of that: [`crate::wire::bits`].
+    pub(crate) bits: u64,
 }
 
 /// Room for the largest event. Twice the payload, because the verifier adds the bounds of an offset and a length
@@ -95,6 +100,8 @@ pub(crate) struct Scratch {
     pub(crate) found: Found,
     /// Where its direction is, if it speaks HTTP/2.
     pub(crate) walking: Walking,
+    /// The request whose context is made or found.
+    pub(crate) wire: Looking,
     /// Address of the socket that is announced: a number here, while a pointer that the verifier knows as one is none that a
     /// global function may be given.
     pub(crate) sock: u64,
@@ -116,6 +123,7 @@ impl Served {
             (&raw mut (*this).rule).write_volatile(0);
             (&raw mut (*this).maker).write_volatile(0);
             (&raw mut (*this).object).write_volatile(0);
+            (&raw mut (*this).bits).write_volatile(0);
         }
     }
 }

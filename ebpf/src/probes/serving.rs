@@ -26,7 +26,7 @@ pub(crate) fn request_read(
         let span = id::span(config::seed(), connection, position);
         (*state).span = span;
         (*state).reader = task;
-        if runtime::knows(task) {
+        if runtime::knows(task, scratch) {
             (*state).reader = runtime::request_read(state);
             return;
         }
@@ -54,8 +54,8 @@ pub(crate) fn request_read(
 /// More of the head of `state`'s request was read. Whoever reads its end serves it: a runtime may wait for the first byte with
 /// another task.
 #[inline(always)]
-pub(crate) fn request_goes_on(state: *mut State, task: u64) {
-    if runtime::knows(task) {
+pub(crate) fn request_goes_on(state: *mut State, task: u64, scratch: *mut Scratch) {
+    if runtime::knows(task, scratch) {
         unsafe { (*state).reader = runtime::request_read(state) }
     }
 }
@@ -82,7 +82,7 @@ pub(crate) fn abandoned(state: *const State) {
 /// A request is sent: for which one goes into the scratch event's header.
 #[inline(always)]
 pub(crate) fn request_sent(state: *const State, task: u64, position: u64, scratch: *mut Scratch) {
-    if runtime::knows(task) {
+    if runtime::knows(task, scratch) {
         runtime::request_sent(state, position, scratch);
     } else {
         unsafe { (&raw mut (*scratch).header.serving).write_volatile(of(task)) }
@@ -97,6 +97,18 @@ fn of(task: u64) -> u64 {
         let span = (*served).span;
         if REVOKED.get_ptr((task >> 32) as u32).is_some() { 0 } else { span }
     }
+}
+
+/// What the task with this key serves.
+#[inline(always)]
+pub(crate) fn by(task: u64) -> Option<*mut Served> {
+    SERVING.get_ptr_mut(task)
+}
+
+/// Whether threads say nothing about requests in that process.
+#[inline(always)]
+pub(crate) fn is_revoked(tgid: u32) -> bool {
+    REVOKED.get_ptr(tgid).is_some()
 }
 
 #[inline(never)]

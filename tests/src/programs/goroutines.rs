@@ -98,15 +98,23 @@ pub struct Load<'a> {
 }
 
 impl Load<'_> {
+    /// What sends them all to that address, and says how many failed.
+    ///
+    /// # Errors
+    /// See [`Build::command`].
+    pub fn command(&self, address: &str) -> anyhow::Result<Command> {
+        let mut command = Build::PLAIN.command()?;
+        command.args(["load", address, self.way]);
+        command.args([self.concurrency, self.count, self.first].map(|number| number.to_string()));
+        Ok(command)
+    }
+
     /// Sends them all, each once.
     ///
     /// # Errors
     /// When one fails.
     pub fn send(&self, to: &Server) -> anyhow::Result<()> {
-        let mut command = Build::PLAIN.command()?;
-        command.args(["load", &format!("127.0.0.1:{}", to.port()), self.way]);
-        command.args([self.concurrency, self.count, self.first].map(|number| number.to_string()));
-        let told = process::output(&mut command)?;
+        let told = process::output(&mut self.command(&format!("127.0.0.1:{}", to.port()))?)?;
         anyhow::ensure!(told == b"failed 0\n", "{self:?}: {}", String::from_utf8_lossy(&told));
         Ok(())
     }

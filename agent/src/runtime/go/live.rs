@@ -17,8 +17,6 @@ const CHUNK: usize = 1 << 16;
 const PROCESSORS: u64 = 4096;
 /// Goroutines looked through for the first two: they are made before all others.
 const FIRST: u64 = 64;
-/// Numbers below which the one has its own that goroutine 1 starts first: each processor that it comes to takes some.
-const MOST_BEFORE: u64 = 1 << 16;
 /// Ids that a processor takes at a time (`_GoidCacheBatch`).
 const BATCH: u64 = 16;
 /// Looks at a counter that others count with meanwhile.
@@ -116,8 +114,8 @@ pub(super) fn check(
     Ok(Counters { goidgen, allp })
 }
 
-/// Whether the slice at that address is that of all goroutines: whether the first began with `main`, and started another
-/// itself, one of the first, which began with `helper`.
+/// Whether the slice at that address is that of all goroutines: whether the first began with `main`, and itself started one that
+/// began with `helper`.
 fn first_two(memory: &Memory, slice: u64, layout: &Layout, main: u64, helper: u64) -> Option<bool> {
     let [array, count] = memory.words(slice, 2)?.try_into().ok()?;
     if array == 0 || count < 2 || count >> 32 != 0 {
@@ -129,10 +127,9 @@ fn first_two(memory: &Memory, slice: u64, layout: &Layout, main: u64, helper: u6
         let read = |at: u64| memory.word(g.wrapping_add(at));
         match (read(layout.g_goid), read(layout.g_startpc)) {
             (Some(1), Some(start)) => began = start == main,
-            // Its number is 2, unless goroutine 1 had to change processors before it started it.
-            (Some(number), Some(start)) if start == helper => {
-                let by_first = layout.g_parent.is_none_or(|parent| read(parent) == Some(1));
-                started = number > 1 && number < MOST_BEFORE && by_first;
+            // Whichever id it has: the next one, unless the first goroutine had come to another processor by then.
+            (Some(_), Some(start)) if start == helper => {
+                started |= layout.g_parent.is_none_or(|parent| read(parent) == Some(1));
             }
             _ => {}
         }

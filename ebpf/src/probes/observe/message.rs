@@ -6,7 +6,7 @@
 use core::ffi::c_void;
 
 use aya_ebpf::helpers::generated::bpf_get_current_pid_tgid;
-use spanwire_ebpf::{Counter, Direction, NoData, data_flag};
+use spanwire_ebpf::{Counter, Direction, NoData, config_flag, data_flag, id};
 
 use super::{
     event,
@@ -14,11 +14,12 @@ use super::{
     look::{begins, ending, gather, how, long_head_len, look},
 };
 use crate::{
-    control,
+    config, control,
     maps::{COUNTERS, Scratch, count},
     memory::Reach,
     serving, socket,
     state::{HEAD_CAP, Mode, SECOND_LOOKS, STRIKES, State, Way},
+    wire,
 };
 
 /// Bytes kept behind the head of a message with a body: small bodies, and answers that were sent together.
@@ -28,13 +29,16 @@ const SMALL_MESSAGES: u32 = 2048;
 /// A body call up to this long is copied whole: one read costs no more than two, and its framing is then known.
 const SMALL: u32 = 1024;
 
+/// What a runtime reads of a request to learn that there is one (Go, while it answers the one before).
+const FIRST_BYTE: u32 = 1;
+
 const SENT: usize = Direction::Sent as usize;
 
 /// A call. It lies in the scratch event: the stack has no room for it.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub(crate) struct Moving {
-    pub(super) position: u64,
+    pub(crate) position: u64,
     pub(super) expected: u64,
     pub(super) began: u64,
     pub(super) len: u32,
@@ -167,18 +171,21 @@ pub(super) fn complete<R: Reach>(sock: u64, state: *mut State, way: usize, scrat
                 if waits {
                     put(flags, data_flag::REQUEST | data_flag::THREAD_WAITS);
                 }
-                serving::request_read(
-                    state,
-                    task,
-                    get(&raw const (*call).position),
-                    waits,
-                    scratch,
-                );
+                let position = get(&raw const (*call).position);
+                serving::request_read(state, task, position, waits, scratch);
+                // A first byte that is read alone tells nothing yet.
+                if get(&raw const (*call).len) > FIRST_BYTE {
+                    wire_read(sock, state, 0, scratch);
+                }
             }
         } else if begins != begins::NOTHING && way == SENT {
             serving::answered(state);
         } else if get(&raw const (*found).in_head) != 0 && way != SENT {
-            serving::request_goes_on(state, task);
+            serving::request_goes_on(state, task, scratch);
+            let begun = get(&raw const (*call).position).wrapping_sub(u64::from(FIRST_BYTE));
+            if (*state).span == id::span(config::seed(), (*state).generation, begun) {
+                wire_read(sock, state, FIRST_BYTE, scratch);
+            }
         }
         if get(&raw const (*call).len) == 0 {
             put(flags, get(flags) | data_flag::END);
@@ -189,6 +196,14 @@ pub(super) fn complete<R: Reach>(sock: u64, state: *mut State, way: usize, scrat
         if written == 0 && get(flags) & data_flag::REQUEST != 0 {
             count_way(Counter::RequestsSentLost, way);
         }
+    }
+}
+
+/// A request was read, of which so many bytes came before: whether its context came by the wire, and whose trace it belongs to.
+#[inline(always)]
+unsafe fn wire_read(sock: u64, state: *mut State, before: u32, scratch: *mut Scratch) {
+    if config::has(config_flag::WIRE) && wire::is_awake() {
+        unsafe { wire::read(sock, state, u64::from(before), scratch) }
     }
 }
 
@@ -217,7 +232,7 @@ fn is_framed(state: *mut State, scratch: *mut Scratch) -> bool {
 #[repr(C)]
 pub(crate) struct Found {
     /// What [`look`] saw.
-    seen: u64,
+    pub(crate) seen: u64,
     /// How many bytes of its start are to be in the event.
     wanted: u64,
     /// Not zero when its head did not end where [`look`] looked.

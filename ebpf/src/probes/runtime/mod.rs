@@ -29,6 +29,8 @@ pub(crate) struct Desk {
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub(crate) struct Caller {
+    /// The process that is asked about. Kept here because not all kinds of programs may ask the kernel for it.
+    pub(crate) tgid: u64,
     /// The span of the request; 0 if none is known.
     pub(crate) span: u64,
     /// By which [`Rule`]; 0 if none.
@@ -37,14 +39,19 @@ pub(crate) struct Caller {
     pub(crate) absent: u64,
     /// Not zero when the task that calls writes for another, which waits for it.
     pub(crate) for_another: u64,
+    /// Where the runtime's own context of the call is that may lead to the request; 0 if there is none.
+    pub(crate) context: u64,
+    /// The key of the task that serves the request, where its rule is one that holds when the call is made.
+    pub(crate) server: u64,
     /// The task, and those that started it: see [`Worker`].
     pub(crate) tasks: [u64; 3],
     pub(crate) objects: [u64; 3],
 }
 
-/// Whether a runtime that is known runs in the process.
+/// Whether a runtime that is known runs in the process of `task`, the current one. What is asked after this is asked about it.
 #[inline(always)]
-pub(crate) fn knows(task: u64) -> bool {
+pub(crate) fn knows(task: u64, scratch: *mut Scratch) -> bool {
+    unsafe { (&raw mut (*scratch).desk.caller.tgid).write_volatile(task >> 32) }
     go::process((task >> 32) as u32).is_some()
 }
 
@@ -67,11 +74,26 @@ pub(crate) fn frames_move(state: *const State) {
     unsafe { go::frames_move((*state).generation) };
 }
 
+/// A request is about to be sent: for which one the task does it goes into the scratch event, if that is certain already. Whether
+/// a task that was started for a request ends with it is not.
+#[inline(always)]
+pub(crate) fn request_goes(scratch: *mut Scratch) {
+    go::calls();
+    unsafe {
+        let caller = &raw const (*scratch).desk.caller;
+        if (&raw const (*caller).server).read_volatile() == 0
+            && (&raw const (*caller).context).read_volatile() != 0
+        {
+            go::walk();
+        }
+    }
+}
+
 /// A request is being sent at `position`: for which one the task does it goes into the event's header.
 #[inline(always)]
 pub(crate) fn request_sent(state: *const State, position: u64, scratch: *mut Scratch) {
     unsafe {
-        if go::calls() == go::ASK_CONTEXT {
+        if go::calls() == 0 && (&raw const (*scratch).desk.caller.context).read_volatile() != 0 {
             go::walk();
         }
         let caller = &raw const (*scratch).desk.caller;
@@ -98,7 +120,7 @@ extern "C" fn tell(connection: u64, position: u64) -> u64 {
         (*event).header = emit::header(ControlKind::Worker);
         (*event).connection = connection;
         (*event).position = position;
-        (*event).tgid = (aya_ebpf::helpers::generated::bpf_get_current_pid_tgid() >> 32) as u32;
+        (*event).tgid = (&raw const (*caller).tgid).read_volatile() as u32;
         let mut i = 0;
         while i < 3 {
             (*event).tasks[i] = (&raw const (*caller).tasks[i]).read_volatile();

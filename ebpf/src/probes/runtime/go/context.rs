@@ -10,7 +10,7 @@ use spanwire_ebpf::runtime::{GoProcess, Rule};
 use super::{
     GO_ADDRESSES,
     goroutine::{self, word},
-    this_process, this_tgid,
+    process_of, tgid_of,
     transport::{frame_below, receiver},
 };
 use crate::{emit, maps::SERVING, runtime::Desk};
@@ -24,11 +24,11 @@ const VALUE: u64 = 40;
 
 /// Remembers which connection the goroutine `g` serves.
 #[inline(never)]
-pub(super) unsafe fn remember(go: *const GoProcess, g: u64, key: u64) -> u64 {
+pub(super) unsafe fn remember(go: *const GoProcess, g: u64, key: u64, desk: *const Desk) -> u64 {
     unsafe {
         let address = local_address(go, g);
         if address != 0 {
-            let here = [u64::from(this_tgid()), address];
+            let here = [u64::from(tgid_of(desk)), address];
             match GO_ADDRESSES.get_ptr_mut(here) {
                 Some(known) => *known = key,
                 None => {
@@ -63,7 +63,7 @@ pub(super) unsafe fn begin(go: *const GoProcess, frame: u64, desk: *mut Desk) {
         } else {
             word(word(request).wrapping_add((*go).request_ctx + DATA))
         };
-        (&raw mut (*desk).caller.tasks).write_volatile([context, 0, 0]);
+        (&raw mut (*desk).caller.context).write_volatile(context);
     }
 }
 
@@ -79,10 +79,10 @@ pub(crate) extern "C" fn walk() -> u64 {
 #[inline(always)]
 pub(super) unsafe fn walk_from(desk: *mut Desk) -> u64 {
     unsafe {
-        let Some(go) = this_process() else { return 0 };
+        let Some(go) = process_of(desk) else { return 0 };
         let caller = &raw mut (*desk).caller;
-        let mut here = [u64::from(this_tgid()), 0];
-        let mut context = (&raw const (*caller).tasks[0]).read_volatile();
+        let mut here = [u64::from(tgid_of(desk)), 0];
+        let mut context = (&raw const (*caller).context).read_volatile();
         let (mut below, mut two_below) = (0u64, 0u64);
         let mut i = 0;
         while i < DEPTH {
@@ -96,7 +96,7 @@ pub(super) unsafe fn walk_from(desk: *mut Desk) -> u64 {
                 let key = *key;
                 if let Some(served) = SERVING.get_ptr(key)
                     && (*served).root == key
-                    && goroutine::key(go, (*served).object) == key
+                    && goroutine::key(go, (*served).object, desk) == key
                     && local_address(go, (*served).object) == here[1]
                 {
                     // Without the request's own context it is the connection's, and says nothing of requests.
@@ -106,6 +106,7 @@ pub(super) unsafe fn walk_from(desk: *mut Desk) -> u64 {
                     (&raw mut (*caller).span).write_volatile((*served).span);
                     (&raw mut (*caller).rule).write_volatile(Rule::GoContext as u64);
                     (&raw mut (*caller).absent).write_volatile(0);
+                    (&raw mut (*caller).server).write_volatile(key);
                     return 1;
                 }
                 // Something else lies there since that connection is gone.

@@ -8,7 +8,7 @@ use spanwire_ebpf::{
     runtime::{Absent, GoProcess, Rule},
 };
 
-use super::{GO_LEARNED, GO_RECEIVERS, is_on, key_of, say, snapshot, this_tgid};
+use super::{GO_LEARNED, GO_RECEIVERS, is_on, key_of, say, snapshot, tgid_of};
 use crate::{
     config::exists,
     maps::{SERVING, Served},
@@ -54,15 +54,15 @@ pub(super) unsafe fn start(go: *const GoProcess, g: u64) -> u64 {
 
 /// A goroutine's key; 0 if it has none.
 #[inline(always)]
-pub(super) unsafe fn key(go: *const GoProcess, g: u64) -> u64 {
-    unsafe { key_of(word(g.wrapping_add((*go).g_goid))) }
+pub(super) unsafe fn key(go: *const GoProcess, g: u64, desk: *const Desk) -> u64 {
+    unsafe { key_of(desk, word(g.wrapping_add((*go).g_goid))) }
 }
 
 /// Whether a goroutine that starts so may be one that works for whoever started it, and nobody else.
 #[inline(always)]
-pub(super) fn may_be_a_child(start: u64) -> bool {
+pub(super) unsafe fn may_be_a_child(start: u64, desk: *const Desk) -> bool {
     unsafe {
-        let here = [u64::from(this_tgid()), start];
+        let here = [u64::from(tgid_of(desk)), start];
         match GO_RECEIVERS.get_ptr(here) {
             Some(what) => *what == EXEMPT,
             None => GO_LEARNED.get_ptr(here).is_none(),
@@ -75,7 +75,7 @@ pub(super) fn may_be_a_child(start: u64) -> bool {
 pub(super) unsafe fn works_for(go: *const GoProcess, g: u64, desk: *mut Desk) -> u64 {
     unsafe {
         let caller = &raw mut (*desk).caller;
-        let key = key(go, g);
+        let key = key(go, g, desk);
         if key == 0 {
             say(desk, Absent::NoTask);
             return 0;
@@ -95,7 +95,7 @@ pub(super) unsafe fn works_for(go: *const GoProcess, g: u64, desk: *mut Desk) ->
             Some(request) if (*request).span == span => {}
             _ => {
                 // Whatever starts like this one may go on as well.
-                let here = [u64::from(this_tgid()), start(go, g)];
+                let here = [u64::from(tgid_of(desk)), start(go, g)];
                 let _ = GO_LEARNED.insert(here, 1, 0);
                 say(desk, Absent::RequestOver);
                 return 0;
@@ -108,6 +108,8 @@ pub(super) unsafe fn works_for(go: *const GoProcess, g: u64, desk: *mut Desk) ->
                 say(desk, Absent::NoRequest);
                 return 0;
             }
+        } else {
+            (&raw mut (*caller).server).write_volatile(key);
         }
         (&raw mut (*caller).span).write_volatile(span);
         (&raw mut (*caller).rule).write_volatile(rule);
@@ -145,7 +147,7 @@ unsafe fn chain(root: u64, first: u64, desk: *mut Desk) -> bool {
 #[inline(never)]
 pub(super) unsafe fn adopt(go: *const GoProcess, g: u64, desk: *mut Desk) -> bool {
     unsafe {
-        let key = key(go, g);
+        let key = key(go, g, desk);
         if key == 0 {
             say(desk, Absent::NoTask);
             return false;
@@ -157,13 +159,13 @@ pub(super) unsafe fn adopt(go: *const GoProcess, g: u64, desk: *mut Desk) -> boo
             say(desk, Absent::NoRequest);
             return false;
         }
-        let maker = key_of(word(g.wrapping_add((*go).g_parent)));
+        let maker = key_of(desk, word(g.wrapping_add((*go).g_parent)));
         let Some(served) = SERVING.get_ptr(maker) else {
             say(desk, Absent::NoRequest);
             return false;
         };
         let (span, root) = ((*served).span, (*served).root);
-        if !may_be_a_child(start(go, g)) {
+        if !may_be_a_child(start(go, g), desk) {
             say(desk, Absent::Receives);
             return false;
         }

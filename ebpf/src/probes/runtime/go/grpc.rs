@@ -22,7 +22,7 @@ use spanwire_ebpf::{
 use super::{
     begin_serving, context,
     goroutine::{self, word},
-    is_on, nobody, snapshot, this_process, this_tgid,
+    is_on, nobody, process, snapshot,
 };
 use crate::{config, emit, preemption, registers::Call, runtime::Desk};
 
@@ -62,15 +62,23 @@ unsafe fn register(context: &ProbeContext, which: usize) -> u64 {
     unsafe { context.as_ptr().cast::<u8>().add(WORDS[which]).cast::<u64>().read_volatile() }
 }
 
+/// Of the process that comes by. What belongs to the CPU may be about another one.
+#[inline(always)]
+fn this_tgid() -> u32 {
+    (unsafe { bpf_get_current_pid_tgid() } >> 32) as u32
+}
+
+/// This thread's.
 #[inline(always)]
 fn desk() -> Option<*mut Desk> {
     let thread = unsafe { bpf_get_current_pid_tgid() };
-    if let Some(desk) = DESKS.get_ptr_mut(thread) {
-        return Some(desk);
+    if DESKS.get_ptr(thread).is_none() {
+        let empty = EMPTY_DESK.get_ptr(0)?;
+        DESKS.insert(thread, unsafe { &*empty }, 0).ok()?;
     }
-    let empty = EMPTY_DESK.get_ptr(0)?;
-    DESKS.insert(thread, unsafe { &*empty }, 0).ok()?;
-    DESKS.get_ptr_mut(thread)
+    let desk = DESKS.get_ptr_mut(thread)?;
+    unsafe { (&raw mut (*desk).caller.tgid).write_volatile(thread >> 32) }
+    Some(desk)
 }
 
 /// Frames of HTTP/2 move in the current system call: which connection it is on is remembered. Global, and so verified by itself.
@@ -127,7 +135,9 @@ pub(crate) fn grpc_new_stream(context: ProbeContext) -> u32 {
 #[inline(always)]
 unsafe fn opened(given: u64) {
     unsafe {
-        let (Some(go), Some(grpc)) = (this_process(), GO_GRPC.get_ptr(this_tgid())) else { return };
+        let (Some(go), Some(grpc)) = (process(this_tgid()), GO_GRPC.get_ptr(this_tgid())) else {
+            return;
+        };
         if given == 0 {
             return;
         }
@@ -147,7 +157,7 @@ unsafe fn opened(given: u64) {
         }
         if (&raw const (*caller).span).read_volatile() == 0 && is_on(go, Rule::GoContext) {
             let context = word(stream.wrapping_add((*grpc).stream_ctx + DATA));
-            (&raw mut (*caller).tasks).write_volatile([context, 0, 0]);
+            (&raw mut (*caller).context).write_volatile(context);
             context::walk_from(desk);
         }
         tell(connection, number, desk);
@@ -194,7 +204,9 @@ pub(crate) fn grpc_handle_stream(context: ProbeContext) -> u32 {
 #[inline(always)]
 unsafe fn serves(table: u64, transport: u64, given: u64) {
     unsafe {
-        let (Some(go), Some(grpc)) = (this_process(), GO_GRPC.get_ptr(this_tgid())) else { return };
+        let (Some(go), Some(grpc)) = (process(this_tgid()), GO_GRPC.get_ptr(this_tgid())) else {
+            return;
+        };
         // Requests that `net/http` has read come with another transport.
         if word(table.wrapping_add(FIRST_METHOD)) != (*grpc).server_close {
             return;
@@ -206,8 +218,8 @@ unsafe fn serves(table: u64, transport: u64, given: u64) {
         if connection == 0 || number & 1 == 0 || g == 0 {
             return;
         }
-        let key = goroutine::key(go, g);
         let Some(desk) = desk() else { return };
+        let key = goroutine::key(go, g, desk);
         if key != 0 {
             let span = id::stream(config::seed(), connection, number);
             snapshot::take(go, key, span, desk);

@@ -11,7 +11,6 @@ mod transport;
 
 use aya_ebpf::{
     btf_maps::{HashMap, LruHashMap},
-    helpers::generated::bpf_get_current_pid_tgid,
     macros::btf_map,
 };
 use spanwire_ebpf::runtime::{Absent, GoProcess, Rule, task};
@@ -57,13 +56,13 @@ pub(crate) fn forget(tgid: u32) {
 }
 
 #[inline(always)]
-fn this_process() -> Option<*const GoProcess> {
-    process((unsafe { bpf_get_current_pid_tgid() } >> 32) as u32)
+unsafe fn process_of(desk: *const Desk) -> Option<*const GoProcess> {
+    process(unsafe { tgid_of(desk) })
 }
 
 #[inline(always)]
-fn this_tgid() -> u32 {
-    (unsafe { bpf_get_current_pid_tgid() } >> 32) as u32
+unsafe fn tgid_of(desk: *const Desk) -> u32 {
+    unsafe { (&raw const (*desk).caller.tgid).read_volatile() as u32 }
 }
 
 #[inline(always)]
@@ -79,19 +78,19 @@ unsafe fn is_on(go: *const GoProcess, rule: Rule) -> bool {
 #[inline(never)]
 pub(crate) extern "C" fn serves(connection: u64, span: u64) -> u64 {
     unsafe {
-        let Some(go) = this_process() else { return 0 };
+        let Some(scratch) = emit::this_scratch() else { return 0 };
+        let desk = &raw mut (*scratch).desk;
+        let Some(go) = process_of(desk) else { return 0 };
         let g = goroutine::current(go);
         if g == 0 || (*go).serve == 0 || goroutine::start(go, g) != (*go).serve {
             return 0;
         }
-        let key = goroutine::key(go, g);
+        let key = goroutine::key(go, g, desk);
         if key == 0 {
             return 0;
         }
-        let Some(scratch) = emit::this_scratch() else { return 0 };
-        let desk = &raw mut (*scratch).desk;
         snapshot::take(go, key, span, desk);
-        context::remember(go, g, key);
+        context::remember(go, g, key, desk);
         begin_serving(key, g, span, connection, desk);
         key
     }
@@ -113,11 +112,9 @@ unsafe fn begin_serving(key: u64, g: u64, span: u64, connection: u64, desk: *mut
     }
 }
 
-/// What [`calls`] gives where the context may tell: to be asked with [`walk`], after it and not in it, because together the two
-/// would need too much of the stack.
-pub(crate) const ASK_CONTEXT: u64 = 1;
-
-/// For which request the current goroutine makes a call: into the scratch event. Global, and so verified by itself.
+/// For which request the current goroutine makes a call: into the scratch event; its span, 0 if none is known. Then the context
+/// may tell, if there is one: to be asked with [`walk`], after this and not in it, because together the two would need too much
+/// of the stack. Global, and so verified by itself.
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub(crate) extern "C" fn calls() -> u64 {
@@ -126,14 +123,14 @@ pub(crate) extern "C" fn calls() -> u64 {
         let desk = &raw mut (*scratch).desk;
         let caller = &raw mut (*desk).caller;
         nobody(caller);
-        let Some(go) = this_process() else { return 0 };
+        let Some(go) = process_of(desk) else { return 0 };
         let g = goroutine::current(go);
         if g == 0 {
             return 0;
         }
         if (*go).write == 0 || goroutine::start(go, g) != (*go).write {
             if goroutine::adopt(go, g, desk) {
-                goroutine::works_for(go, g, desk);
+                return goroutine::works_for(go, g, desk);
             }
             return 0;
         }
@@ -149,11 +146,10 @@ pub(crate) extern "C" fn calls() -> u64 {
         } else if goroutine::adopt(go, waits, desk) {
             goroutine::works_for(go, waits, desk);
         }
-        if (&raw const (*caller).span).read_volatile() == 0 && is_on(go, Rule::GoContext) {
+        if is_on(go, Rule::GoContext) {
             context::begin(go, frame, desk);
-            return ASK_CONTEXT;
         }
-        0
+        (&raw const (*caller).span).read_volatile()
     }
 }
 
@@ -164,6 +160,8 @@ unsafe fn nobody(caller: *mut Caller) {
         (&raw mut (*caller).span).write_volatile(0);
         (&raw mut (*caller).rule).write_volatile(0);
         (&raw mut (*caller).for_another).write_volatile(0);
+        (&raw mut (*caller).context).write_volatile(0);
+        (&raw mut (*caller).server).write_volatile(0);
         (&raw mut (*caller).absent).write_volatile(Absent::NoTask as u64);
     }
 }
@@ -176,6 +174,6 @@ unsafe fn say(desk: *mut Desk, why: Absent) {
 
 /// The key of a goroutine of this process by its id.
 #[inline(always)]
-fn key_of(goid: u64) -> u64 {
-    task(this_tgid(), goid)
+unsafe fn key_of(desk: *const Desk, goid: u64) -> u64 {
+    task(unsafe { tgid_of(desk) }, goid)
 }
