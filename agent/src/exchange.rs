@@ -41,6 +41,8 @@ pub enum Report {
 pub struct Started {
     /// Its name.
     pub id: ExchangeId,
+    /// HTTP/2: the number of its stream.
+    pub stream: Option<u32>,
     /// Our part in it.
     pub role: Role,
     /// The connection's end.

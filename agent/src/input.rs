@@ -7,7 +7,8 @@
 use std::fmt;
 
 use abi::{
-    Closed, DataHeader, Opened, ProcessEvent, Retransmitted, Revoked, TcpState, Worker, data_flag,
+    Closed, DataHeader, Opened, ProcessEvent, Retransmitted, Revoked, StreamCall, TcpState, Worker,
+    data_flag,
     runtime::{Absent, Rule},
     wire::Carried,
 };
@@ -87,8 +88,8 @@ pub enum Runtime {
     Knows {
         /// By this rule.
         rule: Rule,
-        /// The rule is about a task that waits for the one that calls, which writes for many.
-        for_another: bool,
+        /// The rule that led from what was written to the task which this one is about: another writes for many.
+        via: Option<Rule>,
     },
     /// It is not known, for this reason.
     Absent(Absent),
@@ -99,7 +100,19 @@ impl Runtime {
     #[must_use]
     pub fn of(header: &DataHeader) -> Self {
         match (Rule::from_abi(header.rule), Absent::from_abi(header.absent)) {
-            (Some(rule), _) => Self::Knows { rule, for_another: header.for_another != 0 },
+            (Some(rule), _) => {
+                Self::Knows { rule, via: (header.for_another != 0).then_some(Rule::GoTransport) }
+            }
+            (None, Some(why)) => Self::Absent(why),
+            (None, None) => Self::NotAsked,
+        }
+    }
+
+    /// The same of a stream that was opened.
+    #[must_use]
+    pub fn of_stream(call: &StreamCall) -> Self {
+        match (Rule::from_abi(call.rule), Absent::from_abi(call.absent)) {
+            (Some(rule), _) => Self::Knows { rule, via: Rule::from_abi(call.via) },
             (None, Some(why)) => Self::Absent(why),
             (None, None) => Self::NotAsked,
         }
@@ -123,7 +136,9 @@ pub enum Input {
     Revoked(Revoked),
     /// Whose work the call is that comes next.
     Worker(Worker),
-    /// Tasks ([`abi::runtime::task`]) that were named by [`Input::Worker`] are found to have ended.
+    /// For whom a stream of HTTP/2 was opened.
+    StreamCall(StreamCall),
+    /// Tasks ([`abi::runtime::task`]) that were named by [`Input::Worker`] or [`Input::StreamCall`] are found to have ended.
     TasksEnded(Vec<u64>),
     /// TCP sent a segment of a connection again.
     Retransmitted(Retransmitted),

@@ -25,6 +25,8 @@ pub(in crate::trace) struct Context {
     pub id: ExchangeId,
     /// Arrival number: the order in which starts were reported.
     pub sequence: u64,
+    /// HTTP/2: the number of its stream.
+    pub stream: Option<u32>,
     /// Client or server.
     pub role: Role,
     /// The connection's end.

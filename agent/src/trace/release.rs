@@ -114,6 +114,9 @@ impl Tracer {
         if context.role == Role::Server {
             self.workers.forget_request(span, context.id.conn);
         }
+        if let Some(stream) = context.stream {
+            self.streams.forget(self.name_of(context.id.conn, stream));
+        }
         if let Some(workers) = &context.workers {
             self.workers.forget(workers);
         }
@@ -283,10 +286,10 @@ impl Tracer {
         }
         if let Some((_, rule)) = fixed.parent {
             described.attributes.push(text(LINK_RULE, rule.name()));
-            if let (Rule::Runtime(_), Runtime::Knows { for_another: true, .. }) =
+            if let (Rule::Runtime(_), Runtime::Knows { via: Some(via), .. }) =
                 (rule, context.runtime)
             {
-                described.attributes.push(text(LINK_VIA, abi::runtime::Rule::GoTransport.name()));
+                described.attributes.push(text(LINK_VIA, via.name()));
             }
         }
         let offset = context.wall_offset.or(self.wall_offset).unwrap_or(0);

@@ -94,6 +94,7 @@ impl Tracer {
     fn client_origin(&mut self, span: SpanId, force: bool) -> Result<Origin, Blocked> {
         let Some(client) = self.contexts.of(span) else { return Ok(Origin::Itself) };
         let Some(candidate) = client.candidate else { return Ok(Origin::Itself) };
+        let candidate = self.streams.span(candidate);
         let settled = |end| self.is_settled(end);
         let verdict = match client.runtime {
             Runtime::NotAsked => {

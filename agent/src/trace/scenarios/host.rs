@@ -50,6 +50,7 @@ impl Request {
             started: Started {
                 told: true,
                 id,
+                stream: None,
                 role,
                 conn: Arc::clone(conn),
                 at: Nanos(from * MS),

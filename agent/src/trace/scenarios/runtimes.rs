@@ -24,7 +24,7 @@ fn served() -> Request {
 /// A call of its process by that rule.
 fn call(served: &Request, rule: Rule, number: u64, from: u64, to: u64) -> Request {
     let mut call = Request::client(&tcp(number).0, 7, PID, from, to).serving(served).thread(77);
-    call.started.runtime = Runtime::Knows { rule, for_another: false };
+    call.started.runtime = Runtime::Knows { rule, via: None };
     call
 }
 

@@ -290,7 +290,7 @@ extern "C" fn bind(whose: u64) -> u64 {
         let (server, is_root) = match whose {
             OF_THREAD => (task, serving::is_revoked((task >> 32) as u32)),
             OF_RUNTIME => {
-                let caller = &raw const (*scratch).caller;
+                let caller = &raw const (*scratch).desk.caller;
                 let server = (&raw const (*caller).server).read_volatile();
                 (server, (&raw const (*caller).span).read_volatile() == 0)
             }
