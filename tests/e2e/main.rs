@@ -5,6 +5,7 @@
 
 mod backends;
 mod connections;
+mod crowds;
 mod export;
 mod frames;
 mod grpc;
@@ -16,6 +17,7 @@ mod linking;
 mod load;
 mod long_bodies;
 mod namespaces;
+mod open_requests;
 mod operating;
 mod programs;
 mod replay;
@@ -57,9 +59,11 @@ fn main() -> ExitCode {
     systemd::add(&mut suite);
     services::add(&mut suite);
     rules::add(&mut suite);
+    open_requests::add(&mut suite);
     replay::add(&mut suite);
     socket_calls::add(&mut suite);
     long_bodies::add(&mut suite);
+    crowds::add(&mut suite);
     load::add(&mut suite);
     suite.main()
 }
