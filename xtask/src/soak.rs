@@ -1,5 +1,5 @@
-//! `cargo xtask soak`: the viewer under steady traffic. `cargo xtask test` runs it for three minutes beside the virtual
-//! machines, where it costs no time.
+//! `cargo xtask soak`: the viewer under steady traffic. `cargo xtask test` runs it for three minutes beside the
+//! fuzzing, where it costs no time.
 
 use std::process::{Command, ExitCode};
 use std::thread::{self, JoinHandle};

@@ -53,8 +53,8 @@ fn steps(sum: &mut Sum, filter: Option<&str>) -> Result<()> {
     }
     sum.tests("end-to-end tests", || end_to_end_tests(&agent, filter));
     if filter.is_none() {
-        let soak = soak::start();
         sum.tests("the kernels in virtual machines", || vm::run(&agent, None, false));
+        let soak = soak::start();
         sum.check("the build for arm64", arm64::build);
         sum.tests("fuzzing", || fuzz::run(None, FUZZ_SECONDS));
         sum.tests("the viewer's soak", || {

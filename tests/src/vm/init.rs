@@ -95,6 +95,10 @@ fn become_systemd(arguments: &[String]) -> anyhow::Result<()> {
     let units = Path::new("/etc/systemd/system");
     std::fs::create_dir_all(units)?;
     std::fs::write("/etc/machine-id", "")?;
+    // A checkout may lie in /tmp: nothing may cover it, and nobody tidy it up.
+    std::os::unix::fs::symlink("/dev/null", units.join("tmp.mount"))?;
+    std::fs::create_dir_all("/etc/tmpfiles.d")?;
+    std::fs::write("/etc/tmpfiles.d/tmp.conf", "")?;
     let tests = arguments.join(" ");
     std::fs::write(
         units.join("tests.service"),

@@ -24,7 +24,7 @@ use crate::{
 pub(crate) const QEMU: &str = "qemu-system-x86_64";
 
 /// When a machine is given up: several times what the slowest takes.
-const PATIENCE: Duration = Duration::from_secs(400);
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// What the first process says last. A console without it is a machine that died.
 const ENDED: &str = "the virtual machine's tests have ended";

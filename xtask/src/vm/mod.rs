@@ -116,7 +116,9 @@ fn tests_binary() -> Result<PathBuf> {
         let messages = cargo::output(&mut cargo, "see the compiler's message")?;
         let mut programs = messages.lines().filter_map(|line| {
             let message: serde_json::Value = serde_json::from_str(line).ok()?;
-            message["executable"].as_str().map(PathBuf::from)
+            // The programs that tests start are built, and named, too.
+            let program = message["executable"].as_str()?;
+            (message["target"]["name"] == "e2e").then(|| PathBuf::from(program))
         });
         programs.next_back().context("cargo named no test program: report this")
     })
