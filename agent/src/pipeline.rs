@@ -182,6 +182,6 @@ impl Pipeline {
 impl Loss {
     /// Whether this is only told, and no span is the poorer for it.
     const fn is_harmless(self) -> bool {
-        matches!(self, Self::Duplicate)
+        matches!(self, Self::Duplicate | Self::Unmeasured)
     }
 }

@@ -181,6 +181,7 @@ impl Http1 {
     ) -> u64 {
         if whole && self.answer_is_cut_short(&body, piece) {
             if body.is_lost() {
+                out.lose(Loss::Unframed, body.unseen_end());
                 self.stitch.lose_answers(out);
             } else {
                 self.stitch.answer_complete(None, piece.began, out);
@@ -194,13 +195,12 @@ impl Http1 {
             self.lose_answers(out);
             return 0;
         }
-        out.lose(Loss::BeyondCap, body.needs(piece));
         let (used, done) = body.read(piece);
         if let Some(open) = self.stitch.front() {
             open.answer_moved(used, piece.ended);
         }
         if body.is_lost() && !was_lost {
-            out.lose(Loss::Unframed, 1);
+            out.lose(body.loss(), 1);
             if !body.is_left_out() && self.stitch.more_wait() {
                 // The answers that others wait for may begin anywhere from here on.
                 self.lose_answers(out);
