@@ -221,6 +221,7 @@ impl Services {
             unit: unit.as_deref(),
             container: cgroup::container(&facts.cgroup),
             container_name: &facts.container_name,
+            labels: &facts.labels,
         })
     }
 
