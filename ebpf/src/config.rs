@@ -50,7 +50,7 @@ pub mod wake {
 }
 
 /// How many offsets there are.
-pub const OFFSETS: usize = 56;
+pub const OFFSETS: usize = 64;
 
 /// Which member an entry of [`Config::offsets`] is for. The agent reads them from the kernel's BTF by these names;
 /// a member this kernel does not have is `u32::MAX` when the probes can do without.
@@ -112,11 +112,13 @@ pub enum Offset {
     TcpBytesReceived,
     SkbControl,
     SkbSegments,
+    TaskRanFor,
+    TaskRunsSince,
 }
 
 impl Offset {
     /// Every offset with the struct and the (possibly nested) member it is read from.
-    pub const ALL: [(Self, &'static str, &'static str); 51] = [
+    pub const ALL: [(Self, &'static str, &'static str); 53] = [
         (Self::TaskFiles, "task_struct", "files"),
         (Self::TaskStack, "task_struct", "stack"),
         (Self::TaskIoUring, "task_struct", "io_uring"),
@@ -168,5 +170,7 @@ impl Offset {
         (Self::TcpBytesReceived, "tcp_sock", "bytes_received"),
         (Self::SkbControl, "sk_buff", "cb"),
         (Self::SkbSegments, "tcp_skb_cb", "tcp_gso_segs"),
+        (Self::TaskRanFor, "task_struct", "se.sum_exec_runtime"),
+        (Self::TaskRunsSince, "task_struct", "se.exec_start"),
     ];
 }

@@ -22,7 +22,7 @@ pub use control::{
     Closed, ControlHeader, ControlKind, Family, Opened, ProcessEvent, Retransmitted, Revoked,
     TcpState, tcp_state,
 };
-pub use counter::Counter;
+pub use counter::{Counter, LEFT_OUT_RULES};
 pub use data::{DATA_RINGS, DataHeader, Direction, MAX_PAYLOAD, NoData, data_flag};
 
 /// Version of every layout in this crate. Recordings carry it; a change of any pinned layout raises it.

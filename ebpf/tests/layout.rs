@@ -32,7 +32,7 @@ fn a_data_header_has_these_bytes() {
         direction: 0x0b,
         no_data: 0x0c,
         flags: 0x0d0d,
-        reserved: 0x0e0e_0e0e,
+        on_cpu: 0x0e0e_0e0e,
     };
     #[rustfmt::skip]
     let pinned = [

@@ -17,6 +17,7 @@ mod linking;
 mod load;
 mod long_bodies;
 mod namespaces;
+mod on_cpu;
 mod open_requests;
 mod operating;
 mod programs;
@@ -34,6 +35,11 @@ mod viewer;
 use std::process::ExitCode;
 
 use tests::runner::Suite;
+
+/// Whether tests that take minutes take them; else they come to the same end in a shorter way.
+fn is_paced() -> bool {
+    std::env::var_os("SPANWIRE_TEST_PACED").is_some()
+}
 
 fn main() -> ExitCode {
     let mut suite = Suite::default();
@@ -60,6 +66,7 @@ fn main() -> ExitCode {
     services::add(&mut suite);
     rules::add(&mut suite);
     open_requests::add(&mut suite);
+    on_cpu::add(&mut suite);
     replay::add(&mut suite);
     socket_calls::add(&mut suite);
     long_bodies::add(&mut suite);

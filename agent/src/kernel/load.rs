@@ -20,6 +20,7 @@ use super::{
     data_rings::{DataRings, Sizes},
     features::{Kernel, Refusal},
     hooks::{HookSet, LIFECYCLE, Program},
+    left_out::LeftOut,
     mounts, object, own_calls,
 };
 
@@ -80,6 +81,8 @@ pub struct Probes {
     pub control: RingBuf<MapData>,
     /// What to wake us for: one of [`abi::wake`].
     pub wake: Array<MapData, u32>,
+    /// Which processes' connections are left unread.
+    pub left_out: LeftOut,
     /// The kernel's counters, by [`Counter`].
     pub counters: PerCpuArray<MapData, u64>,
     attached: Ebpf,
@@ -177,6 +180,12 @@ fn load_set(kernel: &Kernel, options: &Options, set: HookSet) -> Result<Probes, 
     let data = DataRings::create(sizes, take(&mut ebpf, "DATA")?).map_err(EbpfError::from)?;
     let control = RingBuf::try_from(take(&mut ebpf, "CONTROL")?).map_err(EbpfError::from)?;
     let wake = Array::try_from(take(&mut ebpf, "WAKE")?).map_err(EbpfError::from)?;
+    let left_out = LeftOut::new(
+        take(&mut ebpf, "LEFT_OUT")?,
+        take(&mut ebpf, "LEFT_OUT_BY")?,
+        take(&mut ebpf, "LEFT_OUT_ROUND")?,
+    )
+    .map_err(EbpfError::from)?;
     let counters = PerCpuArray::try_from(take(&mut ebpf, "COUNTERS")?).map_err(EbpfError::from)?;
 
     // Lifecycle first: a connection that is met is then also seen to end.
@@ -202,6 +211,7 @@ fn load_set(kernel: &Kernel, options: &Options, set: HookSet) -> Result<Probes, 
         data,
         control,
         wake,
+        left_out,
         counters,
         attached: ebpf,
     };

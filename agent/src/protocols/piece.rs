@@ -22,6 +22,8 @@ pub struct Piece<'a> {
     pub task: Task,
     /// Sent: the span id the kernel saw this task serve, if any.
     pub serving: Option<u64>,
+    /// Sent, of an answer: how long its thread was on a CPU since it read the request that `serving` names, ns.
+    pub on_cpu: Option<u64>,
     /// Received: the socket was blocking and in no epoll set.
     pub thread_waits: bool,
     /// The kernel took its first byte for the first of a request. Only to count whether it was read as one.
@@ -112,10 +114,7 @@ impl Kept {
             Body::Gap(n) => (Body::Gap(n), Box::default()),
             Body::Hidden(n) => (Body::Hidden(n), Box::default()),
         };
-        let Piece { direction, position, began, ended, task, .. } = piece;
-        let Piece { serving, thread_waits, request, .. } = piece;
-        let frame =
-            Piece { direction, position, body, began, ended, task, serving, thread_waits, request };
+        let frame = Piece { body, ..piece };
         Self { frame, bytes }
     }
 

@@ -213,6 +213,10 @@ impl Tracer {
             let is_root = fixed.parent.is_none();
             self.counts.add(if check && is_root { Count::Checks } else { Count::NotSampled });
         }
+        if let Some(context) = self.contexts.of_mut(span) {
+            // Of all that is kept for children that may come, a process of its own each, this is the most.
+            context.service = None;
+        }
         self.contexts.release(span, self.now);
     }
 
@@ -267,6 +271,9 @@ impl Tracer {
         if is_process(context.task.pid) {
             described.attributes.push(number("spanwire.process.pid", context.task.pid));
         }
+        if let Some(nanos) = self.on_cpu(span, context, finished) {
+            described.attributes.push(number("spanwire.thread.cpu_time_ns", nanos));
+        }
         if let Some(took) = context.connected_in {
             described.attributes.push(number("spanwire.time_to_connect_ns", took));
         }
@@ -302,6 +309,16 @@ impl Tracer {
             ..Span::default()
         };
         FinishedSpan { service, scope, span }
+    }
+
+    /// How long the thread that served a request was on a CPU for it, ns: known where it served no other meanwhile.
+    fn on_cpu(&self, span: SpanId, context: &Context, finished: &Finished) -> Option<u64> {
+        let on_cpu = finished.on_cpu.filter(|on_cpu| on_cpu.since == span)?;
+        let alone = context.thread_waits
+            && !context.overlapped
+            && context.answered_by == Some(context.task)
+            && !self.threads.is_revoked(context.task.pid);
+        alone.then(|| on_cpu.nanos.min(finished.end.since(context.at)))
     }
 
     /// When a span began. A client's send is stamped when the call returns where nothing better is to be had; the

@@ -96,6 +96,7 @@ fuzz_target!(|input: Input| {
             ended: Nanos(now),
             task: Task::default(),
             serving: None,
+            on_cpu: None,
             thread_waits: false,
             request: false,
         };

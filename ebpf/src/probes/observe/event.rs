@@ -32,7 +32,6 @@ pub(super) unsafe fn write(state: *mut State, way: usize, scratch: *mut Scratch)
         (*header).tgid = (task >> 32) as u32;
         (*header).tid = task as u32;
         (*header).direction = way as u8;
-        (*header).reserved = 0;
         emit::data()
     }
 }

@@ -104,6 +104,7 @@ pub(super) fn frames(state: *mut State, direction: *mut Way, way: usize, scratch
             put(&raw mut (*walking).frames, Frames::BOUNDARY);
         }
         put(&raw mut (*header).serving, 0);
+        put(&raw mut (*header).on_cpu, 0);
         put(&raw mut (*header).flags, if len == 0 { data_flag::END } else { 0 });
         let mut from = 0;
         if len == 0 {

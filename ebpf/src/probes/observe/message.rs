@@ -14,10 +14,10 @@ use super::{
     look::{begins, ending, gather, how, long_head_len, look},
 };
 use crate::{
-    control,
+    control, left_out,
     maps::{COUNTERS, Scratch, count},
     memory::Reach,
-    serving, socket,
+    on_cpu, serving, socket,
     state::{HEAD_CAP, Mode, SECOND_LOOKS, STRIKES, State, Way},
 };
 
@@ -89,6 +89,9 @@ pub(super) fn message<R: Reach>(
         }
 
         let begins = get(&raw const (*found).seen) >> 32;
+        if begins & begins::REQUEST != 0 && left_out::begins(state) {
+            return;
+        }
         if begins == begins::PREFACE {
             (*state).mode = Mode::Http2 as u8;
         } else if begins != begins::NOTHING {
@@ -140,6 +143,7 @@ pub(super) fn message<R: Reach>(
         let task = bpf_get_current_pid_tgid();
         put(&raw mut (*header).flags, 0);
         put(&raw mut (*header).serving, 0);
+        put(&raw mut (*header).on_cpu, 0);
         let flags = &raw mut (*header).flags;
         let begins = get(&raw const (*found).seen) >> 32;
         if begins & begins::REQUEST != 0 {
@@ -153,9 +157,17 @@ pub(super) fn message<R: Reach>(
                     put(flags, data_flag::REQUEST | data_flag::THREAD_WAITS);
                 }
                 serving::request_read(state, task, get(&raw const (*call).position), waits);
+                on_cpu::begin::<R>(state, waits);
             }
-        } else if begins != begins::NOTHING && way == SENT {
-            serving::answered(state);
+        } else if way == SENT {
+            if begins != begins::NOTHING {
+                serving::answered(state);
+            }
+            let on_cpu = on_cpu::since::<R>(state, task);
+            if on_cpu != 0 {
+                put(&raw mut (*header).on_cpu, on_cpu);
+                put(&raw mut (*header).serving, (*state).span);
+            }
         }
         if get(&raw const (*call).len) == 0 {
             put(flags, get(flags) | data_flag::END);
