@@ -1,8 +1,11 @@
-//! Puts the kernel probes, built beforehand by `cargo xtask build`, where `kernel::object` embeds them.
+//! Packs the viewer's page, and puts the kernel probes, built beforehand by `cargo xtask build`, where `kernel::object` embeds them.
 //!
 //! The object is found at `$SPANWIRE_PROBES`, else at `target/probes.o` of the workspace. It is never built from here:
 //! it needs another target, another linker and a `core` of its own, and a build script that starts cargo waits for
 //! itself. `SPANWIRE_NO_PROBES=1` embeds nothing, for `cargo check` and documentation without the eBPF toolchain.
+
+#[path = "build/page.rs"]
+mod page;
 
 use std::{env, fs, path::PathBuf};
 
@@ -12,9 +15,14 @@ const DEFAULT: &str = "../target/probes.o";
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed=build/page.rs");
     println!("cargo::rerun-if-env-changed=SPANWIRE_PROBES");
     println!("cargo::rerun-if-env-changed=SPANWIRE_NO_PROBES");
-    let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR")).join("probes.o");
+    let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
+    if let Err(error) = page::pack(&out) {
+        println!("cargo::error=cannot pack the viewer's page: {error}");
+    }
+    let out = out.join("probes.o");
 
     let embedded = if env::var("SPANWIRE_NO_PROBES").is_ok_and(|v| v == "1") {
         fs::write(&out, [])

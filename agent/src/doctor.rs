@@ -12,6 +12,7 @@ use crate::{
         features::Kernel,
         hooks::{HookSet, LIFECYCLE},
         load::{self, LoadError, Options},
+        wire::{self, Wire},
     },
     status,
 };
@@ -40,6 +41,7 @@ pub fn doctor(args: &DoctorArgs) -> Result<ExitCode> {
             data_ring: load::DATA_RING,
             seed: [0; 2],
             network_namespace: None,
+            wire: Some(Wire::default()),
         };
         let says = match load::load(&kernel, &options) {
             Ok(probes) => {
@@ -53,7 +55,8 @@ pub fn doctor(args: &DoctorArgs) -> Result<ExitCode> {
         };
         say(&format!("hooks     {set}: {says}\n"))?;
     }
-    for feature in LIFECYCLE.iter().filter_map(|program| program.feature) {
+    let optional = LIFECYCLE.iter().filter_map(|program| program.feature);
+    for feature in optional.chain(wire::FEATURES) {
         let off = chosen.iter().flat_map(|(_, off)| off).find(|(off, _)| *off == feature);
         let says = off.map_or_else(|| "on".to_owned(), |(_, why)| format!("off, {why}"));
         say(&format!("feature   {feature}: {says}\n"))?;

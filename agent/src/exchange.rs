@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use crate::conn::Connection;
-use crate::input::{ConnId, Nanos, Task};
+use crate::input::{ConnId, Nanos, Runtime, Task};
 
 /// Names a request: its connection's end and the position of its first byte there. The span id is a pure function
 /// of it ([`abi::id::span`]).
@@ -51,6 +51,8 @@ pub struct Started {
     pub task: Task,
     /// Clients: span id of the request this task was serving when it sent, as the kernel saw it. A candidate.
     pub serving: Option<u64>,
+    /// Clients: what the process's runtime says of that.
+    pub runtime: Runtime,
     /// Servers: the socket was blocking and in no epoll set when the request was read.
     pub thread_waits: bool,
     /// Clients: it is the first request of a connection that took so long to be made, ns.

@@ -6,7 +6,11 @@
 
 use std::fmt;
 
-use abi::{Closed, DataHeader, Opened, ProcessEvent, Retransmitted, Revoked, TcpState};
+use abi::{
+    Closed, DataHeader, Opened, ProcessEvent, Retransmitted, Revoked, TcpState, Worker,
+    runtime::{Absent, Rule},
+    wire::Carried,
+};
 
 use crate::service::ProcessFacts;
 
@@ -47,6 +51,35 @@ pub struct Task {
     pub tid: u32,
 }
 
+/// What a process's runtime says about for which request a call is made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Runtime {
+    /// No runtime was asked: there is only the thread.
+    #[default]
+    NotAsked,
+    /// It is known.
+    Knows {
+        /// By this rule.
+        rule: Rule,
+        /// The rule is about a task that waits for the one that calls, which writes for many.
+        for_another: bool,
+    },
+    /// It is not known, for this reason.
+    Absent(Absent),
+}
+
+impl Runtime {
+    /// What an event says; what no probe writes says nothing.
+    #[must_use]
+    pub fn of(header: &DataHeader) -> Self {
+        match (Rule::from_abi(header.rule), Absent::from_abi(header.absent)) {
+            (Some(rule), _) => Self::Knows { rule, for_another: header.for_another != 0 },
+            (None, Some(why)) => Self::Absent(why),
+            (None, None) => Self::NotAsked,
+        }
+    }
+}
+
 /// One thing that happened, in the order the pipeline must see it.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Input {
@@ -62,8 +95,14 @@ pub enum Input {
     Exit(ProcessEvent),
     /// Threads say nothing about requests in this process any more.
     Revoked(Revoked),
+    /// Whose work the call is that comes next.
+    Worker(Worker),
+    /// Tasks ([`abi::runtime::task`]) that were named by [`Input::Worker`] are found to have ended.
+    TasksEnded(Vec<u64>),
     /// TCP sent a segment of a connection again.
     Retransmitted(Retransmitted),
+    /// A request's context came by the wire, or goes. Before the request.
+    Carried(Carried),
     /// Bytes moved: the header, then exactly `head + tail` payload bytes.
     Data(DataHeader, Box<[u8]>),
     /// What user space found out about a process, before the first event that needs it.

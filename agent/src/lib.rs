@@ -24,6 +24,7 @@ pub mod ps;
 pub mod record;
 pub mod replay;
 pub mod run;
+pub mod runtime;
 pub mod selection;
 pub mod service;
 pub mod status;

@@ -51,7 +51,11 @@ impl Pipeline {
     pub fn feed(&mut self, input: Input, out: &mut Vec<FinishedSpan>) {
         match &input {
             Input::Data(..) => self.seen.data_events += 1,
-            Input::Process(_) | Input::UnixGone(_) | Input::Lost { .. } | Input::Tick { .. } => {}
+            Input::Process(_)
+            | Input::UnixGone(_)
+            | Input::TasksEnded(_)
+            | Input::Lost { .. }
+            | Input::Tick { .. } => {}
             _ => self.seen.control_events += 1,
         }
         match input {
@@ -70,10 +74,13 @@ impl Pipeline {
                 self.tracer.process_gone(event.tgid);
             }
             Input::Revoked(event) => self.tracer.revoked(event.tgid),
+            Input::Worker(event) => self.tracer.worker(&event),
+            Input::TasksEnded(tasks) => self.tracer.tasks_ended(&tasks),
             Input::Retransmitted(event) => {
                 let at = Nanos(event.header.time);
                 self.tracer.retransmitted(ConnId(event.connection), at, event.segments);
             }
+            Input::Carried(event) => self.tracer.carried(&event),
             Input::Data(header, payload) => {
                 self.connections.data(&header, &payload, &mut self.reports);
             }
@@ -119,6 +126,11 @@ impl Pipeline {
         self.tracer.active(most)
     }
 
+    /// Processes that nothing is to be said of on the wire any more (`true`), or again; since this was last asked.
+    pub fn quiet(&mut self) -> Vec<(u32, bool)> {
+        self.tracer.quiet()
+    }
+
     /// Other rules of what is traced and kept, from now on.
     pub fn select(&mut self, selection: Selection, sampler: Sampler) {
         self.tracer.select(selection, sampler);
@@ -157,6 +169,18 @@ impl Pipeline {
         counters.add("trace", "requests_open_long", Meaning::Level, self.active(0).count);
         for (count, name, meaning) in self.tracer.counts().rows() {
             counters.add("trace", name, meaning, count);
+        }
+        let absent: Vec<Counter> = self
+            .tracer
+            .absences()
+            .map(|(pid, service, why, value)| Counter {
+                name: format!("{service}[{pid}] {why}").into(),
+                value,
+                meaning: Meaning::Event,
+            })
+            .collect();
+        if !absent.is_empty() {
+            counters.groups.push(Group { name: "without_parent".into(), counters: absent });
         }
         let left_out: Vec<Counter> = self
             .tracer

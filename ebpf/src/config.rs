@@ -6,6 +6,10 @@
 pub struct Config {
     /// See [`crate::id::Seed`].
     pub seed: [u64; 2],
+    /// Traces that begin here are sampled if [`crate::wire::is_sampled`] with this threshold.
+    pub threshold: u64,
+    /// Only connections of the network namespace with this cookie are offered an option; 0 for all.
+    pub network_namespace_cookie: u64,
     /// Bits of [`flag`].
     pub flags: u32,
     /// Thread group of the agent, as the initial pid namespace numbers it: its own calls are not events.
@@ -22,6 +26,8 @@ impl Config {
     /// Nothing known, nothing switched on.
     pub const EMPTY: Self = Self {
         seed: [0; 2],
+        threshold: 0,
+        network_namespace_cookie: 0,
         flags: 0,
         own_tgid: 0,
         wake_at: 0,
@@ -36,6 +42,14 @@ pub mod flag {
     pub const TASK_PT_REGS: u32 = 1;
     /// State of connections is kept by socket address, not in socket storage.
     pub const BY_ADDRESS: u32 = 2;
+    /// Contexts of requests are made and found in the kernel, because they may go by the wire.
+    pub const WIRE: u32 = 4;
+    /// They may to public addresses, too.
+    pub const WIRE_ANYWHERE: u32 = 8;
+    /// What the caller has decided on sampling holds.
+    pub const PARENT_DECIDES: u32 = 16;
+    /// No hook tells of what is sent before it is: contexts are made as segments are.
+    pub const WIRE_LATE: u32 = 32;
 }
 
 /// What the reader asks the probes to wake it for: the one word of the map `WAKE`. A wake-up answers the question, so the
@@ -112,13 +126,17 @@ pub enum Offset {
     TcpBytesReceived,
     SkbControl,
     SkbSegments,
+    SkCookie,
+    SkState,
+    TaskPid,
+    TaskThreadBase,
     TaskRanFor,
     TaskRunsSince,
 }
 
 impl Offset {
     /// Every offset with the struct and the (possibly nested) member it is read from.
-    pub const ALL: [(Self, &'static str, &'static str); 53] = [
+    pub const ALL: [(Self, &'static str, &'static str); 57] = [
         (Self::TaskFiles, "task_struct", "files"),
         (Self::TaskStack, "task_struct", "stack"),
         (Self::TaskIoUring, "task_struct", "io_uring"),
@@ -170,6 +188,10 @@ impl Offset {
         (Self::TcpBytesReceived, "tcp_sock", "bytes_received"),
         (Self::SkbControl, "sk_buff", "cb"),
         (Self::SkbSegments, "tcp_skb_cb", "tcp_gso_segs"),
+        (Self::SkCookie, "sock", "__sk_common.skc_cookie"),
+        (Self::SkState, "sock", "__sk_common.skc_state"),
+        (Self::TaskPid, "task_struct", "pid"),
+        (Self::TaskThreadBase, "task_struct", "thread.fsbase"),
         (Self::TaskRanFor, "task_struct", "se.sum_exec_runtime"),
         (Self::TaskRunsSince, "task_struct", "se.exec_start"),
     ];

@@ -32,8 +32,12 @@ pub enum ControlKind {
     Exit = 5,
     /// [`Revoked`]
     Revoked = 6,
+    /// [`Worker`]
+    Worker = 16,
     /// [`Retransmitted`]
     Retransmitted = 7,
+    /// [`crate::wire::Carried`]
+    Carried = 8,
 }
 
 impl ControlKind {
@@ -47,7 +51,9 @@ impl ControlKind {
             4 => Self::Exec,
             5 => Self::Exit,
             6 => Self::Revoked,
+            16 => Self::Worker,
             7 => Self::Retransmitted,
+            8 => Self::Carried,
             _ => return None,
         })
     }
@@ -255,4 +261,30 @@ pub struct Revoked {
     pub tgid: u32,
     /// The thread that was seen.
     pub tid: u32,
+}
+
+/// How many tasks a [`Worker`] names: a call that is further from the request's own task has no parent.
+pub const CHAIN: usize = 3;
+
+/// Of whose work a call is that another task than the one that serves the request makes: it is the request's only if all of
+/// these end before the answer does. Told before the call's data.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "user", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
+#[repr(C)]
+pub struct Worker {
+    /// Time and kind.
+    pub header: ControlHeader,
+    /// The connection of the call,
+    pub connection: u64,
+    /// and the position of its first byte there.
+    pub position: u64,
+    /// The process.
+    pub tgid: u32,
+    /// Zero.
+    pub reserved: u32,
+    /// Keys ([`crate::runtime::task`]) of the task that calls, of the one that started it, and so on up to, but without, the one
+    /// that serves; 0 behind the last.
+    pub tasks: [u64; CHAIN],
+    /// Addresses of the runtime's own records of these: where it can be seen that they have ended.
+    pub objects: [u64; CHAIN],
 }

@@ -41,11 +41,33 @@ pub enum Counter {
     RequestsSentLost = 16,
     /// See above.
     RequestsReceivedLost = 17,
+    /// Connections at whose beginning another agent was asked for ([`crate::wire`]).
+    WireOffered = 18,
+    /// Of those, the ones where one answered.
+    WireAnswered = 19,
+    /// And where something sent the question back as it was.
+    WireMirrored = 20,
+    /// Connections that were made only after the question had been left out.
+    WireRetried = 21,
+    /// Connections at which it was not asked, because of such ones before.
+    WireSilenced = 22,
+    /// Segments that carried a context.
+    WireSent = 23,
+    /// Segments that had no room for one.
+    WireNoRoom = 24,
+    /// Requests to another agent whose trace was not certain, so that nothing was sent with them.
+    WireUnbound = 25,
+    /// Requests that followed another one so closely that its context may not have gone yet.
+    WireReplaced = 26,
+    /// Contexts that came.
+    WireReceived = 27,
+    /// Of those, the ones whose request was read.
+    WireRead = 28,
 }
 
 impl Counter {
     /// All slots in ABI order, each with the name a user sees.
-    pub const ALL: [(Self, &'static str); 18] = [
+    pub const ALL: [(Self, &'static str); 29] = [
         (Self::DataEvents, "data_events"),
         (Self::DataRingFull, "data_ring_full"),
         (Self::DataRingFullBytes, "data_ring_full_bytes"),
@@ -64,6 +86,17 @@ impl Counter {
         (Self::RequestsReceived, "requests_received"),
         (Self::RequestsSentLost, "requests_sent_lost"),
         (Self::RequestsReceivedLost, "requests_received_lost"),
+        (Self::WireOffered, "wire_offered"),
+        (Self::WireAnswered, "wire_answered"),
+        (Self::WireMirrored, "wire_mirrored"),
+        (Self::WireRetried, "wire_retried"),
+        (Self::WireSilenced, "wire_silenced"),
+        (Self::WireSent, "wire_sent"),
+        (Self::WireNoRoom, "wire_no_room"),
+        (Self::WireUnbound, "wire_unbound"),
+        (Self::WireReplaced, "wire_replaced"),
+        (Self::WireReceived, "wire_received"),
+        (Self::WireRead, "wire_read"),
     ];
 }
 

@@ -44,9 +44,19 @@ pub struct DataHeader {
     pub no_data: u8,
     /// Bits of [`data_flag`].
     pub flags: u16,
+    /// By which rule of a runtime `serving` is known: a [`crate::runtime::Rule`], 0 when it is by the thread.
+    pub rule: u8,
+    /// Why a runtime does not know it: a [`crate::runtime::Absent`], 0 when it does, or when none was asked.
+    pub absent: u8,
+    /// Not zero when the task that `rule` is about is another that waits for this one to write.
+    pub for_another: u8,
+    /// Zero.
+    pub reserved: u8,
     /// Sends only: how long this thread was on a CPU since it read the request that `serving` names, µs and at least 1; 0
     /// when not known.
     pub on_cpu: u32,
+    /// Zero.
+    pub reserved2: u32,
 }
 
 /// Bits of [`DataHeader::flags`].

@@ -22,6 +22,13 @@ pub const fn trace(seed: Seed, span: u64) -> [u64; 2] {
     [high, if low == 0 { 1 } else { low }]
 }
 
+/// What tells an agent from others on the wire. Nothing of its ids can be computed from it.
+#[must_use]
+#[inline(always)]
+pub const fn agent(seed: Seed) -> u32 {
+    mix(mix(seed[0]) ^ seed[1]) as u32
+}
+
 /// The finaliser of SplitMix64 (Steele, Lea, Flood 2014): a bijection in which every input bit moves every output bit.
 #[inline(always)]
 const fn mix(mut x: u64) -> u64 {

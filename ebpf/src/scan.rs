@@ -169,6 +169,58 @@ impl BlankLine {
     }
 }
 
+/// Looks for the beginnings of header fields with a certain first letter, a word at a time.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct FieldStarts {
+    /// The high bit of each byte of the word before that was LF.
+    newlines: u64,
+}
+
+impl FieldStarts {
+    /// At the start of a head, where no field begins.
+    pub const NONE: Self = Self { newlines: 0 };
+
+    /// Takes the next eight bytes: how many of them lie before the first that begins a line with that letter, in lower or upper
+    /// case; 8 if none does.
+    #[must_use]
+    #[inline(always)]
+    pub const fn word(&mut self, word: u64, letter: u8) -> u64 {
+        const LOWER: u64 = 0x2020_2020_2020_2020;
+        let newlines = bytes_equal(word, 0x0a0a_0a0a_0a0a_0a0a);
+        let starts = newlines << 8 | self.newlines >> 56;
+        self.newlines = newlines;
+        let letters = bytes_equal(word | LOWER, letter as u64 * 0x0101_0101_0101_0101);
+        let found = starts & letters;
+        if found == 0 { 8 } else { found.trailing_zeros() as u64 / 8 }
+    }
+}
+
+/// Sixteen lower-case hex digits as a number (W3C Trace Context §3.2.2), and whether they are such, a digit at a time.
+#[derive(Clone, Copy)]
+pub struct Hex {
+    /// Their value so far.
+    pub value: u64,
+    /// One of them was none.
+    pub bad: bool,
+}
+
+impl Hex {
+    /// No digit yet.
+    pub const EMPTY: Self = Self { value: 0, bad: false };
+
+    /// And one more.
+    #[must_use]
+    #[inline(always)]
+    pub const fn digit(self, byte: u8) -> Self {
+        let decimal = byte.wrapping_sub(b'0');
+        let letter = byte.wrapping_sub(b'a');
+        let digit = if decimal < 10 { decimal } else { letter.wrapping_add(10) };
+        let bad = self.bad || decimal >= 10 && letter >= 6;
+        Self { value: self.value << 4 | (digit & 15) as u64, bad }
+    }
+}
+
 /// False only for words without LF. True for a few others too: it is the cheap question.
 #[inline(always)]
 const fn may_have_newline(word: u64) -> bool {
@@ -194,6 +246,37 @@ mod tests {
         let n = bytes.len().min(8);
         word[..n].copy_from_slice(&bytes[..n]);
         u64::from_le_bytes(word)
+    }
+
+    #[test]
+    fn fields_are_found_by_their_first_letter() {
+        let head = b"GET /t HTTP/1.1\r\nHost: t\r\nTe: x\r\na: b\r\nt-x: 1\r\n\r\n";
+        for shift in 0..8 {
+            let mut bytes = vec![b'x'; shift];
+            bytes.extend(head);
+            bytes.resize(bytes.len().next_multiple_of(8), b'z');
+            let mut starts = FieldStarts::NONE;
+            let mut found = Vec::new();
+            for (i, chunk) in bytes.chunks(8).enumerate() {
+                let at = starts.word(word_of(chunk), b't');
+                if at < 8 {
+                    found.push(i * 8 + at as usize - shift);
+                }
+            }
+            assert_eq!(found, [26, 39]);
+        }
+    }
+
+    #[test]
+    fn digits_are_lower_case() {
+        let read = |text: &str| text.bytes().fold(Hex::EMPTY, Hex::digit);
+        assert_eq!(
+            (read("00f067aa0ba902b7").value, read("00f067aa0ba902b7").bad),
+            (0x00f0_67aa_0ba9_02b7, false)
+        );
+        for bad in ["g", "A", "/", ":", "`", "-", "\u{7f}"] {
+            assert!(read(bad).bad, "{bad}");
+        }
     }
 
     /// The kernel's loop: whole words from the start of each call, with whatever lies behind its last byte.

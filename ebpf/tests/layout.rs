@@ -7,13 +7,13 @@ use std::mem::{offset_of, size_of};
 
 use spanwire_ebpf::{
     ABI_VERSION, Closed, Config, ControlHeader, Counter, DataHeader, Offset, Opened, ProcessEvent,
-    Revoked, TcpState,
+    Revoked, TcpState, Worker,
 };
 use zerocopy::IntoBytes;
 
 #[test]
 fn the_version_is_that_of_the_pinned_bytes() {
-    assert_eq!(ABI_VERSION, 2);
+    assert_eq!(ABI_VERSION, 3);
 }
 
 #[test]
@@ -32,12 +32,18 @@ fn a_data_header_has_these_bytes() {
         direction: 0x0b,
         no_data: 0x0c,
         flags: 0x0d0d,
-        on_cpu: 0x0e0e_0e0e,
+        rule: 0x0e,
+        absent: 0x0f,
+        for_another: 0x10,
+        reserved: 0x11,
+        on_cpu: 0x1212_1212,
+        reserved2: 0x1313_1313,
     };
     #[rustfmt::skip]
     let pinned = [
         1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3, 4, 4, 4, 4, 4, 4, 4, 4,
-        5, 5, 5, 5, 6, 6, 6, 6, 7, 7, 7, 7, 8, 8, 8, 8, 9, 9, 9, 9, 10, 10, 10, 10, 11, 12, 13, 13, 14, 14, 14, 14,
+        5, 5, 5, 5, 6, 6, 6, 6, 7, 7, 7, 7, 8, 8, 8, 8, 9, 9, 9, 9, 10, 10, 10, 10, 11, 12, 13, 13, 14, 15, 16, 17,
+        18, 18, 18, 18, 19, 19, 19, 19,
     ];
     assert_eq!(header.as_bytes(), pinned);
 }
@@ -69,6 +75,10 @@ fn control_events_have_these_layouts() {
     );
     assert_eq!((size_of::<ProcessEvent>(), offset_of!(ProcessEvent, comm)), (40, 24));
     assert_eq!((size_of::<Revoked>(), offset_of!(Revoked, tid)), (24, 20));
+    assert_eq!(
+        (size_of::<Worker>(), offset_of!(Worker, tasks), offset_of!(Worker, objects)),
+        (88, 40, 64)
+    );
 }
 
 #[test]

@@ -13,13 +13,16 @@ use tests::agent::Hooks;
 
 use crate::bpf::{self, Measuring, Runs};
 use crate::cpu::Places;
-use crate::modes::{Load, Measure, Mode, Order, Sample, Sort, Speaks};
+use crate::modes::{Compares, Load, Measure, Mode, Order, Sample, Sort, Speaks};
 use crate::sink::Sink;
 use crate::statistics::{Comparison, Round};
 use crate::watched::{Use, Watched};
 
 /// The delay planted in calls, ns: it must be found.
 pub(crate) const PLANTED: u32 = 300;
+
+/// What the agent's own process needs for a span: measured where two agents are compared.
+const OF_AGENT: Measure = Measure { name: "agent CPU a span", sort: Sort::Cpu };
 
 /// How long a load runs before it counts: a new agent has to meet its connections and processes.
 const WARM_UP: Duration = Duration::from_millis(300);
@@ -65,6 +68,14 @@ pub(crate) struct Programs {
     pub(crate) runs: BTreeMap<String, Runs>,
 }
 
+/// A run beside an agent.
+struct Ran {
+    sample: Sample,
+    used: Use,
+    /// Exchanges there were to be seen, if that is known.
+    expected: Option<f64>,
+}
+
 /// The arms of a round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Arm {
@@ -79,7 +90,10 @@ impl Bench {
     pub(crate) fn measure(&self, mode: &'static Mode) -> anyhow::Result<Outcome> {
         let mut load = (mode.start)(self).context("starting what it needs")?;
         let load = load.as_mut();
-        let measures = load.measures().to_vec();
+        let mut measures = load.measures().to_vec();
+        if mode.compares == Compares::Viewer {
+            measures.push(OF_AGENT);
+        }
         let plants = measures.iter().any(|measure| measure.sort == Sort::Call);
         run(load, WARM_UP, 0)?;
         let mut outcome = Outcome {
@@ -103,9 +117,18 @@ impl Bench {
                 let sample = match arm {
                     // Nothing to compare: only the agent itself is of interest.
                     Arm::Without | Arm::Again if measures.is_empty() => continue,
-                    Arm::Without | Arm::Again => run(load, self.plan.time, 0)?,
+                    Arm::Without | Arm::Again => match mode.compares {
+                        Compares::Agent => run(load, self.plan.time, 0)?,
+                        Compares::Viewer => self.with_agent(mode, load, false)?.sample,
+                    },
                     Arm::Planted => run(load, self.plan.time, PLANTED)?,
-                    Arm::With => self.with_agent(mode, load, &mut outcome)?,
+                    Arm::With => {
+                        let views = mode.compares == Compares::Viewer;
+                        let Ran { sample, used, expected } = self.with_agent(mode, load, views)?;
+                        outcome.agents.push(used);
+                        outcome.expected.extend(expected);
+                        sample
+                    }
                 };
                 samples.insert(arm as u8, sample);
             }
@@ -115,26 +138,27 @@ impl Bench {
         }
         outcome.compared =
             measures.into_iter().zip(rounds.iter().map(|rounds| Comparison::of(rounds))).collect();
-        self.count_programs(load, &mut outcome)?;
+        if mode.compares == Compares::Agent {
+            self.count_programs(load, &mut outcome)?;
+        }
         Ok(outcome)
     }
 
-    fn with_agent(
-        &self,
-        mode: &Mode,
-        load: &mut dyn Load,
-        outcome: &mut Outcome,
-    ) -> anyhow::Result<Sample> {
-        let mut agent = Watched::start(&self.sink.endpoint(), self.hooks)?;
+    fn with_agent(&self, mode: &Mode, load: &mut dyn Load, views: bool) -> anyhow::Result<Ran> {
+        let mut agent = Watched::start(&self.sink.endpoint(), self.hooks, views)?;
         let warm = run(load, WARM_UP, 0)?;
         agent.load_begins()?;
-        let sample = run(load, self.plan.time, 0)?;
+        let mut sample = run(load, self.plan.time, 0)?;
         agent.load_ends()?;
-        outcome.agents.push(agent.stop()?);
+        let used = agent.stop()?;
+        let mut expected = None;
         if let Speaks::Each(exchanges) = mode.speaks {
-            outcome.expected.push((warm.units + sample.units) * exchanges);
+            expected = Some((warm.units + sample.units) * exchanges);
+            if mode.compares == Compares::Viewer {
+                sample.values.push(used.own / (sample.units * exchanges).max(1.0));
+            }
         }
-        Ok(sample)
+        Ok(Ran { sample, used, expected })
     }
 
     /// Counts the agent's programs, each part of the load alone.
@@ -143,7 +167,7 @@ impl Bench {
             [] => vec![None],
             parts => parts.iter().map(|part| Some(*part)).collect(),
         };
-        let agent = Watched::start(&self.sink.endpoint(), self.hooks)?;
+        let agent = Watched::start(&self.sink.endpoint(), self.hooks, false)?;
         let measuring = Measuring::start()?;
         for part in parts {
             let order = |time| Order { time, planted: 0, part };

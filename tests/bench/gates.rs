@@ -35,7 +35,7 @@ fn nothing_lost() -> TestResult {
     let nginx = Nginx::start(places.servers)?;
     let sink = cpu::on(places.clients, Sink::start)?;
     let mut client = cpu::on(places.clients, || nginx.client(32))?;
-    let mut agent = Watched::start(&sink.endpoint(), Hooks::Auto)?;
+    let mut agent = Watched::start(&sink.endpoint(), Hooks::Auto, false)?;
     agent.load_begins()?;
     let sample = at_rate(&mut client, TIME, EXCHANGES / 2.0, nginx.pid())?;
     agent.load_ends()?;

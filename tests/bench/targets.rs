@@ -84,6 +84,15 @@ pub(crate) fn judge(outcomes: &[Outcome]) -> Vec<Verdict> {
         });
         verdicts.push(nothing_lost(fixed));
     }
+    if let Some(viewer) = mode("viewer") {
+        let lost = viewer.sum(|used| used.count("viewer.spans_dropped"));
+        let offered = viewer.sum(|used| used.count("viewer.spans_offered"));
+        verdicts.push(Verdict {
+            target: "viewer: no span lost on the way into its store".to_owned(),
+            found: format!("{lost:.0} of {offered:.0}"),
+            end: End::met(lost == 0.0 && offered > 0.0),
+        });
+    }
     if let Some(hundred) = mode("hundred-services") {
         let [_, steady, peak] = [0, 1, 2].map(|at| hundred.of_agents(|used| used.memory[at]));
         verdicts.push(Verdict {

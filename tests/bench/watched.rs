@@ -50,7 +50,10 @@ pub(crate) struct Watched {
 /// What it used while the load ran.
 struct Loaded {
     began: Instant,
+    /// Of the agent and its child.
     cpu: Duration,
+    /// Of the agent alone.
+    own: Duration,
     wall: Duration,
 }
 
@@ -61,8 +64,12 @@ pub(crate) struct Use {
     pub(crate) attach: f64,
     /// ns of CPU from then to its end.
     pub(crate) cpu: f64,
-    /// CPUs it kept busy while the load ran.
+    /// CPUs it kept busy while the load ran, its child's included.
     pub(crate) cores: f64,
+    /// CPUs that its child kept busy while the load ran.
+    pub(crate) child_cores: f64,
+    /// ns of CPU of its own process while the load ran.
+    pub(crate) own: f64,
     /// Resident memory in MB: when it had started, in the middle half of the load, and at most.
     pub(crate) memory: [f64; 3],
     /// All its counters.
@@ -98,9 +105,11 @@ impl Use {
 
 impl Watched {
     /// Starts an agent that exports there, and waits until it traces.
-    pub(crate) fn start(endpoint: &str, hooks: Hooks) -> anyhow::Result<Self> {
+    /// With `views` its spans go to the viewer, too.
+    pub(crate) fn start(endpoint: &str, hooks: Hooks, views: bool) -> anyhow::Result<Self> {
         let began = wait::now();
-        let agent = Setup::default()
+        let setup = if views { Setup::default().argument("--viewer") } else { Setup::default() };
+        let agent = setup
             .hooks(hooks)
             .endpoint(endpoint.to_owned(), "http/protobuf")
             // What tests set to be quick is set back to the standard's default.
@@ -123,17 +132,18 @@ impl Watched {
 
     /// The load begins.
     pub(crate) fn load_begins(&mut self) -> anyhow::Result<()> {
-        let cpu = cpu::of_family(self.pid())?;
-        self.loaded = Some(Loaded { began: wait::now(), cpu, wall: Duration::ZERO });
+        let (cpu, own) = (cpu::of_family(self.pid())?, cpu::of_process(self.pid())?);
+        self.loaded = Some(Loaded { began: wait::now(), cpu, own, wall: Duration::ZERO });
         Ok(())
     }
 
     /// The load has ended.
     pub(crate) fn load_ends(&mut self) -> anyhow::Result<()> {
-        let cpu = cpu::of_family(self.pid())?;
+        let (cpu, own) = (cpu::of_family(self.pid())?, cpu::of_process(self.pid())?);
         if let Some(loaded) = &mut self.loaded {
             loaded.wall = loaded.began.elapsed();
             loaded.cpu = cpu.saturating_sub(loaded.cpu);
+            loaded.own = own.saturating_sub(loaded.own);
         }
         Ok(())
     }
@@ -145,13 +155,18 @@ impl Watched {
         let before = cpu::of_ended_children()?;
         let Counters(counters) = self.agent.stop()?.counters;
         let cpu = cpu::of_ended_children()?.saturating_sub(before + self.cpu_at_start);
-        let cores = self.loaded.map_or(0.0, |loaded| {
-            loaded.cpu.as_secs_f64() / loaded.wall.as_secs_f64().max(f64::EPSILON)
-        });
+        let loaded = self.loaded.as_ref();
+        let cores = |of: fn(&Loaded) -> Duration| {
+            loaded.map_or(0.0, |loaded| {
+                of(loaded).as_secs_f64() / loaded.wall.as_secs_f64().max(f64::EPSILON)
+            })
+        };
         Ok(Use {
             attach: self.attach.as_secs_f64(),
             cpu: cpu.as_nanos() as f64,
-            cores,
+            cores: cores(|loaded| loaded.cpu),
+            child_cores: cores(|loaded| loaded.cpu.saturating_sub(loaded.own)),
+            own: loaded.map_or(0.0, |loaded| loaded.own.as_nanos() as f64),
             memory: [self.memory_at_start, steady.unwrap_or(self.memory_at_start), peak],
             counters,
         })

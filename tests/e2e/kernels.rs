@@ -5,7 +5,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 use rustix::mount::{MountFlags, mount, mount_bind};
 use tests::agent::{Hooks, Setup, binary, need_root};
 use tests::otlp::Kind;
@@ -68,8 +68,8 @@ fn hooks_and_verifier() -> TestResult {
     ensure!(costliest.len() >= 5, "only {costliest:?} were seen to be loaded");
     let mut record = String::new();
     for program in &costliest {
-        let stack = program.stack();
-        ensure!(program.instructions > 0 && stack > 0, "no statistics: {program:?}");
+        let stack = program.stack().with_context(|| format!("no statistics: {program:?}"))?;
+        ensure!(program.instructions > 0, "no statistics: {program:?}");
         ensure!(
             program.instructions < MOST_INSTRUCTIONS && stack < MOST_STACK,
             "too near a limit: {program:?}"

@@ -8,6 +8,7 @@ mod connections;
 mod crowds;
 mod export;
 mod frames;
+mod goroutines;
 mod grpc;
 mod harness;
 mod http2;
@@ -31,6 +32,8 @@ mod systemd;
 mod transport;
 mod truth;
 mod viewer;
+mod wire;
+mod wire_goroutines;
 
 use std::process::ExitCode;
 
@@ -49,11 +52,14 @@ fn main() -> ExitCode {
     programs::add(&mut suite);
     servers_and_clients::add(&mut suite);
     connections::add(&mut suite);
+    goroutines::add(&mut suite);
     http2::add(&mut suite);
     grpc::add(&mut suite);
     frames::add(&mut suite);
     namespaces::add(&mut suite);
     joins::add(&mut suite);
+    wire::add(&mut suite);
+    wire_goroutines::add(&mut suite);
     linking::add(&mut suite);
     sdks::add(&mut suite);
     transport::add(&mut suite);

@@ -2,16 +2,23 @@
 //! request at a time everything must be there. `cargo xtask truth` runs all of it.
 
 use anyhow::{Context as _, ensure};
-use tests::agent::Setup;
+use tests::agent::{Counters, Setup};
 use tests::outcome::TestResult;
 use tests::runner::Suite;
-use tests::truth::cases::Case;
+use tests::truth::cases::{Case, EXACT};
 use tests::truth::run::{Outcome, Stage};
 use tests::truth::table;
 
 /// The cases that every change is measured by.
 const CASES: [&str; 7] =
     ["python-threads", "c-threads", "gunicorn-gthread", "java", "python-asyncio", "node", "mixed"];
+
+/// Those of them that stand on two hosts as well.
+const ACROSS_HOSTS: [&str; 4] = ["python-threads", "c-threads", "python-asyncio", "mixed"];
+
+/// The least share of served requests that have their parent across hosts, percent: the first of each service comes before it
+/// is known that anybody wants its context.
+const ACROSS: f64 = 99.0;
 
 /// Clients at once, and how many requests they send.
 const LOADS: [(usize, usize); 2] = [(1, 30), (32, 100)];
@@ -26,8 +33,28 @@ pub(crate) fn add(suite: &mut Suite) {
     for name in CASES {
         suite.test(format!("truth::never_wrong[{name}]"), move || never_wrong(name));
     }
+    for name in ACROSS_HOSTS {
+        suite.test(format!("truth::across_hosts[{name}]"), move || across_hosts(name));
+    }
     suite.test("truth::started_in_the_middle", started_in_the_middle);
     suite.test("truth::never_wrong_when_much_is_lost", much_is_lost);
+}
+
+/// On two hosts in turn, with an agent each: whose request each is, is told by the wire.
+fn across_hosts(name: &str) -> TestResult {
+    let case = case(name)?;
+    for (clients, requests) in LOADS {
+        let outcome = Stage::run_across(case, FAN_OUT, &Setup::default(), requests, clients)?;
+        judge(case, clients, &outcome)?;
+        let exact = outcome.scores.between.percent_exact();
+        let floor = if case.floor < EXACT { 0.0 } else { ACROSS };
+        ensure!(exact >= floor, "{exact:.2} % of the served requests have their parent");
+    }
+    Ok(())
+}
+
+fn why(counters: &[Counters]) -> String {
+    counters.iter().map(Counters::why).collect::<Vec<_>>().join("; ")
 }
 
 fn never_wrong(name: &str) -> TestResult {
@@ -75,14 +102,14 @@ fn judge(case: &Case, clients: usize, outcome: &Outcome) -> TestResult {
     let Outcome { scores, counters } = outcome;
     println!("{}", table::line(case, clients, scores));
     nothing_wrong(outcome)?;
-    counters.nothing_lost()?;
+    counters.iter().try_for_each(Counters::nothing_lost)?;
     ensure!(scores.missing() == 0, "{} of {} are missing", scores.missing(), scores.sent());
     let exact = scores.inside.percent_exact();
     ensure!(
         exact >= case.floor,
         "{exact:.2} % of the calls inside services have their parent, not {} %: {}",
         case.floor,
-        counters.why()
+        why(counters)
     );
     Ok(())
 }

@@ -10,7 +10,7 @@ use std::process::Command;
 use anyhow::{Context as _, ensure};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use prost::Message as _;
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 use spanwire::status::SampleServer;
 use tests::agent::{self, Setup};
 use tests::otlp::spans_from_json;
@@ -192,13 +192,70 @@ fn answers_as_jaeger_does() -> TestResult {
     paths.push("/api/traces?service=orders&limit=many".to_owned());
     let (_, edge) = theirs.get(&format!("/api/traces?service=edge&{all}"))?;
     let ids = edge["data"].as_array().into_iter().flatten().take(3);
-    paths.extend(ids.filter_map(|t| Some(format!("/api/traces/{}", t["traceID"].as_str()?))));
+    for id in ids.filter_map(|trace| trace["traceID"].as_str()) {
+        paths.push(format!("/api/traces/{id}"));
+        // As Grafana asks where it was told to send the range along.
+        paths.push(format!("/api/traces/{id}?start={start}&end={end}"));
+        paths.push(format!("/api/v3/traces/{id}"));
+    }
+    paths.extend(as_clients_ask(start, end));
     for path in paths {
         let (theirs, ours) = (theirs.get(&path)?, ours.get(&path)?);
         let (a, b) = ((theirs.0, compared(&theirs.1)), (ours.0, compared(&ours.1)));
-        ensure!(a == b, "{path}\nJaeger: {a:?}\nwe: {b:?}");
+        ensure!(a == b, "{path}: Jaeger {}, we {}:{}", a.0, b.0, differences(&a.1, &b.1));
     }
     Ok(())
+}
+
+/// What only one of two answers has.
+fn differences(theirs: &BTreeMap<String, Json>, ours: &BTreeMap<String, Json>) -> String {
+    let mut text = String::new();
+    for (key, a) in theirs {
+        let b = ours.get(key).unwrap_or(&Json::Null);
+        let (Some(these), Some(those)) = (a.as_array(), b.as_array()) else {
+            if a != b {
+                text.push_str(&format!("\n{key}: Jaeger {a}\nwe {b}"));
+            }
+            continue;
+        };
+        for (whose, all, others) in [("Jaeger", these, those), ("we", those, these)] {
+            for one in all.iter().filter(|one| !others.contains(one)).take(2) {
+                let one: String = one.to_string().chars().take(400).collect();
+                text.push_str(&format!("\n{key}: only {whose}: {one}"));
+            }
+        }
+    }
+    text
+}
+
+/// The questions of Grafana's data source and of Jaeger's UI to the letter, with every parameter that they fill in.
+fn as_clients_ask(start: u64, end: u64) -> Vec<String> {
+    let tags = "%7B%22http.response.status_code%22%3A%22200%22%7D";
+    vec![
+        // Grafana from 12 on sends no range; its parameters are sorted by name.
+        format!(
+            "/api/traces?limit=1000&maxDuration=10s&minDuration=1us&service=storefront&tags={tags}"
+        ),
+        "/api/traces?limit=1000&operation=POST+%2Forders&service=orders".to_owned(),
+        // Grafana before that.
+        format!(
+            "/api/traces?service=orders&operation=POST%20%2Forders&tags=&minDuration=&maxDuration=&limit=1000&start={start}&end={end}&lookback=custom"
+        ),
+        // Jaeger's UI.
+        format!(
+            "/api/traces?end={end}&limit=1000&lookback=1h&maxDuration&minDuration&service=orders&start={start}"
+        ),
+        format!(
+            "/api/traces?end={end}&limit=1000&lookback=1h&maxDuration&minDuration=1ms&operation=POST%20%2Forders&service=orders&start={start}&tags=%7B%22http.response.status_code%22%3A%22201%22%7D"
+        ),
+        "/api/operations?service=orders&spanKind=server".to_owned(),
+        // And since 2.19, as far as this Jaeger has it.
+        "/api/v3/services".to_owned(),
+        "/api/v3/operations?service=orders".to_owned(),
+        "/api/v3/operations?service=orders&span_kind=server".to_owned(),
+        "/api/v3/traces/xyz".to_owned(),
+        "/api/v3/traces/0123456789abcdef0123456789abcdef".to_owned(),
+    ]
 }
 
 /// By OTLP over HTTP.
@@ -222,6 +279,16 @@ fn send(target: &Target, request: &ExportTraceServiceRequest) -> TestResult {
 /// An answer with all that has no order in order; of errors their code, their words are each one's own.
 fn compared(answer: &Json) -> BTreeMap<String, Json> {
     let mut said = BTreeMap::new();
+    said.insert("code".to_owned(), answer["error"]["httpCode"].clone());
+    for key in ["services", "operations"] {
+        let all = answer[key].as_array();
+        said.insert(key.to_owned(), all.map_or(Json::Null, |all| sorted(all.iter().cloned())));
+    }
+    let spans = spans_from_json(&answer["result"]).unwrap_or_default();
+    let of = |span: &tests::otlp::Span| {
+        json!([span.span_id, span.parent, span.name, span.start, span.end])
+    };
+    said.insert("spans".to_owned(), sorted(spans.0.iter().map(of)));
     for key in ["total", "limit", "offset"] {
         said.insert(key.to_owned(), answer[key].clone());
     }

@@ -99,6 +99,7 @@ impl Hooks {
 }
 
 /// How the agent is to be started.
+#[derive(Clone)]
 pub struct Setup {
     hooks: Hooks,
     arguments: Vec<String>,

@@ -1,9 +1,11 @@
 //! Network namespaces: several hosts on one kernel, each with addresses and a loopback of its own.
 
+use std::os::fd::AsFd as _;
 use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::ensure;
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use crate::agent::need_root;
 use crate::process;
@@ -68,7 +70,20 @@ impl Hosts {
                 None => on.env_remove(name),
             };
         }
+        if let Some(folder) = command.get_current_dir() {
+            on.current_dir(folder);
+        }
         Ok(on)
+    }
+
+    /// From now on this thread's new sockets are on one of them.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn enter(&self, host: usize) -> anyhow::Result<()> {
+        let namespace = std::fs::File::open(self.file(host))?;
+        let kind = Some(LinkNameSpaceType::Network);
+        Ok(move_into_link_name_space(namespace.as_fd(), kind)?)
     }
 }
 

@@ -20,6 +20,8 @@ pub(crate) struct Arguments {
     pub(crate) requests: usize,
     /// The agent is started in the middle of each load.
     pub(crate) late: bool,
+    /// The services stand on two hosts in turn, with an agent each.
+    pub(crate) across: bool,
     /// Nobody is pinged: the client's requests are all that comes.
     pub(crate) quiet: bool,
     /// The hooks it is to use.
@@ -39,6 +41,7 @@ impl Arguments {
             clients: CLIENTS.to_vec(),
             requests: REQUESTS,
             late: false,
+            across: false,
             quiet: false,
             hooks: Hooks::Auto,
             agent: Vec::new(),
@@ -52,6 +55,7 @@ impl Arguments {
                 "--concurrency" => asked.clients = vec![value()?.parse()?],
                 "--requests" => asked.requests = value()?.parse()?,
                 "--quiet" => asked.quiet = true,
+                "--across" => asked.across = true,
                 "--late" => asked.late = true,
                 "--hooks" => asked.hooks = hooks(&value()?)?,
                 "--agent" => asked.agent.push(value()?),
@@ -67,6 +71,7 @@ impl Arguments {
             && asked.requests == REQUESTS
             && asked.hooks == Hooks::Auto
             && !asked.late
+            && !asked.across
             && !asked.quiet
             && asked.agent.is_empty();
         ensure!(

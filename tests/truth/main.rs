@@ -42,8 +42,12 @@ fn measure(asked: &Arguments) -> anyhow::Result<ExitCode> {
     ensure!(!cases.is_empty(), "no case's name contains {:?}", asked.filters);
     let mut broken = 0;
     for case in cases {
-        let stage = match Stage::set(case, FAN_OUT) {
-            Ok(stage) if asked.quiet => stage.quiet(),
+        let stage = match asked.across {
+            true => None,
+            false => Some(Stage::set(case, FAN_OUT)),
+        };
+        let stage = match stage.transpose() {
+            Ok(stage) if asked.quiet => stage.map(Stage::quiet),
             Ok(stage) => stage,
             Err(error) if error.downcast_ref::<Skip>().is_some() => {
                 writeln!(out, "{:<16} skipped: {error:#}", case.name)?;
@@ -54,9 +58,10 @@ fn measure(asked: &Arguments) -> anyhow::Result<ExitCode> {
         let mut row = Row { case, scores: Vec::new() };
         for &clients in &asked.clients {
             let setup = asked.setup();
-            let outcome = match asked.late {
-                true => stage.run_late(setup, asked.requests, clients),
-                false => stage.run(setup, asked.requests, clients),
+            let outcome = match &stage {
+                None => Stage::run_across(case, FAN_OUT, &setup, asked.requests, clients),
+                Some(stage) if asked.late => stage.run_late(setup, asked.requests, clients),
+                Some(stage) => stage.run(setup, asked.requests, clients),
             };
             let outcome = outcome.with_context(|| {
                 format!("{}: what the programs said is in {}", case.name, said.display())
@@ -66,8 +71,13 @@ fn measure(asked: &Arguments) -> anyhow::Result<ExitCode> {
             for told in &scores.told {
                 writeln!(out, "  wrong: {told}")?;
             }
-            if scores.inside.percent_exact() < 100.0 || scores.missing() > 0 {
-                writeln!(out, "  counted: {}", outcome.counters.why())?;
+            if scores.inside.percent_exact() < 100.0
+                || scores.between.percent_exact() < 100.0
+                || scores.missing() > 0
+            {
+                for counters in &outcome.counters {
+                    writeln!(out, "  counted: {}", counters.why())?;
+                }
             }
             if scores.wrong() > 0 || scores.inside.percent_exact() < case.floor {
                 writeln!(out, "  less than the promised {} %, or wrong", case.floor)?;

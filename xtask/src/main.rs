@@ -14,6 +14,7 @@ mod debian;
 mod demo;
 mod download;
 mod fuzz;
+mod go_offsets;
 mod instructions;
 mod linker;
 mod places;
@@ -87,6 +88,8 @@ enum Task {
     },
     /// Measure what the agent costs, as root; writes BENCH.md
     Bench(bench::Asked),
+    /// Ask every version of Go where the agent finds what it reads of Go processes (downloads 4 GB once)
+    GoOffsets,
     /// Score the agent against requests whose true tree is known, as root
     Truth(truth::Asked),
     /// Give the viewer spans for half an hour, and watch its memory
@@ -112,6 +115,7 @@ fn main() -> ExitCode {
             vm::task(filter.as_deref(), vm::Renew { kernels: renew_kernels, records: renew })
         }
         Task::Bench(asked) => bench::task(&asked),
+        Task::GoOffsets => go_offsets::task(),
         Task::Truth(asked) => truth::task(&asked),
         Task::Soak(asked) => soak::task(&asked),
         Task::Fuzz { filter, seconds } => fuzz::task(filter.as_deref(), seconds),

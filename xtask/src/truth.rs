@@ -23,6 +23,9 @@ pub(crate) struct Asked {
     /// Without pings: nothing but the requests
     #[arg(long)]
     quiet: bool,
+    /// Services on two hosts (network namespaces) in turn, with an agent each
+    #[arg(long)]
+    across: bool,
     /// Start the agent in the middle of each load
     #[arg(long)]
     late: bool,
@@ -30,7 +33,7 @@ pub(crate) struct Asked {
     #[arg(long, default_value = "auto")]
     hooks: String,
     /// Write the README's table anew: the rows of these cases
-    #[arg(long, conflicts_with_all = ["concurrency", "requests", "quiet", "late"])]
+    #[arg(long, conflicts_with_all = ["concurrency", "requests", "quiet", "late", "across"])]
     renew: bool,
 }
 
@@ -49,6 +52,9 @@ pub(crate) fn task(asked: &Asked) -> Result<ExitCode> {
     }
     if asked.quiet {
         truth.arg("--quiet");
+    }
+    if asked.across {
+        truth.arg("--across");
     }
     if asked.late {
         truth.arg("--late");

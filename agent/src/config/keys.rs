@@ -41,7 +41,7 @@ const fn key(
 use Form::{List, Scalar, Secrets};
 
 /// All of them.
-pub const KEYS: [Key; 34] = [
+pub const KEYS: [Key; 36] = [
     key(
         "log_level",
         "OTEL_LOG_LEVEL",
@@ -76,6 +76,20 @@ pub const KEYS: [Key; 34] = [
         Scalar,
         "60",
         "requests that are open for longer are shown while they last, s",
+    ),
+    key(
+        "propagation.tcp_option",
+        "SPANWIRE_TCP_OPTION",
+        Scalar,
+        "private",
+        "other agents are told of requests in a TCP option: off, private (addresses only) or all",
+    ),
+    key(
+        "rules_off",
+        "SPANWIRE_RULES_OFF",
+        List,
+        "none",
+        "rules of runtimes that are not used: go-handler, go-child, go-context or go-transport",
     ),
     key(
         "sampling.sampler",

@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 
 pub use keys::{Form, KEYS, Key, markdown};
 pub use problem::{Place, Problem, Problems};
-pub use settings::{Setting, Settings};
+pub use settings::{Reach, Setting, Settings};
 
 use lists::Lists;
 use values::Values;

@@ -16,6 +16,7 @@ use crate::cli::{Hooks, ring_size};
 use crate::export::otlp;
 use crate::kernel::hooks::HookSet;
 use crate::kernel::load::DATA_RING;
+use crate::runtime::{self, Rules};
 use crate::selection::Selection;
 use crate::status::Serving;
 use crate::trace::{self, CheckRule, RouteSettings, Sampler, Share};
@@ -49,6 +50,10 @@ pub struct Settings {
     pub network_namespace: Option<PathBuf>,
     /// How long a request must be open to be shown while it lasts.
     pub open_after: Duration,
+    /// To whom contexts go in a TCP option.
+    pub tcp_option: Reach,
+    /// Rules of runtimes that are on.
+    pub rules: Rules,
     /// Which traces are kept.
     pub sampler: Sampler,
     /// Which processes and requests are traced.
@@ -71,6 +76,17 @@ pub struct Settings {
     pub warnings: Vec<String>,
     /// What was set, and where; for people.
     pub set: Vec<Setting>,
+}
+
+/// To which addresses something goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Reach {
+    /// To none.
+    Off,
+    /// To private ones.
+    Private,
+    /// To all.
+    All,
 }
 
 /// Something that was set.
@@ -122,6 +138,14 @@ impl Settings {
             |text| text.parse().ok().map(|seconds: u32| Duration::from_secs(seconds.into())),
             warn,
         );
+        let tcp_option = values
+            .parsed(
+                "SPANWIRE_TCP_OPTION",
+                "off, private or all",
+                |text| Reach::from_str(text, true).ok(),
+                warn,
+            )
+            .unwrap_or(Reach::Private);
         let export = export(values, warn);
         let serving = serving(values, warn);
         let mut yes_or_no = |variable| {
@@ -137,6 +161,8 @@ impl Settings {
             data_ring: data_ring.unwrap_or(DATA_RING),
             network_namespace: values.text("SPANWIRE_NETWORK_NAMESPACE").map(PathBuf::from),
             open_after: open_after.unwrap_or(OPEN_AFTER),
+            tcp_option,
+            rules: rules(values, warn),
             sampler: sampler(values, warn),
             selection: lists.selection,
             checks: lists.checks,
@@ -191,6 +217,18 @@ impl Settings {
             .chain(lists)
             .collect()
     }
+}
+
+/// All rules, without those that are switched off by name.
+fn rules(values: &mut Values, warnings: &mut Vec<String>) -> Rules {
+    let known = |text: &str| {
+        let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
+        names
+            .map(runtime::rule)
+            .try_fold(Rules::default(), |rules, rule| Some(rules.without(rule?)))
+    };
+    let names: Vec<&str> = abi::runtime::Rule::ALL.iter().map(|rule| rule.name()).collect();
+    values.parsed("SPANWIRE_RULES_OFF", &names.join(", "), known, warnings).unwrap_or_default()
 }
 
 fn sampler(values: &mut Values, warnings: &mut Vec<String>) -> Sampler {

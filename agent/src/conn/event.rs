@@ -6,7 +6,7 @@
 use abi::{DataHeader, Direction, NoData, data_flag};
 
 use super::loss::Loss;
-use crate::input::{Nanos, Task};
+use crate::input::{Nanos, Runtime, Task};
 
 /// One completed socket call. `head` and `tail` bytes of payload travel beside it.
 #[derive(Clone, Copy, Debug)]
@@ -33,6 +33,8 @@ pub(super) struct Event {
     pub(super) serving: Option<u64>,
     /// Sent: how long the task was on a CPU since it read the request that `serving` names, ns.
     pub(super) on_cpu: Option<u64>,
+    /// Sent: what a runtime says of that.
+    pub(super) runtime: Runtime,
     /// Received: blocking socket in no epoll set.
     pub(super) thread_waits: bool,
     /// The peer has ended its direction.
@@ -67,6 +69,7 @@ impl Event {
             task: Task { pid: header.tgid, tid: header.tid },
             serving: (sent && header.serving != 0).then_some(header.serving),
             on_cpu: (sent && header.on_cpu != 0).then(|| u64::from(header.on_cpu) * 1000),
+            runtime: if sent { Runtime::of(header) } else { Runtime::NotAsked },
             thread_waits: !sent && header.flags & data_flag::THREAD_WAITS != 0,
             end: header.flags & data_flag::END != 0 && len == 0,
             request: header.flags & data_flag::REQUEST != 0,

@@ -126,6 +126,7 @@ impl Stream {
             task: event.task,
             serving: event.serving,
             on_cpu: event.on_cpu,
+            runtime: event.runtime,
             thread_waits: event.thread_waits,
             request: event.request && position == event.position,
         };

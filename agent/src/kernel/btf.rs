@@ -137,6 +137,17 @@ impl KernelTypes {
         self.function(name).is_some()
     }
 
+    /// Whether an enumeration of the kernel has a value of that name. Looks through all of them.
+    #[must_use]
+    pub fn has_enumerator(&self, name: &str) -> bool {
+        self.types.iter().filter(|this| this.kind() == kind::ENUM).any(|this| {
+            (0..this.len()).any(|i| {
+                let value = word(&self.bytes, this.members + 8 * i).ok();
+                value.and_then(|value| self.string(value)) == Some(name)
+            })
+        })
+    }
+
     /// Byte offset of a member of a struct, through anonymous structs and unions; `path` may lead into members of
     /// members by dots. `None` if this kernel has no such member.
     #[must_use]
@@ -226,6 +237,7 @@ mod tests {
             name("outer"), structure(kind::STRUCT, 2), 8, name("a"), 1, 0, 0, 3, 32,
             name("btf_trace_x"), structure(kind::TYPEDEF, 0), 1,
             name("bpf_f"), structure(kind::FUNC, 0), 1,
+            0, structure(kind::ENUM, 2), 4, name("a"), 0, name("named"), 1,
         ];
         let len = u32::try_from(types.len() * 4).unwrap();
         let mut bytes = Vec::new();
@@ -249,6 +261,7 @@ mod tests {
         assert_eq!(types.member("nobody", "a"), None);
         assert!(types.has_tracepoint("x"));
         assert!(!types.has_tracepoint("y"));
+        assert!(types.has_enumerator("named") && !types.has_enumerator("outer"));
         assert!(types.has_function("bpf_f") && !types.has_function("outer"));
     }
 

@@ -57,6 +57,18 @@ impl Capture {
         })
     }
 
+    /// Has contexts of a process's requests go by the wire no more, or again.
+    pub fn quiet(&mut self, pid: u32, quiet: bool) {
+        let done = if quiet {
+            self.probes.quiet.insert(pid, 1, 0)
+        } else {
+            self.probes.quiet.remove(&pid)
+        };
+        if let Err(error) = done {
+            log::debug!("process {pid} is not left alone on the wire: {error}");
+        }
+    }
+
     /// Hands on the last that happened, and takes the counters that belong to it: what the probes see from here on is no
     /// part of the capture.
     pub fn finish(&mut self, mut each: impl FnMut(Input)) {
@@ -163,9 +175,11 @@ fn time(input: &Input) -> u64 {
         Input::TcpState(event) => event.header.time,
         Input::Exec(event) | Input::Exit(event) => event.header.time,
         Input::Revoked(event) => event.header.time,
+        Input::Worker(event) => event.header.time,
         Input::Retransmitted(event) => event.header.time,
+        Input::Carried(event) => event.header.time,
         Input::Data(header, _) => header.time,
         Input::Tick { now: Nanos(now), .. } => *now,
-        Input::Process(_) | Input::UnixGone(_) | Input::Lost { .. } => 0,
+        Input::Process(_) | Input::UnixGone(_) | Input::TasksEnded(_) | Input::Lost { .. } => 0,
     }
 }

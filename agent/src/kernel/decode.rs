@@ -1,7 +1,7 @@
 //! Bytes of the rings to pipeline input. Copied out, checked, never cast: a ring's memory is shared with the kernel.
 #![forbid(unsafe_code)]
 
-use abi::{ControlHeader, ControlKind, DataHeader, Direction, NoData};
+use abi::{ControlHeader, ControlKind, DataHeader, Direction, NoData, wire::Carried};
 use thiserror::Error;
 use zerocopy::FromBytes;
 
@@ -36,7 +36,9 @@ pub fn control(bytes: &[u8]) -> Result<Input, Malformed> {
         ControlKind::Exec => Input::Exec(read(bytes)?),
         ControlKind::Exit => Input::Exit(read(bytes)?),
         ControlKind::Revoked => Input::Revoked(read(bytes)?),
+        ControlKind::Worker => Input::Worker(read(bytes)?),
         ControlKind::Retransmitted => Input::Retransmitted(read(bytes)?),
+        ControlKind::Carried => Input::Carried(carried(bytes)?),
     })
 }
 
@@ -58,6 +60,13 @@ pub fn data(bytes: &[u8]) -> Result<Input, Malformed> {
         return Err(Malformed::Fields);
     }
     Ok(Input::Data(header, payload.into()))
+}
+
+fn carried(bytes: &[u8]) -> Result<Carried, Malformed> {
+    let carried = read::<Carried>(bytes)?;
+    // No context is without ids (W3C Trace Context §3.2.2).
+    let is_one = carried.trace != [0; 2] && carried.span != 0;
+    if is_one { Ok(carried) } else { Err(Malformed::Fields) }
 }
 
 fn read<T: FromBytes>(bytes: &[u8]) -> Result<T, Malformed> {

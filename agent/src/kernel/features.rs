@@ -150,7 +150,13 @@ impl Kernel {
 /// Whether a set of hooks cannot do without a member.
 fn needed(offset: Offset, set: HookSet) -> bool {
     match offset {
-        Offset::TaskIoUring | Offset::FileEp | Offset::FileEpLinks => false,
+        Offset::TaskIoUring
+        | Offset::FileEp
+        | Offset::FileEpLinks
+        | Offset::SkState
+        | Offset::TaskPid
+        // Of x86-64 only: elsewhere no runtime is known yet.
+        | Offset::TaskThreadBase => false,
         Offset::MsgIter
         | Offset::IterType
         | Offset::IterUbuf

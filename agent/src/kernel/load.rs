@@ -11,10 +11,12 @@ use std::{
 use abi::{Config, Counter, id::Seed};
 use aya::{
     Btf, Ebpf, EbpfError, EbpfLoader,
-    maps::{Array, Map, MapData, PerCpuArray, RingBuf},
+    maps::{Array, HashMap, Map, MapData, PerCpuArray, RingBuf},
     programs::{BtfTracePoint, ProgramError, TracePoint},
 };
 use thiserror::Error;
+
+use crate::runtime::Maps;
 
 use super::{
     data_rings::{DataRings, Sizes},
@@ -22,6 +24,7 @@ use super::{
     hooks::{HookSet, LIFECYCLE, Program},
     left_out::LeftOut,
     mounts, object, own_calls,
+    wire::{self, Wire},
 };
 
 /// How to load.
@@ -35,6 +38,8 @@ pub struct Options {
     pub seed: Seed,
     /// Only connections of the network namespace of this number; all if `None`.
     pub network_namespace: Option<u32>,
+    /// Whether contexts of requests go by the wire.
+    pub wire: Option<Wire>,
 }
 
 /// Default size of all data rings: 20,000 exchanges a second fill a quarter of it in about a tenth of a second.
@@ -83,8 +88,12 @@ pub struct Probes {
     pub wake: Array<MapData, u32>,
     /// Which processes' connections are left unread.
     pub left_out: LeftOut,
+    /// Processes whose requests have no context on the wire.
+    pub quiet: HashMap<MapData, u32, u8>,
     /// The kernel's counters, by [`Counter`].
     pub counters: PerCpuArray<MapData, u64>,
+    /// What the probes are told of runtimes, until somebody takes it to tell.
+    pub(crate) runtimes: Option<Maps>,
     attached: Ebpf,
 }
 
@@ -152,6 +161,7 @@ fn load_set(kernel: &Kernel, options: &Options, set: HookSet) -> Result<Probes, 
         network_namespace: options.network_namespace.unwrap_or(0),
         ..kernel.config(set).map_err(SetError::Refused)?
     };
+    let config = options.wire.map_or(config, |wire| wire.config(config, set));
     let words = words(&config);
     let btf = Btf::from_sys_fs().map_err(EbpfError::from)?;
     let object = object::fitted(kernel);
@@ -186,7 +196,11 @@ fn load_set(kernel: &Kernel, options: &Options, set: HookSet) -> Result<Probes, 
         take(&mut ebpf, "LEFT_OUT_ROUND")?,
     )
     .map_err(EbpfError::from)?;
+    let quiet = HashMap::try_from(take(&mut ebpf, "QUIET")?).map_err(EbpfError::from)?;
     let counters = PerCpuArray::try_from(take(&mut ebpf, "COUNTERS")?).map_err(EbpfError::from)?;
+
+    let processes = HashMap::try_from(take(&mut ebpf, "GO_PROCESSES")?).map_err(EbpfError::from)?;
+    let receivers = HashMap::try_from(take(&mut ebpf, "GO_RECEIVERS")?).map_err(EbpfError::from)?;
 
     // Lifecycle first: a connection that is met is then also seen to end.
     for program in loaded {
@@ -204,6 +218,7 @@ fn load_set(kernel: &Kernel, options: &Options, set: HookSet) -> Result<Probes, 
                 .map_err(|error| SetError::Program(name, error))?;
         }
     }
+    off.extend(wire::attach(&mut ebpf, &btf, kernel, set, options.wire.as_ref()));
     let probes = Probes {
         hooks: set,
         refused: Vec::new(),
@@ -212,7 +227,9 @@ fn load_set(kernel: &Kernel, options: &Options, set: HookSet) -> Result<Probes, 
         control,
         wake,
         left_out,
+        quiet,
         counters,
+        runtimes: Some(Maps { processes, receivers }),
         attached: ebpf,
     };
     probes.fire()?;
@@ -264,8 +281,9 @@ fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<Map, SetError> {
 
 /// The configuration as the words it lies in memory as.
 fn words(config: &Config) -> Vec<u32> {
-    let mut words = Vec::with_capacity(8 + OFFSET_WORDS);
-    for half in config.seed {
+    let mut words = Vec::with_capacity(12 + OFFSET_WORDS);
+    for half in [config.seed[0], config.seed[1], config.threshold, config.network_namespace_cookie]
+    {
         let bytes = half.to_ne_bytes();
         words.extend(
             bytes
@@ -280,7 +298,7 @@ fn words(config: &Config) -> Vec<u32> {
 
 const OFFSET_WORDS: usize = abi::OFFSETS;
 const _: () = assert!(
-    size_of::<Config>() == 4 * (8 + OFFSET_WORDS),
+    size_of::<Config>() == 4 * (12 + OFFSET_WORDS),
     "words() writes every field once, without padding"
 );
 
@@ -294,7 +312,7 @@ fn lift_memory_limit() {
 }
 
 /// An error with its causes on one line; of a verifier's log, pages long, only the line that says why.
-fn one_line(error: &dyn std::error::Error) -> String {
+pub(super) fn one_line(error: &dyn std::error::Error) -> String {
     let mut line = error.to_string();
     let mut cause = error.source();
     while let Some(inner) = cause {

@@ -24,7 +24,7 @@ use super::http2::notation;
 use super::{Before, Body, Detection, Ending, Outlet, Piece, Protocol, detect};
 use crate::conn::{Address, Connection, Loss, Losses};
 use crate::exchange::{Call, Failure, Http, Report, Role, Rpc};
-use crate::input::{ConnId, Nanos, Task};
+use crate::input::{ConnId, Nanos, Runtime, Task};
 
 /// Plays every talk of a folder and compares. `UPDATE_EXPECTED=1` writes instead; read the difference then.
 pub(super) fn check(folder: &str) {
@@ -111,6 +111,7 @@ impl Stage {
             task: Task { pid: 7, tid: 8 },
             serving: (direction == Direction::Sent).then_some(99),
             on_cpu: None,
+            runtime: Runtime::NotAsked,
             thread_waits: direction == Direction::Received,
         };
         *position = piece.stop();

@@ -3,7 +3,7 @@
 
 use abi::Direction;
 
-use crate::input::{Nanos, Task};
+use crate::input::{Nanos, Runtime, Task};
 
 /// A stretch of one direction of a connection, in order, without holes between stretches.
 #[derive(Clone, Copy, Debug)]
@@ -24,6 +24,8 @@ pub struct Piece<'a> {
     pub serving: Option<u64>,
     /// Sent, of an answer: how long its thread was on a CPU since it read the request that `serving` names, ns.
     pub on_cpu: Option<u64>,
+    /// Sent: what a runtime says of that.
+    pub runtime: Runtime,
     /// Received: the socket was blocking and in no epoll set.
     pub thread_waits: bool,
     /// The kernel took its first byte for the first of a request. Only to count whether it was read as one.

@@ -4,6 +4,7 @@
 //! cannot be read (other people's processes, without root) is told, not guessed.
 #![forbid(unsafe_code)]
 
+mod runtimes;
 mod sockets;
 mod table;
 mod tls;
@@ -29,6 +30,7 @@ use crate::service::{self, ProcessFacts, Reader, Services};
 pub fn ps(settings: &Settings) -> Result<()> {
     let Look { rows, unread } = look(&settings.selection).context("/proc cannot be read")?;
     let mut text = table::text(&rows);
+    text += &runtimes::text(&rows, settings.rules);
     if unread > 0 {
         text += &format!("{unread} processes cannot be looked into: root sees them all\n");
     }

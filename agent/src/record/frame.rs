@@ -4,6 +4,7 @@
 
 use abi::{
     Closed, DataHeader, MAX_PAYLOAD, Opened, ProcessEvent, Retransmitted, Revoked, TcpState,
+    Worker, wire::Carried,
 };
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -33,10 +34,13 @@ enum Kind {
     Lost = 10,
     Tick = 11,
     Retransmitted = 12,
+    Carried = 13,
+    Worker = 16,
+    TasksEnded = 17,
 }
 
 impl Kind {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 15] = [
         Self::Opened,
         Self::Closed,
         Self::TcpState,
@@ -49,6 +53,9 @@ impl Kind {
         Self::Lost,
         Self::Tick,
         Self::Retransmitted,
+        Self::Carried,
+        Self::Worker,
+        Self::TasksEnded,
     ];
 
     /// Least and greatest length of its payload.
@@ -63,9 +70,11 @@ impl Kind {
             Self::Exec | Self::Exit => exactly(size_of::<ProcessEvent>()),
             Self::Revoked => exactly(size_of::<Revoked>()),
             Self::Retransmitted => exactly(size_of::<Retransmitted>()),
+            Self::Carried => exactly(size_of::<Carried>()),
             Self::Data => (size_of::<DataHeader>(), size_of::<DataHeader>() + MAX_PAYLOAD),
             Self::Process => (2, LONGEST_FACTS),
-            Self::UnixGone => (0, MOST_GONE * 8),
+            Self::Worker => exactly(size_of::<Worker>()),
+            Self::UnixGone | Self::TasksEnded => (0, MOST_GONE * 8),
             Self::Lost | Self::Tick => exactly(16),
         }
     }
@@ -89,7 +98,9 @@ pub(super) fn encode(input: &Input, frame: &mut Vec<u8>) -> Result<(), Unwritabl
         Input::Exec(event) => raw(frame, Kind::Exec, event),
         Input::Exit(event) => raw(frame, Kind::Exit, event),
         Input::Revoked(event) => raw(frame, Kind::Revoked, event),
+        Input::Worker(event) => raw(frame, Kind::Worker, event),
         Input::Retransmitted(event) => raw(frame, Kind::Retransmitted, event),
+        Input::Carried(event) => raw(frame, Kind::Carried, event),
         Input::Data(header, bytes) => {
             if !fits(header, bytes.len()) {
                 return Err(Unwritable);
@@ -107,6 +118,12 @@ pub(super) fn encode(input: &Input, frame: &mut Vec<u8>) -> Result<(), Unwritabl
                 frame.extend_from_slice(&id.to_le_bytes());
             }
             Kind::UnixGone
+        }
+        Input::TasksEnded(tasks) => {
+            for task in tasks {
+                frame.extend_from_slice(&task.to_le_bytes());
+            }
+            Kind::TasksEnded
         }
         Input::Lost { data, control } => {
             frame.extend_from_slice(&data.to_le_bytes());
@@ -170,7 +187,9 @@ pub(super) fn decode(announced: Announced, payload: &[u8]) -> Result<Input, &'st
         Kind::Exec => Input::Exec(event(payload)?),
         Kind::Exit => Input::Exit(event(payload)?),
         Kind::Revoked => Input::Revoked(event(payload)?),
+        Kind::Worker => Input::Worker(event(payload)?),
         Kind::Retransmitted => Input::Retransmitted(event(payload)?),
+        Kind::Carried => Input::Carried(event(payload)?),
         Kind::Data => {
             let (header, bytes) = DataHeader::read_from_prefix(payload).map_err(|_| SHORT)?;
             if !fits(&header, bytes.len()) {
@@ -188,6 +207,13 @@ pub(super) fn decode(announced: Announced, payload: &[u8]) -> Result<Input, &'st
                 return Err(SHORT);
             }
             Input::UnixGone(ids.iter().map(|id| ConnId(u64::from_le_bytes(*id))).collect())
+        }
+        Kind::TasksEnded => {
+            let (tasks, rest) = payload.as_chunks::<8>();
+            if !rest.is_empty() {
+                return Err(SHORT);
+            }
+            Input::TasksEnded(tasks.iter().map(|task| u64::from_le_bytes(*task)).collect())
         }
         Kind::Lost => {
             let (data, control) = pair(payload).ok_or(SHORT)?;

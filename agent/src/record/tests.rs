@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use abi::{
     Closed, ControlHeader, DataHeader, MAX_PAYLOAD, Opened, ProcessEvent, Retransmitted, Revoked,
-    TcpState,
+    TcpState, wire::Carried,
 };
 use proptest::prelude::*;
 
@@ -78,6 +78,20 @@ fn input() -> impl Strategy<Value = Input> {
         (control(), any::<u64>()).prop_map(|(header, connection)| {
             Input::Retransmitted(Retransmitted { header, connection, segments: 2, reserved: 0 })
         }),
+        (control(), any::<[u64; 5]>(), any::<[u32; 2]>()).prop_map(
+            |(header, words, [sampled, direction])| {
+                let [connection, position, high, low, span] = words;
+                Input::Carried(Carried {
+                    header,
+                    connection,
+                    position,
+                    trace: [high, low],
+                    span,
+                    sampled,
+                    direction,
+                })
+            }
+        ),
         // Zeros: bytes that scrubbing leaves alone.
         (any::<u64>(), any::<u64>(), 0..300_u32, 0..64_u32, any::<u32>()).prop_map(
             |(connection, position, head, tail, len)| {

@@ -32,16 +32,19 @@ use self::{
     watched::Watch,
 };
 use crate::{
-    config::{Settings, Sources},
+    config::{Reach, Settings, Sources},
     courtesy,
-    input::Input,
+    input::{Input, Nanos},
     kernel::{
         capture::Capture,
         features::Kernel,
         load::{self, Options},
+        netns,
+        wire::Wire,
     },
     pipeline::Pipeline,
     record::{Header, Metadata, Writer},
+    runtime::{Attacher, Ends},
     status::Counters,
     trace::{self, FinishedSpan},
     viewer::Host,
@@ -90,13 +93,14 @@ pub fn run(run: &Run) -> Result<()> {
     }
     let mut output =
         if run.record.is_some() { Output::none() } else { Output::choose(&settings.export)? };
-    let probes = load::load(
+    let mut probes = load::load(
         &kernel,
         &Options {
             hooks: settings.hooks,
             data_ring: settings.data_ring,
             seed,
             network_namespace: network_namespace(settings)?,
+            wire: wire(settings),
         },
     )?;
     drop(kernel); // the table of its types is as large as all that is kept while tracing
@@ -111,6 +115,7 @@ pub fn run(run: &Run) -> Result<()> {
         Some(record) => Some(start_recording(record, seed, &hooks)?),
         None => None,
     };
+    let attacher = probes.runtimes.take().map(|maps| Attacher::start(maps, settings.rules));
     let mut capture = Capture::new(probes, &signals).context("the rings cannot be watched")?;
     let wants_viewer = settings.viewer.unwrap_or(output.leaves_room()) && run.record.is_none();
     let mut status = Status::start(wants_viewer.then_some(&settings.serving))?;
@@ -119,6 +124,8 @@ pub fn run(run: &Run) -> Result<()> {
         facts: Facts::default(),
         sweep: UnixSweep::default(),
         left_out: LeftOut::new(&settings.selection),
+        attacher,
+        ends: Ends::default(),
         pipeline: Pipeline::new(seed, trace_settings(settings, own_pids)),
         spans: Vec::new(),
     };
@@ -161,6 +168,11 @@ pub fn run(run: &Run) -> Result<()> {
             live.give(gone, &mut |input| write(&mut recording, input, &mut failed));
         }
         let now = tick.as_ref().map(|(now, _)| *now);
+        if let Some((now, _)) = &tick
+            && let Some(ended) = live.ended(*now)
+        {
+            live.give(ended, &mut |input| write(&mut recording, input, &mut failed));
+        }
         if let Some((now, tick)) = tick {
             live.give(tick, &mut |input| write(&mut recording, input, &mut failed));
             silence.look(now, live.pipeline.requests());
@@ -179,6 +191,9 @@ pub fn run(run: &Run) -> Result<()> {
             return Err(error);
         }
         hand_out(&mut live.spans, &status, &mut output);
+        for (pid, quiet) in live.pipeline.quiet() {
+            capture.quiet(pid, quiet);
+        }
         if signals.reload()
             && let Some(settings) = reload.read()
         {
@@ -283,11 +298,34 @@ fn network_namespace(settings: &Settings) -> Result<Option<u32>> {
     Ok(Some(u32::try_from(found.1).context("the namespace's number is none of the kernel's")?))
 }
 
+/// What the probes are told of contexts on the wire.
+fn wire(settings: &Settings) -> Option<Wire> {
+    let anywhere = match settings.tcp_option {
+        Reach::Off => return None,
+        Reach::Private => false,
+        Reach::All => true,
+    };
+    let namespace = settings.network_namespace.as_ref().map_or(Ok(0), |file| {
+        netns::cookie(file).map_err(
+            |_| "this kernel has no names of namespaces for it, which came with Linux 5.15",
+        )
+    });
+    let sampler = &settings.sampler;
+    Some(Wire {
+        anywhere,
+        threshold: sampler.threshold(),
+        parent_decides: sampler.asks_the_caller(),
+        namespace,
+    })
+}
+
 /// What lives between inputs.
 struct Live {
     facts: Facts,
     sweep: UnixSweep,
     left_out: LeftOut,
+    attacher: Option<Attacher>,
+    ends: Ends,
     pipeline: Pipeline,
     spans: Vec<FinishedSpan>,
 }
@@ -295,11 +333,23 @@ struct Live {
 impl Live {
     /// Takes an input from the kernel, after whatever must be known before it.
     fn take(&mut self, input: Input, mut tell: impl FnMut(&Input)) {
+        match (&mut self.attacher, &input) {
+            (Some(attacher), Input::Exec(event)) => attacher.began(event.tgid),
+            (Some(attacher), Input::Opened(event)) => attacher.talks(event.tgid),
+            (Some(attacher), Input::Exit(event)) => attacher.gone(event.tgid),
+            _ => {}
+        }
+        self.ends.note(&input);
         for facts in self.facts.before(&input) {
             self.give(Input::Process(Box::new(facts)), &mut tell);
         }
         self.sweep.note(&input);
         self.give(input, &mut tell);
+    }
+
+    /// The tasks that were found to have ended.
+    fn ended(&mut self, now: Nanos) -> Option<Input> {
+        self.ends.look(now, self.attacher.as_ref()?)
     }
 
     fn give(&mut self, input: Input, tell: &mut impl FnMut(&Input)) {

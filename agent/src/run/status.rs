@@ -126,7 +126,15 @@ pub(super) fn of_kernel(capture: &Capture) -> Counters {
             | Counter::RequestsSent
             | Counter::RequestsReceived
             | Counter::ThreadRuleRevoked
-            | Counter::KernelPages => Meaning::Event,
+            | Counter::KernelPages
+            | Counter::WireOffered
+            | Counter::WireAnswered
+            | Counter::WireMirrored
+            | Counter::WireRetried
+            | Counter::WireSilenced
+            | Counter::WireSent
+            | Counter::WireReceived
+            | Counter::WireRead => Meaning::Event,
             _ => Meaning::Loss,
         };
         counters.add("kernel", name, meaning, value);

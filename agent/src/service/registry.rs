@@ -166,6 +166,11 @@ impl Services {
         self.known(pid).unwrap_or_else(|| Arc::new(Service::unknown(pid, &self.host)))
     }
 
+    /// What a process's service is called, if that was ever asked.
+    pub(crate) fn name(&self, pid: u32) -> Option<&str> {
+        Some(&self.processes.get(&pid)?.service.as_ref()?.name)
+    }
+
     /// What the rules say of all requests of a process. Asked for every request, decided once.
     pub(crate) fn verdict(&mut self, pid: u32, selection: &Selection) -> Verdict {
         if selection.rules().is_empty() {

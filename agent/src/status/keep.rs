@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use super::server::{SETTLED, Served, now};
+use super::served::{SETTLED, Served, now};
 use crate::viewer::Disk;
 
 /// Time between two saves.

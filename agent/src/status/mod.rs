@@ -7,6 +7,7 @@
 
 mod agent_file;
 mod child;
+mod connections;
 mod counters;
 mod feed;
 mod frame;
@@ -18,6 +19,7 @@ mod otlp_in;
 mod request;
 mod response;
 mod sample;
+mod served;
 mod server;
 mod unprivileged;
 
@@ -44,7 +46,7 @@ const PORT: u16 = 7726;
 pub struct Snapshot {
     /// All counters.
     pub counters: Counters,
-    /// The requests that are open for longest.
+    /// Requests that are under way, those that are open for longest first.
     pub open: Vec<OpenRequest>,
 }
 

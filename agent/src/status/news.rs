@@ -10,7 +10,7 @@ use tonic::codegen::Bytes;
 
 use super::request::{json, text};
 use super::response::{Body, lines, response};
-use super::server::{Served, now};
+use super::served::{Served, now};
 use crate::viewer::Live;
 
 /// Time between two updates: more than two a second nobody can read.

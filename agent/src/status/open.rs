@@ -1,4 +1,4 @@
-//! Requests that are open for long, for people: streams, long polls, tunnels, and what hangs.
+//! Requests that are under way, for people: streams, long polls, tunnels, and what hangs.
 //!
 //! They are shown while they last and become spans at their end. Says no more than their spans will say.
 #![forbid(unsafe_code)]
@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use serde::{Deserialize, Serialize};
 
 /// One of them, at one end.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OpenRequest {
     /// Name of the service whose end it is.
     pub service: String,
@@ -21,22 +21,34 @@ pub struct OpenRequest {
     pub path: String,
     /// The process.
     pub pid: u32,
-    /// Since when, ns.
+    /// For how long, ns.
     pub open_ns: u64,
+    /// Since when, ns since 1970: as its span will have it.
+    pub start: u64,
+    /// Its span's id, in hex.
+    pub span: String,
+    /// Its trace's id, in hex, once that is decided: with the first of its calls that has gone out.
+    pub trace: Option<String>,
+    /// Its parent's span id, in hex; likewise.
+    pub parent: Option<String>,
 }
+
+/// What a table calls long, ns.
+const LONG: u64 = 60_000_000_000;
 
 /// Characters of a path that a table shows.
 const PATH_SHOWN: usize = 60;
 
-/// A table of them, the oldest first; empty without any.
+/// A table of those that are open for long, the oldest first; empty without any.
 #[must_use]
 pub fn table(open: &[OpenRequest]) -> String {
     let mut text = String::new();
-    if !open.is_empty() {
+    let mut long = open.iter().filter(|request| request.open_ns >= LONG).peekable();
+    if long.peek().is_some() {
         text.push_str("open for more than a minute\n");
     }
-    for request in open {
-        let OpenRequest { service, kind, method, path, pid, open_ns } = request;
+    for request in long {
+        let OpenRequest { service, kind, method, path, pid, open_ns, .. } = request;
         let seconds = open_ns / 1_000_000_000;
         // What strangers chose must not steer a terminal.
         let shown: String =
@@ -60,9 +72,11 @@ mod tests {
             path: "/events\u{1b}[2J".into(),
             pid: 7,
             open_ns: 61_900_000_000,
+            ..OpenRequest::default()
         };
+        let young = OpenRequest { open_ns: LONG - 1, ..request.clone() };
         assert_eq!(
-            table(&[request]),
+            table(&[request, young]),
             "open for more than a minute\n       61 s  shop (server, pid 7)  GET /events?[2J\n"
         );
         assert_eq!(table(&[]), "");

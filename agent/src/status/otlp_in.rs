@@ -4,8 +4,9 @@
 //! exporter sends it. Any process of the host may send; none can read anything here. What is sent is bounded.
 #![forbid(unsafe_code)]
 
-use std::convert::Infallible;
+use std::io;
 use std::io::Read as _;
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,50 +14,25 @@ use flate2::read::GzDecoder;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, ORIGIN};
-use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::{TokioIo, TokioTimer};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use prost::Message as _;
-use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tonic::codegen::Bytes;
 
-use super::server::{Served, now};
+use super::connections::{self, Bounds};
+use super::served::{Served, now};
 
 /// Longest request, packed or not, bytes: the largest batch that SDKs send is a few MiB.
 const LONGEST: usize = 16 << 20;
-/// Connections at a time.
-const MOST_CONNECTIONS: usize = 32;
-/// How long one connection may take.
-const LONGEST_CONNECTION: Duration = Duration::from_secs(600);
+/// Exporters keep their connections between two batches.
+const BOUNDS: Bounds = Bounds { at_a_time: 32, silent: Duration::from_secs(60) };
 
-/// Takes connections until the process ends.
-pub(super) async fn accept(listener: TcpListener, served: Arc<Served>) {
-    let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
-    while let Ok(place) = places.clone().acquire_owned().await {
-        let Ok((stream, _)) = listener.accept().await else {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-            continue;
-        };
-        let served = served.clone();
-        tokio::spawn(async move {
-            let service = service_fn(move |request| {
-                let served = served.clone();
-                async move { Ok::<_, Infallible>(respond(&served, request).await) }
-            });
-            let connection = hyper::server::conn::http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(Duration::from_secs(60))
-                .max_headers(64)
-                .serve_connection(TokioIo::new(stream), service);
-            let _ = tokio::time::timeout(LONGEST_CONNECTION, connection).await;
-            drop(place);
-        });
-    }
+/// Takes what is sent to `listener`, until the process ends.
+pub(super) async fn accept(listener: TcpListener, served: Arc<Served>) -> io::Result<()> {
+    connections::accept(listener, BOUNDS, move |request| respond(served.clone(), request)).await
 }
 
-async fn respond(served: &Served, request: Request<Incoming>) -> Response<Full<Bytes>> {
+async fn respond(served: Arc<Served>, request: Request<Incoming>) -> Response<Full<Bytes>> {
     let (head, body) = request.into_parts();
     if let Some(status) = refusal(&head.method, head.uri.path(), &head.headers) {
         return answer(status, "", Vec::new());

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use hyper::header::{AUTHORIZATION, HOST, HeaderMap, HeaderName, ORIGIN};
+use hyper::header::{ACCEPT_ENCODING, AUTHORIZATION, HOST, HeaderMap, HeaderName, ORIGIN};
 use hyper::{Method, StatusCode};
 
 use crate::viewer::{Viewer, page};
@@ -29,6 +29,8 @@ pub(super) struct Answer {
     pub(super) status: StatusCode,
     pub(super) content_type: &'static str,
     pub(super) body: Cow<'static, [u8]>,
+    /// The body is in gzip, which the asker reads.
+    pub(super) is_gzip: bool,
 }
 
 /// What is asked, once it is known who asks.
@@ -50,9 +52,13 @@ pub(super) fn wanted(access: &Access, method: &Method, path: &str, headers: &Hea
     if method != Method::GET {
         return Wanted::Answer(text(StatusCode::METHOD_NOT_ALLOWED, "only GET\n"));
     }
-    if let Some((content_type, body)) = page::file(path) {
-        let body = Cow::Borrowed(body);
-        return Wanted::Answer(Answer { status: StatusCode::OK, content_type, body });
+    if let Some(file) = page::file(path) {
+        let (body, is_gzip) = file.bytes(reads_gzip(headers));
+        let content_type = file.content_type;
+        return Wanted::Answer(Answer { status: StatusCode::OK, content_type, body, is_gzip });
+    }
+    if let Some((content_type, icon)) = page::icon(path) {
+        return Wanted::Answer(plain(StatusCode::OK, content_type, icon.as_bytes()));
     }
     if !access.knows(headers) {
         let why =
@@ -67,11 +73,11 @@ pub(super) fn data(viewer: &Viewer, path: &str, query: &str, now: u64) -> Answer
     match path {
         "/api/counters" => json(StatusCode::OK, &viewer.counters()),
         "/api/open" => json(StatusCode::OK, &viewer.open()),
-        "/metrics" => Answer {
-            status: StatusCode::OK,
-            content_type: "text/plain; version=0.0.4; charset=utf-8",
-            body: viewer.counters().prometheus().into_bytes().into(),
-        },
+        "/metrics" => plain(
+            StatusCode::OK,
+            "text/plain; version=0.0.4; charset=utf-8",
+            viewer.counters().prometheus().into_bytes(),
+        ),
         _ => match viewer.answer(path, query, now) {
             Some(Ok(body)) => json(StatusCode::OK, &body),
             Some(Err(refused)) => json(refused.status, &refused.body),
@@ -83,15 +89,33 @@ pub(super) fn data(viewer: &Viewer, path: &str, query: &str, now: u64) -> Answer
 /// In JSON.
 pub(super) fn json(status: StatusCode, body: &impl serde::Serialize) -> Answer {
     match serde_json::to_vec(body) {
-        Ok(body) => Answer { status, content_type: "application/json", body: body.into() },
+        Ok(body) => plain(status, "application/json", body),
         Err(_) => text(StatusCode::INTERNAL_SERVER_ERROR, "the answer cannot be written\n"),
     }
 }
 
 /// A sentence.
 pub(super) fn text(status: StatusCode, body: &'static str) -> Answer {
-    let body = Cow::Borrowed(body.as_bytes());
-    Answer { status, content_type: "text/plain; charset=utf-8", body }
+    plain(status, "text/plain; charset=utf-8", body.as_bytes())
+}
+
+fn plain(
+    status: StatusCode,
+    content_type: &'static str,
+    body: impl Into<Cow<'static, [u8]>>,
+) -> Answer {
+    Answer { status, content_type, body: body.into(), is_gzip: false }
+}
+
+/// RFC 9110 §12.5.3, as far as it is about gzip: named, and not with a weight of nothing.
+fn reads_gzip(headers: &HeaderMap) -> bool {
+    let all = headers.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
+    let mut codings = all.flat_map(|list| list.split(',')).map(|coding| coding.split(';'));
+    codings.any(|mut parts| {
+        let is_gzip = parts.next().is_some_and(|name| name.trim().eq_ignore_ascii_case("gzip"));
+        let weight = parts.find_map(|part| part.trim().strip_prefix("q=")?.parse::<f32>().ok());
+        is_gzip && weight != Some(0.0)
+    })
 }
 
 impl Access {
@@ -166,6 +190,7 @@ mod tests {
             path: "/events".into(),
             pid: 7,
             open_ns: 61_000_000_000,
+            ..OpenRequest::default()
         };
         viewer.set_snapshot(Snapshot { counters, open: vec![open] });
         let answer = match wanted(&access, method, path, &map) {
@@ -200,6 +225,30 @@ mod tests {
         // The page itself tells nothing, so it needs no token.
         assert!(ask(&Method::GET, "/", &[HOST]).1.contains("<title>"));
         assert_eq!(ask(&Method::POST, "/metrics", &[HOST, TOKEN]).0, 405);
+    }
+
+    #[test]
+    fn gzip_is_for_who_reads_it() {
+        let reads = |value: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(ACCEPT_ENCODING, value.parse().unwrap());
+            reads_gzip(&headers)
+        };
+        assert!(reads("gzip, deflate, br, zstd") && reads("br;q=1.0, GZIP;q=0.5"));
+        assert!(!reads("br") && !reads("gzip;q=0") && !reads("identity") && !reads(""));
+        assert!(!reads_gzip(&HeaderMap::new()));
+        let Wanted::Answer(answer) = wanted(
+            &Access { port: 7726, token: "abc".to_owned() },
+            &Method::GET,
+            "/assets/main.js",
+            &[(hyper::header::HOST, "127.0.0.1:7726"), (ACCEPT_ENCODING, "gzip")]
+                .map(|(name, value)| (name, value.parse().unwrap()))
+                .into_iter()
+                .collect(),
+        ) else {
+            panic!("a file is answered at once")
+        };
+        assert!(answer.is_gzip && answer.body.starts_with(&[0x1f, 0x8b]));
     }
 
     #[test]

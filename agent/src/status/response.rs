@@ -7,8 +7,8 @@ use http_body_util::channel::Channel;
 use http_body_util::{Either, Full};
 use hyper::Response;
 use hyper::header::{
-    CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue,
-    REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+    CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName,
+    HeaderValue, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
 };
 use tonic::codegen::Bytes;
 
@@ -31,6 +31,9 @@ pub(super) fn response(answer: Answer) -> Response<Body> {
     let mut response = Response::new(Either::Left(Full::new(body)));
     *response.status_mut() = answer.status;
     protect(&mut response, answer.content_type);
+    if answer.is_gzip {
+        response.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
     if matches!(answer.status.as_u16(), 401 | 403) {
         // Strangers must not hold a connection.
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));

@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 
-use super::server::{Served, accept, now};
+use super::served::{Served, now};
+use super::server::accept;
+use super::{OpenRequest, Snapshot};
 use crate::viewer::{Host, Limits, Watched};
 
 fn watched(service: &str, program: &str, runtime: &str, ports: &[u16], note: &str) -> Watched {
@@ -55,7 +57,7 @@ impl SampleServer {
     /// The port.
     #[must_use]
     pub fn port(&self) -> u16 {
-        self.served.port()
+        self.served.access().port
     }
 
     /// What takes spans, from any thread, while it serves.
@@ -63,6 +65,13 @@ impl SampleServer {
     pub fn taker(&self) -> impl Fn(ExportTraceServiceRequest) + Send + use<> {
         let served = self.served.clone();
         move |request| served.viewer().store().take(request, now())
+    }
+
+    /// What is told which requests are under way, likewise.
+    #[must_use = "nothing is told by itself"]
+    pub fn teller(&self) -> impl Fn(Vec<OpenRequest>) + Send + use<> {
+        let served = self.served.clone();
+        move |open| served.viewer().set_snapshot(Snapshot { open, ..Snapshot::default() })
     }
 
     /// Serves until the process ends.

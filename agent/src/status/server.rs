@@ -4,45 +4,31 @@
 //! standard input does. What takes a moment to compute is computed beside the thread that listens.
 #![forbid(unsafe_code)]
 
-use std::convert::Infallible;
 use std::io::{self, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use hyper::body::Incoming;
-use hyper::service::service_fn;
 use hyper::{Request, Response};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::oneshot;
 
+use super::connections::{self, Bounds};
 use super::frame::{Message, Start};
 use super::keep::{keep, store_file};
-use super::request::{self, Access, Wanted};
+use super::request::{self, Wanted};
 use super::response::{Body, response};
+use super::served::{SETTLED, Served, now};
 use super::unprivileged::become_unprivileged;
 use super::{Listening, PORT, news, otlp_in};
 use crate::viewer::{Disk, DiskLimits, Limits, Viewer};
 
-/// Connections at a time: a scraper, a few pages with a few connections each, and room for strangers who are refused.
-const MOST_CONNECTIONS: usize = 64;
-/// Pages that are told news at a time.
-const MOST_LIVE: usize = 16;
-/// How long one connection may take, from accept to the end. A page that listens connects again.
-const LONGEST_CONNECTION: Duration = Duration::from_secs(600);
+/// A scraper, a few pages with a few connections each, and room for strangers who are refused.
+const BOUNDS: Bounds = Bounds { at_a_time: 64, silent: Duration::from_secs(10) };
 /// Time between two looks at what has settled.
 const TICK: Duration = Duration::from_millis(250);
-/// After so long any trace has settled, ns.
-pub(super) const SETTLED: u64 = 3_000_000_000;
-
-/// What every connection needs.
-pub(super) struct Served {
-    access: Access,
-    viewer: Viewer,
-    live: Arc<Semaphore>,
-}
 
 /// The `main` of the hidden subcommand [`super::SUBCOMMAND`]. Must be called before anything else is done in the
 /// process. Returns when standard input ends.
@@ -77,10 +63,11 @@ pub fn serve(store: Option<&Path>) -> io::Result<()> {
     {
         let served = served.clone();
         thread::spawn(move || {
-            listen(&mut orders, &served.viewer);
+            let viewer = served.viewer();
+            listen(&mut orders, viewer);
             // What has not settled never will.
-            served.viewer.store().tick(now() + SETTLED);
-            served.viewer.save(now());
+            viewer.store().tick(now() + SETTLED);
+            viewer.save(now());
             let _ = on_end.send(());
         });
     }
@@ -90,8 +77,6 @@ pub fn serve(store: Option<&Path>) -> io::Result<()> {
     out.flush()?;
     runtime.block_on(async {
         if let Some(listener) = otlp_in {
-            listener.set_nonblocking(true)?;
-            let listener = tokio::net::TcpListener::from_std(listener)?;
             tokio::spawn(otlp_in::accept(listener, served.clone()));
         }
         tokio::select! {
@@ -113,36 +98,10 @@ fn listen(orders: &mut impl Read, viewer: &Viewer) {
     }
 }
 
+/// Answers who asks on `listener`, until the process ends.
 pub(super) async fn accept(listener: TcpListener, served: Arc<Served>) -> io::Result<()> {
-    listener.set_nonblocking(true)?;
-    let listener = tokio::net::TcpListener::from_std(listener)?;
     tokio::spawn(tick(served.clone()));
-    let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
-    loop {
-        let place = places.clone().acquire_owned().await.map_err(io::Error::other)?;
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
-            Err(_) => {
-                // Out of descriptors, or the peer is gone already: neither is a reason to end.
-                tokio::time::sleep(Duration::from_millis(50)).await;
-                continue;
-            }
-        };
-        let served = served.clone();
-        tokio::spawn(async move {
-            let service = service_fn(move |request| {
-                let served = served.clone();
-                async move { Ok::<_, Infallible>(respond(served, request).await) }
-            });
-            let connection = hyper::server::conn::http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(Duration::from_secs(10))
-                .max_headers(64)
-                .serve_connection(TokioIo::new(stream), service);
-            let _ = tokio::time::timeout(LONGEST_CONNECTION, connection).await;
-            drop(place);
-        });
-    }
+    connections::accept(listener, BOUNDS, move |request| respond(served.clone(), request)).await
 }
 
 /// Traces settle while nothing comes, too.
@@ -150,7 +109,7 @@ async fn tick(served: Arc<Served>) {
     let mut every = tokio::time::interval(TICK);
     loop {
         every.tick().await;
-        served.viewer.store().tick(now());
+        served.viewer().store().tick(now());
     }
 }
 
@@ -158,12 +117,12 @@ async fn respond(served: Arc<Served>, request: Request<Incoming>) -> Response<Bo
     let uri = request.uri();
     let path = uri.path().to_owned();
     let query = uri.query().unwrap_or_default().to_owned();
-    match request::wanted(&served.access, request.method(), &path, request.headers()) {
+    match request::wanted(served.access(), request.method(), &path, request.headers()) {
         Wanted::Answer(answer) => response(answer),
         Wanted::Live => news::stream(&served, &query),
         Wanted::Data => {
             let computed = tokio::task::spawn_blocking(move || {
-                request::data(&served.viewer, &path, &query, now())
+                request::data(served.viewer(), &path, &query, now())
             });
             match computed.await {
                 Ok(answer) => response(answer),
@@ -174,37 +133,4 @@ async fn respond(served: Arc<Served>, request: Request<Incoming>) -> Response<Bo
             }
         }
     }
-}
-
-impl Served {
-    pub(super) fn new(port: u16, token: String, limits: Limits) -> Self {
-        Self {
-            access: Access { port, token },
-            viewer: Viewer::new(limits),
-            live: Arc::new(Semaphore::new(MOST_LIVE)),
-        }
-    }
-
-    pub(super) const fn port(&self) -> u16 {
-        self.access.port
-    }
-
-    pub(super) const fn viewer(&self) -> &Viewer {
-        &self.viewer
-    }
-
-    /// A place among the pages that listen.
-    pub(super) fn live(&self) -> Option<tokio::sync::OwnedSemaphorePermit> {
-        self.live.clone().try_acquire_owned().ok()
-    }
-}
-
-/// ns since 1970.
-#[allow(
-    clippy::disallowed_methods,
-    reason = "the child is an edge: when spans come in is its own clock's"
-)]
-pub(super) fn now() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -1,56 +1,67 @@
-//! Requests that are open for long: a stream becomes a span at its end, and is shown until then.
+//! Requests that are under way: each becomes a span at its end, and is shown until then if that takes long.
 //!
 //! A view of the contexts, made when it is asked for: it keeps nothing and costs what it shows.
 
 use crate::exchange::Role;
 use crate::status::OpenRequest;
 use crate::trace::Tracer;
-use crate::trace::context::Context;
+use crate::trace::context::{Context, SpanId};
+use crate::trace::sampler;
 use crate::trace::url::Target;
 
-/// Requests that are open for long at this moment.
+/// Requests that are open at this moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Active {
-    /// How many there are.
+    /// How many are open for longer than [`active_after`](crate::trace::Settings::active_after).
     pub count: u64,
-    /// The oldest of them, oldest first.
+    /// Those that are open for longer than [`shown_after`](crate::trace::Settings::shown_after), oldest first.
     pub oldest: Vec<OpenRequest>,
 }
 
 impl Tracer {
-    /// Requests that are open for longer than [`active_after`](crate::trace::Settings::active_after), `most` of them by name.
+    /// Requests that are open, `most` of them by name. Decides nothing: what has no trace yet is shown without.
     #[must_use]
     pub fn active(&self, most: usize) -> Active {
         let mut active = Active::default();
+        let shown_after = self.settings.shown_after.min(self.settings.active_after);
         // In the order of their arrival, which is that of their beginnings but for a moment.
-        for context in self.contexts.live_by_arrival() {
+        for (span, context) in self.contexts.live_spans() {
             let open = self.now.since(context.at);
-            if open < self.settings.active_after {
+            if open < shown_after {
                 break;
             }
             if context.end.is_some() {
                 continue;
             }
-            active.count += 1;
+            active.count += u64::from(open >= self.settings.active_after);
             if active.oldest.len() < most {
-                active.oldest.push(shown(context, open));
+                active.oldest.push(self.shown(span, context, open));
+            } else if open < self.settings.active_after {
+                break;
             }
         }
         active
     }
-}
 
-fn shown(context: &Context, open_ns: u64) -> OpenRequest {
-    let service = context.service.as_ref().map_or("unknown_service", |service| &service.name);
-    OpenRequest {
-        service: service.to_owned(),
-        kind: match context.role {
-            Role::Server => "server".into(),
-            Role::Client => "client".into(),
-        },
-        method: context.asked.method.clone(),
-        path: Target::asked(&context.asked).path.to_owned(),
-        pid: context.task.pid,
-        open_ns,
+    fn shown(&self, span: SpanId, context: &Context, open_ns: u64) -> OpenRequest {
+        let service = context.service.as_ref().map_or("unknown_service", |service| &service.name);
+        let fixed = context.fixed.as_ref().filter(|fixed| sampler::exports(fixed.flags));
+        let parent = fixed.and_then(|fixed| fixed.parent);
+        let offset = context.wall_offset.or(self.wall_offset).unwrap_or(0);
+        OpenRequest {
+            service: service.to_owned(),
+            kind: match context.role {
+                Role::Server => "server".into(),
+                Role::Client => "client".into(),
+            },
+            method: context.asked.method.clone(),
+            path: Target::asked(&context.asked).path.to_owned(),
+            pid: context.task.pid,
+            open_ns,
+            start: context.at.0.saturating_add_signed(offset),
+            span: format!("{span:016x}"),
+            trace: fixed.map(|fixed| format!("{:032x}", u128::from_be_bytes(fixed.trace))),
+            parent: parent.map(|(parent, _)| format!("{parent:016x}")),
+        }
     }
 }

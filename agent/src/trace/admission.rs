@@ -37,6 +37,7 @@ impl Tracer {
         self.settings.selection = selection;
         self.settings.sampler = sampler;
         self.services.forget_verdicts();
+        self.quiet.clear();
     }
 
     /// Requests that were left out, by the rule that did it.
@@ -47,7 +48,11 @@ impl Tracer {
     /// The rule that leaves out all that a process says, as long as it runs this program and the rules stay.
     pub fn left_out_by(&mut self, pid: u32) -> Option<usize> {
         match self.services.verdict(pid, &self.settings.selection) {
-            Verdict::LeftOut(rule) => Some(rule),
+            Verdict::LeftOut(rule) => {
+                // Its requests may never be seen here.
+                self.quiet.add(pid);
+                Some(rule)
+            }
             Verdict::Traced(_) | Verdict::ByPort => None,
         }
     }
@@ -66,6 +71,7 @@ impl Tracer {
         }
         if self.traces_itself(pid) {
             self.own.leave_out(started.conn.id);
+            self.quiet.add(pid);
             return Err(Count::SdkTraffic);
         }
         let selection = &self.settings.selection;
@@ -74,7 +80,11 @@ impl Tracer {
                 let port = server_port(started.role, &started.conn);
                 self.services.of_request(pid, port, selection)
             }
-            verdict => verdict,
+            Verdict::LeftOut(rule) => {
+                self.quiet.add(pid);
+                Verdict::LeftOut(rule)
+            }
+            verdict @ Verdict::Traced(_) => verdict,
         };
         match verdict {
             Verdict::LeftOut(rule) => {

@@ -9,9 +9,10 @@ use std::sync::Arc;
 use crate::conn::Connection;
 use crate::exchange::{Asked, ExchangeId, Finished, Role};
 use crate::hash::Map;
-use crate::input::{Nanos, Task};
+use crate::input::{Nanos, Runtime, Task};
 use crate::service::Service;
 use crate::trace::Share;
+use crate::trace::runtime_rule::Chain;
 use crate::trace::traceparent::TraceParent;
 
 /// Key of a context: the span id of its request ([`abi::id::span`]).
@@ -44,8 +45,14 @@ pub(in crate::trace) struct Context {
     pub traceparent: Option<TraceParent>,
     /// The valid `tracestate` beside it.
     pub tracestate: Option<Arc<str>>,
+    /// The context that came with it by the wire; of a client's, the one that went.
+    pub wire: Option<TraceParent>,
     /// Clients: the request its task was serving as the kernel saw it; taken away when the thread rule says no.
     pub candidate: Option<SpanId>,
+    /// Clients: what the process's runtime says of that.
+    pub runtime: Runtime,
+    /// Clients: the tasks whose work it is, where it is not that of the one which serves.
+    pub workers: Option<Chain>,
     /// What it asks for, while it is open.
     pub asked: Asked,
     /// It is a health check, a probe or a scrape: a trace that begins with it is left out.
@@ -96,8 +103,12 @@ pub(in crate::trace) enum Rule {
     TraceParent,
     /// It is the other end of the same request.
     SameHost,
+    /// The agent of the client's host named it, in a TCP option.
+    TcpOption,
     /// Its thread was serving it.
     Thread,
+    /// The process's runtime told, by this rule.
+    Runtime(abi::runtime::Rule),
 }
 
 impl Rule {
@@ -106,7 +117,9 @@ impl Rule {
         match self {
             Self::TraceParent => "traceparent",
             Self::SameHost => "same-host",
+            Self::TcpOption => "tcp-option",
             Self::Thread => "thread",
+            Self::Runtime(rule) => rule.name(),
         }
     }
 }
@@ -157,11 +170,6 @@ impl Contexts {
     }
 
     /// The live ones in the order of their arrival.
-    pub(in crate::trace) fn live_by_arrival(&self) -> impl Iterator<Item = &Context> {
-        self.live.values().filter_map(|span| self.by_span.get(span))
-    }
-
-    /// The same with the span ids.
     pub(in crate::trace) fn live_spans(&self) -> impl Iterator<Item = (SpanId, &Context)> {
         self.live.values().filter_map(|span| Some((*span, self.by_span.get(span)?)))
     }

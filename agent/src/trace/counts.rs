@@ -45,11 +45,25 @@ pub enum Count {
     SdkTraffic,
     NotSelected,
     RetransmitsUnassigned,
+    WireUsed,
+    WireContradicted,
+    WireUnparented,
+    WireForgotten,
+    RuntimeParents,
+    RuntimeLinks,
+    RuntimeUnknownServer,
+    RuntimeOtherProcess,
+    RuntimeBeforeServer,
+    RuntimeTimedOut,
+    RuntimeAfterAnswer,
+    RuntimeUnknownWorker,
+    RuntimeOutlived,
+    RuntimeOvertaken,
 }
 
 impl Count {
     /// Every count with the name a user sees and what it means.
-    pub const ALL: [(Self, &'static str, &'static str); 38] = [
+    pub const ALL: [(Self, &'static str, &'static str); 52] = [
         (Self::Released, "spans_released", "spans handed on"),
         (
             Self::NotSampled,
@@ -203,6 +217,76 @@ impl Count {
             Self::RetransmitsUnassigned,
             "retransmits_unassigned",
             "segments sent again of which nobody can tell for which request",
+        ),
+        (
+            Self::WireUsed,
+            "wire_contexts_used",
+            "requests continued by what their client's agent said",
+        ),
+        (
+            Self::WireContradicted,
+            "wire_contexts_contradicted",
+            "contexts on the wire that were of another trace than was found out later",
+        ),
+        (
+            Self::WireUnparented,
+            "wire_calls_unparented",
+            "calls whose context had gone before threads turned out to tell nothing: their trace stays, their parent does not",
+        ),
+        (
+            Self::WireForgotten,
+            "wire_contexts_forgotten",
+            "contexts on the wire whose request was not told in time",
+        ),
+        (
+            Self::RuntimeParents,
+            "runtime_parents",
+            "calls whose parent is known from the process's runtime",
+        ),
+        (
+            Self::RuntimeLinks,
+            "runtime_links",
+            "calls linked to the request that their task had answered before",
+        ),
+        (
+            Self::RuntimeUnknownServer,
+            "runtime_rejected_unknown",
+            "no parent: the served request is not known (any more)",
+        ),
+        (
+            Self::RuntimeOtherProcess,
+            "runtime_rejected_process",
+            "no parent: the served request is another process's",
+        ),
+        (
+            Self::RuntimeBeforeServer,
+            "runtime_rejected_before",
+            "no parent: the call is older than the served request",
+        ),
+        (
+            Self::RuntimeTimedOut,
+            "runtime_rejected_timeout",
+            "no parent: the served request did not end in time to confirm it",
+        ),
+        (
+            Self::RuntimeAfterAnswer,
+            "runtime_rejected_after_answer",
+            "no parent: the request for which its task was started had been answered",
+        ),
+        (
+            Self::RuntimeUnknownWorker,
+            "runtime_rejected_worker",
+            "no parent: it was not told which tasks worked for the served request",
+        ),
+        (
+            Self::RuntimeOutlived,
+            "runtime_rejected_outlived",
+            "no parent: a task that worked for the served request went on after its answer, and may work for many",
+        ),
+        (
+            Self::RuntimeOvertaken,
+            "runtime_rejected_overtaken",
+            "no parent: the connection had the next request already, and which of them is served is not known",
         ),
     ];
 

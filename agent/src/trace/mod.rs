@@ -8,14 +8,17 @@
 //! | rule          | child            | parent                                  | decided by                              |
 //! |---------------|------------------|-----------------------------------------|-----------------------------------------|
 //! | `same-host`   | server's request | the client's span at the other end      | reversed address pair, equal position   |
+//! | `tcp-option`  | server's request | the client's span, as its host's agent says | an option beside the request's first byte |
 //! | `traceparent` | server's request | the span named in the header            | W3C Trace Context Level 2               |
 //! | `traceparent` | client's request | the span named in the header it carries | only where no span of its own trace is served |
 //! | `thread`      | client's request | the request its thread was serving      | every condition of `thread_rule.rs`     |
+//! | `go-…`        | client's request | the request its goroutine works for     | the runtime's own record, and every condition of `runtime_rule.rs` |
 //!
 //! A span that has a parent by a rule says so in its attribute `spanwire.link.rule`. A parent that cannot be confirmed
 //! is no parent: absent is honest, wrong is not.
 #![forbid(unsafe_code)]
 
+mod absences;
 mod active;
 mod admission;
 mod checks;
@@ -29,12 +32,14 @@ mod join;
 mod mixed_calls;
 mod own;
 mod probability;
+mod quiet;
 mod redact;
 mod release;
 mod resolve;
 mod retransmits;
 mod routes;
 mod rpc;
+mod runtime_rule;
 mod sampler;
 mod sdk;
 mod settings;
@@ -44,6 +49,7 @@ mod tracer;
 mod tracestate;
 mod unix;
 mod url;
+mod wire;
 
 pub use active::Active;
 pub use checks::CheckRule;

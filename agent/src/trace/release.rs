@@ -9,11 +9,11 @@ use opentelemetry_proto::tonic::trace::v1::span::{Link, SpanKind};
 use opentelemetry_proto::tonic::trace::v1::{Span, Status};
 
 use crate::exchange::{Call, Finished, Role};
-use crate::input::Nanos;
+use crate::input::{Nanos, Runtime};
 use crate::service::attribute::{number, text};
 use crate::service::{Service, is_process};
 use crate::trace::context::{Context, Fixed, Rule, SpanId};
-use crate::trace::resolve::Blocked;
+use crate::trace::resolve::{Blocked, own_rule};
 use crate::trace::routes::Route;
 use crate::trace::url::Target;
 use crate::trace::{Count, FinishedSpan, Tracer, http, rpc, sampler};
@@ -24,6 +24,8 @@ const REMOTE_KNOWN: u32 = 0x100;
 const REMOTE: u32 = 0x200;
 /// Attribute that says by which rule a span has its parent.
 const LINK_RULE: &str = "spanwire.link.rule";
+/// Attribute that says which rule led from the task that made the call to the one for which it did.
+const LINK_VIA: &str = "spanwire.link.via";
 
 impl Tracer {
     /// A span has ended: it waits for late news.
@@ -109,6 +111,12 @@ impl Tracer {
         self.joins.forget(span, &context);
         self.unix.forget(span, context.id.conn);
         self.threads.forget(span, context.task);
+        if context.role == Role::Server {
+            self.workers.forget_request(span, context.id.conn);
+        }
+        if let Some(workers) = &context.workers {
+            self.workers.forget(workers);
+        }
         self.unblock(span);
     }
 
@@ -210,7 +218,7 @@ impl Tracer {
             }
         } else {
             let check = self.contexts.of(span).is_some_and(|context| context.check);
-            let is_root = fixed.parent.is_none();
+            let is_root = fixed.parent.is_none_or(|(_, rule)| rule == Rule::TcpOption);
             self.counts.add(if check && is_root { Count::Checks } else { Count::NotSampled });
         }
         if let Some(context) = self.contexts.of_mut(span) {
@@ -282,6 +290,11 @@ impl Tracer {
         }
         if let Some((_, rule)) = fixed.parent {
             described.attributes.push(text(LINK_RULE, rule.name()));
+            if let (Rule::Runtime(_), Runtime::Knows { for_another: true, .. }) =
+                (rule, context.runtime)
+            {
+                described.attributes.push(text(LINK_VIA, abi::runtime::Rule::GoTransport.name()));
+            }
         }
         let offset = context.wall_offset.or(self.wall_offset).unwrap_or(0);
         let start = began.0.saturating_add_signed(offset);
@@ -304,7 +317,7 @@ impl Tracer {
             start_time_unix_nano: start,
             end_time_unix_nano: start.saturating_add(end),
             attributes: described.attributes,
-            links: fixed.link.iter().map(link).collect(),
+            links: fixed.link.iter().map(|to| link(to, own_rule(context))).collect(),
             status: described.status.or_else(|| Some(Status::default())),
             ..Span::default()
         };
@@ -338,17 +351,17 @@ fn flags(role: Role, fixed: &Fixed) -> u32 {
     u32::from(fixed.flags)
         | match (role, fixed.parent) {
             (Role::Client, Some((_, Rule::TraceParent))) => 0,
-            (_, None | Some((_, Rule::Thread))) => REMOTE_KNOWN,
+            (_, None | Some((_, Rule::Thread | Rule::Runtime(_)))) => REMOTE_KNOWN,
             (_, Some(_)) => REMOTE_KNOWN | REMOTE,
         }
 }
 
 /// The request that caused this one and was over before.
-fn link((trace, span, flags): &([u8; 16], SpanId, u8)) -> Link {
+fn link((trace, span, flags): &([u8; 16], SpanId, u8), rule: Rule) -> Link {
     Link {
         trace_id: trace.to_vec(),
         span_id: span.to_be_bytes().to_vec(),
-        attributes: vec![text(LINK_RULE, Rule::Thread.name())],
+        attributes: vec![text(LINK_RULE, rule.name())],
         flags: u32::from(*flags) | REMOTE_KNOWN,
         ..Link::default()
     }

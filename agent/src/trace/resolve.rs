@@ -5,9 +5,10 @@
 //! has to be waited for, nothing is decided at all. So both ends of a request always have one trace id.
 
 use crate::exchange::Role;
-use crate::input::Nanos;
+use crate::input::{Nanos, Runtime};
 use crate::trace::context::{Context, Fixed, Rule, SpanId};
 use crate::trace::thread_rule::Verdict;
+use crate::trace::traceparent::TraceParent;
 use crate::trace::{Count, Counts, Sampler, Tracer, sampler};
 
 /// Longest way up that is followed at once. A chain of calls as deep as this within one moment is a loop.
@@ -94,7 +95,13 @@ impl Tracer {
         let Some(client) = self.contexts.of(span) else { return Ok(Origin::Itself) };
         let Some(candidate) = client.candidate else { return Ok(Origin::Itself) };
         let settled = |end| self.is_settled(end);
-        match self.threads.judge(client, candidate, &self.contexts, settled, force) {
+        let verdict = match client.runtime {
+            Runtime::NotAsked => {
+                self.threads.judge(client, candidate, &self.contexts, settled, force)
+            }
+            _ => self.workers.judge(client, candidate, &self.contexts, settled, force),
+        };
+        match verdict {
             Verdict::Wait => Err(Blocked(candidate)),
             Verdict::Parent => Ok(Origin::Served(candidate)),
             Verdict::Link => Ok(Origin::Answered(candidate)),
@@ -111,6 +118,7 @@ impl Tracer {
             && context.candidate.take().is_some()
         {
             self.counts.add(reason);
+            self.absences.add(context.task.pid, reason.name());
         }
     }
 
@@ -128,13 +136,27 @@ impl Tracer {
         let Some(context) = self.contexts.of(span) else { return };
         let up = origin.span().and_then(|up| Some((up, self.contexts.of(up)?.fixed.clone()?)));
         let header = by_header(context, &self.settings.sampler);
+        let wire = context.wire.map(|wire| by_wire(context, wire, &self.settings.sampler));
         let fixed = match context.role {
-            Role::Server => server(header, up.as_ref(), &mut self.counts),
-            Role::Client => client(header, origin, up.as_ref(), &mut self.counts),
+            Role::Server => server(header, wire, up.as_ref(), &mut self.counts),
+            Role::Client => {
+                client(header, origin, own_rule(context), up.as_ref(), &mut self.counts)
+                    .or_else(|| wire.filter(|wire| wire.trace != self.own_trace(span)))
+            }
         };
+        let went = context.wire.filter(|_| context.role == Role::Client);
         let mut fixed = fixed.unwrap_or_else(|| self.root(span));
+        if let Some(went) = went {
+            if fixed.trace != went.trace {
+                self.counts.add(Count::WireContradicted);
+            } else if fixed.parent.is_none() && fixed.trace != self.own_trace(span) {
+                self.counts.add(Count::WireUnparented);
+            }
+        }
         if let (Origin::Answered(_), Some((server, cause))) = (origin, up) {
-            self.counts.add(Count::ThreadLinks);
+            let by_thread =
+                self.contexts.of(span).is_some_and(|context| own_rule(context) == Rule::Thread);
+            self.counts.add(if by_thread { Count::ThreadLinks } else { Count::RuntimeLinks });
             fixed.link = Some((cause.trace, server, cause.flags));
         }
         if let Some(context) = self.contexts.of_mut(span) {
@@ -142,10 +164,15 @@ impl Tracer {
         }
     }
 
+    /// The id of a trace that begins with this span.
+    fn own_trace(&self, span: SpanId) -> [u8; 16] {
+        let [high, low] = abi::id::trace(self.seed, span);
+        (u128::from(high) << 64 | u128::from(low)).to_be_bytes()
+    }
+
     /// A trace that begins with this span.
     fn root(&self, span: SpanId) -> Fixed {
-        let [high, low] = abi::id::trace(self.seed, span);
-        let trace = (u128::from(high) << 64 | u128::from(low)).to_be_bytes();
+        let trace = self.own_trace(span);
         let context = self.contexts.of(span);
         let (flags, state) = if context.is_some_and(|context| context.check) {
             (sampler::left_out(), None)
@@ -156,9 +183,11 @@ impl Tracer {
     }
 }
 
-/// A server's request: the other end's child, unless it read another trace's header; else the header's.
+/// A server's request: the other end's child, whether that was seen here or is told by its agent, unless the request has
+/// another trace's header; else the header's.
 fn server(
     header: Option<Fixed>,
+    wire: Option<Fixed>,
     up: Option<&(SpanId, Fixed)>,
     counts: &mut Counts,
 ) -> Option<Fixed> {
@@ -167,6 +196,19 @@ fn server(
             return Some(below(*client, Rule::SameHost, fixed));
         }
         counts.add(Count::JoinContradicted);
+    } else if let Some(wire) = wire {
+        match &header {
+            None => {
+                counts.add(Count::WireUsed);
+                return Some(wire);
+            }
+            // The header's state goes with the header's trace.
+            Some(header) if header.trace == wire.trace => {
+                counts.add(Count::WireUsed);
+                return Some(Fixed { state: header.state.clone(), ..wire });
+            }
+            Some(_) => counts.add(Count::WireContradicted),
+        }
     }
     if header.is_some() {
         counts.add(Count::TraceparentUsed);
@@ -180,6 +222,7 @@ fn server(
 fn client(
     header: Option<Fixed>,
     origin: Origin,
+    rule: Rule,
     up: Option<&(SpanId, Fixed)>,
     counts: &mut Counts,
 ) -> Option<Fixed> {
@@ -187,8 +230,9 @@ fn client(
         (Origin::Served(_), Some((server, fixed)))
             if header.as_ref().is_none_or(|header| header.trace == fixed.trace) =>
         {
-            counts.add(Count::ThreadParents);
-            let inherited = below(*server, Rule::Thread, fixed);
+            let by_thread = rule == Rule::Thread;
+            counts.add(if by_thread { Count::ThreadParents } else { Count::RuntimeParents });
+            let inherited = below(*server, rule, fixed);
             // What is on the wire decides for the other end: its flags and its state.
             Some(match header {
                 Some(header) => Fixed { parent: inherited.parent, ..header },
@@ -204,6 +248,14 @@ fn client(
     }
 }
 
+/// The rule by which a client's request may have a parent in its own process.
+pub(in crate::trace) const fn own_rule(client: &Context) -> Rule {
+    match client.runtime {
+        Runtime::Knows { rule, .. } => Rule::Runtime(rule),
+        Runtime::NotAsked | Runtime::Absent(_) => Rule::Thread,
+    }
+}
+
 /// Where the `traceparent` that a request carries puts it.
 fn by_header(context: &Context, sampler: &Sampler) -> Option<Fixed> {
     let header = context.traceparent?;
@@ -215,6 +267,24 @@ fn by_header(context: &Context, sampler: &Sampler) -> Option<Fixed> {
         parent: Some((header.parent, Rule::TraceParent)),
         link: None,
     })
+}
+
+/// Where the context that was carried beside a request puts it. A client's own has no parent by it: its span is the one that
+/// is named.
+fn by_wire(context: &Context, wire: TraceParent, sampler: &Sampler) -> Fixed {
+    let (mut flags, state) = sampler.continued(wire.trace, wire.flags, None);
+    let came = context.role == Role::Server;
+    if came && context.check {
+        // Whether it begins its trace is known to its client's agent only, and checks hardly ever do not.
+        flags = sampler::left_out();
+    }
+    Fixed {
+        trace: wire.trace,
+        flags,
+        state,
+        parent: came.then_some((wire.parent, Rule::TcpOption)),
+        link: None,
+    }
 }
 
 /// A child of a span of this host: in its trace, which is kept or not as a whole.

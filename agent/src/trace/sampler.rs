@@ -46,6 +46,18 @@ impl Sampler {
         Self { share, parent_based: false }
     }
 
+    /// Traces that begin here are kept if their random bits are not below this.
+    #[must_use]
+    pub const fn threshold(&self) -> u64 {
+        self.share.threshold
+    }
+
+    /// Whether what the caller decided holds.
+    #[must_use]
+    pub const fn asks_the_caller(&self) -> bool {
+        self.parent_based
+    }
+
     /// Flags and `tracestate` of a trace that begins here with that id; `share` is of a rule that says less. The low
     /// 56 bits of [`abi::id::trace`] are random.
     pub(in crate::trace) fn root(

@@ -11,5 +11,7 @@ mod joins;
 mod limits;
 mod on_cpu;
 mod retransmits;
+mod runtimes;
 mod sampling;
 mod threads;
+mod wire;

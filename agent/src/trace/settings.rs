@@ -25,8 +25,10 @@ pub struct Settings {
     pub checks: Vec<CheckRule>,
     /// How `http.route` is known.
     pub routes: RouteSettings,
-    /// How long a request must be open to be shown while it lasts, ns of event time.
+    /// How long a request must be open to be counted as open for long, ns of event time.
     pub active_after: u64,
+    /// How long a request must be open to be shown while it lasts, ns of event time.
+    pub shown_after: u64,
     /// Which processes and requests are traced; may be changed by [`Tracer::select`](crate::trace::Tracer::select).
     pub selection: Selection,
     /// Which traces are kept; likewise.
@@ -53,6 +55,8 @@ impl Default for Settings {
             checks: CheckRule::defaults(),
             routes: RouteSettings::default(),
             active_after: 60 * SECOND,
+            // By then nearly every other is in the viewer already.
+            shown_after: 2 * SECOND,
             selection: Selection::default(),
             sampler: Sampler::default(),
             // Both ends of a request are read from the same rings; they differ by a drain (10 ms) and by what is

@@ -4,23 +4,28 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use abi::id::Seed;
+use abi::wire::Carried;
 use abi::{Family, Opened};
 use opentelemetry_proto::tonic::trace::v1::Span;
 
 use crate::exchange::{Asked, Finished, Report, Role, Started};
-use crate::input::{ConnId, Nanos};
+use crate::input::{ConnId, Nanos, Runtime};
 use crate::service::{ProcessFacts, Service, Services};
+use crate::trace::absences::Absences;
 use crate::trace::admission::LeftOut;
 use crate::trace::context::{Context, Contexts, SpanId};
 use crate::trace::join::Joins;
 use crate::trace::own::Own;
+use crate::trace::quiet::Quiet;
 use crate::trace::retransmits::Retransmits;
 use crate::trace::routes::Routes;
+use crate::trace::runtime_rule::Workers;
 use crate::trace::sdk::Sdks;
 use crate::trace::thread_rule::Threads;
 use crate::trace::traceparent::Incoming;
 use crate::trace::tracestate::TraceState;
 use crate::trace::unix::{Found, UnixPairs};
+use crate::trace::wire::Wires;
 use crate::trace::{Count, Counts, Settings, checks};
 
 /// A span that is complete, resolved and sampled.
@@ -46,7 +51,10 @@ pub struct Tracer {
     pub(in crate::trace) contexts: Contexts,
     pub(in crate::trace) joins: Joins,
     pub(in crate::trace) unix: UnixPairs,
+    pub(in crate::trace) wires: Wires,
+    pub(in crate::trace) quiet: Quiet,
     pub(in crate::trace) threads: Threads,
+    pub(in crate::trace) workers: Workers,
     pub(in crate::trace) own: Own,
     pub(in crate::trace) routes: Routes,
     pub(in crate::trace) sdks: Sdks,
@@ -61,6 +69,7 @@ pub struct Tracer {
     /// Spans that are ready to be handed on.
     pub(in crate::trace) ready: Vec<FinishedSpan>,
     pub(in crate::trace) counts: Counts,
+    pub(in crate::trace) absences: Absences,
 }
 
 impl Tracer {
@@ -75,7 +84,10 @@ impl Tracer {
             contexts: Contexts::default(),
             joins: Joins::default(),
             unix: UnixPairs::default(),
+            wires: Wires::default(),
+            quiet: Quiet::default(),
             threads: Threads::default(),
+            workers: Workers::default(),
             own: Own::new(settings.own_pids.clone()),
             routes: Routes::new(settings.routes.clone()),
             sdks: Sdks::default(),
@@ -86,6 +98,7 @@ impl Tracer {
             blocked: BTreeSet::new(),
             ready: Vec::new(),
             counts: Counts::default(),
+            absences: Absences::default(),
             settings,
         }
     }
@@ -122,6 +135,29 @@ impl Tracer {
         self.threads.revoke(pid);
     }
 
+    /// A request's context came by the wire, or goes.
+    pub fn carried(&mut self, carried: &Carried) {
+        if self.wires.carried(carried) {
+            self.counts.add(Count::WireForgotten);
+        }
+    }
+
+    /// Processes that nothing is to be said of on the wire any more (`true`), or again; since this was last asked.
+    pub fn quiet(&mut self) -> Vec<(u32, bool)> {
+        self.quiet.news()
+    }
+
+    /// Whose work the call is that comes next.
+    pub fn worker(&mut self, event: &abi::Worker) {
+        let span = abi::id::span(self.seed, event.connection, event.position);
+        self.workers.told(span, event.tasks);
+    }
+
+    /// Tasks that worked for requests have ended.
+    pub fn tasks_ended(&mut self, tasks: &[u64]) {
+        self.workers.ended(tasks);
+    }
+
     /// What a process is: when it is first seen, and again after it began another program.
     pub fn process(&mut self, facts: ProcessFacts) {
         let pid = facts.pid;
@@ -139,6 +175,7 @@ impl Tracer {
     /// What was seen of the process so far says nothing of this program.
     fn another_program(&mut self, pid: u32) {
         self.sdks.gone(pid);
+        self.quiet.remove(pid);
         if self.services.loads_sdk(pid) {
             self.sdks.told(pid);
         }
@@ -146,6 +183,7 @@ impl Tracer {
 
     /// A process ended.
     pub fn process_gone(&mut self, pid: u32) {
+        self.quiet.remove(pid);
         self.services.gone(pid, self.now);
         self.threads.gone(pid, self.now);
     }
@@ -186,8 +224,16 @@ impl Tracer {
         &self.counts
     }
 
+    /// Why calls have no parent in their process: process, its service's name, reason, how many.
+    pub fn absences(&self) -> impl Iterator<Item = (u32, &str, &'static str, u64)> {
+        self.absences
+            .iter()
+            .map(|(pid, why, count)| (pid, self.services.name(pid).unwrap_or_default(), why, count))
+    }
+
     fn started(&mut self, started: Started) {
         let span = abi::id::span(self.seed, started.id.conn.0, started.id.position);
+        let wire = self.wires.take(started.id.conn, started.id.position);
         let share = match self.admit(&started) {
             Ok(share) => share,
             Err(why) => {
@@ -201,11 +247,18 @@ impl Tracer {
         }
         self.make_room();
         let service = self.services.known(started.task.pid);
-        let context = Context { share, ..self.context(started, service) };
+        let workers = self.workers.started(span, started.at);
+        if let Runtime::Absent(why) = started.runtime
+            && started.role == Role::Client
+        {
+            self.absences.add(started.task.pid, why.name());
+        }
+        let context = Context { share, wire, workers, ..self.context(started, service) };
         let joined = self.joins.started(span, &context);
         let found = self.unix.started(span, &context);
         if context.role == Role::Server {
             self.threads.started(span, context.task, &self.contexts);
+            self.workers.read(span, context.id.conn, context.at);
         }
         let role = context.role;
         if let Some(served) = self.served_by_its_thread(&context) {
@@ -248,6 +301,8 @@ impl Tracer {
             sequence: self.contexts.next_sequence(),
             role: started.role,
             candidate: started.serving.filter(|_| started.role == Role::Client),
+            runtime: started.runtime,
+            workers: None,
             conn: started.conn,
             task: started.task,
             at: started.at,
@@ -257,6 +312,7 @@ impl Tracer {
             retransmits: 0,
             traceparent,
             tracestate,
+            wire: None,
             check: checks::is_check(&self.settings.checks, &started.asked),
             asked: started.asked,
             other_end: None,
@@ -289,6 +345,9 @@ impl Tracer {
         context.unseen = finished.failure == Some(crate::exchange::Failure::Unseen);
         let role = context.role;
         let pid = context.task.pid;
+        if let Some(workers) = &context.workers {
+            self.workers.finished(workers, end);
+        }
         self.sdks.finished(pid, role, &finished);
         let found = self.unix.finished(span, &finished);
         let served = self.contexts.of(span).and_then(|call| self.served_by_its_thread(call));

@@ -22,6 +22,7 @@ mod search;
 mod span;
 mod store;
 pub mod terminal;
+mod underway;
 
 pub use api::{Host, Watched};
 pub(crate) use api::{Live, Viewer};

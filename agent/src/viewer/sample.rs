@@ -40,7 +40,7 @@ impl Sample {
         self
     }
 
-    /// Adds a span from `start` to `end`, ms.
+    /// Adds a span from `start` to `end`, ms. A service `name@host` is on that host.
     pub(crate) fn span(
         mut self,
         (id, parent): (u64, u64),
@@ -49,8 +49,7 @@ impl Sample {
         (start, end): (u64, u64),
         attributes: &[(&str, &str)],
     ) -> Self {
-        let service =
-            self.services.entry(service.to_owned()).or_insert_with(|| sample::service(service));
+        let service = self.services.entry(service.to_owned()).or_insert_with(|| on_host(service));
         let mut made = sample::outgoing(service, "spanwire.http", id);
         let span = &mut made.span;
         span.trace_id = self.trace.to_be_bytes().to_vec();
@@ -81,6 +80,16 @@ impl Sample {
         let id = self.trace;
         store([self]).trace(id).expect("it was just taken")
     }
+}
+
+fn on_host(service: &str) -> Arc<Service> {
+    let (name, host) = service.split_once('@').unwrap_or((service, ""));
+    let mut service = sample::service(name);
+    if !host.is_empty() {
+        let attributes = &mut Arc::make_mut(&mut service).resource.attributes;
+        attributes.push(sample::text("host.name", host));
+    }
+    service
 }
 
 /// Numbers become numbers.

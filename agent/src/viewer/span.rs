@@ -62,7 +62,7 @@ pub(crate) struct Process {
 }
 
 /// A span.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Span {
     pub(crate) id: SpanId,
     pub(crate) parent: SpanId,
@@ -89,7 +89,7 @@ pub(crate) struct Span {
 }
 
 /// What few spans have.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct More {
     pub(crate) links: Vec<Link>,
     pub(crate) events: Vec<Event>,
@@ -98,14 +98,14 @@ pub(crate) struct More {
 }
 
 /// A span that has to do with it and is no parent.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Link {
     pub(crate) trace: TraceId,
     pub(crate) span: SpanId,
 }
 
 /// Something that happened at one time.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Event {
     /// ns since 1970.
     pub(crate) at: u64,

@@ -8,10 +8,13 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use fantoccini::{Client, ClientBuilder, Locator, elements::Element};
-use hyper_util::client::legacy::connect::HttpConnector;
+use http_body_util::{BodyExt as _, Full};
+use hyper_util::client::legacy::{self, connect::HttpConnector};
+use hyper_util::rt::TokioExecutor;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use serde_json::{Value, json};
-use spanwire::status::SampleServer;
+use spanwire::status::{OpenRequest, SampleServer};
+use tonic::codegen::Bytes;
 
 /// How long anything may take to appear. Machines that run tests are busy.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -26,15 +29,20 @@ pub(crate) struct Browser {
     pub(crate) port: u16,
     /// Gives it more spans.
     pub(crate) take: Box<dyn Fn(ExportTraceServiceRequest) + Send>,
+    /// Tells it which requests are under way.
+    pub(crate) tell: Box<dyn Fn(Vec<OpenRequest>) + Send>,
 }
 
 /// chromedriver, which does not outlive us.
-struct Driver(Child);
+struct Driver {
+    process: Child,
+    port: String,
+}
 
 impl Drop for Driver {
     fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.process.kill();
+        let _ = self.process.wait();
     }
 }
 
@@ -49,6 +57,7 @@ impl Browser {
         }
         let server = SampleServer::bind(0, TOKEN)?;
         let (port, take) = (server.port(), Box::new(server.taker()));
+        let tell = Box::new(server.teller());
         for request in crate::shop::quarter(600) {
             take(request);
         }
@@ -56,26 +65,24 @@ impl Browser {
 
         let folder = folder()?;
         let log = folder.join("chromium.log");
-        let mut driver = Driver(
-            Command::new("chromedriver")
-                .arg("--port=0")
-                .stdout(Stdio::piped())
-                .stderr(Stdio::null())
-                .spawn()?,
-        );
-        let out = driver.0.stdout.take().context("its output")?;
-        let mut at = None;
+        let process = Command::new("chromedriver")
+            .arg("--port=0")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()?;
+        let mut driver = Driver { process, port: String::new() };
+        let out = driver.process.stdout.take().context("its output")?;
         for line in BufReader::new(out).lines() {
             // "ChromeDriver was started successfully on port 40123."
             let line = line?;
-            at = line
-                .strip_prefix("ChromeDriver was started successfully on port ")
-                .map(|port| port.trim_end_matches('.').to_owned());
-            if at.is_some() {
+            let port = line.strip_prefix("ChromeDriver was started successfully on port ");
+            if let Some(port) = port {
+                port.trim_end_matches('.').clone_into(&mut driver.port);
                 break;
             }
         }
-        let at = at.context("chromedriver did not start")?;
+        let at = &driver.port;
+        ensure!(!at.is_empty(), "chromedriver did not start");
         let arguments = [
             "--headless=new",
             "--no-sandbox",
@@ -93,7 +100,7 @@ impl Browser {
             .capabilities(capabilities)
             .connect(&format!("http://127.0.0.1:{at}"))
             .await?;
-        Ok(Some(Self { client, driver, log, port, take }))
+        Ok(Some(Self { client, driver, log, port, take, tell }))
     }
 
     /// Opens an address of the page, as the printed link does.
@@ -137,6 +144,22 @@ impl Browser {
             fetch(path, { headers: { Authorization: `Bearer ${localStorage.getItem('spanwire.token')}` } }) \
             .then((answer) => answer.json()).then(done, (error) => done(String(error)));";
         Ok(self.client.execute_async(script, vec![path.into()]).await?)
+    }
+
+    /// Has the browser itself do or tell something (Chrome's DevTools protocol).
+    pub(crate) async fn devtools(&self, command: &str, parameters: Value) -> Result<Value> {
+        let session = self.client.session_id().await?.context("no session")?;
+        let path = format!("/session/{session}/goog/cdp/execute");
+        let body = json!({ "cmd": command, "params": parameters }).to_string();
+        let request = hyper::Request::post(format!("http://127.0.0.1:{}{path}", self.driver.port))
+            .header("content-type", "application/json")
+            .body(Full::<Bytes>::from(body))?;
+        let client = legacy::Client::builder(TokioExecutor::new()).build_http();
+        let answer = client.request(request).await?;
+        let answer = answer.into_body().collect().await?.to_bytes();
+        let mut answer: Value = serde_json::from_slice(&answer)?;
+        ensure!(answer["value"]["error"].is_null(), "{command}: {answer}");
+        Ok(answer["value"].take())
     }
 
     /// Presses keys on what has the focus.

@@ -8,9 +8,11 @@ mod shop;
 
 mod browser;
 mod budget;
+mod clocks;
 mod hostile;
 mod live;
 mod numbers;
+mod underway;
 mod views;
 mod waterfall;
 
@@ -78,11 +80,16 @@ async fn all(browser: &mut Browser, wanted: &str) -> Result<u32> {
         views::the_first_request_appears_by_itself,
         waterfall::bars_are_where_the_spans_are,
         waterfall::pairs_groups_and_the_path,
+        underway::what_is_open_is_shown_until_its_end,
+        clocks::impossible_times_are_moved_and_it_is_said,
         numbers::percentiles_are_those_of_the_spans,
         numbers::parts_of_a_difference_add_up,
         hostile::text_stays_text,
         live::nothing_moves_under_the_pointer,
         budget::long_traces_stay_light,
+        budget::a_page_is_there_at_once,
+        budget::an_idle_page_rests,
+        budget::an_open_page_does_not_grow,
     );
     browser.complaints()?;
     Ok(passed)

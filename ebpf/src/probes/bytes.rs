@@ -87,6 +87,12 @@ impl Source {
         }
     }
 
+    /// Whether all bytes lie in one buffer.
+    #[inline(always)]
+    pub(crate) const fn is_plain(&self) -> bool {
+        self.segments == 0
+    }
+
     #[inline(always)]
     fn segment(&self, i: u64) -> Option<Segment> {
         let address = self.base + i * size_of::<Segment>() as u64;

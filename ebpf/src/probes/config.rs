@@ -31,6 +31,18 @@ pub(crate) fn network_namespace() -> u32 {
     word!(network_namespace)
 }
 
+/// Its cookie, for programs that have no other name of it; 0 for all.
+#[inline(always)]
+pub(crate) fn network_namespace_cookie() -> u64 {
+    word!(network_namespace_cookie)
+}
+
+/// Threshold of [`spanwire_ebpf::wire::is_sampled`].
+#[inline(always)]
+pub(crate) fn threshold() -> u64 {
+    word!(threshold)
+}
+
 #[inline(always)]
 pub(crate) fn wake_at() -> u64 {
     u64::from(word!(wake_at))

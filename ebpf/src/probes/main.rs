@@ -26,9 +26,11 @@ mod observe;
 mod on_cpu;
 mod preemption;
 mod registers;
+mod runtime;
 mod serving;
 mod socket;
 mod state;
+mod wire;
 
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {

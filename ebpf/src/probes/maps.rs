@@ -10,7 +10,9 @@ use crate::{
     bytes::{Source, Walk},
     hooks::{Asked, Place},
     observe::{Found, Moving, Walking},
+    runtime::{Caller, go::Snapshot},
     state::State,
+    wire::Looking,
 };
 
 /// Bytes moved: a ring for each CPU, as far as there are so many, made by the agent. In one ring all CPUs would wait for each
@@ -74,6 +76,18 @@ pub(crate) struct Served {
     pub(crate) connection: u64,
     /// Its answer has begun.
     pub(crate) answered: u64,
+    /// The task that serves it: this one, or, where a runtime tells, the one for which this one works.
+    pub(crate) root: u64,
+    /// By which [`spanwire_ebpf::runtime::Rule`] this one works for it; 0 for the one that serves.
+    pub(crate) rule: u64,
+    /// The task that has started this one, and
+    pub(crate) maker: u64,
+    /// the address of this one's record in the runtime; 0 where no runtime tells.
+    pub(crate) object: u64,
+    /// The request's trace, where this task is the one that serves it,
+    pub(crate) trace: [u64; 2],
+    /// and what is known of that: [`crate::wire::bits`].
+    pub(crate) bits: u64,
 }
 
 /// Room for the largest event. Twice the payload, because the verifier adds the bounds of an offset and a length
@@ -98,11 +112,36 @@ pub(crate) struct Scratch {
     pub(crate) found: Found,
     /// Where its direction is, if it speaks HTTP/2.
     pub(crate) walking: Walking,
+    /// The request whose context is made or found.
+    pub(crate) wire: Looking,
     /// Address of the socket that is announced: a number here, while a pointer that the verifier knows as one is none that a
     /// global function may be given.
     pub(crate) sock: u64,
+    /// For whom the call is made, where a runtime tells.
+    pub(crate) caller: Caller,
+    /// What is put into the map of who serves what.
+    pub(crate) child: Served,
+    /// Where the runtime stands.
+    pub(crate) snapshot: Snapshot,
     /// Not zero while an event is being put together.
     pub(crate) busy: u64,
+}
+
+impl Served {
+    /// Fills one in, word by word: a value would be put together on the stack first.
+    #[inline(always)]
+    pub(crate) unsafe fn fill(this: *mut Self, span: u64, connection: u64, root: u64) {
+        unsafe {
+            (&raw mut (*this).span).write_volatile(span);
+            (&raw mut (*this).connection).write_volatile(connection);
+            (&raw mut (*this).answered).write_volatile(0);
+            (&raw mut (*this).root).write_volatile(root);
+            (&raw mut (*this).rule).write_volatile(0);
+            (&raw mut (*this).maker).write_volatile(0);
+            (&raw mut (*this).object).write_volatile(0);
+            (&raw mut (*this).bits).write_volatile(0);
+        }
+    }
 }
 
 pub(crate) const PAYLOAD_WORDS: usize = spanwire_ebpf::MAX_PAYLOAD / 8;

@@ -77,15 +77,35 @@ impl Call {
     /// In any program, on any kernel.
     #[inline(always)]
     pub(crate) fn probed() -> Self {
+        if has(config_flag::TASK_PT_REGS) {
+            return Self::typed();
+        }
+        Self::on_stack()
+    }
+
+    /// The same in programs that have no helper for it.
+    #[inline(always)]
+    pub(crate) fn on_stack() -> Self {
         unsafe {
-            if has(config_flag::TASK_PT_REGS) {
-                return Self::typed();
-            }
             let task = bpf_get_current_task() as *const c_void;
             let stack: u64 = Probed::member(task, Offset::TaskStack);
             let registers = stack + layout::STACK - layout::SIZE;
             Self::read(|at| kernel(registers + at as u64))
         }
+    }
+
+    /// Whether it is one of those that send a request's first byte.
+    #[inline(always)]
+    pub(crate) fn sends(&self) -> bool {
+        self.native
+            && matches!(
+                self.number,
+                number::WRITE
+                    | number::WRITEV
+                    | number::PWRITEV2
+                    | number::SENDTO
+                    | number::SENDMSG
+            )
     }
 
     #[inline(always)]
@@ -99,6 +119,17 @@ impl Call {
             fourth: word(layout::FOURTH),
             native: layout::native(&word),
         }
+    }
+}
+
+/// The current task as `bpf_get_current_pid_tgid` names it, for programs that do not have that helper.
+#[inline(always)]
+pub(crate) fn task() -> u64 {
+    unsafe {
+        let task = bpf_get_current_task() as *const c_void;
+        let tgid: u32 = Probed::member(task, Offset::TaskTgid);
+        let pid: u32 = Probed::member(task, Offset::TaskPid);
+        u64::from(tgid) << 32 | u64::from(pid)
     }
 }
 

@@ -1,41 +1,62 @@
 //! Whom a task serves: the one owner of that question in the kernel.
 //!
-//! The task key is the thread, and only where a thread that reads a request waits for nothing else. Everything here
-//! is a candidate; user space confirms it with what it sees of the answer.
+//! The task key is the thread, and only where a thread that reads a request waits for nothing else; or what the process's
+//! runtime says, where one is known. Everything here is a candidate; user space confirms it with what it sees of the answer.
 
 use spanwire_ebpf::{ControlKind, Counter, Revoked, id};
 
 use crate::{
     config, emit,
-    maps::{REVOKED, SERVING, Served, count},
+    maps::{REVOKED, SERVING, Scratch, Served, count},
+    runtime,
     state::State,
 };
 
 /// A request of `state`'s connection begins at `position`, read by `task`.
 #[inline(always)]
-pub(crate) fn request_read(state: *mut State, task: u64, position: u64, thread_waits: bool) {
+pub(crate) fn request_read(
+    state: *mut State,
+    task: u64,
+    position: u64,
+    thread_waits: bool,
+    scratch: *mut Scratch,
+) {
     unsafe {
         let connection = (*state).generation;
         let span = id::span(config::seed(), connection, position);
         (*state).span = span;
         (*state).reader = task;
-        let served = Served { span, connection, answered: 0 };
+        if runtime::knows(task, scratch) {
+            (*state).reader = runtime::request_read(state);
+            return;
+        }
         let Some(before) = SERVING.get_ptr_mut(task) else {
             if thread_waits {
-                let _ = SERVING.insert(task, served, 0);
+                let served = &raw mut (*scratch).child;
+                Served::fill(served, span, connection, task);
+                let _ = SERVING.insert(task, &*served, 0);
             }
             return;
         };
         let overlaps = (*before).answered == 0 && (*before).connection != connection;
         if thread_waits {
             // In place: the task alone writes here, and to put an entry into the map anew costs several times as much.
-            *before = served;
+            Served::fill(before, span, connection, task);
         } else {
             let _ = SERVING.remove(task);
         }
         if overlaps {
             revoke(task);
         }
+    }
+}
+
+/// More of the head of `state`'s request was read. Whoever reads its end serves it: a runtime may wait for the first byte with
+/// another task.
+#[inline(always)]
+pub(crate) fn request_goes_on(state: *mut State, task: u64, scratch: *mut Scratch) {
+    if runtime::knows(task, scratch) {
+        unsafe { (*state).reader = runtime::request_read(state) }
     }
 }
 
@@ -58,14 +79,36 @@ pub(crate) fn abandoned(state: *const State) {
     answered(state);
 }
 
-/// The span that a task serves, 0 if none is known.
+/// A request is sent: for which one goes into the scratch event's header.
 #[inline(always)]
-pub(crate) fn of(task: u64) -> u64 {
+pub(crate) fn request_sent(state: *const State, task: u64, position: u64, scratch: *mut Scratch) {
+    if runtime::knows(task, scratch) {
+        runtime::request_sent(state, position, scratch);
+    } else {
+        unsafe { (&raw mut (*scratch).header.serving).write_volatile(of(task)) }
+    }
+}
+
+/// The span that a thread serves, 0 if none is known.
+#[inline(always)]
+fn of(task: u64) -> u64 {
     unsafe {
         let Some(served) = SERVING.get_ptr(task) else { return 0 };
         let span = (*served).span;
         if REVOKED.get_ptr((task >> 32) as u32).is_some() { 0 } else { span }
     }
+}
+
+/// What the task with this key serves.
+#[inline(always)]
+pub(crate) fn by(task: u64) -> Option<*mut Served> {
+    SERVING.get_ptr_mut(task)
+}
+
+/// Whether threads say nothing about requests in that process.
+#[inline(always)]
+pub(crate) fn is_revoked(tgid: u32) -> bool {
+    REVOKED.get_ptr(tgid).is_some()
 }
 
 #[inline(never)]

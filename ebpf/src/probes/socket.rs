@@ -183,6 +183,15 @@ pub(crate) unsafe fn network_namespace(sock: u64) -> u32 {
     }
 }
 
+/// The same through a typed pointer.
+#[inline(always)]
+pub(crate) unsafe fn network_namespace_typed(sock: *const c_void) -> u32 {
+    unsafe {
+        let net: *const c_void = Typed::member(sock, Offset::SkNet);
+        Typed::member(net, Offset::NetInum)
+    }
+}
+
 /// Whether a thread that reads this socket waits for it alone: it is in blocking mode and in no epoll set, as it is
 /// where one thread serves one request.
 #[inline(always)]

@@ -24,6 +24,8 @@ pub(crate) struct State {
     pub(crate) inode: u64,
     /// When it began to connect; once it has, how long that took, µs. 0 where that was not seen.
     pub(crate) connecting: u64,
+    /// Where the directions began, 0 while that is not known: see [`crate::socket::origins`].
+    pub(crate) origins: [u32; 2],
     /// A send in flight, between its two tracepoints.
     pub(crate) send: SendInFlight,
     /// A [`Mode`].
@@ -151,6 +153,7 @@ impl State {
         left_out: LeftOut::NEVER_ASKED,
         inode: 0,
         connecting: 0,
+        origins: [0; 2],
         send: SendInFlight {
             task: 0,
             sequence: 0,

@@ -1,7 +1,7 @@
 //! Single calls: what the agent adds to each, on connections it traces, on those it ignores, and elsewhere.
 
 use super::web::Background;
-use super::{Load, Measure, Mode, Order, Sample, Sort, Speaks};
+use super::{Compares, Load, Measure, Mode, Order, Sample, Sort, Speaks};
 use crate::bench::Bench;
 use crate::cpu;
 use crate::roles::Role;
@@ -11,6 +11,7 @@ pub(super) const CALLS: Mode = Mode {
     about: "calls of 256 B: TCP on loopback, traced (HTTP) and ignored (not HTTP), and a descriptor that is no socket",
     unit: "call",
     speaks: Speaks::Some,
+    compares: Compares::Agent,
     start: |bench| {
         Ok(Box::new(Calls::start(bench, &["traced", "ignored", "null"], &OF_CALLS, None)?))
     },
@@ -21,6 +22,7 @@ pub(super) const UNRELATED: Mode = Mode {
     about: "a process that speaks with nobody, while the agent traces nginx at 1,000 requests/s on the other CPU",
     unit: "call",
     speaks: Speaks::Some,
+    compares: Compares::Agent,
     start: |bench| {
         let others = Background::start(bench)?;
         let kinds = ["getppid", "file", "pipe", "udp"];

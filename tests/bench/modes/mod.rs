@@ -21,8 +21,19 @@ pub(crate) struct Mode {
     pub(crate) unit: &'static str,
     /// What the agent should see of it.
     pub(crate) speaks: Speaks,
+    /// What its rounds are without and with.
+    pub(crate) compares: Compares,
     /// Starts what it needs.
     pub(crate) start: fn(&Bench) -> anyhow::Result<Box<dyn Load>>,
+}
+
+/// What a round compares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Compares {
+    /// The host without the agent and with it.
+    Agent,
+    /// The agent without the viewer and with it.
+    Viewer,
 }
 
 /// How many exchanges there are to be seen.
@@ -96,6 +107,7 @@ pub(crate) const ALL: &[Mode] = &[
     web::SATURATED,
     web::HALF,
     web::FIXED,
+    web::VIEWER,
     services::PYTHON,
     services::GO,
     services::DOWNLOAD,

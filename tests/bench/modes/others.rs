@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Load, Measure, Mode, Order, Sample, Sort, Speaks};
+use super::{Compares, Load, Measure, Mode, Order, Sample, Sort, Speaks};
 use crate::cpu;
 use crate::roles::Role;
 
@@ -11,6 +11,7 @@ pub(super) const PROCESSES: Mode = Mode {
     about: "1,000 short-lived processes a minute",
     unit: "process",
     speaks: Speaks::Never,
+    compares: Compares::Agent,
     start: |bench| {
         let spawner = cpu::on(bench.places.servers, || Role::start("spawn", &[]))?;
         Ok(Box::new(Processes { spawner }))
@@ -22,6 +23,7 @@ pub(super) const IDLE_CONNECTIONS: Mode = Mode {
     about: "5,000 connections with one exchange each, then idle; the time is that of opening one",
     unit: "connection",
     speaks: Speaks::Each(2.0),
+    compares: Compares::Agent,
     start: |bench| {
         let holder = cpu::on(bench.places.servers, || Role::start("idle", &[]))?;
         Ok(Box::new(IdleConnections { holder }))
@@ -33,6 +35,7 @@ pub(super) const IDLE: Mode = Mode {
     about: "nothing: what the agent uses when nobody speaks",
     unit: "second",
     speaks: Speaks::Never,
+    compares: Compares::Agent,
     start: |_| Ok(Box::new(Nothing)),
 };
 

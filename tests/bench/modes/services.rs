@@ -6,7 +6,7 @@ use tests::listening::free_port;
 use tests::programs::{Server, go, python};
 
 use super::web::at_rate;
-use super::{Load, Measure, Mode, Order, Sample, Sort, Speaks};
+use super::{Compares, Load, Measure, Mode, Order, Sample, Sort, Speaks};
 use crate::bench::Bench;
 use crate::cpu;
 use crate::roles::Role;
@@ -17,6 +17,7 @@ pub(super) const PYTHON: Mode = Mode {
     about: "Python's http.server, a thread for each of 8 connections; wrk as fast as it can",
     unit: "request",
     speaks: Speaks::Each(2.0),
+    compares: Compares::Agent,
     start: |bench| {
         let server =
             cpu::on(bench.places.servers, || python::tour_server("python", [127, 0, 0, 1].into()))?;
@@ -29,6 +30,7 @@ pub(super) const GO: Mode = Mode {
     about: "Go's net/http, 1 KiB, 8 connections; wrk as fast as it can",
     unit: "request",
     speaks: Speaks::Each(2.0),
+    compares: Compares::Agent,
     start: |bench| Ok(Box::new(Service::new(bench, go_server(bench)?, "/1k", 8)?)),
 };
 
@@ -37,6 +39,7 @@ pub(super) const DOWNLOAD: Mode = Mode {
     about: "1 MiB answers of Go's net/http out of its memory, 4 connections",
     unit: "request",
     speaks: Speaks::Each(2.0),
+    compares: Compares::Agent,
     start: |bench| Ok(Box::new(Service::new(bench, go_server(bench)?, "/1m", 4)?)),
 };
 
@@ -45,6 +48,7 @@ pub(super) const UPLOAD: Mode = Mode {
     about: "1 MiB requests, read to their end by Go's net/http, 4 connections",
     unit: "request",
     speaks: Speaks::Each(2.0),
+    compares: Compares::Agent,
     start: |bench| Ok(Box::new(Service::upload(bench)?)),
 };
 
@@ -53,6 +57,7 @@ pub(super) const HUNDRED: Mode = Mode {
     about: "100 services, each a process of its own, asked 5,000 times a second in turn",
     unit: "request",
     speaks: Speaks::Each(2.0),
+    compares: Compares::Agent,
     start: |bench| Ok(Box::new(Hundred::start(bench)?)),
 };
 

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use tests::listening::free_port;
 use tests::programs::{Server, installed};
 
-use super::{Load, Measure, Mode, Order, Sample, Sort, Speaks};
+use super::{Compares, Load, Measure, Mode, Order, Sample, Sort, Speaks};
 use crate::bench::Bench;
 use crate::cpu;
 use crate::roles::Role;
@@ -19,6 +19,7 @@ pub(super) const SATURATED: Mode = Mode {
     about: "nginx, one worker, 1 KiB file, keep-alive; wrk with 16 connections as fast as it can; both ends traced",
     unit: "request",
     speaks: Speaks::Each(2.0),
+    compares: Compares::Agent,
     start: |bench| Ok(Box::new(Saturated::start(bench, false)?)),
 };
 
@@ -27,6 +28,7 @@ pub(super) const CONNECTIONS: Mode = Mode {
     about: "the same with a connection for each request",
     unit: "request",
     speaks: Speaks::Each(2.0),
+    compares: Compares::Agent,
     start: |bench| Ok(Box::new(Saturated::start(bench, true)?)),
 };
 
@@ -35,6 +37,7 @@ pub(super) const HALF: Mode = Mode {
     about: "the same nginx at the constant rate that keeps its CPU half busy; latency from the moment a request was due",
     unit: "request",
     speaks: Speaks::Each(2.0),
+    compares: Compares::Agent,
     start: |bench| Ok(Box::new(Paced::start(bench, None)?)),
 };
 
@@ -43,7 +46,17 @@ pub(super) const FIXED: Mode = Mode {
     about: "the same nginx at 10,000 requests/s: 20,000 exchanges/s, since both ends are traced",
     unit: "request",
     speaks: Speaks::Each(2.0),
+    compares: Compares::Agent,
     start: |bench| Ok(Box::new(Paced::start(bench, Some(10_000.0))?)),
+};
+
+pub(super) const VIEWER: Mode = Mode {
+    name: "viewer",
+    about: "the same nginx at 5,000 requests/s: 10,000 spans/s into the viewer's store; without is the agent without it",
+    unit: "request",
+    speaks: Speaks::Each(2.0),
+    compares: Compares::Viewer,
+    start: |bench| Ok(Box::new(Paced::start(bench, Some(5_000.0))?)),
 };
 
 /// Connections of a load.

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::number::{grouped, nanos};
 use crate::bench::{Outcome, Programs};
-use crate::modes::Speaks;
+use crate::modes::{Compares, Speaks};
 use crate::statistics::quantile;
 use crate::watched::Use;
 
@@ -26,8 +26,8 @@ impl Outcome {
     }
 }
 
-/// A line about cost, a line about what was seen and lost.
-pub(super) fn lines(outcome: &Outcome) -> [String; 2] {
+/// A line about cost, a line about what was seen and lost, and one about the viewer where that is what is compared.
+pub(super) fn lines(outcome: &Outcome) -> Vec<String> {
     let memory = |at: usize| outcome.of_agents(|used| used.memory[at]);
     let mut cost = format!(
         "agent: {:.1} % of a CPU; MB resident {:.0} at start, {:.0} steady, {:.0} peak",
@@ -51,7 +51,16 @@ pub(super) fn lines(outcome: &Outcome) -> [String; 2] {
     if let Some(part) = outcome.captured() {
         let _ = write!(seen, "; {:.2} % of all exchanges seen", part * 100.0);
     }
-    [cost, seen]
+    let mut lines = vec![cost, seen];
+    if outcome.mode.compares == Compares::Viewer {
+        lines.push(format!(
+            "viewer: was offered {} spans, lost {}; its process {:.1} % of a CPU",
+            grouped(outcome.sum(|used| used.count("viewer.spans_offered"))),
+            grouped(outcome.sum(|used| used.count("viewer.spans_dropped"))),
+            outcome.of_agents(|used| used.child_cores) * 100.0,
+        ));
+    }
+    lines
 }
 
 /// A line for each part: what the agent's programs did for a unit, as the kernel measured.

@@ -74,6 +74,7 @@ fn agent(used: &Use) -> Value {
         "attach_seconds": used.attach,
         "cpu": used.cpu,
         "cores": used.cores,
+        "child_cores": used.child_cores,
         "memory": { "start": used.memory[0], "steady": used.memory[1], "peak": used.memory[2] },
         "counters": used.counters,
     })

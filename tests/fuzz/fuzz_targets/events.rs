@@ -22,6 +22,7 @@ fuzz_target!(|bytes: &[u8]| {
         Ok(Input::Exec(event) | Input::Exit(event)) => event.as_bytes().to_vec(),
         Ok(Input::Revoked(event)) => event.as_bytes().to_vec(),
         Ok(Input::Retransmitted(event)) => event.as_bytes().to_vec(),
+        Ok(Input::Carried(event)) => event.as_bytes().to_vec(),
         Ok(other) => panic!("no control event: {other:?}"),
         Err(_) => return,
     };

@@ -29,6 +29,14 @@ impl Target {
         Self::Tcp(SocketAddr::from(([127, 0, 0, 1], port)))
     }
 
+    /// That address and port.
+    ///
+    /// # Errors
+    /// When it is no address.
+    pub fn at(address: &str, port: u16) -> anyhow::Result<Self> {
+        Ok(Self::Tcp(SocketAddr::new(address.parse()?, port)))
+    }
+
     /// The `Host` header for it.
     #[must_use]
     pub fn host(&self) -> String {

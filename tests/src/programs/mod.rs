@@ -7,6 +7,7 @@ pub mod backend;
 pub mod c;
 pub mod collector;
 pub mod go;
+pub mod goroutines;
 pub mod grpc;
 pub mod gunicorn;
 pub mod haproxy;

@@ -40,16 +40,20 @@ pub struct Verified {
 }
 
 impl Verified {
-    /// Bytes of stack of the deepest chain of calls, as the verifier adds them up: each frame in full 32 bytes.
+    /// Bytes of stack of the deepest chain of calls, as the verifier adds them up: each frame in full 32 bytes. `None` if a
+    /// function is called whose frame is not known.
     #[must_use]
-    pub fn stack(&self) -> u64 {
+    pub fn stack(&self) -> Option<u64> {
         self.depth(0)
     }
 
-    fn depth(&self, function: usize) -> u64 {
-        let own = self.frames.get(function).map_or(0, |frame| frame.max(&1).next_multiple_of(32));
-        let calls = self.calls.iter().filter(|(from, to)| *from == function && to != from);
-        own + calls.map(|(_, to)| self.depth(*to)).max().unwrap_or(0)
+    fn depth(&self, function: usize) -> Option<u64> {
+        let own = self.frames.get(function)?.max(&1).next_multiple_of(32);
+        let mut below = 0;
+        for (_, to) in self.calls.iter().filter(|(from, to)| *from == function && to != from) {
+            below = below.max(self.depth(*to)?);
+        }
+        Some(own + below)
     }
 }
 
@@ -88,7 +92,8 @@ mod tests {
         let read = read_log(text);
         assert_eq!(read.len(), 2);
         assert_eq!((read[0].name.as_str(), read[0].instructions), ("exit_call", 120));
-        assert_eq!(read[0].stack(), 64 + 32 + 64);
-        assert_eq!((read[1].instructions, read[1].stack()), (3, 32));
+        assert_eq!(read[0].stack(), Some(64 + 32 + 64));
+        assert_eq!((read[1].instructions, read[1].stack()), (3, Some(32)));
+        assert_eq!(read_log("program x\ncall 0 1\nstack depth 8\n")[0].stack(), None);
     }
 }

@@ -6,7 +6,7 @@ use super::graph::Graph;
 use super::services::{self, PYTHON_THREADS, Runtime};
 
 /// The promise where a thread serves one request at a time.
-const EXACT: f64 = 99.9;
+pub const EXACT: f64 = 99.9;
 /// Where a call's request cannot be known it has no parent: nothing is promised but that nothing is wrong.
 const HONEST: f64 = 0.0;
 

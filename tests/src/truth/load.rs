@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 
 use super::graph::{CALL, ping_path};
+use crate::namespace::Hosts;
 use crate::peer::{Answer, Connection, Target};
 use crate::wait;
 
@@ -34,6 +35,8 @@ pub struct Load<'a> {
     /// The number of the first request that is not sent any more.
     end: AtomicUsize,
     are_pinged: bool,
+    /// Where the client is, on the first of them; `None`: here.
+    hosts: Option<&'a Hosts>,
     /// The numbers of the next ping of each.
     pings: Vec<AtomicUsize>,
 }
@@ -50,7 +53,17 @@ impl<'a> Load<'a> {
     ) -> Self {
         let pings = services.iter().map(|_| AtomicUsize::new(0)).collect();
         let (next, end) = (AtomicUsize::new(start), AtomicUsize::new(usize::MAX));
-        Self { start, clients, services, are_pinged, next, end, pings }
+        Self { start, clients, services, are_pinged, hosts: None, next, end, pings }
+    }
+
+    /// The client stands on the first of these hosts.
+    #[must_use]
+    pub fn on(self, hosts: Option<&'a Hosts>) -> Self {
+        Self { hosts, ..self }
+    }
+
+    fn enter(&self) -> anyhow::Result<()> {
+        self.hosts.map_or(Ok(()), |hosts| hosts.enter(0))
     }
 
     /// Numbers before which all requests, and all pings of each service, have been begun.
@@ -84,6 +97,7 @@ impl<'a> Load<'a> {
     }
 
     fn send_requests(&self) -> anyhow::Result<()> {
+        self.enter()?;
         let mut caller = Caller::new(self.services[0].1, KEPT);
         loop {
             let number = self.next.fetch_add(1, Ordering::SeqCst);
@@ -95,6 +109,7 @@ impl<'a> Load<'a> {
     }
 
     fn ping(&self, done: &AtomicBool) -> anyhow::Result<()> {
+        self.enter()?;
         let all: Vec<_> = self.services.iter().zip(&self.pings).collect();
         let mut callers: Vec<_> =
             all.iter().map(|((_, target), _)| Caller::new(target, usize::MAX)).collect();

@@ -14,8 +14,10 @@ use super::load::Load;
 use super::score::{Scores, Stored, Truth, score};
 use super::services::{Place, Started};
 use crate::agent::{Agent, Counters, Setup};
+use crate::namespace::Hosts;
 use crate::otlp::{Kind, Spans};
 use crate::peer::Target;
+use crate::wait::{self, Deadline};
 
 /// How long no span of a call may arrive until waiting is over. What has not arrived by the agent's end is missing.
 const QUIET: Duration = Duration::from_secs(4);
@@ -24,6 +26,8 @@ const QUIET: Duration = Duration::from_secs(4);
 pub struct Stage {
     services: Vec<Started>,
     graph: Graph,
+    /// The hosts on which they stand in turn, the first one's on the first; `None`: all are here.
+    hosts: Option<Hosts>,
     /// Services are pinged while requests are under way.
     pings: bool,
     /// The number of the next request: no two have one.
@@ -34,8 +38,8 @@ pub struct Stage {
 pub struct Outcome {
     /// The scores.
     pub scores: Scores,
-    /// What the agent counted.
-    pub counters: Counters,
+    /// What each agent counted.
+    pub counters: Vec<Counters>,
 }
 
 impl Stage {
@@ -44,18 +48,23 @@ impl Stage {
     /// # Errors
     /// When a program is missing (a skip), or does not come up.
     pub fn set(case: &Case, fan_out: usize) -> anyhow::Result<Self> {
+        Self::set_on(None, case, fan_out)
+    }
+
+    fn set_on(hosts: Option<Hosts>, case: &Case, fan_out: usize) -> anyhow::Result<Self> {
         let mut services: Vec<Started> = Vec::new();
         for (level, runtime) in case.levels.iter().enumerate().rev() {
             let calls = if runtime.proxies { 1 } else { fan_out };
             let next = services.last().map_or(Vec::new(), |it| vec![it.server.port(); calls]);
-            let place = Place { service: &case.service(level), next: &next };
+            let host = hosts.as_ref().map(|hosts| (hosts, level % 2));
+            let place = Place { service: &case.service(level), next: &next, host };
             let service = runtime.start(&place);
             services.push(service.with_context(|| format!("{} at level {level}", runtime.name))?);
         }
         services.reverse();
         let names: Vec<String> = services.iter().map(|it| it.server.service.clone()).collect();
         let graph = case.graph(&client(), &names, fan_out);
-        Ok(Self { services, graph, pings: true, next: AtomicUsize::new(0) })
+        Ok(Self { services, graph, hosts, pings: true, next: AtomicUsize::new(0) })
     }
 
     /// Without pings: a loop that serves one request at a time is then never seen to serve two.
@@ -69,13 +78,43 @@ impl Stage {
     /// # Errors
     /// When the agent does not start or stop well, or an answer is not the right one.
     pub fn run(&self, setup: Setup, requests: usize, clients: usize) -> anyhow::Result<Outcome> {
-        let agent = setup.start()?;
+        self.score(vec![setup.start()?], requests, clients)
+    }
+
+    /// Scores two agents, which see nothing of each other, over a case on two hosts. They are there before its services: a
+    /// connection that is older than they are has no parents across.
+    ///
+    /// # Errors
+    /// As [`Self::set`] and [`Self::run`].
+    pub fn run_across(
+        case: &Case,
+        fan_out: usize,
+        setup: &Setup,
+        requests: usize,
+        clients: usize,
+    ) -> anyhow::Result<Outcome> {
+        let hosts = Hosts::start()?;
+        let on = |host| {
+            let file = hosts.file(host).display().to_string();
+            let setup = setup.clone().argument("--netns").argument(file);
+            setup.environment("SPANWIRE_TCP_OPTION", "all").start()
+        };
+        let agents = (0..2).map(on).collect::<anyhow::Result<_>>()?;
+        Self::set_on(Some(hosts), case, fan_out)?.score(agents, requests, clients)
+    }
+
+    fn score(
+        &self,
+        agents: Vec<Agent>,
+        requests: usize,
+        clients: usize,
+    ) -> anyhow::Result<Outcome> {
         let load = self.load(clients);
         let before = load.begun();
         load.end_after(requests);
         load.send()?;
         let truth = self.truth(&load, &before);
-        Outcome::of(agent, &truth)
+        Outcome::of(agents, &truth)
     }
 
     /// The same with an agent that is started in the middle of the load: so many requests follow.
@@ -98,14 +137,15 @@ impl Stage {
             anyhow::Ok((agent?, before))
         })?;
         let truth = self.truth(&load, &before);
-        Outcome::of(agent, &truth)
+        Outcome::of(vec![agent], &truth)
     }
 
     /// A load without an end.
     fn load(&self, clients: usize) -> Load<'_> {
         let pinged: Vec<(&str, &Target)> =
             self.services.iter().map(|it| (&*it.server.service, &it.server.target)).collect();
-        Load::new(self.next.load(Ordering::Relaxed), clients, pinged, self.pings)
+        let first = self.next.load(Ordering::Relaxed);
+        Load::new(first, clients, pinged, self.pings).on(self.hosts.as_ref())
     }
 
     /// What is true of a load that was sent. What was begun `before` is early.
@@ -129,8 +169,8 @@ impl Stage {
 }
 
 impl Outcome {
-    fn of(agent: Agent, truth: &Truth) -> anyhow::Result<Self> {
-        let (spans, counters) = collect(agent, truth)?;
+    fn of(agents: Vec<Agent>, truth: &Truth) -> anyhow::Result<Self> {
+        let (spans, counters) = collect(agents, truth)?;
         let stored: Vec<Stored> = spans.0.iter().map(Stored::from).collect();
         Ok(Self { scores: score(truth, &stored), counters })
     }
@@ -141,8 +181,8 @@ fn client() -> String {
     std::env::var("OTEL_SERVICE_NAME").unwrap_or_else(|_| "truth".to_owned())
 }
 
-/// Waits for the spans of all ends that were sent, or until waiting is of no use any more, and ends the agent.
-fn collect(agent: Agent, truth: &Truth) -> anyhow::Result<(Spans, Counters)> {
+/// Waits for the spans of all ends that were sent, or until waiting is of no use any more, and ends the agents.
+fn collect(agents: Vec<Agent>, truth: &Truth) -> anyhow::Result<(Spans, Vec<Counters>)> {
     let of = |kind: Kind| {
         let trees = truth.requests.iter().chain(&truth.pings).flatten();
         trees.filter(|node| node.end.kind == kind).count()
@@ -152,15 +192,26 @@ fn collect(agent: Agent, truth: &Truth) -> anyhow::Result<(Spans, Counters)> {
         let is_ours = |path: &str| path.starts_with(CALL) || path.starts_with(PING);
         spans.0.iter().filter(|span| is_ours(span.path())).count()
     };
-    let mut arrived = 0;
-    while arrived < wanted {
-        let more = agent.receiver().wait("more spans", QUIET, |spans| ours(spans) > arrived);
-        let Ok(spans) = more else {
+    let all = || agents.iter().map(|agent| Ok(ours(&agent.receiver().spans()?))).sum();
+    let requests = || agents.iter().map(|agent| agent.receiver().requests()).sum::<usize>();
+    loop {
+        let before = requests();
+        let arrived: anyhow::Result<usize> = all();
+        let arrived = arrived?;
+        if arrived >= wanted {
+            break;
+        }
+        let more = || (requests() > before).then_some(());
+        if wait::until("more spans", Deadline::after(QUIET), more).is_err() {
             println!("only {arrived} of {wanted} spans arrived");
             break;
-        };
-        arrived = ours(&spans);
+        }
     }
-    let stopped = agent.stop()?;
-    Ok((stopped.spans, stopped.counters))
+    let (mut spans, mut counters) = (Spans(Vec::new()), Vec::new());
+    for agent in agents {
+        let stopped = agent.stop()?;
+        spans.0.extend(stopped.spans.0);
+        counters.push(stopped.counters);
+    }
+    Ok((spans, counters))
 }

@@ -1,6 +1,7 @@
 //! The runtimes that a service of the graph can be of. All of them do the same, told by the same command line.
 //!
-//! `PROGRAM SERVICE PORT [NEXT…]` listens on 127.0.0.1:PORT. `GET /call/ID` asks each NEXT (a port) in order for `/call/ID.0`,
+//! `PROGRAM SERVICE PORT [NEXT…]` listens on 127.0.0.1:PORT, or where `TRUTH_HERE` says; those that it asks are at 127.0.0.1, or
+//! where `TRUTH_NEXT` says. `GET /call/ID` asks each NEXT (a port) in order for `/call/ID.0`,
 //! `/call/ID.1`, … and answers `ok` if all of them did; any other path is answered at once. Connections to a NEXT are kept in a
 //! pool of the whole process. Let h be the sum of the bytes of ID, modulo 8: at 1 it rests for 2 ms before its calls, at 3 for
 //! 1 ms after each, at 0 another thread or task asks the first NEXT for `/later/ID` and nobody waits for that, at 4 whoever
@@ -10,9 +11,11 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 
 use crate::listening::free_port;
+use crate::namespace::{ADDRESSES, Hosts};
+use crate::peer::Target;
 use crate::programs::{Server, c, go, gunicorn, installed, java, nginx, python, workload};
 
 /// What a runtime is told to be.
@@ -21,6 +24,15 @@ pub struct Place<'a> {
     pub service: &'a str,
     /// Ports of the services it asks, one for each call.
     pub next: &'a [u16],
+    /// The hosts, and on which of them it stands; whom it asks stands on the other. `None`: all are here.
+    pub host: Option<(&'a Hosts, usize)>,
+}
+
+impl Place<'_> {
+    /// The address where it listens.
+    fn address(&self) -> &'static str {
+        self.host.map_or("127.0.0.1", |(_, host)| ADDRESSES[host])
+    }
 }
 
 /// A runtime.
@@ -160,6 +172,7 @@ pub const NGINX: Runtime = Runtime {
     name: "nginx",
     proxies: true,
     start: |place| {
+        ensure!(place.host.is_none(), "nginx stands on one host only");
         let upstream = place.next.first().context("nginx with nothing behind it")?;
         let nginx::Nginx { server, folder } = nginx::start_pooled(*upstream)?;
         Ok(Started { server, _folder: Some(folder) })
@@ -204,7 +217,7 @@ fn by_gunicorn(place: &Place<'_>, workers: &[&str]) -> anyhow::Result<Started> {
     let port = free_port()?;
     let mut command = Command::new(gunicorn::environment()?.join("bin/gunicorn"));
     command.args(workers).args(["--keep-alive", "600", "--timeout", "120", "--backlog", "256"]);
-    command.args(["--bind", &format!("127.0.0.1:{port}"), "wsgi:app"]);
+    command.args(["--bind", &format!("{}:{port}", place.address()), "wsgi:app"]);
     command.current_dir(workload("truth/python")).env("PYTHONDONTWRITEBYTECODE", "1");
     on_port(place, port, command.env("TRUTH", in_one(place, port)))
 }
@@ -223,5 +236,12 @@ fn in_one(place: &Place<'_>, port: u16) -> String {
 }
 
 fn on_port(place: &Place<'_>, port: u16, command: &mut Command) -> anyhow::Result<Started> {
-    Ok(Started { server: Server::on_port(place.service, port, command)?, _folder: None })
+    let mut server = if let Some((hosts, host)) = place.host {
+        command.env("TRUTH_HERE", ADDRESSES[host]).env("TRUTH_NEXT", ADDRESSES[1 - host]);
+        Server::on_port(place.service, port, &mut hosts.on(host, command)?)?
+    } else {
+        Server::on_port(place.service, port, command)?
+    };
+    server.target = Target::at(place.address(), port)?;
+    Ok(Started { server, _folder: None })
 }

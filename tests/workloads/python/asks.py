@@ -1,7 +1,8 @@
 """A client that makes it hard to tell which end of which connection belongs to which.
 
 Usage: asks.py HOW HOST PORT NAME
-HOW: many (64 connections at once, 10 requests each), pipelined (8 connections with 12 requests that do not wait for answers),
+HOW: many (64 connections at once, 10 requests each), few (16 of them), one (one with 100 requests), large (4 that post 300,000 bytes,
+10 times each), pipelined (8 connections with 12 requests that do not wait for answers),
 reused (the same few ports again and again within a second), or older (as many, but connected before: it says so and waits for
 SIGUSR1). Paths are /NAME/CONNECTION/REQUEST. Prints how many answers it got.
 """
@@ -49,6 +50,15 @@ def one_by_one(connection, number, requests=10):
         receive(connection, 1)
 
 
+def post(connection, number):
+    for request in range(10):
+        connection.sendall(
+            b"POST /%s/%d/%d HTTP/1.1\r\nHost: x\r\nContent-Length: 300000\r\n\r\n" % (name.encode(), number, request)
+            + b"b" * 300_000
+        )
+        receive(connection, 1)
+
+
 def pipelined(connection, number):
     # Half of them one behind the other in one call, as far as the socket takes it, half in calls of their own.
     whole = b"".join(
@@ -67,8 +77,12 @@ def at_once(work, connections):
         thread.join()
 
 
-if how == "many":
-    at_once(one_by_one, [connect() for _ in range(64)])
+if how in ("many", "few"):
+    at_once(one_by_one, [connect() for _ in range(64 if how == "many" else 16)])
+elif how == "large":
+    at_once(post, [connect() for _ in range(4)])
+elif how == "one":
+    one_by_one(connect(), 0, requests=100)
 elif how == "pipelined":
     at_once(pipelined, [connect() for _ in range(8)])
 elif how == "reused":

@@ -35,18 +35,36 @@ static void refuse(union bpf_attr *attr, struct bpf_insn **copy)
 	attr->insns = (unsigned long)*copy;
 }
 
-/* Where functions begin, in order: the program itself, and whatever is called. */
-static unsigned int functions(const struct bpf_insn *insns, unsigned int count, char *begins)
+/* The instructions as the kernel runs them: it leaves out what it found can never be reached, whole functions too. */
+static struct bpf_insn *translated(syscall_t real, int program, unsigned int *count)
 {
-	unsigned int found = 1;
+	struct bpf_prog_info info = { 0 };
+	union bpf_attr attr = { .info = { .bpf_fd = program, .info_len = sizeof(info) } };
+	struct bpf_insn *insns;
+	unsigned int size;
 
-	begins[0] = 1;
-	for (unsigned int i = 0; i < count; i++)
-		if (insns[i].code == (BPF_JMP | BPF_CALL) && insns[i].src_reg == BPF_PSEUDO_CALL)
-			begins[i + insns[i].imm + 1] = 1;
-	for (unsigned int i = 1; i < count; i++)
-		found += begins[i];
-	return found;
+	attr.info.info = (unsigned long)&info;
+	if (real(SYS_bpf, BPF_OBJ_GET_INFO_BY_FD, &attr, sizeof(attr.info)) < 0)
+		abort();
+	size = info.xlated_prog_len;
+	insns = malloc(size);
+	memset(&info, 0, sizeof(info));
+	info.xlated_prog_insns = (unsigned long)insns;
+	info.xlated_prog_len = size;
+	attr.info.info_len = sizeof(info);
+	if (!insns || real(SYS_bpf, BPF_OBJ_GET_INFO_BY_FD, &attr, sizeof(attr.info)) < 0)
+		abort();
+	*count = size / sizeof(*insns);
+	return insns;
+}
+
+/* Which instruction a call of a function goes to; the call's own number if it is none. */
+static unsigned int target(const struct bpf_insn *insns, unsigned int at)
+{
+	/* Of a translated call the distance is in `off`, and in `imm` the number of the function. */
+	if (insns[at].code == (BPF_JMP | BPF_CALL) && insns[at].src_reg == BPF_PSEUDO_CALL)
+		return at + insns[at].off + 1;
+	return at;
 }
 
 static unsigned int function_at(const char *begins, unsigned int at)
@@ -58,23 +76,27 @@ static unsigned int function_at(const char *begins, unsigned int at)
 	return number;
 }
 
-static void write_down(const char *file, const union bpf_attr *attr, const char *log)
+static void write_down(syscall_t real, const char *file, const union bpf_attr *attr, const char *log, int program)
 {
-	const struct bpf_insn *insns = (void *)(unsigned long)attr->insns;
-	char *begins = calloc(1, attr->insn_cnt + 1);
+	unsigned int count;
+	struct bpf_insn *insns = translated(real, program, &count);
+	char *begins = calloc(1, count + 1);
 	FILE *out = fopen(file, "a");
 
 	if (!out || !begins)
 		abort();
 	fprintf(out, "program %s\n", attr->prog_name);
-	if (functions(insns, attr->insn_cnt, begins) > 1)
-		for (unsigned int i = 0; i < attr->insn_cnt; i++)
-			if (insns[i].code == (BPF_JMP | BPF_CALL) && insns[i].src_reg == BPF_PSEUDO_CALL)
-				fprintf(out, "call %u %u\n", function_at(begins, i),
-					function_at(begins, i + insns[i].imm + 1));
+	for (unsigned int i = 0; i < count; i++)
+		if (target(insns, i) != i)
+			begins[target(insns, i)] = 1;
+	for (unsigned int i = 0; i < count; i++)
+		if (target(insns, i) != i)
+			fprintf(out, "call %u %u\n", function_at(begins, i),
+				function_at(begins, target(insns, i)));
 	fputs(log, out);
 	fclose(out);
 	free(begins);
+	free(insns);
 }
 
 static long load(syscall_t real, union bpf_attr *given, unsigned int size)
@@ -102,7 +124,7 @@ static long load(syscall_t real, union bpf_attr *given, unsigned int size)
 	}
 	result = real(SYS_bpf, BPF_PROG_LOAD, &own, size);
 	if (log && result >= 0)
-		write_down(file, &own.attr, log);
+		write_down(real, file, &own.attr, log, (int)result);
 	free(log);
 	free(copy);
 	return result;

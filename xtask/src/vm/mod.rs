@@ -47,7 +47,7 @@ pub(crate) fn task(filter: Option<&str>, renew: Renew) -> Result<ExitCode> {
     if renew.kernels {
         say::step("looking for newer kernels", kernels::renew)?;
     }
-    let agent = build::agent(true)?;
+    let agent = build::agent(false)?;
     if let Err(error) = system_packages::prepare() {
         say::error(&error);
     }

@@ -8,7 +8,7 @@ use httparse::{EMPTY_HEADER, Header, ParserConfig};
 
 use super::line::{Line, StatusLine, is_token, request_line, status_line};
 use crate::exchange::Propagation;
-use crate::input::{Nanos, Task};
+use crate::input::{Nanos, Runtime, Task};
 use crate::protocols::Piece;
 
 /// Most bytes of a head that are kept: what the kernel copies of one.
@@ -45,6 +45,8 @@ pub(super) struct Collected {
     pub(super) task: Task,
     /// Sent: the span id that task served.
     pub(super) serving: Option<u64>,
+    /// What a runtime says of that.
+    pub(super) runtime: Runtime,
     /// Received: blocking, in no epoll set.
     pub(super) thread_waits: bool,
     /// The kernel took it for a request.
@@ -68,6 +70,7 @@ impl Collected {
             began: piece.began,
             task: piece.task,
             serving: piece.serving,
+            runtime: piece.runtime,
             thread_waits: piece.thread_waits,
             told: piece.request,
             bytes: Vec::new(),

@@ -55,6 +55,7 @@ impl Open {
             at: head.began,
             task: head.task,
             serving: head.serving,
+            runtime: head.runtime,
             thread_waits: head.thread_waits,
             connected_in: None,
             told: head.told,

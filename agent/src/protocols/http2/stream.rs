@@ -11,7 +11,7 @@ use super::head::Head;
 use crate::exchange::{
     Asked, Call, ExchangeId, Failure, Finished, Http, Report, Role, Sizes, Started, Version,
 };
-use crate::input::{Nanos, Task};
+use crate::input::{Nanos, Runtime, Task};
 use crate::protocols::{Body, Outlet, grpc};
 
 /// Which part of an exchange.
@@ -152,6 +152,7 @@ impl Stream {
             task: mark.task,
             // The thread that reads or writes a stream is rarely the one that serves it: no rule of threads holds.
             serving: None,
+            runtime: Runtime::NotAsked,
             thread_waits: false,
             connected_in: None,
             told: mark.told,

@@ -4,7 +4,7 @@ use opentelemetry_proto::tonic::common::v1::any_value::Value;
 
 use super::host::{Host, MS, Request, from_outside, tcp};
 use crate::exchange::{Asked, Call, Role};
-use crate::trace::{CheckRule, Count, RouteRule, RouteSettings, Settings};
+use crate::trace::{Active, CheckRule, Count, RouteRule, RouteSettings, Settings};
 
 const HEADER: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
@@ -115,15 +115,17 @@ fn what_is_open_for_a_minute_is_shown_until_its_end() {
     host.start(&short);
     host.end(&short);
     host.tick(60_000);
-    assert_eq!(host.tracer.active(10).count, 0, "not yet a minute");
+    let active = host.tracer.active(10);
+    assert_eq!((active.count, active.oldest.len()), (0, 1), "shown, but not yet a minute");
     host.start(&young);
     host.tick(61_000);
     let active = host.tracer.active(10);
     assert_eq!(active.count, 1);
-    let [shown] = active.oldest.as_slice() else { panic!("{active:?}") };
+    let [shown, _] = active.oldest.as_slice() else { panic!("{active:?}") };
     assert_eq!((shown.service.as_str(), shown.pid, &*shown.kind), ("service1", 1, "server"));
     assert_eq!((shown.method.as_str(), shown.path.as_str()), ("GET", "/events"));
     assert_eq!(shown.open_ns, (61_000 - 10) * MS);
+    assert_eq!((&shown.trace, &shown.parent), (&None, &None), "no call of it has ended");
     host.tick(90_001);
     assert_eq!(host.tracer.active(1).count, 2);
     assert_eq!(host.tracer.active(1).oldest.len(), 1);
@@ -131,7 +133,12 @@ fn what_is_open_for_a_minute_is_shown_until_its_end() {
     assert_eq!(host.tracer.active(10).count, 1);
     host.end(&young);
     host.wait(1000);
-    assert_eq!(host.tracer.active(10).count, 0);
+    assert_eq!(host.tracer.active(10), Active::default());
     assert_eq!(host.span(&stream).0.kind, 2, "a span at its end");
     assert_eq!(stream.started.role, Role::Server);
+    // It is the span that it was shown as.
+    let span = &host.span(&stream).0;
+    let id = span.span_id.as_slice().try_into().map(u64::from_be_bytes).unwrap();
+    assert_eq!(shown.span, format!("{id:016x}"));
+    assert_eq!(shown.start, span.start_time_unix_nano);
 }

@@ -10,7 +10,7 @@ use crate::conn::{Address, Connection};
 use crate::exchange::{
     Asked, Call, ExchangeId, Failure, Finished, Http, Propagation, Report, Role, Sizes, Started,
 };
-use crate::input::{ConnId, Nanos, Task};
+use crate::input::{ConnId, Nanos, Runtime, Task};
 use crate::service::ProcessFacts;
 use crate::trace::{Count, FinishedSpan, Settings, Tracer};
 
@@ -55,6 +55,7 @@ impl Request {
                 at: Nanos(from * MS),
                 task,
                 serving: None,
+                runtime: Runtime::NotAsked,
                 thread_waits: role == Role::Server,
                 connected_in: None,
                 propagation: Propagation::default(),

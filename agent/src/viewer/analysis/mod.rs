@@ -3,6 +3,7 @@
 //! Pure functions of what the store holds. No clock, no lock, and no work that grows faster than n log n in the spans of
 //! a trace: traces come from strangers.
 
+mod clocks;
 mod compare;
 mod differs;
 mod edges;
@@ -20,6 +21,7 @@ mod summary;
 mod tree;
 mod why;
 
+pub(crate) use clocks::{Clock, clocks, is_moved, moved};
 pub(crate) use compare::{Row, Side as ComparedSide, compare, typical};
 pub(crate) use differs::{LEAST as LEAST_SELECTED, differs};
 pub(crate) use edges::{Edge, Node, edges};
@@ -32,6 +34,6 @@ pub(crate) use path::critical_path;
 pub(crate) use red::{Side, Stats, Window, red};
 pub(crate) use requests::{Request, request};
 pub(crate) use similar::similar;
-pub(crate) use summary::{Incomplete, Summary};
+pub(crate) use summary::{Incomplete, Summary, incomplete};
 pub(crate) use tree::{Broken, NONE, Tree};
 pub(crate) use why::Reason;

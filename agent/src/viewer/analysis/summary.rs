@@ -101,8 +101,8 @@ impl Summary {
     }
 }
 
-/// A parent on another host is not missing: it was never ours to see.
-fn incomplete(trace: &Trace, tree: &Tree) -> Option<Incomplete> {
+/// What is missing of a trace. A parent on another host is not: it was never ours to see.
+pub(crate) fn incomplete(trace: &Trace, tree: &Tree) -> Option<Incomplete> {
     let lost = trace
         .spans
         .iter()

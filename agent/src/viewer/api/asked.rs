@@ -27,7 +27,11 @@ pub(crate) type Found = (std::sync::Arc<Trace>, Request);
 
 impl Asked {
     pub(crate) fn new(query: &str, now: u64) -> Self {
-        let parameters = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
+        Self::of(form_urlencoded::parse(query.as_bytes()).into_owned().collect(), now)
+    }
+
+    /// The same with parameters that are decoded already.
+    pub(crate) const fn of(parameters: Vec<(String, String)>, now: u64) -> Self {
         Self { parameters, now, began: 0 }
     }
 
@@ -45,6 +49,11 @@ impl Asked {
 
     pub(crate) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         self.parameters.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// All of them, in their order.
+    pub(super) fn parameters(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.parameters.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
     pub(crate) fn number(&self, name: &str) -> Option<u64> {

@@ -28,12 +28,13 @@ pub(super) fn differs(viewer: &Viewer, asked: &Asked) -> Answered {
     for one in found {
         if inside(&one.1) { selected.push(one) } else { rest.push(one) }
     }
+    let open = viewer.open();
     let mut rows: Vec<&(Arc<Trace>, analysis::Request)> = selected.iter().collect();
     rows.sort_by_key(|(trace, request)| (u64::MAX - request.start, trace.id));
     let rows: Vec<Value> = rows
         .into_iter()
         .take(50)
-        .map(|(trace, request)| super::traces::row(trace, *request))
+        .map(|(trace, request)| super::traces::row(trace, *request, &open))
         .collect();
     let typical = |found: &[(Arc<Trace>, analysis::Request)]| {
         let mut sorted: Vec<_> = found.iter().collect();

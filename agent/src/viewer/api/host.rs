@@ -82,6 +82,7 @@ pub(super) fn host(viewer: &Viewer, asked: &Asked) -> Value {
         "now": asked.now.to_string(),
         "seen": { "calls": number("kernel", "data_events"), "requests": number("protocols", "requests") },
         "lost": lost,
+        "open": viewer.open(),
         "slots": slots,
         "processes": host.watched,
         "spoken": spoken(viewer),

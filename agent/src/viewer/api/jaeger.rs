@@ -1,10 +1,12 @@
-//! Jaeger's query API (`/api/…`, JSON), as far as Grafana's data source and Jaeger's own UI use it.
+//! Jaeger's query API (`/api/…`, JSON), as far as Grafana's data source and Jaeger's own UI use it; [`v3`] is what its
+//! newer UI asks instead.
 //!
 //! The answers' shape is Jaeger's: times in µs, tags with types, references to parents. Its `tags` parameter is asked
 //! by the same search as the page's queries. Where we differ from Jaeger 2 (an end-to-end test asks both): `error` and
 //! `span.kind` can be asked for with any storage, and services that call themselves are no dependency.
 
 mod duration;
+mod v3;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -29,6 +31,7 @@ const LOOKBACK: u64 = 172_800_000_000;
 /// Answers what stands behind `/api/`; `None` when Jaeger has no such question.
 pub(super) fn answer(viewer: &Viewer, path: &[&str], asked: &Asked) -> Option<Answered> {
     Some(match path {
+        ["v3", rest @ ..] => return v3::answer(viewer, rest, asked),
         ["services"] => Ok(list(services(viewer))),
         ["services", service, "operations"] => {
             let service = percent(service);
@@ -110,6 +113,12 @@ fn traces(viewer: &Viewer, asked: &Asked) -> Answered {
         let all = ids.iter().filter_map(|id| find(viewer, id).ok());
         return Ok(found(all.map(|trace| trace_json(&trace))));
     }
+    let all = search(viewer, asked)?;
+    Ok(found(all.iter().map(|trace| trace_json(trace))))
+}
+
+/// The newest traces that Jaeger's parameters ask for.
+fn search(viewer: &Viewer, asked: &Asked) -> Result<Vec<Arc<Trace>>, Refused> {
     let Some(service) = asked.get("service") else {
         return Err(no_service());
     };
@@ -130,7 +139,8 @@ fn traces(viewer: &Viewer, asked: &Asked) -> Answered {
     let mut all: Vec<Arc<Trace>> =
         snapshot.traces.into_iter().filter(|trace| query.ask(trace).is_match()).collect();
     all.sort_by_key(|trace| (u64::MAX - trace.start, trace.id));
-    Ok(found(all.iter().take(limit.min(MOST)).map(|trace| trace_json(trace))))
+    all.truncate(limit.min(MOST));
+    Ok(all)
 }
 
 /// Jaeger's parameters in our language.

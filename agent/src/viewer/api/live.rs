@@ -45,7 +45,9 @@ impl Live {
         found.sort_by_key(|(trace, _)| (!trace.summary().failed, !trace.is_slow, trace.id));
         found.truncate(ROWS);
         found.sort_by_key(|(_, request)| u64::MAX - request.start);
-        let rows: Vec<Value> = found.iter().map(|(trace, request)| row(trace, *request)).collect();
+        let open = viewer.open();
+        let rows: Vec<Value> =
+            found.iter().map(|(trace, request)| row(trace, *request, &open)).collect();
         Some(json!({ "rows": rows, "count": count, "newest": seen }))
     }
 }

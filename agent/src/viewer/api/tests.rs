@@ -7,7 +7,7 @@ use crate::export::batch;
 use crate::viewer::sample::{BEGIN, MS, Sample, checkout};
 use crate::viewer::span::Kind;
 
-const PATHS: [&str; 17] = [
+const PATHS: [&str; 22] = [
     "/view/host",
     "/view/traces",
     "/view/keys",
@@ -25,6 +25,11 @@ const PATHS: [&str; 17] = [
     "/api/traces",
     "/api/traces/2",
     "/api/dependencies",
+    "/api/v3/services",
+    "/api/v3/operations",
+    "/api/v3/traces",
+    "/api/v3/traces/2",
+    "/api/v3/trace-summaries",
 ];
 
 /// Spans of two traces, with ids that clash and times from the beginning to the end of them.

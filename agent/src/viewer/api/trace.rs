@@ -1,17 +1,24 @@
 //! One trace: columns for the waterfall, and one span's attributes when they are wanted.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
 use super::asked::trace as find;
-use super::traces::incomplete;
-use super::{Answered, Refused, Viewer};
+use super::traces::missing;
+use super::{Answered, Asked, Refused, Viewer};
 use crate::viewer::analysis::{
-    Broken, NONE, Reason, Tree, critical_path, icon, own_time, pairs, similar,
+    self, Broken, Clock, NONE, Reason, Tree, critical_path, icon, own_time, pairs, similar,
 };
 use crate::viewer::span::{Span, span_hex, trace_hex};
 use crate::viewer::store::Trace;
+use crate::viewer::underway;
+
+/// Traces around this one tell of clocks: so long before and after it, ns. Clocks drift, and are set.
+const AROUND: u64 = 600_000_000_000;
+/// And no more than so many of them.
+const MOST_AROUND: usize = 5_000;
 
 /// Texts that columns name by number.
 #[derive(Default)]
@@ -30,21 +37,37 @@ impl<'a> Strings<'a> {
 }
 
 /// `/view/trace/ID`: spans in depth-first order, each a place in every column.
-pub(super) fn trace(viewer: &Viewer, id: &str) -> Answered {
-    let trace = find(viewer, id)?;
-    let tree = Tree::of(&trace);
-    let summary = trace.summary();
-    let other = pairs(&trace, &tree);
-    let own = own_time(&trace, &tree);
+///
+/// Times of hosts whose clocks cannot agree are moved, unless `skew=raw` is asked for. What is under way is there, too,
+/// as spans that last until now, and counts for nothing.
+pub(super) fn trace(viewer: &Viewer, id: &str, asked: &Asked) -> Answered {
+    let stored = find(viewer, id)?;
+    let clocks = clocks(viewer, &stored);
+    let is_raw = asked.get("skew") == Some("raw");
+    let moves = !is_raw && clocks.iter().any(|clock| clock.ahead.is_some());
+    let finished = if moves { Arc::new(analysis::moved(&stored, &clocks)) } else { stored };
+    let whole = underway::with(&finished, &viewer.open(), asked.now);
+    let trace = whole.as_ref().unwrap_or(&finished);
+    let is_moved = analysis::is_moved(trace, if moves { &clocks } else { &[] });
+    let tree = Tree::of(trace);
+    let summary = finished.summary();
+    let other = pairs(trace, &tree);
+    let own = own_time(trace, &tree);
     let mut place = vec![0_u32; trace.spans.len()];
     for (at, span) in tree.order.iter().enumerate() {
         place[*span as usize] = at as u32;
     }
     let placed = |span: u32| if span == NONE { -1 } else { i64::from(place[span as usize]) };
+    // What is under way comes behind what is finished.
+    let is_open = |at: usize| at >= finished.spans.len();
+    let begins = tree.root().filter(|root| is_open(*root as usize));
     let outcomes: Vec<String> = tree
         .order
         .iter()
-        .map(|at| trace.spans[*at as usize].outcome(&trace.dictionary).unwrap_or_default())
+        .map(|at| match *at as usize {
+            at if is_open(at) => "still open".to_owned(),
+            at => trace.spans[at].outcome(&trace.dictionary).unwrap_or_default(),
+        })
         .collect();
     let mut strings = Strings::default();
     let mut columns: Vec<(&str, Vec<Value>)> = [
@@ -62,6 +85,8 @@ pub(super) fn trace(viewer: &Viewer, id: &str) -> Answered {
         "duration",
         "own",
         "orphan",
+        "open",
+        "moved",
     ]
     .map(|name| (name, Vec::with_capacity(trace.spans.len())))
     .into();
@@ -69,8 +94,8 @@ pub(super) fn trace(viewer: &Viewer, id: &str) -> Answered {
         let at = *at as usize;
         let span = &trace.spans[at];
         let peer = span.peer.as_deref().unwrap_or_default();
-        let icon = if span.kind.calls() && other[at] == NONE { icon(&trace, span) } else { "" };
-        let row: [Value; 14] = [
+        let icon = if span.kind.calls() && other[at] == NONE { icon(trace, span) } else { "" };
+        let row: [Value; 16] = [
             span_hex(span.id).into(),
             placed(tree.parent[at]).into(),
             placed(other[at]).into(),
@@ -86,12 +111,16 @@ pub(super) fn trace(viewer: &Viewer, id: &str) -> Answered {
             (span.duration() as f64 / 1e3).into(),
             (own[at] as f64 / 1e3).into(),
             orphan(span, tree.is_orphan[at]).into(),
+            u8::from(is_open(at)).into(),
+            u8::from(is_moved[at]).into(),
         ];
         for ((_, column), value) in columns.iter_mut().zip(row) {
             column.push(value);
         }
     }
-    let path: Vec<Value> = critical_path(&trace, &tree, summary.root)
+    // Without what is under way, and so of a tree of its own.
+    let finished_tree = Tree::of(&finished);
+    let path: Vec<Value> = critical_path(&finished, &finished_tree, summary.root)
         .iter()
         .map(|segment| {
             json!([
@@ -101,7 +130,7 @@ pub(super) fn trace(viewer: &Viewer, id: &str) -> Answered {
             ])
         })
         .collect();
-    let groups: Vec<Value> = similar(&trace, &tree)
+    let groups: Vec<Value> = similar(&finished, &finished_tree)
         .iter()
         .map(|group| {
             json!({
@@ -120,28 +149,47 @@ pub(super) fn trace(viewer: &Viewer, id: &str) -> Answered {
         "length": (trace.end - trace.start) as f64 / 1e3,
         "whole": summary.duration as f64 / 1e3,
         "root": placed(summary.root),
-        "entry": placed(summary.entry),
+        "entry": placed(begins.unwrap_or(summary.entry)),
         "failing": summary.failed,
         "slow": trace.is_slow,
         "services": summary.services,
         "errors": summary.errors,
-        "incomplete": incomplete(summary),
+        "incomplete": missing(analysis::incomplete(trace, &tree)),
+        "open": trace.spans.len() - finished.spans.len(),
+        "clocks": clocks.iter().map(clock).collect::<Vec<_>>(),
+        "raw": is_raw,
         "left_out": trace.left_out,
         "broken": tree.broken.map(|broken| match broken {
             Broken::DuplicateId => "Two spans have the same id.",
             Broken::Cycle => "Spans name each other as parents.",
         }),
-        "sentence": sentence(&trace, &placed),
+        "sentence": sentence(&finished, &placed),
         "cause": summary.why.failed.as_ref().map(|reason| placed(reason.span)),
         "shares": summary.shares.iter().map(|share| json!({
             "service": &*share.service, "peer": share.peer.as_deref(), "time": share.time as f64 / 1e3,
         })).collect::<Vec<_>>(),
-        "said": said(&trace),
+        "said": said(&finished),
         "strings": strings.all,
         "columns": columns,
         "path": path,
         "similar": groups,
     }))
+}
+
+/// What the traces around this one say of its hosts' clocks.
+fn clocks(viewer: &Viewer, trace: &Trace) -> Vec<Clock> {
+    let (from, to) = (trace.start.saturating_sub(AROUND), trace.end.saturating_add(AROUND));
+    analysis::clocks(trace, || {
+        viewer.store().between(from, to).traces.into_iter().take(MOST_AROUND)
+    })
+}
+
+fn clock(clock: &Clock) -> Value {
+    json!({
+        "host": clock.host,
+        "ahead": clock.ahead.map(|(ahead, _)| ahead as f64 / 1e3),
+        "within": clock.ahead.map(|(_, within)| within as f64 / 1e3),
+    })
 }
 
 /// Why a span has no parent here, in a word; empty for one that has, or that never had any.
@@ -197,8 +245,10 @@ fn said(trace: &Trace) -> Vec<(String, String)> {
 }
 
 /// `/view/trace/ID/span/SPAN`
-pub(super) fn span(viewer: &Viewer, trace_id: &str, id: &str) -> Answered {
-    let trace = find(viewer, trace_id)?;
+pub(super) fn span(viewer: &Viewer, trace_id: &str, id: &str, asked: &Asked) -> Answered {
+    let stored = find(viewer, trace_id)?;
+    let whole = underway::with(&stored, &viewer.open(), asked.now);
+    let trace = whole.as_ref().unwrap_or(&stored);
     let wanted = u64::from_str_radix(id, 16).unwrap_or(0);
     let span = trace.spans.iter().find(|span| span.id == wanted);
     let Some(span) = span else { return Err(Refused::not_found("No span has this id.")) };

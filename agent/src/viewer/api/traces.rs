@@ -7,11 +7,13 @@ use serde_json::{Value, json};
 
 use super::asked::Found;
 use super::{Answered, Asked, Viewer};
+use crate::status::OpenRequest;
 use crate::viewer::analysis::{
     Incomplete, NONE, Reason, Request, Stats, Summary, Window, findings, icon,
 };
 use crate::viewer::span::trace_hex;
 use crate::viewer::store::Trace;
+use crate::viewer::underway;
 
 /// Rows in one answer, unless fewer are asked for.
 const ROWS: usize = 100;
@@ -63,8 +65,9 @@ pub(super) fn traces(viewer: &Viewer, asked: &Asked) -> Answered {
         _ => found.sort_by_key(|(trace, request)| (u64::MAX - request.start, trace.id)),
     }
     let excluding = if found.is_empty() { excluding(viewer, asked, window) } else { Vec::new() };
+    let open = viewer.open();
     let rows: Vec<Value> =
-        found.iter().take(limit).map(|(trace, request)| row(trace, *request)).collect();
+        found.iter().take(limit).map(|(trace, request)| row(trace, *request, &open)).collect();
     Ok(json!({
         "from": window.from.to_string(),
         "to": window.to.to_string(),
@@ -82,8 +85,9 @@ pub(super) fn traces(viewer: &Viewer, asked: &Asked) -> Answered {
 }
 
 /// One line of the list.
-pub(super) fn row(trace: &Trace, request: Request) -> Value {
+pub(super) fn row(trace: &Trace, request: Request, open: &[OpenRequest]) -> Value {
     let summary = trace.summary();
+    let active = underway::of_trace(trace, open).count();
     let mut shares: Vec<(&str, u64)> = Vec::new();
     for share in &summary.shares {
         match shares.iter_mut().find(|(service, _)| *service == &*share.service) {
@@ -102,16 +106,17 @@ pub(super) fn row(trace: &Trace, request: Request) -> Value {
         "at": request.start.to_string(),
         "duration": summary.duration,
         "shares": shares,
-        "why": why(trace, summary),
+        "why": why(trace, summary, active),
         "spans": trace.spans.len(),
         "services": summary.services,
         "errors": summary.errors,
-        "incomplete": incomplete(summary),
+        "incomplete": missing(summary.incomplete).filter(|_| active == 0),
+        "active": active,
     })
 }
 
 /// Only what stands out has a reason in the list.
-fn why(trace: &Trace, summary: &Summary) -> Option<Value> {
+fn why(trace: &Trace, summary: &Summary, active: usize) -> Option<Value> {
     let told = |reason: &Reason, level| json!({ "kind": reason.kind.name(), "text": reason.short, "level": level });
     if let Some(reason) = &summary.why.failed {
         return Some(told(reason, "error"));
@@ -119,13 +124,19 @@ fn why(trace: &Trace, summary: &Summary) -> Option<Value> {
     if trace.is_slow {
         return summary.why.time.as_ref().map(|reason| told(reason, "warn"));
     }
-    let text = incomplete(summary)?;
+    if active > 0 {
+        // Who is waited for is no missing one.
+        let text =
+            if active == 1 { "still open".to_owned() } else { format!("{active} still open") };
+        return Some(json!({ "kind": "open", "text": text, "level": "" }));
+    }
+    let text = missing(summary.incomplete)?;
     Some(json!({ "kind": "incomplete", "text": text, "level": "" }))
 }
 
 /// What is missing, in words.
-pub(super) fn incomplete(summary: &Summary) -> Option<String> {
-    Some(match summary.incomplete? {
+pub(super) fn missing(what: Option<Incomplete>) -> Option<String> {
+    Some(match what? {
         Incomplete::ParentNotSeen(1) => "incomplete: 1 parent not seen".to_owned(),
         Incomplete::ParentNotSeen(count) => format!("incomplete: {count} parents not seen"),
         Incomplete::EndNotSeen(1) => "incomplete: bytes of 1 span were lost".to_owned(),

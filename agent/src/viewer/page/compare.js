@@ -1,8 +1,7 @@
 // Two traces as one table of call paths: how often, how long, and what the request paid for the difference.
-import { button, copy, dot, el, fill, value } from './dom.js';
-import { icon } from './icons.js';
+import { button, copy, dot, el, fill, icon, value } from './dom.js';
 import * as format from './format.js';
-import { busy, trouble } from './main.js';
+import { once } from './lens.js';
 import { ask, fixedLink, open, state } from './state.js';
 
 export function start(main, { rest: [a, b], signal }) {
@@ -12,15 +11,8 @@ export function start(main, { rest: [a, b], signal }) {
   let data = null, all = false;
 
   async function load() {
-    busy(true);
-    try {
-      data = await ask(`/view/compare/${encodeURIComponent(a)}/${encodeURIComponent(b)}`, { q: null, t: null }, signal);
-      draw();
-    } catch (error) {
-      if (error.name !== 'AbortError') trouble(error, () => location.reload());
-    } finally {
-      busy(false);
-    }
+    data = await once(() => ask(`/view/compare/${encodeURIComponent(a)}/${encodeURIComponent(b)}`, { q: null, t: null }, signal));
+    if (data) draw();
   }
 
   function draw() {

@@ -1,9 +1,8 @@
 // When requests began and how long they took; and what differs between a box of them and the rest.
 import { button, colour, dot, el, fill, place, token, value } from './dom.js';
-import { asked_, reason, shares } from './traces.js';
 import * as format from './format.js';
 import * as search from './search.js';
-import { busy, trouble } from './main.js';
+import { asked_, busy, lens, reason, shares } from './lens.js';
 import { ask, change, isLive, open, state } from './state.js';
 
 const [LEFT, BOTTOM] = [64, 26];
@@ -18,25 +17,19 @@ export function start(main, { signal }) {
   const side = el('aside', { class: 'panel wide', 'aria-label': 'What differs' });
   fill(main, el('div', { class: 'scroll pane' }, title, stage, below), side);
   let data = null, found = null, rows = [0, 1], geometry = null;
-  const again = setInterval(() => { if (isLive() && !document.hidden && !state.params.get('box')) load(true); }, 5e3);
-  signal.addEventListener('abort', () => clearInterval(again));
-
-  async function load(quiet) {
-    if (!quiet) busy(true);
-    try {
-      data = await ask('/view/heat', {}, signal);
-      search.explain(data);
+  const { update } = lens({
+    signal,
+    key: () => ['q', 't', 'box'].map((name) => state.params.get(name)).join(' '),
+    get: () => ask('/view/heat', {}, signal),
+    show: (got) => {
+      data = got;
       search.tell(`${format.count(data.requests)} requests`);
       draw();
       if (state.params.get('box')) differs();
       else drawSide();
-    } catch (error) {
-      if (error.body?.mistake) search.explain({ error: error.message, wrong: error.body.mistake });
-      else if (error.name !== 'AbortError' && (!quiet || error.status === 401)) trouble(error, () => location.reload());
-    } finally {
-      busy(false);
-    }
-  }
+    },
+    rests: () => state.params.get('box'),
+  });
 
   const micro = (row) => 2 ** (row / 4);
   function draw() {
@@ -214,13 +207,6 @@ export function start(main, { signal }) {
       setBox(event.shiftKey ? [t0, t1 + moves[0], d0, d1 * moves[1]] : [t0 + moves[0], t1 + moves[0], d0 * moves[1], d1 * moves[1]]);
     } else return false;
     return true;
-  }
-  let asked = null;
-  function update() {
-    const now = ['q', 't', 'box'].map((name) => state.params.get(name)).join(' ');
-    if (now === asked) return;
-    asked = now;
-    load();
   }
   return { update, key, redraw: () => data && draw() };
 }

@@ -1,10 +1,9 @@
 // Who calls whom: nodes at fixed places, edges as wide as they are busy, red where calls fail.
-import { button, dot, el, fill, place, spark, value } from './dom.js';
-import { icon, shape } from './icons.js';
+import { button, dot, el, fill, icon, place, shape, spark, value } from './dom.js';
 import * as format from './format.js';
 import * as search from './search.js';
-import { busy, trouble } from './main.js';
-import { ask, change, isLive, open, state } from './state.js';
+import { lens } from './lens.js';
+import { ask, change, open, state } from './state.js';
 import { layers } from './layers.js';
 
 const [W, H, STEP] = [146, 48, 196];
@@ -17,24 +16,17 @@ export function start(main, { signal }) {
     button('', () => zoom(1.25), { name: 'plus', title: 'Larger (+)' }), button('', () => zoom(0.8), { name: 'minus', title: 'Smaller (−)' }), button('Fit', () => fit(), { key: '0' })));
   fill(main, stage, side);
   let data = null, scale = 1, view = [0, 0], size = [1, 1], shown = '';
-  const again = setInterval(() => { if (isLive() && !document.hidden) load(true); }, 5e3);
-  signal.addEventListener('abort', () => clearInterval(again));
-
-  async function load(quiet) {
-    if (!quiet) busy(true);
-    try {
-      data = await ask('/view/edges', {}, signal);
-      search.explain();
-      const services = data.nodes.filter((n) => n.kind === 'service').length;
-      search.tell(`${services} services, ${data.nodes.filter((n) => n.kind === 'peer').length} peers, ${data.edges.length} edges`);
+  const { update: ask_ } = lens({
+    signal,
+    key: () => ['q', 't'].map((name) => state.params.get(name)).join(' '),
+    get: () => ask('/view/edges', {}, signal),
+    show: (got) => {
+      data = got;
+      const of = (kind) => data.nodes.filter((n) => n.kind === kind).length;
+      search.tell(`${of('service')} services, ${of('peer')} peers, ${data.edges.length} edges`);
       draw();
-    } catch (error) {
-      if (error.body?.mistake) search.explain({ error: error.message, wrong: error.body.mistake });
-      else if (error.name !== 'AbortError' && (!quiet || error.status === 401)) trouble(error, () => location.reload());
-    } finally {
-      busy(false);
-    }
-  }
+    },
+  });
 
   /** Peers that only one service asks become one node where there are many. */
   function folded() {
@@ -167,12 +159,6 @@ export function start(main, { signal }) {
     else return false;
     return true;
   }
-  let asked = null;
-  function update() {
-    const now = ['q', 't'].map((name) => state.params.get(name)).join(' ');
-    if (now === asked && data) return draw();
-    asked = now;
-    load();
-  }
+  const update = () => ask_() || (data && draw());
   return { update, key, redraw: () => data && draw() };
 }

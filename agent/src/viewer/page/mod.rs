@@ -1,65 +1,109 @@
-//! The page's files, embedded: no build step, no other origin, nothing that is not in this folder.
+//! The page's files, embedded as the build script has packed them: no other origin, nothing that is not in this folder.
 
-/// Files by path, with their types. Every view is the same document; its script reads the address.
-const FILES: &[(&str, &str, &str)] = &[
-    ("style.css", CSS, include_str!("style.css")),
-    ("main.js", SCRIPT, include_str!("main.js")),
-    ("state.js", SCRIPT, include_str!("state.js")),
-    ("dom.js", SCRIPT, include_str!("dom.js")),
-    ("icons.js", SCRIPT, include_str!("icons.js")),
-    ("format.js", SCRIPT, include_str!("format.js")),
-    ("search.js", SCRIPT, include_str!("search.js")),
-    ("traces.js", SCRIPT, include_str!("traces.js")),
-    ("trace.js", SCRIPT, include_str!("trace.js")),
-    ("bars.js", SCRIPT, include_str!("bars.js")),
-    ("rows.js", SCRIPT, include_str!("rows.js")),
-    ("panel.js", SCRIPT, include_str!("panel.js")),
-    ("services.js", SCRIPT, include_str!("services.js")),
-    ("map.js", SCRIPT, include_str!("map.js")),
-    ("layers.js", SCRIPT, include_str!("layers.js")),
-    ("latency.js", SCRIPT, include_str!("latency.js")),
-    ("compare.js", SCRIPT, include_str!("compare.js")),
+use std::borrow::Cow;
+use std::io::Read as _;
+
+use flate2::read::GzDecoder;
+
+/// A file as it is served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct File {
+    pub(crate) content_type: &'static str,
+    /// In gzip.
+    packed: &'static [u8],
+}
+
+macro_rules! packed {
+    ($name:literal) => {
+        include_bytes!(concat!(env!("OUT_DIR"), "/page/", $name, ".gz"))
+    };
+}
+
+/// Files by name, with their types. Every view is the same document; its script reads the address.
+const FILES: &[(&str, &str, &[u8])] = &[
+    ("style.css", CSS, packed!("style.css")),
+    ("main.js", SCRIPT, packed!("main.js")),
+    ("state.js", SCRIPT, packed!("state.js")),
+    ("dom.js", SCRIPT, packed!("dom.js")),
+    ("format.js", SCRIPT, packed!("format.js")),
+    ("search.js", SCRIPT, packed!("search.js")),
+    ("lens.js", SCRIPT, packed!("lens.js")),
+    ("traced.js", SCRIPT, packed!("traced.js")),
+    ("traces.js", SCRIPT, packed!("traces.js")),
+    ("trace.js", SCRIPT, packed!("trace.js")),
+    ("waterfall.js", SCRIPT, packed!("waterfall.js")),
+    ("panel.js", SCRIPT, packed!("panel.js")),
+    ("services.js", SCRIPT, packed!("services.js")),
+    ("map.js", SCRIPT, packed!("map.js")),
+    ("layers.js", SCRIPT, packed!("layers.js")),
+    ("latency.js", SCRIPT, packed!("latency.js")),
+    ("compare.js", SCRIPT, packed!("compare.js")),
 ];
 
 const CSS: &str = "text/css; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
-/// What browsers ask for unasked.
 const ICON: &str = concat!(
     r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16">"#,
     r##"<path d="M1.5 8h3l2-5 3 10 2-5h3" fill="none" stroke="#2a5bd7" stroke-width="2"/></svg>"##
 );
 
-const DOCUMENT: &str = include_str!("index.html");
+const DOCUMENT: File =
+    File { content_type: "text/html; charset=utf-8", packed: packed!("index.html") };
 
-/// What is at that path: its type and its bytes.
-pub(crate) fn file(path: &str) -> Option<(&'static str, &'static [u8])> {
-    if let Some(name) = path.strip_prefix("/assets/") {
-        let (_, content_type, text) = FILES.iter().find(|(file, ..)| *file == name)?;
-        return Some((content_type, text.as_bytes()));
+impl File {
+    /// Its bytes for who reads gzip, or not; and whether they are in gzip.
+    pub(crate) fn bytes(self, reads_gzip: bool) -> (Cow<'static, [u8]>, bool) {
+        if reads_gzip {
+            return (self.packed.into(), true);
+        }
+        let mut plain = Vec::new();
+        // What the build script has packed is whole.
+        let _ = GzDecoder::new(self.packed).read_to_end(&mut plain);
+        (plain.into(), false)
     }
-    if path == "/favicon.ico" {
-        return Some(("image/svg+xml", ICON.as_bytes()));
+}
+
+/// What browsers ask for unasked: its type and its bytes.
+pub(crate) fn icon(path: &str) -> Option<(&'static str, &'static str)> {
+    (path == "/favicon.ico").then_some(("image/svg+xml", ICON))
+}
+
+/// What is at that path.
+pub(crate) fn file(path: &str) -> Option<File> {
+    if let Some(name) = path.strip_prefix("/assets/") {
+        let (_, content_type, packed) = *FILES.iter().find(|(file, ..)| *file == name)?;
+        return Some(File { content_type, packed });
     }
     let first = path.split('/').nth(1)?;
     let is_view = matches!(
         first,
         "" | "traces" | "services" | "map" | "latency" | "trace" | "compare" | "search"
     );
-    is_view.then_some(("text/html; charset=utf-8", DOCUMENT.as_bytes()))
+    is_view.then_some(DOCUMENT)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::io::Write as _;
+    use std::path::Path;
 
     use flate2::{Compression, write::GzEncoder};
 
     use super::*;
 
-    fn all() -> impl Iterator<Item = (&'static str, &'static str)> {
-        let files = FILES.iter().map(|(name, _, text)| (*name, *text));
-        files.chain([("index.html", DOCUMENT)])
+    /// Names and sources.
+    fn all() -> impl Iterator<Item = (&'static str, String)> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/viewer/page");
+        let names = FILES.iter().map(|(name, ..)| *name).chain(["index.html"]);
+        names.map(move |name| (name, fs::read_to_string(folder.join(name)).unwrap()))
+    }
+
+    /// What is served of a file of that name.
+    fn served(name: &str) -> Vec<u8> {
+        let path = if name == "index.html" { "/".to_owned() } else { format!("/assets/{name}") };
+        file(&path).unwrap().bytes(false).0.into_owned()
     }
 
     #[test]
@@ -69,12 +113,30 @@ mod tests {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
         for (name, text) in all() {
             assert!(text.lines().count() <= 300, "{name} has {} lines", text.lines().count());
-            encoder.write_all(text.as_bytes()).unwrap();
-            raw += text.len();
+            let served = served(name);
+            encoder.write_all(&served).unwrap();
+            raw += served.len();
         }
         let packed = encoder.finish().unwrap().len();
         assert!(raw <= 160_000, "{raw} bytes");
         assert!(packed <= 45_000, "{packed} bytes in gzip");
+    }
+
+    #[test]
+    fn what_is_served_is_the_source_without_remarks() {
+        for (name, source) in all() {
+            let served = String::from_utf8(served(name)).unwrap();
+            assert_eq!(served.lines().count(), source.lines().count(), "{name}");
+            for (is, was) in served.lines().zip(source.lines().map(str::trim)) {
+                let is_remark = ["", "//", "/*", "*"].iter().any(|mark| match *mark {
+                    "" => was.is_empty(),
+                    mark => was.starts_with(mark),
+                });
+                assert!(is == was || is.is_empty() && is_remark, "{name}: {was}");
+            }
+            // A text over two lines would lose its indentation.
+            assert_eq!(source.lines().filter(|line| line.matches('`').count() % 2 == 1).count(), 0);
+        }
     }
 
     #[test]
@@ -116,7 +178,7 @@ mod tests {
             }
         }
         for path in ["/", "/traces", "/trace/1f", "/compare/1/2", "/search"] {
-            assert_eq!(file(path).unwrap().0, "text/html; charset=utf-8");
+            assert_eq!(file(path).unwrap(), DOCUMENT);
         }
         for path in
             ["/assets/x.js", "/assets/../mod.rs", "/api/services", "/view/host", "/metrics", ""]

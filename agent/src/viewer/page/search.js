@@ -1,6 +1,5 @@
 // The query line: what is typed in colour, completion from live data, the range, and what a mistake is.
-import { button, el, fill, place, value } from './dom.js';
-import { icon } from './icons.js';
+import { button, el, fill, icon, place, value } from './dom.js';
 import { minute, percent, quote } from './format.js';
 import { ask, change, isLive, local, query, range, rangeName, window_ } from './state.js';
 

@@ -1,10 +1,9 @@
 // Rate, errors, durations: a table of services that open to their operations.
-import { button, dot, el, fill, place, spark, value } from './dom.js';
-import { icon } from './icons.js';
+import { button, dot, el, fill, icon, place, save, spark, value } from './dom.js';
 import * as format from './format.js';
 import * as search from './search.js';
-import { busy, trouble } from './main.js';
-import { ask, change, isLive, open, state } from './state.js';
+import { lens } from './lens.js';
+import { ask, change, open, state } from './state.js';
 
 const ORDERS = { rate: 'rate', errors: 'errors', p50: 'p50', p95: 'p95', p99: 'p99', in_flight: 'in_flight' };
 
@@ -14,24 +13,15 @@ export function start(main, { signal }) {
   fill(main, el('div', { class: 'scroll pane' }, top, body));
   const opened = new Set((state.params.get('open') || '').split(',').filter(Boolean));
   let data = null, selected = -1, lines = [];
-  const again = setInterval(() => { if (isLive() && !document.hidden) load(true); }, 5e3);
-  signal.addEventListener('abort', () => clearInterval(again));
   const side = () => state.params.get('side') || 'called';
   const by = () => ORDERS[state.params.get('by')] || 'in_flight';
 
-  async function load(quiet) {
-    if (!quiet) busy(true);
-    try {
-      data = await ask('/view/red', { side: side() }, signal);
-      search.explain();
-      draw();
-    } catch (error) {
-      if (error.body?.mistake) search.explain({ error: error.message, wrong: error.body.mistake });
-      else if (error.name !== 'AbortError' && (!quiet || error.status === 401)) trouble(error, () => location.reload());
-    } finally {
-      busy(false);
-    }
-  }
+  const { update: ask_ } = lens({
+    signal,
+    key: () => ['q', 't', 'side'].map((name) => state.params.get(name)).join(' '),
+    get: () => ask('/view/red', { side: side() }, signal),
+    show: (got) => { data = got; draw(); },
+  });
 
   function draw() {
     const rows = [...data.rows].sort((a, b) => a.outside - b.outside || (b[by()] ?? -1) - (a[by()] ?? -1));
@@ -105,11 +95,7 @@ export function start(main, { signal }) {
     const cell = (v) => (/[",\n]|^[=+@-]/.test(String(v)) ? `"'${String(v).replace(/"/g, '""')}"` : v ?? '');
     const text = [['service', 'operation', 'requests_per_s', 'error_share', 'p50_ns', 'p95_ns', 'p99_ns', 'in_flight'], ...rows.flatMap((r) => [null, ...r.operations].map((o) => { const of = o || r; return [r.name, o ? o.name : '', of.rate, of.errors, of.p50, of.p95, of.p99, of.in_flight]; }))]
       .map((cells) => cells.map(cell).join(',')).join('\n');
-    const link = document.createElement('a');
-    link.href = URL.createObjectURL(new Blob([text], { type: 'text/csv' }));
-    link.download = 'services.csv';
-    link.click();
-    URL.revokeObjectURL(link.href);
+    save('services.csv', 'text/csv', text);
   }
 
   function select(at) {
@@ -127,12 +113,6 @@ export function start(main, { signal }) {
     else return false;
     return true;
   }
-  let asked = null;
-  function update() {
-    const now = ['q', 't', 'side'].map((name) => state.params.get(name)).join(' ');
-    if (now === asked && data) return draw();
-    asked = now;
-    load();
-  }
+  const update = () => ask_() || (data && draw());
   return { update, key, redraw: () => data && draw() };
 }

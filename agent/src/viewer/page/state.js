@@ -59,6 +59,10 @@ function assign(changes) {
   }
 }
 
+/** What the server last said of its host. */
+export let host = { slots: {}, processes: [], open: [], spoken: {}, lost: {}, seen: {}, store: {} };
+export const setHost = (given) => (host = given);
+
 export const query = () => state.params.get('q') || '';
 export const range = () => state.params.get('t') || '15m';
 export const isLive = () => !range().includes('..');

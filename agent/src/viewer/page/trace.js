@@ -1,15 +1,15 @@
 // One trace: why, the critical path, the waterfall.
-import { button, colour, copy, dot, el, fill, place, value, visible } from './dom.js';
-import { icon } from './icons.js';
+import { button, colour, copy, dot, el, fill, icon, place, save, token, value, visible } from './dom.js';
 import * as format from './format.js';
-import { busy, trouble } from './main.js';
+import { drawn, once } from './lens.js';
 import { ask, change, fixedLink, open, state } from './state.js';
-import { GAP, GROUP, RULE, Trace, foldable, layout, spanOf } from './rows.js';
-import { barsOf } from './bars.js';
+import { GAP, GROUP, RULE, Trace, barsOf, foldable, layout, spanOf } from './waterfall.js';
 import { panel } from './panel.js';
 
 const ROW = 26;
 const SPARE = 10;
+/** Time between two looks at a request that is under way. */
+const GROWS = 2e3;
 
 export function start(main, { rest: [id], signal }) {
   let trace = null, rows = null, selected = -1, w0 = 0, w1 = 1, cause = -1;
@@ -18,7 +18,7 @@ export function start(main, { rest: [id], signal }) {
   const pairs = () => state.params.get('pairs') !== '0';
   const head = el('div', { class: 'tracehead' });
   const why = el('div', { class: 'why' });
-  const left = el('div', { class: 'lefthead' });
+  const left = el('div', { class: 'lefthead' }, icon('search'), el('input', { placeholder: 'Find in trace', 'aria-label': 'Find in trace', oninput: (event) => find(event.target.value), onkeydown: (event) => { if (event.key === 'Enter') findNext(); } }), el('span', { class: 'dim small' }));
   const mini = el('canvas', { class: 'mini', 'aria-hidden': 'true' });
   const ruler = el('div', { class: 'ruler label' });
   const space = el('div', { class: 'space' });
@@ -30,31 +30,32 @@ export function start(main, { rest: [id], signal }) {
   scroll.addEventListener('scroll', () => requestAnimationFrame(drawRows), { passive: true, signal });
   addEventListener('resize', redraw, { signal });
 
-  async function load() {
-    busy(true);
-    try {
-      trace = new Trace(await ask(`/view/trace/${encodeURIComponent(id)}`, { q: null, t: null }, signal));
-      const [from, to] = (state.params.get('w') || '').split('..').map(Number);
-      [w0, w1] = to > from ? [from, to] : [0, Math.max(1, trace.length)];
-      rows = layout(trace, { pairs: pairs(), shut, opened });
-      redraw();
-      performance.mark('drawn');
-      document.title = `${visible(entryText())} · spanwire`;
-      const wanted = state.params.get('span');
-      if (wanted) selectSpan(trace.ids.indexOf(wanted));
-    } catch (error) {
-      if (error.name !== 'AbortError') trouble(error, () => location.reload());
-    } finally {
-      busy(false);
-    }
+  const get = () => ask(`/view/trace/${encodeURIComponent(id)}`, { q: null, t: null, skew: state.params.get('skew') }, signal);
+  async function load(quiet) {
+    const data = await (quiet ? get().catch(() => null) : once(get));
+    if (signal.aborted) return;
+    // It goes on while a request of it is under way.
+    if (trace?.open || data?.open) setTimeout(load, GROWS, true);
+    if (!data) return;
+    const seen = trace && selected >= 0 ? trace.ids[spanOf(trace, rows, selected)] : null;
+    trace = new Trace(data);
+    const [from, to] = (state.params.get('w') || '').split('..').map(Number);
+    [w0, w1] = to > from ? [from, to] : [0, Math.max(1, trace.length)];
+    rows = layout(trace, { pairs: pairs(), shut, opened });
+    if (seen) selected = rowOf(trace.ids.indexOf(seen));
+    redraw();
+    if (seen) return;
+    drawn();
+    document.title = `${visible(entryText())} · spanwire`;
+    const wanted = state.params.get('span');
+    if (wanted) selectSpan(trace.ids.indexOf(wanted));
   }
 
   function redraw() {
     if (!trace) return;
     drawHead();
     drawWhy();
-    fill(left, icon('search'), el('input', { placeholder: 'Find in trace', 'aria-label': 'Find in trace', oninput: (event) => find(event.target.value), onkeydown: (event) => { if (event.key === 'Enter') findNext(); } }),
-      el('span', { class: 'dim small' }, rowCount()));
+    left.lastChild.textContent = rowCount();
     drawMini();
     drawRows(true);
   }
@@ -66,10 +67,18 @@ export function start(main, { rest: [id], signal }) {
     const outcome = trace.text('outcome', trace.entry);
     const began = format.ms(trace.began);
     fill(head, el('div', { class: 'row small dim' }, button('Traces', () => open('/traces'), { name: 'left', className: 'crumb' }), '/', el('span', { class: 'mono' }, trace.id), button('', () => copy(trace.id), { name: 'copy', className: 'crumb', title: 'Copy the id' })),
-      el('div', { class: 'row' }, el('h1', {}, value(entryText())), outcome && el('span', { class: `chip ${trace.failing ? 'error' : ''}` }, trace.failing && icon('alert'), value(outcome)), trace.incomplete && el('span', { class: 'chip' }, icon('broken'), trace.incomplete), trace.broken && el('span', { class: 'chip amber' }, trace.broken),
+      el('div', { class: 'row' }, el('h1', {}, value(entryText())), outcome && !trace.isOpen(trace.entry) && el('span', { class: `chip ${trace.failing ? 'error' : ''}` }, trace.failing && icon('alert'), value(outcome)), trace.open > 0 && el('span', { class: 'chip blue' }, icon('clock'), `${format.count(trace.open)} still open`), trace.incomplete && el('span', { class: 'chip' }, icon('broken'), trace.incomplete), trace.clocks.map(clock), trace.broken && el('span', { class: 'chip amber' }, trace.broken),
         el('span', { class: 'grow' }), button('Compare with typical', compare, { name: 'compare', key: 'c' }), button('Copy link', () => copy(fixedLink()), { name: 'link' }), button('OTLP JSON', download, { name: 'download' })),
-      el('div', { class: 'facts' }, el('strong', {}, format.micros(trace.whole)), el('span', { class: 'dim', title: format.utc(began) }, `${format.day(began)} ${format.clock(began, true)}`), fact(trace.count, 'span'), fact(trace.services, 'service'), trace.errors > 0 && fact(trace.errors, 'error'), trace.left_out > 0 && el('span', { class: 'chip amber' }, `${format.count(trace.left_out)} more spans were left out`),
+      el('div', { class: 'facts' }, el('strong', {}, trace.isOpen(trace.entry) ? `${format.micros(trace.duration[trace.entry])} so far` : format.micros(trace.whole)), el('span', { class: 'dim', title: format.utc(began) }, `${format.day(began)} ${format.clock(began, true)}`), fact(trace.count, 'span'), fact(trace.services, 'service'), trace.errors > 0 && fact(trace.errors, 'error'), trace.left_out > 0 && el('span', { class: 'chip amber' }, `${format.count(trace.left_out)} more spans were left out`),
         trace.said.map(([key, text]) => el('span', {}, el('span', { class: 'dim' }, `${visible(key)} `), el('strong', {}, value(text))))));
+  }
+  /** How far a host's clock is off, and whether that is undone. */
+  const clock = ({ host, ahead, within }) => el('button', { class: `chip ${ahead === null ? 'amber' : ''}`, 'aria-pressed': ahead === null ? null : String(!trace.raw), onclick: raw, title: ahead === null ? 'Its requests contradict each other: its times are shown as they came.' : 'No clocks that agree could have seen this. r shows its times as they came, and back.' },
+    icon('clock'), value(host), ahead === null ? ' clock cannot be told' : ` clock ${format.signed(ahead * 1e3)} ±${format.micros(within)}${trace.raw ? ', shown raw' : ''}`);
+  function raw() {
+    if (!trace.clocks.some((c) => c.ahead !== null)) return;
+    change({ skew: trace.raw ? null : 'raw' }, { redraw: false });
+    load();
   }
   const fact = (n, what) => el('span', {}, el('strong', {}, format.count(n)), el('span', { class: 'dim' }, ` ${what}${n === 1 ? '' : 's'}`));
 
@@ -96,15 +105,14 @@ export function start(main, { rest: [id], signal }) {
     mini.height = h * ratio;
     const draw = mini.getContext('2d');
     draw.scale(ratio, ratio);
-    const style = getComputedStyle(document.documentElement);
     const shown = Math.min(rows.count, 400);
     for (let row = 0; row < shown; row++) {
       const at = spanOf(trace, rows, row);
       if (at < 0 || rows.kind[row] === GAP) continue;
-      draw.fillStyle = trace.failed(at) && trace.cause === at ? style.getPropertyValue('--error') : style.getPropertyValue(`--s${colour(trace.text('service', trace.named(at, pairs()))).slice(1)}`);
+      draw.fillStyle = token(trace.failed(at) && trace.cause === at ? 'error' : `s${colour(trace.text('service', trace.named(at, pairs()))).slice(1)}`);
       draw.fillRect((trace.start[at] / trace.length) * w, 2 + (row / Math.max(shown, 12)) * (h - 5), Math.max(1, (trace.duration[at] / trace.length) * w), 1.5);
     }
-    draw.strokeStyle = style.getPropertyValue('--accent');
+    draw.strokeStyle = token('accent');
     draw.lineWidth = 2;
     draw.strokeRect((w0 / trace.length) * w + 1, 1, Math.max(2, ((w1 - w0) / trace.length) * w - 2), h - 2);
     const step = format.step(w1 - w0, Math.floor(w / 90));
@@ -129,14 +137,14 @@ export function start(main, { rest: [id], signal }) {
     drawRows(true);
   }
 
-  let drawn = '';
+  let drawnRows = '';
   let paint = null;
   function drawRows(always) {
     const first = Math.max(0, Math.floor(scroll.scrollTop / ROW) - SPARE);
     const last = Math.min(rows.count, Math.ceil((scroll.scrollTop + scroll.clientHeight) / ROW) + SPARE);
     const now = `${first} ${last}`;
-    if (!always && now === drawn) return;
-    drawn = now;
+    if (!always && now === drawnRows) return;
+    drawnRows = now;
     place(space, { height: rows.count * ROW });
     paint = painter();
     const nodes = [];
@@ -171,7 +179,7 @@ export function start(main, { rest: [id], signal }) {
     const symbol = trace.text('icon', at);
     const peer = trace.text('peer', at);
     const node = el('div', {
-      class: `wf ${row === selected ? 'selected' : ''} ${trace.orphan(at) ? 'orphan' : ''} ${colour(service)}`, role: 'row', at: style, 'aria-level': depth + 1, 'aria-expanded': canFold ? String(isOpen) : null, 'aria-selected': String(row === selected),
+      class: `wf ${row === selected ? 'selected' : ''} ${trace.orphan(at) ? 'orphan' : ''} ${trace.columns.moved[at] ? 'moved' : ''} ${colour(service)}`, role: 'row', at: style, 'aria-level': depth + 1, 'aria-expanded': canFold ? String(isOpen) : null, 'aria-selected': String(row === selected),
       'aria-label': spoken(at, named, service, group), onclick: () => select(row), id: `r${row}`,
     }, el('span', { class: 'names', at: pad }, lines,
       canFold ? el('button', { class: 'fold', tabindex: '-1', 'aria-label': isOpen ? 'Fold' : 'Unfold', onclick: (event) => { event.stopPropagation(); toggle(row); } }, icon(isOpen ? 'down' : 'right')) : el('span', { class: 'fold' }),
@@ -209,8 +217,7 @@ export function start(main, { rest: [id], signal }) {
   }
 
   function select(row) {
-    if (row < 0 || row >= rows.count) return;
-    if (rows.kind[row] === RULE) return;
+    if (row < 0 || row >= rows.count || rows.kind[row] === RULE) return;
     selected = row;
     const top = row * ROW;
     if (top < scroll.scrollTop + ROW) scroll.scrollTop = Math.max(0, top - ROW * 2);
@@ -254,15 +261,7 @@ export function start(main, { rest: [id], signal }) {
       setTimeout(() => chip.remove(), 6e3);
     }
   }
-  async function download() {
-    const json = await ask(`/view/trace/${trace.id}/otlp`, { q: null, t: null });
-    const url = URL.createObjectURL(new Blob([JSON.stringify(json)], { type: 'application/json' }));
-    const link = document.createElement('a');
-    link.href = url;
-    link.download = `${trace.id}.json`;
-    link.click();
-    URL.revokeObjectURL(url);
-  }
+  const download = async () => save(`${trace.id}.json`, 'application/json', JSON.stringify(await ask(`/view/trace/${trace.id}/otlp`, { q: null, t: null })));
 
   const pathRows = () => { const seen = new Set(trace.path.map(([span]) => rowOf(span))); return [...seen].filter((r) => r >= 0).sort((a, b) => a - b); };
   const causes = () => { const all = []; for (let at = 0; at < trace.count; at++) if (trace.failed(at) && !trace.children[at].some((c) => trace.failed(c))) all.push(at); return all; };
@@ -280,6 +279,7 @@ export function start(main, { rest: [id], signal }) {
       case 'n': onPath(1); break;
       case 'N': onPath(-1); break;
       case 'e': case 'E': { const all = causes(); if (all.length) { cause = (cause + (pressed === 'e' ? 1 : -1) + all.length) % all.length; selectSpan(all[cause]); } break; }
+      case 'r': raw(); break;
       case 'p': change({ pairs: pairs() ? '0' : null }, { redraw: false }); relayout(); break;
       case '+': zoom(middle - half / 2, middle + half / 2); break;
       case '-': case '−': zoom(middle - half * 2, middle + half * 2); break;

@@ -1,19 +1,13 @@
 // The list: what is happening, what is known to be wrong, which requests.
-import { button, colour, copy, dot, el, fill, place, say, value } from './dom.js';
-import { icon, reasonIcon } from './icons.js';
+import { button, dot, el, fill, icon, place, reasonIcon, say, value } from './dom.js';
 import * as format from './format.js';
 import * as search from './search.js';
-import { busy, host, showTraced, tracedTable, trouble } from './main.js';
-import { ask, change, isLive, open, state, stream } from './state.js';
+import { asked_, lens, reason, shares } from './lens.js';
+import { empty, showTraced } from './traced.js';
+import { ask, change, host, isLive, open, state, stream } from './state.js';
 
 const MOST = 400;
 const ROW = 31, SPARE = 10;
-const REFRESH = 5e3;
-
-/** Parts of any row of a request. */
-export const asked_ = (row) => [dot(row.service), el('span', { class: 'dim cut' }, value(row.service)), el('span', { class: 'operation cut' }, value(row.operation))];
-export const reason = ({ why }) => why && [icon(reasonIcon(why.kind)), el('span', { class: 'cut' }, value(why.text))];
-export const shares = (row) => row.shares.map(([service, time]) => el('span', { class: `seg ${colour(service)}`, title: `${service} ${format.duration(time)}`, at: { flex: `${Math.max(1, row.duration / 250, time)} 0 0` } }));
 
 export function start(main, { signal }) {
   const rail = el('aside', { class: 'rail', 'aria-label': 'Services and results' });
@@ -24,55 +18,45 @@ export function start(main, { signal }) {
   const pending = el('button', { class: 'chip blue', hidden: true, onclick: takePending });
   fill(main, rail, scroll);
 
-  let data = null, rows = [], held = [], heldCount = 0, selected = -1, first = 0, last = 0, marked = null, inside = false, live = null, asked = '', told = '';
+  let data = null, rows = [], held = [], heldCount = 0, selected = -1, first = 0, last = 0, marked = null, inside = false, live = null, told = '';
   scroll.addEventListener('scroll', () => requestAnimationFrame(() => drawVisible()), { passive: true });
   scroll.addEventListener('pointerenter', () => (inside = true));
   scroll.addEventListener('pointerleave', () => (inside = false));
-  const clockwork = setInterval(drawAges, 500);
-  const again = setInterval(() => { if (isLive() && !document.hidden) load(true); }, REFRESH);
+  const clockwork = setInterval(drawAges, 2e3);
   const spoken = setInterval(() => { if (heldCount) say(`${heldCount} new requests`); }, 10e3);
-  signal.addEventListener('abort', () => { clearInterval(clockwork); clearInterval(again); clearInterval(spoken); live?.abort(); });
+  signal.addEventListener('abort', () => { clearInterval(clockwork); clearInterval(spoken); live?.abort(); });
   document.addEventListener('visibilitychange', () => listen_(), { signal });
 
   const sort = () => state.params.get('sort') || 'latest';
 
-  async function load(quiet) {
-    const key = `${state.params}`;
-    if (!quiet) busy(true);
-    try {
-      const got = await ask('/view/traces', { sort: sort(), only: state.params.get('only'), limit: 200 }, signal);
-      if (signal.aborted || key !== `${state.params}`) return;
+  const { load, update: ask_ } = lens({
+    signal,
+    key: () => `${state.params}`,
+    // The latest come by themselves: then only what stands around them is asked for again.
+    get: (quiet) => ask('/view/traces', { sort: sort(), only: state.params.get('only'), limit: quiet && sort() === 'latest' ? 1 : 200 }, signal),
+    show: (got, quiet) => {
       if (got.opens && !quiet) return open(`/trace/${got.opens}`);
+      const keeps = quiet && sort() === 'latest';
+      if (keeps && !rows.length && got.rows.length) return load();
       data = got;
-      search.explain(got);
       search.tell(state.params.get('q') ? `${format.count(got.totals.count)} match` : `${format.rate(got.totals.rate)}/s`);
-      if (!quiet || sort() !== 'latest' || (!rows.length && got.rows.length)) {
-        rows = got.rows;
-        held = [];
-        heldCount = 0;
-        selected = -1;
-      }
-      scroll.classList.remove('stale');
+      if (keeps) return draw(true);
+      rows = got.rows;
+      held = [];
+      heldCount = 0;
+      selected = -1;
       draw();
       const from = rows.findIndex((row) => row.id === sessionStorage.getItem('spanwire.from'));
       sessionStorage.removeItem('spanwire.from');
       if (from >= 0) select(from);
-    } catch (error) {
-      if (error.name === 'AbortError') return;
-      if (error.body?.mistake) {
-        search.explain({ error: error.message, wrong: error.body.mistake });
-        scroll.classList.add('stale');
-      } else if (!quiet || error.status === 401) trouble(error, () => location.reload());
-    } finally {
-      if (!quiet) busy(false);
-    }
-  }
+    },
+  });
 
   /** New traces as they come, while somebody looks. */
   async function listen_() {
     live?.abort();
     live = null;
-    if (!isLive() || document.hidden || sort() !== 'latest' || state.params.get('only')) return;
+    if (signal.aborted || !isLive() || document.hidden || sort() !== 'latest' || state.params.get('only')) return;
     const mine = (live = new AbortController());
     signal.addEventListener('abort', () => mine.abort());
     let pause = 0;
@@ -115,14 +99,15 @@ export function start(main, { signal }) {
     if (note) note.textContent = told;
   }
 
-  function draw() {
+  function draw(keeps) {
     const nothing = !data.rows.length && !state.params.get('q') && !state.params.get('only') && sort() === 'latest' && !rows.length;
     rail.hidden = nothing;
     if (nothing) return drawEmpty();
     drawRail();
     fill(above, numbers(), data.findings.length > 0 && findings(), tools());
     head.hidden = false;
-    drawRows();
+    if (keeps) drawVisible();
+    else drawRows();
     drawPending();
   }
 
@@ -230,22 +215,15 @@ export function start(main, { signal }) {
   }
   function drawAges() {
     const now = Date.now();
-    list.querySelectorAll('.age').forEach((node, i) => (node.textContent = format.age(format.ms(rows[first + i].start), now)));
+    list.querySelectorAll('.age').forEach((node, i) => {
+      const age = format.age(format.ms(rows[first + i].start), now);
+      if (node.textContent !== age) node.textContent = age;
+    });
   }
 
   function drawEmpty() {
-    const seconds = host.since && host.since !== '0' ? (Date.now() - format.ms(host.since)) / 1e3 : 0;
-    const traced = host.processes.filter((p) => p.is_traced), n = traced.reduce((sum, p) => sum + p.processes, 0);
     head.hidden = true;
-    // A port that is likely to answer in HTTP.
-    const all = traced.flatMap((l) => l.ports.map((port) => ({ port, service: l.service })));
-    const likely = all.find((l) => [80, 8080, 8000, 3000, 5000, 8081, 8888, 9000].includes(l.port)) || all.find((l) => l.port > 1024 && l.port < 32768);
-    const command = (title, name, text, below) => el('div', { class: 'card' }, el('h3', { class: 'row' }, icon(name), title), el('div', { class: 'command mono row' }, el('span', { class: 'dimmer' }, '$'), value(text), el('span', { class: 'grow' }), button('', () => copy(text), { name: 'copy', className: 'plain', title: 'Copy' })), el('p', { class: 'dim small' }, value(below)));
-    fill(above, el('div', { class: 'empty' }, el('h1', {}, 'Listening. No request yet.'),
-      el('p', { class: 'dim' }, `${format.many(n, 'process', 'processes')} on ${host.host || 'this host'} traced for ${Math.round(seconds)} s. The first request to any of them appears here by itself. Nothing has to be restarted.`),
-      el('div', { class: 'cards' }, command('Make one now', 'terminal', `curl -s http://localhost${likely?.port === 80 ? '' : `:${likely?.port ?? 8080}`}/`, likely ? `${likely.service} listens on ${likely.port}. Any real traffic does as well.` : 'Any real traffic does as well.'),
-        command('Traffic, but nothing here?', 'help', 'sudo spanwire doctor', `${format.count(host.seen.calls || 0)} socket calls seen in ${Math.round(seconds)} s, ${format.count(host.seen.requests || 0)} recognised as a request.`)),
-      host.processes.length > 0 && [el('h2', { class: 'row' }, 'What is traced, and what is not', el('span', { class: 'grow' }), el('span', { class: 'dim small' }, 'the same as ', el('span', { class: 'mono' }, 'spanwire ps'))), tracedTable()]));
+    fill(above, empty());
     fill(list);
   }
 
@@ -282,11 +260,6 @@ export function start(main, { signal }) {
     return true;
   }
 
-  function update() {
-    const now = `${state.params}`;
-    if (now === asked && data) return;
-    asked = now;
-    load().then(listen_);
-  }
+  const update = () => ask_()?.then(listen_);
   return { update, key, redraw: () => data && draw() };
 }

@@ -68,6 +68,20 @@ impl Trace {
         true
     }
 
+    /// The same with other times: `time` makes a span's start and end from what they are; spans go by their places.
+    pub(crate) fn with_times(&self, time: impl Fn(usize, u64) -> u64) -> Self {
+        let mut other = Self { start: u64::MAX, end: 0, summary: OnceLock::new(), ..self.clone() };
+        for (at, span) in other.spans.iter_mut().enumerate() {
+            let (start, end) = (time(at, span.start), time(at, span.end));
+            if (start, end) != (span.start, span.end) {
+                let span = Arc::make_mut(span);
+                (span.start, span.end) = (start, end.max(start));
+            }
+            (other.start, other.end) = (other.start.min(span.start), other.end.max(span.end));
+        }
+        other
+    }
+
     /// What is said of it in a list; computed once for as long as nothing comes.
     pub(crate) fn summary(&self) -> &Arc<Summary> {
         self.summary.get_or_init(|| Arc::new(Summary::of(self)))

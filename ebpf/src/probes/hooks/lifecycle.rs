@@ -22,7 +22,7 @@ use crate::{
     maps::STATES_BY_ADDRESS,
     memory::{Probed, Reach, Typed},
     observe::FIRST_LAP,
-    preemption, serving, socket,
+    preemption, runtime, serving, socket,
     state::{Mode, State},
 };
 
@@ -200,6 +200,7 @@ fn process(kind: ControlKind, urgent: bool) {
         reserved: 0,
         comm: [0; 16],
     };
+    runtime::forget(event.tgid);
     unsafe { bpf_get_current_comm((&raw mut event.comm).cast(), 16) };
     emit::control(&event, urgent);
 }

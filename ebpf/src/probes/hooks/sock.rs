@@ -13,7 +13,7 @@ use aya_ebpf::{
     macros::btf_tracepoint,
     programs::BtfTracePointContext,
 };
-use spanwire_ebpf::{Counter, Direction, NoData, Offset};
+use spanwire_ebpf::{Counter, Direction, NoData, Offset, config_flag};
 
 use crate::{
     bytes::Source,
@@ -25,6 +25,7 @@ use crate::{
     registers::Call,
     socket::{self, Stream},
     state::{Mode, SendInFlight, State},
+    wire::{self, Sending},
 };
 
 const MSG_PEEK: u64 = 0x2;
@@ -102,6 +103,45 @@ unsafe fn about_to_send(context: &BtfTracePointContext) {
             kind: u32::from(kind),
             wanted: left as u32,
         };
+        if config::has(config_flag::WIRE) && wire::is_awake() {
+            context_goes_first(sock, state, sequence, left);
+        }
+    }
+}
+
+/// If a request is about to be sent: its context may have to go with it.
+#[inline(always)]
+unsafe fn context_goes_first(sock: *const c_void, state: *mut State, sequence: u32, len: u64) {
+    unsafe {
+        if (*state).generation == 0 {
+            meet_typed(sock, state, Stream::Tcp, Direction::Sent, 0);
+        }
+        let Some(scratch) = emit::scratch() else { return };
+        (*scratch).source = taken_from(&(*state).send);
+        emit::release(scratch);
+        if may_be_request(sock, state, sequence, len) != 0 {
+            wire::make_context();
+        }
+    }
+}
+
+/// Whether a request may begin there, in the bytes that the scratch event is about: then that is ours, and the context is to be
+/// made.
+///
+/// A function of its own, so that what it needs of the stack is free again for what follows.
+#[inline(never)]
+unsafe fn may_be_request(sock: *const c_void, state: *mut State, sequence: u32, len: u64) -> u64 {
+    unsafe {
+        let Some(scratch) = emit::scratch() else { return 0 };
+        let cookie: u64 = Typed::member(sock, Offset::SkCookie);
+        let task = bpf_get_current_pid_tgid();
+        let source = (*scratch).source;
+        let sending = Sending { sock: sock as u64, cookie, task, sequence, source, len };
+        if wire::about_to_send(state, scratch, &sending) {
+            return 1;
+        }
+        emit::release(scratch);
+        0
     }
 }
 
@@ -172,6 +212,14 @@ unsafe fn sent(sock: *const c_void, returned: i32) {
         let began = in_flight_began(ours, &in_flight);
         let what = Moved { way: Direction::Sent as usize, position, expected, len, began };
         observe::moved(sock as u64, state, &what, source);
+        // If its context did not go first: for who reads the request on this host, and may already have.
+        if stream == Stream::Tcp
+            && config::has(config_flag::WIRE_LATE)
+            && wire::is_awake()
+            && may_be_request(sock, state, position as u32, u64::from(len)) != 0
+        {
+            wire::make_context();
+        }
     }
 }
 
@@ -272,6 +320,6 @@ unsafe fn meet_typed(
             next = [observe::FIRST_LAP + u64::from(sent), observe::FIRST_LAP + u64::from(received)];
             next[direction as usize & 1] -= u64::from(len);
         }
-        observe::meet(sock as u64, state, next);
+        observe::meet(sock as u64, state, next, bpf_get_current_pid_tgid());
     }
 }

@@ -6,7 +6,10 @@
 
 use core::{ffi::c_void, ptr};
 
-use aya_ebpf::{EbpfContext, macros::tracepoint, programs::TracePointContext};
+use aya_ebpf::{
+    EbpfContext, helpers::generated::bpf_get_current_pid_tgid, macros::tracepoint,
+    programs::TracePointContext,
+};
 use spanwire_ebpf::{Counter, Direction, NoData};
 
 use crate::{
@@ -219,6 +222,12 @@ unsafe fn find(scratch: *mut Scratch, descriptor: u64, len: u32, direction: u64)
     }
 }
 
+/// The state of a TCP socket on which something is about to be sent.
+#[inline(always)]
+pub(super) unsafe fn meet_sender(sock: u64, inode: u64) -> Option<*mut State> {
+    unsafe { known_or_met(sock, inode, Stream::Tcp, Direction::Sent, 0) }
+}
+
 /// The state of a socket; made, and the connection met, if this is the first that is seen of it.
 #[inline(always)]
 unsafe fn known_or_met(
@@ -236,7 +245,7 @@ unsafe fn known_or_met(
             return Some(state);
         }
         // An end of stream on a connection never seen says nothing.
-        if len == 0 {
+        if len == 0 && direction == Direction::Received {
             return None;
         }
         let newborn = match known {
@@ -260,7 +269,7 @@ unsafe fn known_or_met(
                 next[1] -= u64::from(len);
             }
         }
-        observe::meet(sock, state, next);
+        observe::meet(sock, state, next, bpf_get_current_pid_tgid());
         Some(state)
     }
 }

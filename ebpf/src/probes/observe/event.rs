@@ -1,7 +1,7 @@
 //! The end of every report: what all events say alike, and the event written.
 
 use aya_ebpf::helpers::generated::bpf_get_current_pid_tgid;
-use spanwire_ebpf::{Counter, NoData, data_flag};
+use spanwire_ebpf::{Counter, DataHeader, NoData, data_flag};
 
 use super::message::{get, put};
 use crate::{
@@ -32,7 +32,19 @@ pub(super) unsafe fn write(state: *mut State, way: usize, scratch: *mut Scratch)
         (*header).tgid = (task >> 32) as u32;
         (*header).tid = task as u32;
         (*header).direction = way as u8;
+        (*header).reserved2 = 0;
         emit::data()
+    }
+}
+
+/// No runtime says anything of the event.
+#[inline(always)]
+pub(super) unsafe fn no_runtime(header: *mut DataHeader) {
+    unsafe {
+        (&raw mut (*header).rule).write_volatile(0);
+        (&raw mut (*header).absent).write_volatile(0);
+        (&raw mut (*header).for_another).write_volatile(0);
+        (&raw mut (*header).reserved).write_volatile(0);
     }
 }
 

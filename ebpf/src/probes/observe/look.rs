@@ -26,14 +26,14 @@ const TAIL: u32 = 64;
 const BLOCK: u64 = 512;
 
 /// What a call begins, as a number that the verifier knows nothing of.
-pub(super) mod begins {
-    pub(in crate::observe) const NOTHING: u64 = 0;
-    pub(in crate::observe) const RESPONSE: u64 = 1;
-    pub(in crate::observe) const REQUEST: u64 = 2;
+pub(crate) mod begins {
+    pub(crate) const NOTHING: u64 = 0;
+    pub(crate) const RESPONSE: u64 = 1;
+    pub(crate) const REQUEST: u64 = 2;
     /// And by its method nothing follows the request's head but the next one.
-    pub(in crate::observe) const BODYLESS: u64 = 4;
+    pub(crate) const BODYLESS: u64 = 4;
     /// HTTP/2.
-    pub(in crate::observe) const PREFACE: u64 = 8;
+    pub(crate) const PREFACE: u64 = 8;
 }
 
 /// What the first `have` bytes of the payload begin.
@@ -51,20 +51,20 @@ fn beginning(scratch: *mut Scratch, have: u64) -> u64 {
 }
 
 /// How [`look`] looks.
-pub(super) mod how {
+pub(crate) mod how {
     /// A head goes on.
-    pub(in crate::observe) const HEAD: u64 = 1;
+    pub(crate) const HEAD: u64 = 1;
     /// A message may begin.
-    pub(in crate::observe) const MAY_BEGIN: u64 = 2;
+    pub(crate) const MAY_BEGIN: u64 = 2;
     /// A whole head is expected.
-    pub(in crate::observe) const FAR: u64 = 4;
+    pub(crate) const FAR: u64 = 4;
 }
 
 /// Copies the first of the `len` bytes of the call, and looks at them: how many were copied (0 when they cannot be read), from bit 16 on how many of them belong to the head that begins or goes on there (0 when it does
 /// not end), from bit 32 on what they begin. The call before ended like `ending`.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub(super) extern "C" fn look(len: u64, ending: u64, looks: u64) -> u64 {
+pub(crate) extern "C" fn look(len: u64, ending: u64, looks: u64) -> u64 {
     let Some(scratch) = emit::this_scratch() else { return 0 };
     let in_head = looks & how::HEAD != 0;
     let after = if in_head { ending as u8 } else { 0 };
@@ -177,7 +177,7 @@ extern "C" fn head_block(block: u64) -> u64 {
 }
 
 #[inline(always)]
-pub(super) fn byte(scratch: *mut Scratch, at: u64) -> u8 {
+pub(crate) fn byte(scratch: *mut Scratch, at: u64) -> u8 {
     unsafe { payload(scratch).add(bounded(at)).read_volatile() }
 }
 
@@ -189,6 +189,6 @@ fn bounded(at: u64) -> usize {
 }
 
 #[inline(always)]
-fn word(scratch: *mut Scratch, i: usize) -> u64 {
+pub(crate) fn word(scratch: *mut Scratch, i: usize) -> u64 {
     unsafe { payload(scratch).cast::<u64>().add(i).read_volatile() }
 }

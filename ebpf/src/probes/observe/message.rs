@@ -6,7 +6,7 @@
 use core::ffi::c_void;
 
 use aya_ebpf::helpers::generated::bpf_get_current_pid_tgid;
-use spanwire_ebpf::{Counter, Direction, NoData, data_flag};
+use spanwire_ebpf::{Counter, Direction, NoData, config_flag, data_flag, id};
 
 use super::{
     event,
@@ -14,11 +14,12 @@ use super::{
     look::{begins, ending, gather, how, long_head_len, look},
 };
 use crate::{
-    control, left_out,
+    config, control, left_out,
     maps::{COUNTERS, Scratch, count},
     memory::Reach,
     on_cpu, serving, socket,
     state::{HEAD_CAP, Mode, SECOND_LOOKS, STRIKES, State, Way},
+    wire,
 };
 
 /// Bytes kept behind the head of a message with a body: small bodies, and answers that were sent together.
@@ -28,13 +29,16 @@ const SMALL_MESSAGES: u32 = 2048;
 /// A body call up to this long is copied whole: one read costs no more than two, and its framing is then known.
 const SMALL: u32 = 1024;
 
+/// What a runtime reads of a request to learn that there is one (Go, while it answers the one before).
+const FIRST_BYTE: u32 = 1;
+
 const SENT: usize = Direction::Sent as usize;
 
 /// A call. It lies in the scratch event: the stack has no room for it.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub(crate) struct Moving {
-    pub(super) position: u64,
+    pub(crate) position: u64,
     pub(super) expected: u64,
     pub(super) began: u64,
     pub(super) len: u32,
@@ -43,7 +47,7 @@ pub(crate) struct Moving {
     reserved: [u8; 3],
 }
 
-/// Reports a message, or a part of one.
+/// Puts together what is told of a message, or of a part of one; whether anything is.
 #[inline(never)]
 pub(super) fn message<R: Reach>(
     sock: u64,
@@ -51,7 +55,7 @@ pub(super) fn message<R: Reach>(
     direction: *mut Way,
     way: usize,
     scratch: *mut Scratch,
-) {
+) -> bool {
     unsafe {
         let call = &raw const (*scratch).call;
         let in_head = (*direction).head_left > 0;
@@ -90,7 +94,7 @@ pub(super) fn message<R: Reach>(
 
         let begins = get(&raw const (*found).seen) >> 32;
         if begins & begins::REQUEST != 0 && left_out::begins(state) {
-            return;
+            return false;
         }
         if begins == begins::PREFACE {
             (*state).mode = Mode::Http2 as u8;
@@ -99,7 +103,8 @@ pub(super) fn message<R: Reach>(
         } else if !known && is_framed(state, scratch) {
             (*state).mode = Mode::Http2 as u8;
         } else if !known {
-            return strike(state, get(&raw const (*call).len), get(&raw const (*header).no_data));
+            strike(state, get(&raw const (*call).len), get(&raw const (*header).no_data));
+            return false;
         }
         if (*state).announced == 0 {
             // As the directions stood before this call; before the calls that left no trace too, if we know of none.
@@ -115,7 +120,7 @@ pub(super) fn message<R: Reach>(
             control::opened(sock, state, sent, received);
         }
         if (*state).is(Mode::Http2) {
-            return;
+            return false;
         }
 
         let seen = get(&raw const (*found).seen);
@@ -139,25 +144,44 @@ pub(super) fn message<R: Reach>(
         }
         put(&raw mut (*header).head, u32::from(kept as u16));
         put(&raw mut (*header).tail, (kept >> 16) as u32);
+        put(&raw mut (*found).in_head, u64::from(in_head));
+        true
+    }
+}
 
+/// Finds out for whom the message is, and writes what is told of it.
+///
+/// Not called by [`message`] but after it: together the two would need too much of the stack.
+#[inline(never)]
+pub(super) fn complete<R: Reach>(sock: u64, state: *mut State, way: usize, scratch: *mut Scratch) {
+    unsafe {
+        let call = &raw const (*scratch).call;
+        let header = &raw mut (*scratch).header;
+        let found = &raw const (*scratch).found;
         let task = bpf_get_current_pid_tgid();
         put(&raw mut (*header).flags, 0);
         put(&raw mut (*header).serving, 0);
         put(&raw mut (*header).on_cpu, 0);
+        event::no_runtime(header);
         let flags = &raw mut (*header).flags;
         let begins = get(&raw const (*found).seen) >> 32;
         if begins & begins::REQUEST != 0 {
             put(flags, data_flag::REQUEST);
             count_way(Counter::RequestsSent, way);
             if way == SENT {
-                put(&raw mut (*header).serving, serving::of(task));
+                serving::request_sent(state, task, get(&raw const (*call).position), scratch);
             } else {
                 let waits = socket::thread_waits::<R>(sock as *const c_void);
                 if waits {
                     put(flags, data_flag::REQUEST | data_flag::THREAD_WAITS);
                 }
-                serving::request_read(state, task, get(&raw const (*call).position), waits);
+                let position = get(&raw const (*call).position);
+                serving::request_read(state, task, position, waits, scratch);
                 on_cpu::begin::<R>(state, waits);
+                // A first byte that is read alone tells nothing yet.
+                if get(&raw const (*call).len) > FIRST_BYTE {
+                    wire_read(sock, state, 0, scratch);
+                }
             }
         } else if way == SENT {
             if begins != begins::NOTHING {
@@ -167,6 +191,12 @@ pub(super) fn message<R: Reach>(
             if on_cpu != 0 {
                 put(&raw mut (*header).on_cpu, on_cpu);
                 put(&raw mut (*header).serving, (*state).span);
+            }
+        } else if get(&raw const (*found).in_head) != 0 {
+            serving::request_goes_on(state, task, scratch);
+            let begun = get(&raw const (*call).position).wrapping_sub(u64::from(FIRST_BYTE));
+            if (*state).span == id::span(config::seed(), (*state).generation, begun) {
+                wire_read(sock, state, FIRST_BYTE, scratch);
             }
         }
         if get(&raw const (*call).len) == 0 {
@@ -178,6 +208,14 @@ pub(super) fn message<R: Reach>(
         if written == 0 && get(flags) & data_flag::REQUEST != 0 {
             count_way(Counter::RequestsSentLost, way);
         }
+    }
+}
+
+/// A request was read, of which so many bytes came before: whether its context came by the wire, and whose trace it belongs to.
+#[inline(always)]
+unsafe fn wire_read(sock: u64, state: *mut State, before: u32, scratch: *mut Scratch) {
+    if config::has(config_flag::WIRE) && wire::is_awake() {
+        unsafe { wire::read(sock, state, u64::from(before), scratch) }
     }
 }
 
@@ -206,11 +244,13 @@ fn is_framed(state: *mut State, scratch: *mut Scratch) -> bool {
 #[repr(C)]
 pub(crate) struct Found {
     /// What [`look`] saw.
-    seen: u64,
+    pub(crate) seen: u64,
     /// How many bytes of its start are to be in the event.
     wanted: u64,
     /// Not zero when its head did not end where [`look`] looked.
     goes_on: u64,
+    /// Not zero when it is more of a head that began before.
+    in_head: u64,
 }
 
 #[inline(always)]

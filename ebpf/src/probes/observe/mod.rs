@@ -11,16 +11,17 @@ mod frames;
 mod look;
 mod message;
 
-use aya_ebpf::helpers::generated::{bpf_get_current_pid_tgid, bpf_get_smp_processor_id};
+use aya_ebpf::helpers::generated::bpf_get_smp_processor_id;
 use spanwire_ebpf::Counter;
 
 pub(crate) use self::{
     frames::Walking,
+    look::{begins, byte, how, look, word},
     message::{Found, Moving},
 };
 use self::{
     frames::frames,
-    message::{message, put},
+    message::{complete, message, put},
 };
 use crate::{
     bytes::{self, Source},
@@ -29,6 +30,7 @@ use crate::{
     memory::{Reach, Typed},
     socket,
     state::{Mode, State},
+    wire,
 };
 
 /// Positions of TCP connections begin one lap of the sequence numbers up, so that none met at the end of a lap is
@@ -48,9 +50,9 @@ pub(crate) struct Moved {
     pub(crate) began: u64,
 }
 
-/// Gives a connection that was never seen its generation number, and its positions unless they are known from its birth.
+/// Gives a connection that was never seen, and is met in that task, its generation number, and its positions unless they are known from its birth.
 #[inline(always)]
-pub(crate) fn meet(sock: u64, state: *mut State, next: [u64; 2]) {
+pub(crate) fn meet(sock: u64, state: *mut State, next: [u64; 2], task: u64) {
     unsafe {
         count(Counter::ConnectionsMet, 1);
         (*state).generation = generation();
@@ -58,7 +60,8 @@ pub(crate) fn meet(sock: u64, state: *mut State, next: [u64; 2]) {
             (*state).ways[0].next = next[0];
             (*state).ways[1].next = next[1];
         }
-        if (bpf_get_current_pid_tgid() >> 32) as u32 == config::own_tgid() {
+        wire::meet(sock, state);
+        if (task >> 32) as u32 == config::own_tgid() {
             // Our own calls are no events; that the connection is ours is one, because its peer is left alone too.
             (*state).mode = Mode::Ignored as u8;
             (*state).own = 1;
@@ -132,8 +135,9 @@ pub(crate) fn report<R: Reach>(sock: u64, state: *mut State, what: &Moved, scrat
         put(&raw mut (*call).turns, u8::from(turns));
         bytes::begin(scratch);
         // It may find out that frames begin here, and then leaves them to us.
-        if !(*state).is(Mode::Http2) {
-            message::<R>(sock, state, direction, way, scratch);
+        if !(*state).is(Mode::Http2) && message::<R>(sock, state, direction, way, scratch) {
+            complete::<R>(sock, state, way, scratch);
+            return;
         }
         if (*state).is(Mode::Http2) {
             frames(state, direction, way, scratch);

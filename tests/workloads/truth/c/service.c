@@ -35,10 +35,13 @@ static void start(void *(*body)(void *), void *argument)
     pthread_attr_destroy(&attributes);
 }
 
-static struct sockaddr_in loopback(int port)
+/* A port at an address that the environment may name. */
+static struct sockaddr_in place(const char *variable, int port)
 {
     struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons((unsigned short)port) };
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    const char *named = getenv(variable);
+    if (inet_pton(AF_INET, named ? named : "127.0.0.1", &address.sin_addr) != 1)
+        die(variable);
     return address;
 }
 
@@ -73,7 +76,7 @@ static int connection_to(int which)
     pthread_mutex_unlock(&kept[which].lock);
     if (fd >= 0)
         return fd;
-    struct sockaddr_in address = loopback(next[which]);
+    struct sockaddr_in address = place("TRUTH_NEXT", next[which]);
     fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof address) != 0)
         die("connect");
@@ -178,7 +181,7 @@ int main(int count, char **arguments)
         pthread_mutex_init(&kept[nexts].lock, NULL);
         next[nexts++] = atoi(arguments[at]);
     }
-    struct sockaddr_in address = loopback(atoi(arguments[2]));
+    struct sockaddr_in address = place("TRUTH_HERE", atoi(arguments[2]));
     int on = 1, listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
     if (bind(listener, (struct sockaddr *)&address, sizeof address) != 0 || listen(listener, 256) != 0)

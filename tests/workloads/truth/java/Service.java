@@ -28,7 +28,7 @@ public class Service {
         System.setProperty("sun.net.httpserver.idleInterval", "600");
         System.setProperty("sun.net.http.retryPost", "false");
         System.setProperty("sun.net.httpserver.nodelay", "true");
-        var address = new InetSocketAddress("127.0.0.1", Integer.parseInt(arguments[1]));
+        var address = new InetSocketAddress(place("TRUTH_HERE"), Integer.parseInt(arguments[1]));
         HttpServer server = HttpServer.create(address, 256);
         server.setExecutor(Executors.newCachedThreadPool());
         server.createContext("/", Service::serve);
@@ -36,6 +36,11 @@ public class Service {
         if (next.length > 0) {
             background(Service::timer);
         }
+    }
+
+    /** An address that the environment may name. */
+    private static String place(String variable) {
+        return System.getenv().getOrDefault(variable, "127.0.0.1");
     }
 
     private interface Work {
@@ -64,7 +69,7 @@ public class Service {
     }
 
     private static boolean ask(int which, String path) throws IOException {
-        var url = URI.create("http://127.0.0.1:" + next[which] + path).toURL();
+        var url = URI.create("http://" + place("TRUTH_NEXT") + ":" + next[which] + path).toURL();
         var connection = (HttpURLConnection) url.openConnection();
         boolean well = connection.getResponseCode() == 200;
         try (InputStream body = well ? connection.getInputStream() : connection.getErrorStream()) {

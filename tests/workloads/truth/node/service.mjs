@@ -4,11 +4,12 @@ import http from 'node:http';
 import { setTimeout as rest } from 'node:timers/promises';
 
 const [, , name, port, ...next] = process.argv;
+const { TRUTH_HERE = '127.0.0.1', TRUTH_NEXT = '127.0.0.1' } = process.env;
 const agent = new http.Agent({ keepAlive: true });
 
 function ask(to, path) {
   return new Promise((resolve, reject) => {
-    http.get({ host: '127.0.0.1', port: to, path, agent }, (answer) => {
+    http.get({ host: TRUTH_NEXT, port: to, path, agent }, (answer) => {
       let text = '';
       answer.on('data', (piece) => { text += piece; });
       answer.on('end', () => resolve(answer.statusCode === 200 && text === 'ok\n'));
@@ -40,7 +41,7 @@ const server = http.createServer(async (request, response) => {
   if (number !== undefined && habit(number) === 4) ask(next[0], `/after/${number}`);
 });
 server.keepAliveTimeout = 600_000; // longer than any run: no call meets a connection that is just being closed
-server.listen({ port: Number(port), host: '127.0.0.1', backlog: 256 });
+server.listen({ port: Number(port), host: TRUTH_HERE, backlog: 256 });
 
 if (next.length) {
   (async () => {

@@ -5,7 +5,7 @@ Usage: loop.py SERVICE PORT [NEXT…]
 
 import asyncio
 
-from service import from_arguments, habit
+from service import HERE, NEXT, from_arguments, habit
 
 service = from_arguments()
 kept = {port: [] for port in service.next}
@@ -21,8 +21,8 @@ async def ask(port, path):
     if kept[port]:
         reader, writer = kept[port].pop()
     else:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode())
+        reader, writer = await asyncio.open_connection(NEXT, port)
+    writer.write(f"GET {path} HTTP/1.1\r\nHost: {NEXT}:{port}\r\n\r\n".encode())
     line, headers = await read_head(reader)
     body = await reader.readexactly(int(headers["content-length"]))
     kept[port].append((reader, writer))
@@ -68,7 +68,7 @@ async def timer():
 
 
 async def main():
-    server = await asyncio.start_server(serve, "127.0.0.1", service.port, backlog=256)
+    server = await asyncio.start_server(serve, HERE, service.port, backlog=256)
     if service.next:
         later.add(asyncio.create_task(timer()))
     await server.serve_forever()

@@ -10,7 +10,7 @@ import select
 import socket
 import time
 
-from service import from_arguments, habit
+from service import HERE, NEXT, from_arguments, habit
 
 service = from_arguments()
 readers = {}
@@ -28,9 +28,9 @@ def ask(port, path, then=lambda well: None):
     if kept[port]:
         connection = kept[port].pop()
     else:
-        connection = socket.create_connection(("127.0.0.1", port))
+        connection = socket.create_connection((NEXT, port))
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    connection.sendall(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode())
+    connection.sendall(f"GET {path} HTTP/1.1\r\nHost: {NEXT}:{port}\r\n\r\n".encode())
     answer = b""
 
     def read():
@@ -91,7 +91,7 @@ def tick(number):
 
 
 def main():
-    listener = socket.create_server(("127.0.0.1", service.port), backlog=256)
+    listener = socket.create_server((HERE, service.port), backlog=256)
     readers[listener] = lambda: accept(listener)
     if service.next:
         tick(0)

@@ -1,10 +1,15 @@
 """What every truth service of Python does, but for serving: see tests/src/truth/services.rs for what that is."""
 
 import http.client
+import os
 import queue
 import sys
 import threading
 import time
+
+
+HERE = os.environ.get("TRUTH_HERE", "127.0.0.1")
+NEXT = os.environ.get("TRUTH_NEXT", "127.0.0.1")
 
 
 class Service:
@@ -31,7 +36,7 @@ class Service:
         try:
             connection = self.kept[port].get_nowait()
         except queue.Empty:
-            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+            connection = http.client.HTTPConnection(NEXT, port, timeout=60)
         connection.request("GET", path)
         answer = connection.getresponse()
         body = answer.read()

@@ -5,7 +5,7 @@ Usage: threads.py SERVICE PORT [NEXT…]
 
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from service import from_arguments
+from service import HERE, from_arguments
 
 service = from_arguments()
 ask = None
@@ -36,7 +36,7 @@ class Server(ThreadingHTTPServer):
 
 def main():
     service.start_timer()
-    Server(("127.0.0.1", service.port), Served).serve_forever()
+    Server((HERE, service.port), Served).serve_forever()
 
 
 if __name__ == "__main__":

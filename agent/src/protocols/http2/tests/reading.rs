@@ -72,6 +72,7 @@ impl Reading {
             task: Task { pid: 7, tid: 8 },
             serving: Some(99),
             on_cpu: None,
+            runtime: crate::input::Runtime::NotAsked,
             thread_waits: true,
             request: false,
         };

@@ -77,3 +77,54 @@ fn a_trace_has_jaegers_shape() {
     let process = charge["processID"].as_str().unwrap();
     assert_eq!(trace["processes"][process]["serviceName"], "payments");
 }
+
+#[test]
+fn the_newer_api_tells_the_same() {
+    let ask = |path: &str, query: &str| match viewer()
+        .answer(path, query, BEGIN + 60_000 * MS)
+        .expect("Jaeger has it")
+    {
+        Ok(json) => json,
+        Err(refused) => refused.body["error"]["httpCode"].clone(),
+    };
+    let services = json!({ "services": ["edge", "inventory", "orders", "payments"] });
+    assert_eq!(ask("/api/v3/services", ""), services);
+    let operations = json!({ "operations": [{ "name": "Charge", "spanKind": "server" }] });
+    assert_eq!(ask("/api/v3/operations", "service=payments&span_kind=server"), operations);
+    // 2023-11-14T22:13:20Z is when the samples begin.
+    let range =
+        "query.start_time_min=2023-11-14T22:13:20Z&query.start_time_max=2023-11-14T22:13:22.5Z";
+    let found = ask("/api/v3/trace-summaries", &format!("query.service_name=edge&{range}"));
+    let [newest, oldest] = found["summaries"].as_array().unwrap().as_slice() else {
+        panic!("{found}")
+    };
+    assert_eq!(newest["traceId"], format!("{:032x}", 2));
+    assert_eq!(
+        (&oldest["rootServiceName"], &oldest["rootOperationName"]),
+        (&json!("edge"), &json!("POST /checkout"))
+    );
+    assert_eq!(oldest["minStartTimeUnixNano"], (BEGIN + 1_000 * MS).to_string());
+    assert_eq!(oldest["maxEndTimeUnixNano"], (BEGIN + 1_500 * MS).to_string());
+    assert_eq!((&oldest["errorSpanCount"], &oldest["orphanSpanCount"]), (&json!(9), &json!(0)));
+    assert_eq!(
+        oldest["services"][3],
+        json!({ "name": "payments", "spanCount": 4, "errorSpanCount": 4 })
+    );
+    let camel = "query.serviceName=edge&query.spanName=POST%20%2Fcheckout&query.numTraces=1&query.durationMin=100ms";
+    let found = ask("/api/v3/trace-summaries", camel);
+    assert_eq!(found["summaries"].as_array().map(Vec::len), Some(1));
+    let spans = |of: &Json| {
+        let of = of["result"]["resourceSpans"].as_array().unwrap().clone();
+        of.iter().map(|r| r["scopeSpans"][0]["spans"].as_array().map_or(0, Vec::len)).sum::<usize>()
+    };
+    let one = spans(&ask("/api/v3/traces/1", ""));
+    assert_eq!(spans(&ask("/api/v3/traces", "query.service_name=edge")), 3 * one);
+    assert_eq!(ask("/api/v3/traces/77", ""), 404);
+    assert_eq!(ask("/api/v3/traces/xyz", ""), 400);
+    assert_eq!(ask("/api/v3/traces", "query.service_name=nobody"), 404);
+    assert_eq!(ask("/api/v3/trace-summaries", ""), 400);
+    assert_eq!(
+        ask("/api/v3/trace-summaries", "query.service_name=edge&query.start_time_min=soon"),
+        400
+    );
+}

@@ -18,9 +18,17 @@ var (
 	client = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 512}}
 )
 
+// place is an address that the environment may name.
+func place(variable string) string {
+	if address := os.Getenv(variable); address != "" {
+		return address
+	}
+	return "127.0.0.1"
+}
+
 // ask asks a service over a kept connection; whether it answered well.
 func ask(port, path string) bool {
-	answer, err := client.Get("http://127.0.0.1:" + port + path)
+	answer, err := client.Get("http://" + place("TRUTH_NEXT") + ":" + port + path)
 	if err != nil {
 		log.Print(err)
 		return false
@@ -83,5 +91,5 @@ func main() {
 	if len(next) > 0 {
 		go timer()
 	}
-	log.Fatal(http.ListenAndServe("127.0.0.1:"+os.Args[2], http.HandlerFunc(serve)))
+	log.Fatal(http.ListenAndServe(place("TRUTH_HERE")+":"+os.Args[2], http.HandlerFunc(serve)))
 }

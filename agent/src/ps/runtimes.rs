@@ -1,0 +1,37 @@
+//! What would be known inside processes whose runtime tells: by which rules their calls find their parents, or why none does.
+
+use std::fmt::Write as _;
+
+use abi::runtime::Rule;
+
+use super::Row;
+use crate::runtime::{
+    Rules,
+    go::{Examiner, Found, Refusal},
+};
+
+/// Lines below the table, one for each such process.
+pub(super) fn text(rows: &[Row], rules: Rules) -> String {
+    let mut examiner = Examiner::default();
+    let mut text = String::new();
+    for row in rows {
+        let says = match examiner.examine(row.pid, rules) {
+            Ok(found) => followed(&found, rules),
+            Err(Refusal::NotGo) => continue,
+            Err(why) => format!("goroutines are not followed: {why}"),
+        };
+        let _ = writeln!(text, "{:>7}  {says}", row.pid);
+    }
+    text
+}
+
+fn followed(found: &Found, rules: Rules) -> String {
+    let is_on = |rule: &Rule| rules.has(*rule) && found.off.iter().all(|(off, _)| off != rule);
+    let names: Vec<&str> =
+        Rule::ALL.iter().filter(|rule| is_on(rule)).map(|rule| rule.name()).collect();
+    let mut text = format!("Go {}: {}", found.version, names.join(", "));
+    for (rule, why) in &found.off {
+        let _ = write!(text, "; not {}, {why}", rule.name());
+    }
+    text
+}

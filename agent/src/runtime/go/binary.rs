@@ -1,0 +1,140 @@
+//! A Go program's file (ELF): which Go made it, and where its parts are, whether it is stripped, position-independent or
+//! linked by another linker.
+
+use std::{fs::File, os::unix::fs::FileExt};
+
+use object::{
+    LittleEndian as LE, Object, ObjectSection, ObjectSymbol, ReadCache,
+    elf::{PF_W, PF_X, PT_LOAD, PT_TLS},
+    read::elf::{ElfFile64, ProgramHeader},
+};
+
+use super::{Refusal, Version, code::Code, functions::MAGICS};
+
+/// What the build information begins with (debug/buildinfo).
+const INFORMATION: &[u8] = b"\xff Go buildinf:";
+/// Longest version.
+const VERSION: u64 = 256;
+/// Largest part of a file that is read: the text of the largest programs has some 100 MiB.
+const LARGEST: u64 = 1 << 30;
+
+/// A program's file.
+pub(super) struct Binary {
+    file: File,
+    /// What the linker wrote of the version.
+    pub(super) version: Version,
+    /// The lowest address it is loaded to.
+    pub(super) lowest: u64,
+    /// Address of the table of functions, and its part of the file.
+    pub(super) functions_at: u64,
+    functions: (u64, u64),
+    /// Where the goroutine's record is named, from the base of the thread's storage.
+    pub(super) tls: Option<i64>,
+    /// Loaded parts with code: address, place in the file, length.
+    text: Vec<(u64, u64, u64)>,
+}
+
+impl Binary {
+    /// Reads what little is needed of a file.
+    pub(super) fn read(file: File) -> Result<Self, Refusal> {
+        let unreadable = |error: std::io::Error| Refusal::Unreadable(error.to_string());
+        let cache = ReadCache::new(file.try_clone().map_err(unreadable)?);
+        let elf = ElfFile64::<LE, _>::parse(&cache).map_err(|_| Refusal::NotGo)?;
+        let segments = || {
+            let headers = elf.elf_program_headers().iter();
+            headers.filter(|header| header.p_type(LE) == PT_LOAD)
+        };
+        let version = version(&elf, &file).ok_or(Refusal::NotGo)?;
+        let lowest = segments().map(|header| header.p_vaddr(LE)).min().unwrap_or(0);
+        let text = segments()
+            .filter(|header| header.p_flags(LE) & PF_X != 0)
+            .map(|header| (header.p_vaddr(LE), header.p_offset(LE), header.p_filesz(LE)))
+            .collect();
+        let (functions_at, functions) =
+            function_table(&elf, &file).ok_or(Refusal::Unlike("no table of functions"))?;
+        let tls = tls(&elf);
+        Ok(Self { version, lowest, functions_at, functions, tls, text, file })
+    }
+
+    /// The table of functions.
+    pub(super) fn function_table(&self) -> Result<Vec<u8>, Refusal> {
+        part(&self.file, self.functions.0, self.functions.1)
+    }
+
+    /// The code between two addresses.
+    pub(super) fn code(&self, start: u64, end: u64) -> Result<Code, Refusal> {
+        let part_of = |(address, offset, length): &(u64, u64, u64)| {
+            let skip = start.checked_sub(*address).filter(|skip| skip < length)?;
+            Some((offset + skip, (length - skip).min(end.checked_sub(start)?)))
+        };
+        let (offset, length) = self
+            .text
+            .iter()
+            .find_map(part_of)
+            .ok_or(Refusal::Unlike("its text is not where its module data says"))?;
+        Ok(Code { start, bytes: part(&self.file, offset, length)? })
+    }
+}
+
+fn part(file: &File, offset: u64, length: u64) -> Result<Vec<u8>, Refusal> {
+    let length = usize::try_from(length.min(LARGEST)).unwrap_or(0);
+    let mut bytes = vec![0; length];
+    file.read_exact_at(&mut bytes, offset)
+        .map_err(|error| Refusal::Unreadable(error.to_string()))?;
+    Ok(bytes)
+}
+
+type Elf<'a> = ElfFile64<'a, LE, &'a ReadCache<File>>;
+
+/// The version in the build information: since 1.18 a length and the text behind 32 bytes.
+fn version(elf: &Elf<'_>, file: &File) -> Option<Version> {
+    /// Bit of the flags (byte 15): texts are in place.
+    const IN_PLACE: u8 = 2;
+    let (offset, _) = match elf.section_by_name(".go.buildinfo") {
+        Some(section) => section.file_range()?,
+        // Without section headers: it is at the beginning of what is written to.
+        None => elf
+            .elf_program_headers()
+            .iter()
+            .find(|header| header.p_type(LE) == PT_LOAD && header.p_flags(LE) & PF_W != 0)
+            .map(|header| (header.p_offset(LE), header.p_filesz(LE)))?,
+    };
+    let bytes = part(file, offset, VERSION).ok()?;
+    if !bytes.starts_with(INFORMATION) || bytes.get(15)? & IN_PLACE == 0 {
+        return None;
+    }
+    let length = usize::from(*bytes.get(32)?);
+    Version::parse(std::str::from_utf8(bytes.get(33..33 + length)?).ok()?)
+}
+
+/// Where the table of functions is: its address, and its place in the file.
+fn function_table(elf: &Elf<'_>, file: &File) -> Option<(u64, (u64, u64))> {
+    // Position-independent programs have it where it can be relocated.
+    let section = [".gopclntab", ".data.rel.ro.gopclntab"]
+        .iter()
+        .find_map(|name| elf.section_by_name(name))?;
+    let range = section.file_range()?;
+    let magic = part(file, range.0, 4).ok()?;
+    let magic = u32::from_le_bytes(magic.try_into().ok()?);
+    MAGICS.contains(&magic).then_some((section.address(), range))
+}
+
+/// Where, from the thread's base on, the address of the goroutine's record is: in the block of the program's own thread-local
+/// variables, which lies below the base (ELF TLS variant II).
+fn tls(elf: &Elf<'_>) -> Option<i64> {
+    /// A pointer.
+    const ONLY: u64 = 8;
+    let mut headers = elf.elf_program_headers().iter();
+    let Some(header) = headers.find(|header| header.p_type(LE) == PT_TLS) else {
+        // Of Go's own linker, without any other.
+        return Some(-8);
+    };
+    let (size, align) = (header.p_memsz(LE), header.p_align(LE).max(1));
+    let block = i64::try_from(size.checked_next_multiple_of(align)?).ok()?;
+    if size == ONLY {
+        return Some(-block);
+    }
+    // Others have variables there, too: then only its name tells, which a stripped program does not have.
+    let symbol = elf.symbols().find(|symbol| symbol.name() == Ok("runtime.tlsg"))?;
+    Some(i64::try_from(symbol.address()).ok()? - block)
+}

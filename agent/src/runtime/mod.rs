@@ -1,0 +1,66 @@
+//! Language runtimes: which of their own records tell for whom a process works, and where these are in it (D5).
+//!
+//! A runtime is one folder here (how to know it, its versions and their offsets, how to check them against the living
+//! process) and one of probes, `ebpf/src/probes/runtime`. What it answers in the kernel is a task key or a reason why
+//! there is none. Nothing is used that was not checked in the process itself; nothing is ever written to one.
+
+mod attach;
+mod ends;
+pub mod go;
+mod memory;
+
+use abi::runtime::Rule;
+
+pub use attach::Attacher;
+pub(crate) use attach::Maps;
+pub use ends::Ends;
+
+/// The rules that are on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rules(u64);
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self(Rule::ALL.iter().fold(0, |bits, rule| bits | 1 << *rule as u64))
+    }
+}
+
+impl Rules {
+    /// The same without one.
+    #[must_use]
+    pub const fn without(self, rule: Rule) -> Self {
+        Self(self.0 & !(1 << rule as u64))
+    }
+
+    /// Whether it is on.
+    #[must_use]
+    pub const fn has(self, rule: Rule) -> bool {
+        self.0 & 1 << rule as u64 != 0
+    }
+
+    /// As the probes take them.
+    #[must_use]
+    pub const fn bits(self) -> u64 {
+        self.0
+    }
+}
+
+/// The rule of that name.
+#[must_use]
+pub fn rule(name: &str) -> Option<Rule> {
+    Rule::ALL.into_iter().find(|rule| rule.name() == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rules_are_switched_off_one_by_one() {
+        let rules = Rules::default().without(Rule::GoChild);
+        assert!(!rules.has(Rule::GoChild) && rules.has(Rule::GoHandler));
+        assert_eq!(rules.bits(), 0b1_1010);
+        assert_eq!(rule("go-context"), Some(Rule::GoContext));
+        assert_eq!(rule("go-nothing"), None);
+    }
+}

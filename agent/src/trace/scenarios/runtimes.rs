@@ -1,0 +1,170 @@
+//! The rules of runtimes: a parent where the runtime's record proves it and the work ended in time, a reason where not.
+
+use abi::runtime::{Absent, Rule};
+use abi::{CHAIN, Worker};
+
+use super::host::{Host, Request, from_outside, tcp};
+use crate::exchange::Role;
+use crate::input::Runtime;
+use crate::trace::Count;
+
+/// The process.
+const PID: u32 = 1;
+/// Keys of two goroutines.
+const CHILD: u64 = abi::runtime::task(PID, 100);
+const BETWEEN: u64 = abi::runtime::task(PID, 99);
+
+/// A request that is served from 10 to 50 on a socket that does not block.
+fn served() -> Request {
+    let mut served = Request::server(&from_outside(1), 7, PID, 10, 50);
+    served.started.thread_waits = false;
+    served
+}
+
+/// A call of its process by that rule.
+fn call(served: &Request, rule: Rule, number: u64, from: u64, to: u64) -> Request {
+    let mut call = Request::client(&tcp(number).0, 7, PID, from, to).serving(served).thread(77);
+    call.started.runtime = Runtime::Knows { rule, for_another: false };
+    call
+}
+
+/// The kernel tells whose work a call is.
+fn told(host: &mut Host, call: &Request, chain: &[u64]) {
+    let mut tasks = [0; CHAIN];
+    tasks[..chain.len()].copy_from_slice(chain);
+    let id = call.started.id;
+    let (connection, position) = (id.conn.0, id.position);
+    host.tracer.worker(&Worker { connection, position, tgid: PID, tasks, ..Worker::default() });
+}
+
+#[test]
+fn the_goroutine_that_serves_needs_no_thread() {
+    let mut host = Host::new();
+    let served = served();
+    let call = call(&served, Rule::GoHandler, 2, 20, 30);
+    host.all(&[&served, &call]);
+    host.span(&call).is_child_of(&host, &served, "go-handler");
+    assert_eq!(host.span(&call).0.flags, 0x103, "in the same process");
+    assert_eq!(host.count(Count::RuntimeParents), 1);
+}
+
+#[test]
+fn what_it_does_after_the_answer_is_linked() {
+    let mut host = Host::new();
+    let served = served();
+    let late = call(&served, Rule::GoHandler, 2, 60, 70);
+    host.all(&[&served, &late]);
+    host.span(&late).is_root();
+    assert_eq!(host.span(&late).0.links.len(), 1);
+    assert_eq!(host.count(Count::RuntimeLinks), 1);
+}
+
+#[test]
+fn a_context_leads_to_a_parent_but_not_behind_the_answer() {
+    for (from, to, is_child) in [(20, 30, true), (60, 70, false)] {
+        let mut host = Host::new();
+        let served = served();
+        let call = call(&served, Rule::GoContext, 2, from, to);
+        host.all(&[&served, &call]);
+        if is_child {
+            host.span(&call).is_child_of(&host, &served, "go-context");
+        } else {
+            host.span(&call).is_root();
+            assert_eq!(host.span(&call).0.links.len(), 0);
+            assert_eq!(host.count(Count::RuntimeAfterAnswer), 1);
+        }
+    }
+}
+
+/// A child's call from 20 to `to`, of which `change` decides what is known. Whether it is the request's.
+#[track_caller]
+fn contained(to: u64, chain: &[u64], change: impl FnOnce(&mut Host, &Request)) -> Option<Count> {
+    let mut host = Host::new();
+    let served = served();
+    let call = call(&served, Rule::GoChild, 2, 20, to);
+    if !chain.is_empty() {
+        told(&mut host, &call, chain);
+    }
+    host.start(&served);
+    host.start(&call);
+    host.end(&call);
+    host.end(&served);
+    change(&mut host, &served);
+    host.tick(2000);
+    let reasons = [
+        Count::RuntimeOutlived,
+        Count::RuntimeUnknownWorker,
+        Count::RuntimeAfterAnswer,
+        Count::RuntimeTimedOut,
+    ];
+    let reason = reasons.into_iter().find(|reason| host.count(*reason) > 0);
+    match reason {
+        None => host.span(&call).is_child_of(&host, &served, "go-child"),
+        Some(_) => host.span(&call).is_root(),
+    }
+    reason
+}
+
+#[test]
+fn a_child_counts_when_all_of_it_ended_before_the_answer() {
+    let ended = |host: &mut Host, _: &Request| host.tracer.tasks_ended(&[CHILD, BETWEEN]);
+    assert_eq!(contained(30, &[CHILD], ended), None);
+    assert_eq!(contained(30, &[CHILD, BETWEEN], ended), None);
+    assert_eq!(contained(50, &[CHILD], ended), None);
+    assert_eq!(contained(51, &[CHILD], ended), Some(Count::RuntimeOutlived), "still calling");
+    assert_eq!(contained(30, &[], ended), Some(Count::RuntimeUnknownWorker));
+    assert_eq!(contained(30, &[CHILD], |_, _| {}), Some(Count::RuntimeOutlived), "still there");
+    let one = |host: &mut Host, _: &Request| host.tracer.tasks_ended(&[CHILD]);
+    assert_eq!(contained(30, &[CHILD, BETWEEN], one), Some(Count::RuntimeOutlived));
+}
+
+#[test]
+fn a_child_that_goes_on_for_others_loses_what_it_did_before() {
+    let later = |host: &mut Host, served: &Request| {
+        let later = call(served, Rule::GoChild, 3, 60, 70);
+        told(host, &later, &[CHILD]);
+        host.start(&later);
+        host.end(&later);
+        host.tracer.tasks_ended(&[CHILD]);
+    };
+    assert_eq!(contained(30, &[CHILD], later), Some(Count::RuntimeOutlived));
+}
+
+#[test]
+fn pipelined_requests_are_nobodys_parents() {
+    for read in [10, 20] {
+        let mut host = Host::new();
+        let served = served();
+        let mut next = served.clone();
+        next.started.id.position = 100;
+        next.finished.id.position = 100;
+        next.started.at = crate::input::Nanos(read * super::host::MS);
+        let call = call(&served, Rule::GoHandler, 2, 20, 30);
+        host.all(&[&served, &next, &call]);
+        host.span(&call).is_root();
+        assert_eq!(host.count(Count::RuntimeOvertaken), 1, "{:?}", host.counted());
+    }
+}
+
+#[test]
+fn reasons_are_counted_for_each_process() {
+    let mut host = Host::new();
+    let mut call = Request::new(Role::Client, &tcp(2).0, 7, PID, 20, 30);
+    call.started.runtime = Runtime::Absent(Absent::Receives);
+    host.all(&[&call]);
+    host.span(&call).is_root();
+    let absences: Vec<_> = host.tracer.absences().map(|(pid, _, why, n)| (pid, why, n)).collect();
+    assert_eq!(absences, [(PID, "receives_work", 1)]);
+}
+
+#[test]
+fn what_is_told_of_calls_that_never_come_is_forgotten() {
+    let mut host = Host::new();
+    let served = served();
+    for number in 0..20_000 {
+        let mut lost = call(&served, Rule::GoChild, 2, 20, 30);
+        lost.started.id.position = number;
+        told(&mut host, &lost, &[CHILD]);
+    }
+    assert!(host.tracer.workers.kept() <= 8192);
+}

@@ -1,0 +1,112 @@
+//! The seam to language runtimes (D5): for which task a call is made, where a thread serves many.
+//!
+//! A runtime is one folder here and one in the agent. It answers for the processes that the agent has told it of, and
+//! for no other; what it cannot prove is absent. It never writes to a process, and it keeps who is served where everybody
+//! does: in `SERVING`.
+
+pub(crate) mod go;
+
+use spanwire_ebpf::{ControlKind, Worker, runtime::Rule};
+
+use crate::{emit, maps::Scratch, state::State};
+
+/// For whom a call is made: what a runtime finds out, put together in the scratch event.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct Caller {
+    /// The process that is asked about. Kept here because not all kinds of programs may ask the kernel for it.
+    pub(crate) tgid: u64,
+    /// The span of the request; 0 if none is known.
+    pub(crate) span: u64,
+    /// By which [`Rule`]; 0 if none.
+    pub(crate) rule: u64,
+    /// Why it is not known: a [`spanwire_ebpf::runtime::Absent`].
+    pub(crate) absent: u64,
+    /// Not zero when the task that calls writes for another, which waits for it.
+    pub(crate) for_another: u64,
+    /// Where the runtime's own context of the call is that may lead to the request; 0 if there is none.
+    pub(crate) context: u64,
+    /// The key of the task that serves the request, where its rule is one that holds when the call is made.
+    pub(crate) server: u64,
+    /// The task, and those that started it: see [`Worker`].
+    pub(crate) tasks: [u64; 3],
+    pub(crate) objects: [u64; 3],
+}
+
+/// Whether a runtime that is known runs in the process of `task`, the current one. What is asked after this is asked about it.
+#[inline(always)]
+pub(crate) fn knows(task: u64, scratch: *mut Scratch) -> bool {
+    unsafe { (&raw mut (*scratch).caller.tgid).write_volatile(task >> 32) }
+    go::process((task >> 32) as u32).is_some()
+}
+
+/// A process is another one now, or gone: what was known of its memory is not true any more.
+#[inline(always)]
+pub(crate) fn forget(tgid: u32) {
+    go::forget(tgid);
+}
+
+/// A request of `state`'s connection was read (its head, or more of it): the key of the task that serves it, 0 if none is
+/// proven to.
+#[inline(always)]
+pub(crate) fn request_read(state: *const State) -> u64 {
+    unsafe { go::serves((*state).generation, (*state).span) }
+}
+
+/// A request is about to be sent: for which one the task does it goes into the scratch event, if that is certain already. Whether
+/// a task that was started for a request ends with it is not.
+#[inline(always)]
+pub(crate) fn request_goes(scratch: *mut Scratch) {
+    go::calls();
+    unsafe {
+        let caller = &raw const (*scratch).caller;
+        if (&raw const (*caller).server).read_volatile() == 0
+            && (&raw const (*caller).context).read_volatile() != 0
+        {
+            go::walk();
+        }
+    }
+}
+
+/// A request is being sent at `position`: for which one the task does it goes into the event's header.
+#[inline(always)]
+pub(crate) fn request_sent(state: *const State, position: u64, scratch: *mut Scratch) {
+    unsafe {
+        if go::calls() == 0 && (&raw const (*scratch).caller.context).read_volatile() != 0 {
+            go::walk();
+        }
+        let caller = &raw const (*scratch).caller;
+        let header = &raw mut (*scratch).header;
+        (*header).serving = (&raw const (*caller).span).read_volatile();
+        (*header).rule = (&raw const (*caller).rule).read_volatile() as u8;
+        (*header).absent = (&raw const (*caller).absent).read_volatile() as u8;
+        (*header).for_another = (&raw const (*caller).for_another).read_volatile() as u8;
+        let rule = (&raw const (*caller).rule).read_volatile();
+        if rule == Rule::GoChild as u64 {
+            tell((*state).generation, position);
+        }
+    }
+}
+
+/// Tells whose work the call is. Global, and so verified by itself.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn tell(connection: u64, position: u64) -> u64 {
+    let Some(scratch) = emit::this_scratch() else { return 0 };
+    let Some(event) = emit::reserve::<Worker>() else { return 0 };
+    unsafe {
+        let caller = &raw const (*scratch).caller;
+        (*event).header = emit::header(ControlKind::Worker);
+        (*event).connection = connection;
+        (*event).position = position;
+        (*event).tgid = (&raw const (*caller).tgid).read_volatile() as u32;
+        let mut i = 0;
+        while i < 3 {
+            (*event).tasks[i] = (&raw const (*caller).tasks[i]).read_volatile();
+            (*event).objects[i] = (&raw const (*caller).objects[i]).read_volatile();
+            i += 1;
+        }
+    }
+    emit::submit(event);
+    1
+}
