@@ -11,7 +11,7 @@ use tests::runner::Suite;
 
 const ATTRIBUTE: &str = "spanwire.thread.cpu_time_ns";
 
-/// The scheduler's longest tick, ns: what may be missing where a thread has moved to another CPU.
+/// The scheduler's longest tick, ns: what may be missing where a clock jumps.
 const TICK: i64 = 10_000_000;
 /// What the agent sees and the program does not, ns: from the end of the read and to the end of the write.
 const AROUND: i64 = 2_000_000;
@@ -50,7 +50,7 @@ fn as_measured(hooks: Hooks) -> TestResult {
         wrong.push((seen - told).abs());
     }
     wrong.sort_unstable();
-    // Threads rarely move: most are exact, whatever the length of a tick.
+    // Most are exact, whatever the length of a tick.
     let median = wrong[wrong.len() / 2];
     ensure!(median < AROUND, "half of them differ by more than {median} ns: {wrong:?}");
     println!("differ by, ns: {wrong:?}");

@@ -47,7 +47,7 @@ fn served(agent: &Agent, service: &str) -> TestResult {
 /// One connection before, while and after its server is left out: the kernel leaves it unread in between, and nothing else
 /// changes.
 fn open_connection(hooks: Hooks) -> TestResult {
-    const ASKED: u64 = 200;
+    const ASKED: u64 = 20;
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("spanwire.yaml");
     let other = "select:\n  - exclude: {service: other}\n";

@@ -11,6 +11,7 @@ use super::{
     load::Probes,
     order::{Order, Stamped},
     wait::Waiter,
+    wire::Sampling,
 };
 use crate::input::{Input, Nanos};
 
@@ -142,6 +143,11 @@ impl Capture {
     /// Other processes are left out from now on.
     pub fn leave_out(&mut self, changes: &Changes) {
         self.probes.left_out.change(changes);
+    }
+
+    /// Traces are sampled like that from now on, in the kernel too.
+    pub fn sample(&mut self, sampling: Sampling) {
+        self.probes.sample(sampling);
     }
 
     /// Connections that the rule of this number has left out so far.

@@ -40,13 +40,13 @@ use crate::{
         features::Kernel,
         load::{self, Options},
         netns,
-        wire::Wire,
+        wire::{Sampling, Wire},
     },
     pipeline::Pipeline,
     record::{Header, Metadata, Writer},
     runtime::{Attacher, Ends},
     status::Counters,
-    trace::{self, FinishedSpan},
+    trace::{self, FinishedSpan, Sampler},
     viewer::Host,
 };
 
@@ -101,6 +101,7 @@ pub fn run(run: &Run) -> Result<()> {
             seed,
             network_namespace: network_namespace(settings)?,
             wire: wire(settings),
+            sampling: sampling(&settings.sampler),
         },
     )?;
     drop(kernel); // the table of its types is as large as all that is kept while tracing
@@ -201,6 +202,7 @@ pub fn run(run: &Run) -> Result<()> {
             if let Some(watch) = &watch {
                 watch.select(settings.selection.clone());
             }
+            capture.sample(sampling(&settings.sampler));
             live.pipeline.select(settings.selection.clone(), settings.sampler);
             let counted = |rule| capture.left_out(rule);
             live.left_out.select(&settings.selection, &mut live.pipeline, counted);
@@ -310,13 +312,12 @@ fn wire(settings: &Settings) -> Option<Wire> {
             |_| "this kernel has no names of namespaces for it, which came with Linux 5.15",
         )
     });
-    let sampler = &settings.sampler;
-    Some(Wire {
-        anywhere,
-        threshold: sampler.threshold(),
-        parent_decides: sampler.asks_the_caller(),
-        namespace,
-    })
+    Some(Wire { anywhere, namespace })
+}
+
+/// What the probes are told of sampling.
+const fn sampling(sampler: &Sampler) -> Sampling {
+    Sampling { threshold: sampler.threshold(), caller_decides: sampler.asks_the_caller() }
 }
 
 /// What lives between inputs.

@@ -56,6 +56,11 @@ pub(crate) static LEFT_OUT_BY: PerCpuArray<u64, LEFT_OUT_RULES> = PerCpuArray::n
 #[btf_map(name = "LEFT_OUT_ROUND")]
 pub(crate) static LEFT_OUT_ROUND: Array<u32, 1> = Array::new();
 
+/// How it is decided whether a trace is sampled, as user space says: the threshold of [`spanwire_ebpf::wire::is_sampled`], and
+/// not zero when what the caller has decided holds. It may change at any time.
+#[btf_map(name = "SAMPLER")]
+pub(crate) static SAMPLER: Array<[u64; 2], 1> = Array::new();
+
 /// Next generation number, each CPU its own.
 #[btf_map(name = "GENERATIONS")]
 pub(crate) static GENERATIONS: PerCpuArray<u64, 1> = PerCpuArray::new();

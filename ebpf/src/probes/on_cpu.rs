@@ -1,17 +1,18 @@
 //! How long a thread was on a CPU while it served a request: what the scheduler has counted for it, looked at when the
 //! request is read and when its answer is written.
 //!
-//! The scheduler counts at its ticks and when the thread leaves the CPU. What a thread has run since is the time since it
-//! was last counted, on a clock of that CPU that no program may read but whose distance to ours stays the same: so it is
-//! known where the thread is on the CPU on which it began, and missing, a tick at most, where it has moved.
+//! The scheduler counts at its ticks and when the thread leaves the CPU. What it has run since is the time from there to now on
+//! the scheduler's clock, which no program may read; but the run queue says where that clock stood when it was looked at last,
+//! and from there on it goes like ours. The distance between the two is the same at both looks, so it need not be known.
 //! Never follows a switch of tasks: that would cost every thread of the host.
 
-use aya_ebpf::helpers::generated::bpf_get_smp_processor_id;
+use core::ffi::c_void;
+
 use spanwire_ebpf::Offset;
 
-use crate::{emit, memory::Reach, state::State};
+use crate::{config, emit, memory::Reach, state::State};
 
-/// The longest tick there is (`CONFIG_HZ=100`), ns.
+/// The longest tick there is (`CONFIG_HZ=100`), ns: what cannot have been counted is shorter. More is a clock that jumps.
 const TICK: i64 = 10_000_000;
 
 /// Where a thread's time on a CPU stood.
@@ -20,15 +21,13 @@ const TICK: i64 = 10_000_000;
 pub(crate) struct OnCpu {
     /// As the scheduler had counted it, ns: nothing of a thread that has just begun.
     counted: u64,
-    /// The same with what it has run since, ns, from a beginning that differs from CPU to CPU; 0 when nothing is known.
+    /// The same with what it has run since, ns, from some beginning; 0 when nothing is known.
     clock: u64,
-    /// The CPU.
-    cpu: u64,
 }
 
 impl OnCpu {
     /// Nothing is known.
-    pub(crate) const UNKNOWN: Self = Self { counted: 0, clock: 0, cpu: 0 };
+    pub(crate) const UNKNOWN: Self = Self { counted: 0, clock: 0 };
 }
 
 /// The running thread has read a request; `waits` if it serves no other meanwhile.
@@ -41,11 +40,8 @@ pub(crate) unsafe fn begin<R: Reach>(state: *mut State, waits: bool) {
             return;
         }
         let task = R::task();
-        let counted: u64 = R::member(task, Offset::TaskRanFor);
-        let counted_at: u64 = R::member(task, Offset::TaskRunsSince);
-        (*on_cpu).counted = counted;
-        (*on_cpu).clock = counted.wrapping_add(emit::now()).wrapping_sub(counted_at);
-        (*on_cpu).cpu = u64::from(bpf_get_smp_processor_id() as u32);
+        (*on_cpu).counted = R::member(task, Offset::TaskRanFor);
+        (*on_cpu).clock = clock::<R>(task);
     }
 }
 
@@ -60,24 +56,37 @@ pub(crate) unsafe fn since<R: Reach>(state: *const State, task: u64) -> u32 {
         }
         let task = R::task();
         let counted: u64 = R::member(task, Offset::TaskRanFor);
-        let mut nanos = counted.wrapping_sub((*before).counted) as i64;
-        if (*before).cpu == u64::from(bpf_get_smp_processor_id() as u32) {
-            let counted_at: u64 = R::member(task, Offset::TaskRunsSince);
-            let clock = counted.wrapping_add(emit::now()).wrapping_sub(counted_at);
-            // Interrupts, and what a hypervisor took, are in our clock and not in the scheduler's.
-            let more = clock.wrapping_sub((*before).clock).wrapping_sub(nanos as u64) as i64;
-            nanos += if more > TICK {
-                TICK
-            } else if more < -TICK {
-                -TICK
-            } else {
-                more
-            };
+        let counted = counted.wrapping_sub((*before).counted) as i64;
+        let mut nanos = clock::<R>(task).wrapping_sub((*before).clock) as i64;
+        if nanos > counted + TICK {
+            nanos = counted + TICK;
+        }
+        if nanos < counted - TICK {
+            nanos = counted - TICK;
         }
         if nanos < 1000 {
             return 1;
         }
         let micros = nanos as u64 / 1000;
         if micros > u64::from(u32::MAX) { u32::MAX } else { micros as u32 }
+    }
+}
+
+/// What the scheduler has counted for the running thread, and what that has run since.
+#[inline(never)]
+unsafe fn clock<R: Reach>(task: *const c_void) -> u64 {
+    unsafe {
+        let counted: u64 = R::member(task, Offset::TaskRanFor);
+        if !config::exists(Offset::TaskQueue) || !config::exists(Offset::QueueRunQueue) {
+            return counted;
+        }
+        let counted_at: u64 = R::member(task, Offset::TaskRunsSince);
+        let queue: *const c_void = R::member(task, Offset::TaskQueue);
+        let queue: *const c_void = R::member(queue, Offset::QueueRunQueue);
+        // Of all time, and without that of interrupts and of a hypervisor, which is none of the thread's.
+        let all: u64 = R::member(queue, Offset::RunQueueClock);
+        let of_tasks: u64 = R::member(queue, Offset::RunQueueClockOfTasks);
+        let now = emit::now().wrapping_sub(all).wrapping_add(of_tasks);
+        counted.wrapping_add(now).wrapping_sub(counted_at)
     }
 }
