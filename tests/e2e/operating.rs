@@ -7,10 +7,11 @@ use std::time::Duration;
 use anyhow::ensure;
 use rustix::process::Signal;
 use tests::agent::{Agent, Hooks, Setup};
+use tests::listening::free_port;
 use tests::otlp::{Kind, Span, Spans};
 use tests::outcome::TestResult;
 use tests::peer::Connection;
-use tests::programs::python;
+use tests::programs::{Server, python};
 use tests::runner::{Place, Suite};
 use tests::tour::TOUR;
 use tests::wait::Deadline;
@@ -19,6 +20,7 @@ use crate::programs::{joined, take_tour};
 
 pub(crate) fn add(suite: &mut Suite) {
     suite.test("operating::rules_change_on_sighup", rules_change);
+    suite.test("operating::labels_are_asked_for", labels);
     for &hooks in Hooks::each() {
         let name = format!("operating::open_connections_are_left_out[{}]", hooks.word());
         suite.at(Place::Everywhere, name, 60, move || open_connection(hooks));
@@ -132,6 +134,34 @@ fn rules_change() -> TestResult {
     stopped.counters.nothing_lost()
 }
 
+/// What a process's own environment says of it is as good as a label of its container.
+fn labels() -> TestResult {
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("spanwire.yaml");
+    fs::write(&file, "select:\n  - exclude: {label: {team: [noise, hum], stage: '*'}}\n")?;
+    let agent = configured(&file).start()?;
+    for (service, attributes) in [
+        ("hushed", "team=noise,stage=prod"),
+        ("other", "team=shop,stage=prod"),
+        ("half", "team=hum"),
+    ] {
+        let port = free_port()?;
+        let mut command = python::script("tour_server.py")?;
+        command.args(["127.0.0.1", &port.to_string()]);
+        command.env("OTEL_RESOURCE_ATTRIBUTES", attributes);
+        let server = Server::on_port(service, port, &mut command)?;
+        ensure!(Connection::open(&server.target)?.get("/hello")?.status == 200);
+    }
+    agent.wait("the others", |spans| {
+        ["other", "half"].iter().all(|service| spans.of(service, Kind::Server).len() == 1)
+    })?;
+    let stopped = agent.stop()?;
+    ensure!(stopped.spans.of("hushed", Kind::Server).is_empty(), "{}", stopped.spans);
+    // Its client's end is its client's.
+    ensure!(stopped.spans.of("e2e", Kind::Client).len() == 3, "{}", stopped.spans);
+    stopped.counters.nothing_lost()
+}
+
 fn detach() -> TestResult {
     let mut agent = Agent::start()?;
     tour("before")?;
@@ -158,7 +188,7 @@ fn programs(pid: u32) -> anyhow::Result<usize> {
 fn spool() -> TestResult {
     let folder = tempfile::tempdir()?;
     let spool = folder.path().join("spool").display().to_string();
-    let port = tests::listening::free_port()?;
+    let port = free_port()?;
     let away = Setup::default()
         .endpoint(format!("http://127.0.0.1:{port}"), "http/protobuf")
         .environment("SPANWIRE_SPOOL_DIRECTORY", &spool)
