@@ -262,18 +262,27 @@ fn unplanned(scores: &mut Scores, spans: &Spans<'_>, span: &Stored) {
     }
 }
 
-/// Traces that begin twice: a span without a parent begins one, so no other may have its id.
+/// Traces of two things: a span without a parent begins one, and another in it must at least be of the same request, whose
+/// parent was not found.
 fn shared_traces(scores: &mut Scores, stored: &[&Stored]) {
     let mut begun: HashMap<&str, &Stored> = HashMap::new();
     let ours = |span: &&&Stored| {
         [CALL, PING, TIMER, LATER, AFTER].iter().any(|prefix| span.end.path.starts_with(prefix))
     };
     for span in stored.iter().filter(ours).filter(|span| span.parent.is_empty()) {
-        if let Some(other) = begun.insert(&span.trace, span) {
+        if let Some(other) = begun.insert(&span.trace, span)
+            && (request(&span.end).is_none() || request(&span.end) != request(&other.end))
+        {
             scores.invented += 1;
             scores.tell(|| format!("{span:?} and {other:?} both begin one trace"));
         }
     }
+}
+
+/// The number of the request that an end is of, if it belongs into that one's trace.
+fn request(end: &End) -> Option<&str> {
+    let id = [CALL, LATER].iter().find_map(|prefix| end.path.strip_prefix(prefix))?;
+    id.split('.').next()
 }
 
 /// The stored spans, to be asked.

@@ -123,6 +123,18 @@ fn a_trace_begins_once() {
 }
 
 #[test]
+fn an_orphan_in_its_own_requests_trace_is_absent() {
+    let truth = truth(2, 1);
+    let mut stored = perfect(&truth);
+    at(&mut stored, "a", Kind::Client, "/call/0.0").parent.clear();
+    let scores = score(&truth, &stored);
+    assert_eq!((scores.wrong(), scores.inside.absent), (0, 1));
+    let other = at(&mut stored, "a", Kind::Client, "/call/1.0").trace.clone();
+    at(&mut stored, "a", Kind::Client, "/call/0.0").trace = other;
+    assert!(score(&truth, &stored).wrong() > 0);
+}
+
+#[test]
 fn decoys_belong_to_nobody_but_their_cause() {
     let truth = truth(2, 1);
     let perfect = perfect(&truth);
