@@ -114,12 +114,24 @@ pub struct Finished {
     pub first_answer: Option<Nanos>,
     /// Servers: who wrote the answer's first byte.
     pub answered_by: Option<Task>,
+    /// Servers: how long the thread that read the request and wrote the end of the answer was on a CPU in between, as the
+    /// kernel saw it.
+    pub on_cpu: Option<OnCpu>,
     /// Bytes of request and answer on the wire, heads and framing included.
     pub bytes: Sizes,
     /// Why there is no complete answer.
     pub failure: Option<Failure>,
     /// What was said.
     pub call: Call,
+}
+
+/// A thread's time on a CPU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OnCpu {
+    /// Span id of the request since which it was counted.
+    pub since: u64,
+    /// How long, ns.
+    pub nanos: u64,
 }
 
 /// Sizes in bytes.

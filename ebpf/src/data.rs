@@ -24,7 +24,7 @@ pub struct DataHeader {
     /// Position of the first byte: the TCP sequence number extended to 64 bits, or our own count on a unix socket.
     pub position: u64,
     /// Sends only: span id of the request that this task was serving, 0 if none is known. A candidate; user space
-    /// confirms it.
+    /// confirms it. Of an answer only where `on_cpu` is known.
     pub serving: u64,
     /// Bytes moved. 0 with [`data_flag::END`]: the peer will send no more.
     pub len: u32,
@@ -52,6 +52,11 @@ pub struct DataHeader {
     pub for_another: u8,
     /// Zero.
     pub reserved: u8,
+    /// Sends only: how long this thread was on a CPU since it read the request that `serving` names, µs and at least 1; 0
+    /// when not known.
+    pub on_cpu: u32,
+    /// Zero.
+    pub reserved2: u32,
 }
 
 /// Bits of [`DataHeader::flags`].

@@ -78,6 +78,7 @@ fn feed(streams: &[(Direction, &[u8])], closed: bool) -> Vec<Finished> {
             ended: Nanos(at),
             task: Task::default(),
             serving: None,
+            on_cpu: None,
             runtime: Runtime::NotAsked,
             thread_waits: Waits::Otherwise,
             request: false,

@@ -110,6 +110,7 @@ impl Stage {
             request: false,
             task: Task { pid: 7, tid: 8 },
             serving: (direction == Direction::Sent).then_some(99),
+            on_cpu: None,
             runtime: Runtime::NotAsked,
             thread_waits: match direction {
                 Direction::Received => Waits::Alone,

@@ -10,6 +10,7 @@ mod container;
 mod environment;
 mod facts;
 mod instance;
+mod labels;
 mod naming;
 mod read;
 mod registry;

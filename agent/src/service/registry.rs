@@ -199,6 +199,11 @@ impl Services {
         self.ask(pid, |subject| selection.of_request(subject, port))
     }
 
+    /// The processes that are known.
+    pub(crate) fn pids(&self) -> Vec<u32> {
+        self.processes.keys().copied().collect()
+    }
+
     /// The rules are others now.
     pub(crate) fn forget_verdicts(&mut self) {
         for process in self.processes.values_mut() {
@@ -234,6 +239,7 @@ impl Services {
             unit: unit.as_deref(),
             container: cgroup::container(&facts.cgroup),
             container_name: &facts.container_name,
+            labels: &facts.labels,
         })
     }
 

@@ -65,6 +65,11 @@ impl Threads {
         }
     }
 
+    /// Whether the process's threads say nothing.
+    pub(in crate::trace) fn is_revoked(&self, pid: u32) -> bool {
+        self.revoked_all || self.revoked.contains_key(&pid)
+    }
+
     /// Forgets the revocations of processes that ended long ago.
     pub(in crate::trace) fn tick(&mut self, now: Nanos) {
         self.revoked.retain(|_, forget| forget.is_none_or(|at| now < at));
@@ -181,7 +186,7 @@ impl Threads {
         if !is_one_for_each {
             return Verdict::No(Count::ThreadNotWaiting);
         }
-        if self.revoked_all || self.revoked.contains_key(&client.task.pid) {
+        if self.is_revoked(client.task.pid) {
             return Verdict::No(Count::ThreadRevoked);
         }
         if server.task != client.task {

@@ -57,6 +57,7 @@ fn read(turns: &[(Vec<u8>, Vec<u8>)], cuts: &[u8]) -> Option<Vec<String>> {
                     ended: Nanos(1),
                     task: Task::default(),
                     serving: None,
+                    on_cpu: None,
                     runtime: Runtime::NotAsked,
                     thread_waits: Waits::Otherwise,
                     request: false,

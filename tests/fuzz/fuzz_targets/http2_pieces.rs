@@ -107,6 +107,7 @@ fuzz_target!(|input: Input| {
             ended: Nanos(now),
             task: Task::default(),
             serving: None,
+            on_cpu: None,
             runtime: Runtime::NotAsked,
             thread_waits: Waits::Otherwise,
             request: false,

@@ -284,6 +284,7 @@ impl Stream {
             id,
             end,
             first_answer: self.answer.first.map(|(at, _)| at),
+            on_cpu: None,
             answered_by: self
                 .answer
                 .first

@@ -70,6 +70,7 @@ impl Request {
                 end: Nanos(to * MS),
                 first_answer: Some(Nanos(to * MS)),
                 answered_by: (role == Role::Server).then_some(task),
+                on_cpu: None,
                 bytes: Sizes { request: 100, response: 100 },
                 failure: None,
                 call: Call::Http(http),

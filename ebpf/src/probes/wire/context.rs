@@ -20,7 +20,7 @@ use super::{
 use crate::{
     bytes::{self, Source},
     config, emit,
-    maps::{Scratch, count},
+    maps::{SAMPLER, Scratch, count},
     memory::{Probed, Reach},
     observe::{begins, how, look},
     runtime, serving, socket,
@@ -375,9 +375,11 @@ extern "C" fn goes(counts: u64) -> u64 {
 /// Whether a trace is sampled, whose caller has decided so or not at all.
 #[inline(always)]
 unsafe fn sampling(trace: *const [u64; 2], decided: Option<bool>) -> u64 {
+    let Some(sampler) = SAMPLER.get_ptr(0) else { return 0 };
+    let [threshold, caller_decides] = unsafe { sampler.read_volatile() };
     let sampled = match decided {
-        Some(decided) if config::has(config_flag::PARENT_DECIDES) => decided,
-        _ => is_sampled(unsafe { trace.read_volatile() }, config::threshold()),
+        Some(decided) if caller_decides != 0 => decided,
+        _ => is_sampled(unsafe { trace.read_volatile() }, threshold),
     };
     if sampled { bits::SAMPLED } else { 0 }
 }

@@ -71,6 +71,7 @@ impl Reading {
             ended: Nanos(self.count * 1000 + 10),
             task: Task { pid: 7, tid: 8 },
             serving: Some(99),
+            on_cpu: None,
             runtime: crate::input::Runtime::NotAsked,
             thread_waits: Waits::Alone,
             request: false,
