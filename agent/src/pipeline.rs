@@ -75,6 +75,7 @@ impl Pipeline {
             }
             Input::Revoked(event) => self.tracer.revoked(event.tgid),
             Input::Worker(event) => self.tracer.worker(&event),
+            Input::StreamCall(event) => self.tracer.stream_call(&event),
             Input::TasksEnded(tasks) => self.tracer.tasks_ended(&tasks),
             Input::Retransmitted(event) => {
                 let at = Nanos(event.header.time);
@@ -134,6 +135,17 @@ impl Pipeline {
     /// Other rules of what is traced and kept, from now on.
     pub fn select(&mut self, selection: Selection, sampler: Sampler) {
         self.tracer.select(selection, sampler);
+    }
+
+    /// The rule that leaves out all that a process says, as long as it runs this program and the rules stay.
+    pub fn left_out_by(&mut self, pid: u32) -> Option<usize> {
+        self.tracer.left_out_by(pid)
+    }
+
+    /// The processes that are known.
+    #[must_use]
+    pub fn processes(&self) -> Vec<u32> {
+        self.tracer.processes()
     }
 
     /// Adds what the stages counted.
@@ -206,6 +218,6 @@ impl Pipeline {
 impl Loss {
     /// Whether this is only told, and no span is the poorer for it.
     const fn is_harmless(self) -> bool {
-        matches!(self, Self::Duplicate)
+        matches!(self, Self::Duplicate | Self::Unmeasured)
     }
 }

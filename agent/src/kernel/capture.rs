@@ -7,9 +7,11 @@ use rustix::time::{ClockId, clock_gettime};
 
 use super::{
     counters, decode,
+    left_out::Changes,
     load::Probes,
     order::{Order, Stamped},
     wait::Waiter,
+    wire::Sampling,
 };
 use crate::input::{Input, Nanos};
 
@@ -138,6 +140,22 @@ impl Capture {
         more
     }
 
+    /// Other processes are left out from now on.
+    pub fn leave_out(&mut self, changes: &Changes) {
+        self.probes.left_out.change(changes);
+    }
+
+    /// Traces are sampled like that from now on, in the kernel too.
+    pub fn sample(&mut self, sampling: Sampling) {
+        self.probes.sample(sampling);
+    }
+
+    /// Connections that the rule of this number has left out so far.
+    #[must_use]
+    pub fn left_out(&self, rule: usize) -> u64 {
+        self.probes.left_out.connections(rule)
+    }
+
     /// Events lost since this was last asked; `None` if there were none.
     pub fn lost(&mut self) -> Option<Input> {
         let now = [
@@ -164,6 +182,7 @@ fn time(input: &Input) -> u64 {
         Input::Exec(event) | Input::Exit(event) => event.header.time,
         Input::Revoked(event) => event.header.time,
         Input::Worker(event) => event.header.time,
+        Input::StreamCall(event) => event.header.time,
         Input::Retransmitted(event) => event.header.time,
         Input::Carried(event) => event.header.time,
         Input::Data(header, _) => header.time,

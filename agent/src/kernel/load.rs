@@ -5,25 +5,27 @@
 
 use std::{
     fmt, io,
-    os::fd::{AsFd, BorrowedFd},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    sync::{Arc, Mutex},
 };
 
 use abi::{Config, Counter, id::Seed};
 use aya::{
     Btf, Ebpf, EbpfError, EbpfLoader,
     maps::{Array, HashMap, Map, MapData, PerCpuArray, RingBuf},
-    programs::{BtfTracePoint, ProgramError, TracePoint},
+    programs::{BtfTracePoint, ProgramError, TracePoint, UProbe},
 };
 use thiserror::Error;
 
-use crate::runtime::Maps;
+use crate::runtime::{Maps, Trap};
 
 use super::{
     data_rings::{DataRings, Sizes},
     features::{Kernel, Refusal},
     hooks::{HookSet, LIFECYCLE, Program},
+    left_out::LeftOut,
     mounts, object, own_calls,
-    wire::{self, Wire},
+    wire::{self, Sampling, Wire},
 };
 
 /// How to load.
@@ -39,6 +41,8 @@ pub struct Options {
     pub network_namespace: Option<u32>,
     /// Whether contexts of requests go by the wire.
     pub wire: Option<Wire>,
+    /// Which traces are sampled.
+    pub sampling: Sampling,
 }
 
 /// Default size of all data rings: 20,000 exchanges a second fill a quarter of it in about a tenth of a second.
@@ -85,13 +89,20 @@ pub struct Probes {
     pub control: RingBuf<MapData>,
     /// What to wake us for: one of [`abi::wake`].
     pub wake: Array<MapData, u32>,
+    /// Which processes' connections are left unread.
+    pub left_out: LeftOut,
+    /// Which traces are sampled.
+    sampler: Array<MapData, [u64; 2]>,
     /// Processes whose requests have no context on the wire.
     pub quiet: HashMap<MapData, u32, u8>,
     /// The kernel's counters, by [`Counter`].
     pub counters: PerCpuArray<MapData, u64>,
     /// What the probes are told of runtimes, until somebody takes it to tell.
     pub(crate) runtimes: Option<Maps>,
-    attached: Ebpf,
+    /// Those that are in the kernel, by name.
+    programs: Vec<(String, OwnedFd)>,
+    /// Keeps all that is attached; there is no other owner.
+    _attached: Arc<Mutex<Ebpf>>,
 }
 
 /// Loads and attaches the probes.
@@ -184,14 +195,32 @@ fn load_set(kernel: &Kernel, options: &Options, set: HookSet) -> Result<Probes, 
         let loaded: &mut TracePoint = find(&mut ebpf, name)?;
         loaded.load().map_err(|error| SetError::Program(name, error))?;
     }
+    for name in Trap::ALL.map(Trap::program) {
+        let loaded: &mut UProbe = find(&mut ebpf, name)?;
+        if let Err(error) = loaded.load() {
+            let error = SetError::Program(name, error);
+            log::debug!("{name}: {error:#?}");
+            off.push((name, one_line(&error)));
+        }
+    }
     let data = DataRings::create(sizes, take(&mut ebpf, "DATA")?).map_err(EbpfError::from)?;
     let control = RingBuf::try_from(take(&mut ebpf, "CONTROL")?).map_err(EbpfError::from)?;
     let wake = Array::try_from(take(&mut ebpf, "WAKE")?).map_err(EbpfError::from)?;
+    let left_out = LeftOut::new(
+        take(&mut ebpf, "LEFT_OUT")?,
+        take(&mut ebpf, "LEFT_OUT_BY")?,
+        take(&mut ebpf, "LEFT_OUT_ROUND")?,
+    )
+    .map_err(EbpfError::from)?;
+    let mut sampler: Array<_, [u64; 2]> =
+        Array::try_from(take(&mut ebpf, "SAMPLER")?).map_err(EbpfError::from)?;
+    sampler.set(0, options.sampling.words(), 0).map_err(EbpfError::from)?;
     let quiet = HashMap::try_from(take(&mut ebpf, "QUIET")?).map_err(EbpfError::from)?;
     let counters = PerCpuArray::try_from(take(&mut ebpf, "COUNTERS")?).map_err(EbpfError::from)?;
 
     let processes = HashMap::try_from(take(&mut ebpf, "GO_PROCESSES")?).map_err(EbpfError::from)?;
     let receivers = HashMap::try_from(take(&mut ebpf, "GO_RECEIVERS")?).map_err(EbpfError::from)?;
+    let grpc = HashMap::try_from(take(&mut ebpf, "GO_GRPC")?).map_err(EbpfError::from)?;
 
     // Lifecycle first: a connection that is met is then also seen to end.
     for program in loaded {
@@ -210,6 +239,15 @@ fn load_set(kernel: &Kernel, options: &Options, set: HookSet) -> Result<Probes, 
         }
     }
     off.extend(wire::attach(&mut ebpf, &btf, kernel, set, options.wire.as_ref()));
+    let programs = ebpf
+        .programs()
+        .filter_map(|(name, program)| {
+            let fd = program.fd().ok()?.as_fd().try_clone_to_owned().ok()?;
+            Some((name.to_owned(), fd))
+        })
+        .collect();
+    let attached = Arc::new(Mutex::new(ebpf));
+    let maps = Maps { processes, receivers, grpc, probes: Arc::downgrade(&attached) };
     let probes = Probes {
         hooks: set,
         refused: Vec::new(),
@@ -217,10 +255,13 @@ fn load_set(kernel: &Kernel, options: &Options, set: HookSet) -> Result<Probes, 
         data,
         control,
         wake,
+        left_out,
+        sampler,
         quiet,
         counters,
-        runtimes: Some(Maps { processes, receivers }),
-        attached: ebpf,
+        runtimes: Some(maps),
+        programs,
+        _attached: attached,
     };
     probes.fire()?;
     Ok(probes)
@@ -238,11 +279,16 @@ impl Probes {
         self.counters.get(&(counter as u32), 0).map_or(0, |by_cpu| by_cpu.iter().sum())
     }
 
+    /// Which traces are sampled from now on.
+    pub(super) fn sample(&mut self, sampling: Sampling) {
+        if let Err(error) = self.sampler.set(0, sampling.words(), 0) {
+            log::warn!("what goes on the wire is sampled as before: {error}");
+        }
+    }
+
     /// The programs that are in the kernel, by name.
     pub fn programs(&self) -> impl Iterator<Item = (&str, BorrowedFd<'_>)> {
-        self.attached
-            .programs()
-            .filter_map(|(name, program)| Some((name, program.fd().ok()?.as_fd())))
+        self.programs.iter().map(|(name, fd)| (name.as_str(), fd.as_fd()))
     }
 
     /// Makes a connection to ourselves and looks whether both of its ends are met: one by its send, one by its
@@ -271,9 +317,8 @@ fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<Map, SetError> {
 
 /// The configuration as the words it lies in memory as.
 fn words(config: &Config) -> Vec<u32> {
-    let mut words = Vec::with_capacity(12 + OFFSET_WORDS);
-    for half in [config.seed[0], config.seed[1], config.threshold, config.network_namespace_cookie]
-    {
+    let mut words = Vec::with_capacity(10 + OFFSET_WORDS);
+    for half in [config.seed[0], config.seed[1], config.network_namespace_cookie] {
         let bytes = half.to_ne_bytes();
         words.extend(
             bytes
@@ -288,7 +333,7 @@ fn words(config: &Config) -> Vec<u32> {
 
 const OFFSET_WORDS: usize = abi::OFFSETS;
 const _: () = assert!(
-    size_of::<Config>() == 4 * (12 + OFFSET_WORDS),
+    size_of::<Config>() == 4 * (10 + OFFSET_WORDS),
     "words() writes every field once, without padding"
 );
 
