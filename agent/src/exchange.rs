@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use crate::conn::Connection;
-use crate::input::{ConnId, Nanos, Runtime, Task};
+use crate::input::{ConnId, Nanos, Runtime, Task, Waits};
 
 /// Names a request: its connection's end and the position of its first byte there. The span id is a pure function
 /// of it ([`abi::id::span`]).
@@ -41,6 +41,8 @@ pub enum Report {
 pub struct Started {
     /// Its name.
     pub id: ExchangeId,
+    /// HTTP/2: the number of its stream.
+    pub stream: Option<u32>,
     /// Our part in it.
     pub role: Role,
     /// The connection's end.
@@ -54,7 +56,7 @@ pub struct Started {
     /// Clients: what the process's runtime says of that.
     pub runtime: Runtime,
     /// Servers: the socket was blocking and in no epoll set when the request was read.
-    pub thread_waits: bool,
+    pub thread_waits: Waits,
     /// Clients: it is the first request of a connection that took so long to be made, ns.
     pub connected_in: Option<u64>,
     /// The kernel took this for a request, too. Only to count those it saw that never were started.

@@ -7,7 +7,8 @@
 use std::fmt;
 
 use abi::{
-    Closed, DataHeader, Opened, ProcessEvent, Retransmitted, Revoked, TcpState, Worker,
+    Closed, DataHeader, Opened, ProcessEvent, Retransmitted, Revoked, StreamCall, TcpState, Worker,
+    data_flag,
     runtime::{Absent, Rule},
     wire::Carried,
 };
@@ -51,6 +52,32 @@ pub struct Task {
     pub tid: u32,
 }
 
+/// How a thread that read a request waits for its connection, and so whether it may be serving that request alone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Waits {
+    /// With others, in an epoll set; or that is not known.
+    #[default]
+    Otherwise,
+    /// In no epoll set, but the socket does not block: what event loops do that poll, and some servers with threads.
+    Polling,
+    /// Alone: the socket blocks.
+    Alone,
+}
+
+impl Waits {
+    /// By the flags of an event.
+    #[must_use]
+    pub const fn of(flags: u16) -> Self {
+        if flags & data_flag::THREAD_WAITS != 0 {
+            Self::Alone
+        } else if flags & data_flag::THREAD_POLLS != 0 {
+            Self::Polling
+        } else {
+            Self::Otherwise
+        }
+    }
+}
+
 /// What a process's runtime says about for which request a call is made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Runtime {
@@ -61,8 +88,8 @@ pub enum Runtime {
     Knows {
         /// By this rule.
         rule: Rule,
-        /// The rule is about a task that waits for the one that calls, which writes for many.
-        for_another: bool,
+        /// The rule that led from what was written to the task which this one is about: another writes for many.
+        via: Option<Rule>,
     },
     /// It is not known, for this reason.
     Absent(Absent),
@@ -73,7 +100,19 @@ impl Runtime {
     #[must_use]
     pub fn of(header: &DataHeader) -> Self {
         match (Rule::from_abi(header.rule), Absent::from_abi(header.absent)) {
-            (Some(rule), _) => Self::Knows { rule, for_another: header.for_another != 0 },
+            (Some(rule), _) => {
+                Self::Knows { rule, via: (header.for_another != 0).then_some(Rule::GoTransport) }
+            }
+            (None, Some(why)) => Self::Absent(why),
+            (None, None) => Self::NotAsked,
+        }
+    }
+
+    /// The same of a stream that was opened.
+    #[must_use]
+    pub fn of_stream(call: &StreamCall) -> Self {
+        match (Rule::from_abi(call.rule), Absent::from_abi(call.absent)) {
+            (Some(rule), _) => Self::Knows { rule, via: Rule::from_abi(call.via) },
             (None, Some(why)) => Self::Absent(why),
             (None, None) => Self::NotAsked,
         }
@@ -97,7 +136,9 @@ pub enum Input {
     Revoked(Revoked),
     /// Whose work the call is that comes next.
     Worker(Worker),
-    /// Tasks ([`abi::runtime::task`]) that were named by [`Input::Worker`] are found to have ended.
+    /// For whom a stream of HTTP/2 was opened.
+    StreamCall(StreamCall),
+    /// Tasks ([`abi::runtime::task`]) that were named by [`Input::Worker`] or [`Input::StreamCall`] are found to have ended.
     TasksEnded(Vec<u64>),
     /// TCP sent a segment of a connection again.
     Retransmitted(Retransmitted),

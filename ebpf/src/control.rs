@@ -34,6 +34,8 @@ pub enum ControlKind {
     Revoked = 6,
     /// [`Worker`]
     Worker = 16,
+    /// [`StreamCall`]
+    StreamCall = 17,
     /// [`Retransmitted`]
     Retransmitted = 7,
     /// [`crate::wire::Carried`]
@@ -52,6 +54,7 @@ impl ControlKind {
             5 => Self::Exit,
             6 => Self::Revoked,
             16 => Self::Worker,
+            17 => Self::StreamCall,
             7 => Self::Retransmitted,
             8 => Self::Carried,
             _ => return None,
@@ -286,5 +289,35 @@ pub struct Worker {
     /// that serves; 0 behind the last.
     pub tasks: [u64; CHAIN],
     /// Addresses of the runtime's own records of these: where it can be seen that they have ended.
+    pub objects: [u64; CHAIN],
+}
+
+/// For which request a task opened a stream of HTTP/2: told by who opened it, because what writes its frames writes those of many.
+/// Comes before the stream's first frame or shortly after it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "user", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
+#[repr(C)]
+pub struct StreamCall {
+    /// Time and kind.
+    pub header: ControlHeader,
+    /// The connection,
+    pub connection: u64,
+    /// and the stream's number there.
+    pub stream: u32,
+    /// The process.
+    pub tgid: u32,
+    /// The request: as [`crate::DataHeader::serving`], a span id, or a name of [`crate::id::stream`]; 0 if none is known.
+    pub serving: u64,
+    /// By which [`crate::runtime::Rule`]; 0 if none.
+    pub rule: u8,
+    /// Else why not: a [`crate::runtime::Absent`].
+    pub absent: u8,
+    /// The rule that told who opened the stream.
+    pub via: u8,
+    /// Zero.
+    pub reserved: [u8; 5],
+    /// See [`Worker::tasks`].
+    pub tasks: [u64; CHAIN],
+    /// See [`Worker::objects`].
     pub objects: [u64; CHAIN],
 }

@@ -69,6 +69,8 @@ pub mod data_flag {
     pub const REQUEST: u16 = 4;
     /// Calls of this connection before this event were not reported: it was unknown and not asked for.
     pub const AFTER_SILENCE: u16 = 8;
+    /// Receives only: the socket is in no epoll set, but does not block: a thread may serve one request and wait for it otherwise.
+    pub const THREAD_POLLS: u16 = 16;
 }
 
 /// Which way bytes went, seen from the process that made the call.

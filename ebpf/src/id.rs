@@ -12,6 +12,16 @@ pub const fn span(seed: Seed, connection: u64, position: u64) -> u64 {
     if id == 0 { 1 } else { id }
 }
 
+/// Name of the request of stream `number` of a connection of HTTP/2, for whoever does not know where it begins. It is no span
+/// id: what has read the connection knows which one it stands for.
+#[must_use]
+#[inline(always)]
+pub const fn stream(seed: Seed, connection: u64, number: u32) -> u64 {
+    /// No position has this bit.
+    const STREAM: u64 = 1 << 63;
+    span(seed, connection, STREAM | number as u64)
+}
+
 /// Trace id for a trace that begins with span `span`: high and low half. Its low 56 bits are as random as the seed,
 /// which is what the W3C Level 2 random flag asks for. Never zero.
 #[must_use]
@@ -55,6 +65,13 @@ mod tests {
                 assert_ne!(trace(seed, span), [0, 0]);
             }
         }
+    }
+
+    #[test]
+    fn streams_are_named_apart_from_positions() {
+        assert_ne!(stream([7, 11], 3, 5), span([7, 11], 3, 5));
+        assert_ne!(stream([7, 11], 3, 5), stream([7, 11], 3, 7));
+        assert_ne!(stream([7, 11], 3, 5), stream([7, 11], 4, 5));
     }
 
     #[test]

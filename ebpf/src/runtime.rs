@@ -38,11 +38,14 @@ pub enum Rule {
     /// No rule by itself: a goroutine that writes for others is told from one that works, and its words are those of whoever
     /// waits for them.
     GoTransport = 4,
+    /// No rule by itself, either: grpc-go's own functions tell which goroutine opens a stream, and which serves one.
+    GoGrpc = 5,
 }
 
 impl Rule {
     /// All, in ABI order.
-    pub const ALL: [Self; 4] = [Self::GoHandler, Self::GoChild, Self::GoContext, Self::GoTransport];
+    pub const ALL: [Self; 5] =
+        [Self::GoHandler, Self::GoChild, Self::GoContext, Self::GoTransport, Self::GoGrpc];
 
     /// The rule of an ABI byte; `None` for a byte no probe writes.
     #[must_use]
@@ -52,6 +55,7 @@ impl Rule {
             2 => Some(Self::GoChild),
             3 => Some(Self::GoContext),
             4 => Some(Self::GoTransport),
+            5 => Some(Self::GoGrpc),
             _ => None,
         }
     }
@@ -64,6 +68,7 @@ impl Rule {
             Self::GoChild => "go-child",
             Self::GoContext => "go-context",
             Self::GoTransport => "go-transport",
+            Self::GoGrpc => "go-grpc",
         }
     }
 
@@ -199,6 +204,42 @@ impl GoProcess {
     pub const WORDS: usize = size_of::<Self>() / 8;
 }
 
+/// The same of a process that uses grpc-go: where its transports keep what connection and stream they are about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "user", derive(IntoBytes, Immutable))]
+#[repr(C)]
+pub struct GoGrpc {
+    /// Address of `(*http2Server).Close`: the first method of a transport that serves from a connection of its own.
+    pub server_close: u64,
+    /// `http2Server.conn`
+    pub server_conn: u64,
+    /// `http2Client.conn`
+    pub client_conn: u64,
+    /// In what a client is given for a stream: its transport.
+    pub client_transport: u64,
+    /// There: what both sides have of a stream,
+    pub client_stream: u64,
+    /// and not zero if only a pointer to it is there.
+    pub client_stream_points: u64,
+    /// The same in what a server is given.
+    pub server_stream: u64,
+    /// See [`Self::client_stream_points`].
+    pub server_stream_points: u64,
+    /// `Stream.id`
+    pub stream_id: u64,
+    /// `Stream.ctx`
+    pub stream_ctx: u64,
+    /// `net.netFD.family`
+    pub fd_family: u64,
+    /// `net.netFD.sotype`
+    pub fd_sotype: u64,
+}
+
+impl GoGrpc {
+    /// How many words it has.
+    pub const WORDS: usize = size_of::<Self>() / 8;
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -221,6 +262,6 @@ mod tests {
         for (at, reason) in Absent::ALL.into_iter().enumerate() {
             assert_eq!((reason as usize, Absent::from_abi(reason as u8)), (at + 1, Some(reason)));
         }
-        assert_eq!(GoProcess::WORDS, 27);
+        assert_eq!((GoProcess::WORDS, GoGrpc::WORDS), (27, 12));
     }
 }

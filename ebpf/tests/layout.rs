@@ -7,7 +7,7 @@ use std::mem::{offset_of, size_of};
 
 use spanwire_ebpf::{
     ABI_VERSION, Closed, Config, ControlHeader, Counter, DataHeader, Offset, Opened, ProcessEvent,
-    Revoked, TcpState, Worker,
+    Revoked, StreamCall, TcpState, Worker,
 };
 use zerocopy::IntoBytes;
 
@@ -78,6 +78,18 @@ fn control_events_have_these_layouts() {
     assert_eq!(
         (size_of::<Worker>(), offset_of!(Worker, tasks), offset_of!(Worker, objects)),
         (88, 40, 64)
+    );
+    assert_eq!(
+        (
+            offset_of!(StreamCall, stream),
+            offset_of!(StreamCall, serving),
+            offset_of!(StreamCall, rule)
+        ),
+        (24, 32, 40)
+    );
+    assert_eq!(
+        (size_of::<StreamCall>(), offset_of!(StreamCall, tasks), offset_of!(StreamCall, objects)),
+        (96, 48, 72)
     );
 }
 

@@ -37,6 +37,7 @@ pub fn control(bytes: &[u8]) -> Result<Input, Malformed> {
         ControlKind::Exit => Input::Exit(read(bytes)?),
         ControlKind::Revoked => Input::Revoked(read(bytes)?),
         ControlKind::Worker => Input::Worker(read(bytes)?),
+        ControlKind::StreamCall => Input::StreamCall(read(bytes)?),
         ControlKind::Retransmitted => Input::Retransmitted(read(bytes)?),
         ControlKind::Carried => Input::Carried(carried(bytes)?),
     })

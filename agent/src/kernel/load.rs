@@ -5,18 +5,19 @@
 
 use std::{
     fmt, io,
-    os::fd::{AsFd, BorrowedFd},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    sync::{Arc, Mutex},
 };
 
 use abi::{Config, Counter, id::Seed};
 use aya::{
     Btf, Ebpf, EbpfError, EbpfLoader,
     maps::{Array, HashMap, Map, MapData, PerCpuArray, RingBuf},
-    programs::{BtfTracePoint, ProgramError, TracePoint},
+    programs::{BtfTracePoint, ProgramError, TracePoint, UProbe},
 };
 use thiserror::Error;
 
-use crate::runtime::Maps;
+use crate::runtime::{Maps, Trap};
 
 use super::{
     data_rings::{DataRings, Sizes},
@@ -98,7 +99,10 @@ pub struct Probes {
     pub counters: PerCpuArray<MapData, u64>,
     /// What the probes are told of runtimes, until somebody takes it to tell.
     pub(crate) runtimes: Option<Maps>,
-    attached: Ebpf,
+    /// Those that are in the kernel, by name.
+    programs: Vec<(String, OwnedFd)>,
+    /// Keeps all that is attached; there is no other owner.
+    _attached: Arc<Mutex<Ebpf>>,
 }
 
 /// Loads and attaches the probes.
@@ -191,6 +195,14 @@ fn load_set(kernel: &Kernel, options: &Options, set: HookSet) -> Result<Probes, 
         let loaded: &mut TracePoint = find(&mut ebpf, name)?;
         loaded.load().map_err(|error| SetError::Program(name, error))?;
     }
+    for name in Trap::ALL.map(Trap::program) {
+        let loaded: &mut UProbe = find(&mut ebpf, name)?;
+        if let Err(error) = loaded.load() {
+            let error = SetError::Program(name, error);
+            log::debug!("{name}: {error:#?}");
+            off.push((name, one_line(&error)));
+        }
+    }
     let data = DataRings::create(sizes, take(&mut ebpf, "DATA")?).map_err(EbpfError::from)?;
     let control = RingBuf::try_from(take(&mut ebpf, "CONTROL")?).map_err(EbpfError::from)?;
     let wake = Array::try_from(take(&mut ebpf, "WAKE")?).map_err(EbpfError::from)?;
@@ -208,6 +220,7 @@ fn load_set(kernel: &Kernel, options: &Options, set: HookSet) -> Result<Probes, 
 
     let processes = HashMap::try_from(take(&mut ebpf, "GO_PROCESSES")?).map_err(EbpfError::from)?;
     let receivers = HashMap::try_from(take(&mut ebpf, "GO_RECEIVERS")?).map_err(EbpfError::from)?;
+    let grpc = HashMap::try_from(take(&mut ebpf, "GO_GRPC")?).map_err(EbpfError::from)?;
 
     // Lifecycle first: a connection that is met is then also seen to end.
     for program in loaded {
@@ -226,6 +239,15 @@ fn load_set(kernel: &Kernel, options: &Options, set: HookSet) -> Result<Probes, 
         }
     }
     off.extend(wire::attach(&mut ebpf, &btf, kernel, set, options.wire.as_ref()));
+    let programs = ebpf
+        .programs()
+        .filter_map(|(name, program)| {
+            let fd = program.fd().ok()?.as_fd().try_clone_to_owned().ok()?;
+            Some((name.to_owned(), fd))
+        })
+        .collect();
+    let attached = Arc::new(Mutex::new(ebpf));
+    let maps = Maps { processes, receivers, grpc, probes: Arc::downgrade(&attached) };
     let probes = Probes {
         hooks: set,
         refused: Vec::new(),
@@ -237,8 +259,9 @@ fn load_set(kernel: &Kernel, options: &Options, set: HookSet) -> Result<Probes, 
         sampler,
         quiet,
         counters,
-        runtimes: Some(Maps { processes, receivers }),
-        attached: ebpf,
+        runtimes: Some(maps),
+        programs,
+        _attached: attached,
     };
     probes.fire()?;
     Ok(probes)
@@ -265,9 +288,7 @@ impl Probes {
 
     /// The programs that are in the kernel, by name.
     pub fn programs(&self) -> impl Iterator<Item = (&str, BorrowedFd<'_>)> {
-        self.attached
-            .programs()
-            .filter_map(|(name, program)| Some((name, program.fd().ok()?.as_fd())))
+        self.programs.iter().map(|(name, fd)| (name.as_str(), fd.as_fd()))
     }
 
     /// Makes a connection to ourselves and looks whether both of its ends are met: one by its send, one by its

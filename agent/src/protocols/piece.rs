@@ -3,7 +3,7 @@
 
 use abi::Direction;
 
-use crate::input::{Nanos, Runtime, Task};
+use crate::input::{Nanos, Runtime, Task, Waits};
 
 /// A stretch of one direction of a connection, in order, without holes between stretches.
 #[derive(Clone, Copy, Debug)]
@@ -27,7 +27,7 @@ pub struct Piece<'a> {
     /// Sent: what a runtime says of that.
     pub runtime: Runtime,
     /// Received: the socket was blocking and in no epoll set.
-    pub thread_waits: bool,
+    pub thread_waits: Waits,
     /// The kernel took its first byte for the first of a request. Only to count whether it was read as one.
     pub request: bool,
 }

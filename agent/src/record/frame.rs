@@ -3,8 +3,8 @@
 //! Decoding takes any bytes: it checks lengths before it allocates, and never panics.
 
 use abi::{
-    Closed, DataHeader, MAX_PAYLOAD, Opened, ProcessEvent, Retransmitted, Revoked, TcpState,
-    Worker, wire::Carried,
+    Closed, DataHeader, MAX_PAYLOAD, Opened, ProcessEvent, Retransmitted, Revoked, StreamCall,
+    TcpState, Worker, wire::Carried,
 };
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -37,10 +37,11 @@ enum Kind {
     Carried = 13,
     Worker = 16,
     TasksEnded = 17,
+    StreamCall = 18,
 }
 
 impl Kind {
-    const ALL: [Self; 15] = [
+    const ALL: [Self; 16] = [
         Self::Opened,
         Self::Closed,
         Self::TcpState,
@@ -56,6 +57,7 @@ impl Kind {
         Self::Carried,
         Self::Worker,
         Self::TasksEnded,
+        Self::StreamCall,
     ];
 
     /// Least and greatest length of its payload.
@@ -74,6 +76,7 @@ impl Kind {
             Self::Data => (size_of::<DataHeader>(), size_of::<DataHeader>() + MAX_PAYLOAD),
             Self::Process => (2, LONGEST_FACTS),
             Self::Worker => exactly(size_of::<Worker>()),
+            Self::StreamCall => exactly(size_of::<StreamCall>()),
             Self::UnixGone | Self::TasksEnded => (0, MOST_GONE * 8),
             Self::Lost | Self::Tick => exactly(16),
         }
@@ -99,6 +102,7 @@ pub(super) fn encode(input: &Input, frame: &mut Vec<u8>) -> Result<(), Unwritabl
         Input::Exit(event) => raw(frame, Kind::Exit, event),
         Input::Revoked(event) => raw(frame, Kind::Revoked, event),
         Input::Worker(event) => raw(frame, Kind::Worker, event),
+        Input::StreamCall(event) => raw(frame, Kind::StreamCall, event),
         Input::Retransmitted(event) => raw(frame, Kind::Retransmitted, event),
         Input::Carried(event) => raw(frame, Kind::Carried, event),
         Input::Data(header, bytes) => {
@@ -188,6 +192,7 @@ pub(super) fn decode(announced: Announced, payload: &[u8]) -> Result<Input, &'st
         Kind::Exit => Input::Exit(event(payload)?),
         Kind::Revoked => Input::Revoked(event(payload)?),
         Kind::Worker => Input::Worker(event(payload)?),
+        Kind::StreamCall => Input::StreamCall(event(payload)?),
         Kind::Retransmitted => Input::Retransmitted(event(payload)?),
         Kind::Carried => Input::Carried(event(payload)?),
         Kind::Data => {

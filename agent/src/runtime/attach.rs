@@ -5,22 +5,26 @@ use std::{
     collections::{BTreeMap, HashMap, HashSet},
     fs,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, PoisonError, Weak,
         mpsc::{self, Receiver, RecvTimeoutError, Sender},
     },
     time::Duration,
 };
 
-use abi::runtime::GoProcess;
-use aya::maps::{HashMap as KernelMap, MapData};
+use abi::runtime::{GoGrpc, GoProcess, Rule};
+use aya::{
+    Ebpf,
+    maps::{HashMap as KernelMap, MapData},
+};
 use zerocopy::IntoBytes as _;
 
 use super::{
     Rules,
     go::{Examiner, Found, Record, Refusal},
+    traps::Traps,
 };
 
-/// After a process has begun another program, when it is looked at: its runtime has to be up. Ms.
+/// When a process is looked at again: its runtime has to be up, and what is read of it may be changed in the middle. Ms.
 const LOOKS: [u64; 4] = [20, 100, 500, 2000];
 
 /// The kernel's maps of what runtimes are like.
@@ -29,6 +33,10 @@ pub(crate) struct Maps {
     pub(crate) processes: KernelMap<MapData, u32, [u64; GoProcess::WORDS]>,
     /// By process and address; 1, or 2 for those that are exempt.
     pub(crate) receivers: KernelMap<MapData, [u64; 2], u64>,
+    /// By process: the words of a [`GoGrpc`].
+    pub(crate) grpc: KernelMap<MapData, u32, [u64; GoGrpc::WORDS]>,
+    /// The probes that can be put into programs.
+    pub(crate) probes: Weak<Mutex<Ebpf>>,
 }
 
 enum Message {
@@ -56,8 +64,10 @@ impl Attacher {
     pub(crate) fn start(maps: Maps, rules: Rules) -> Self {
         let (messages, inbox) = mpsc::channel();
         let records = Records::default();
+        let traps = Traps::of(Weak::clone(&maps.probes));
         let thread = Thread {
             maps,
+            traps,
             rules,
             examiner: Examiner::default(),
             records: Arc::clone(&records),
@@ -98,6 +108,7 @@ impl Attacher {
 
 struct Thread {
     maps: Maps,
+    traps: Traps,
     rules: Rules,
     examiner: Examiner,
     records: Records,
@@ -161,6 +172,7 @@ impl Thread {
                     // Another process by now: what was found is not true of it.
                     self.forget(pid);
                 } else {
+                    self.trap(pid, &found);
                     log::debug!("process {pid} runs Go {}", found.version);
                     for (rule, why) in &found.off {
                         log::debug!("process {pid}: {} is off, {why}", rule.name());
@@ -197,8 +209,23 @@ impl Thread {
             .map_err(|error| format!("it cannot be told: {error}"))
     }
 
+    /// Puts probes into its program, if it has what they are for.
+    fn trap(&mut self, pid: u32, found: &Found) {
+        let Some(grpc) = &found.grpc else { return };
+        let mut words = [0; GoGrpc::WORDS];
+        words.as_mut_bytes().copy_from_slice(grpc.as_bytes());
+        let told = self.maps.grpc.insert(pid, words, 0).map_err(|error| error.to_string());
+        let put = told.and_then(|()| self.traps.put(pid, found.program, &found.places));
+        if let Err(why) = put {
+            let _ = self.maps.grpc.remove(&pid);
+            log::warn!("process {pid}: {} is off, {why}", Rule::GoGrpc.name());
+        }
+    }
+
     fn forget(&mut self, pid: u32) {
         let _ = self.maps.processes.remove(&pid);
+        let _ = self.maps.grpc.remove(&pid);
+        self.traps.forget(pid);
         lock(&self.records).remove(&pid);
         self.due.retain(|(_, known), _| *known != pid);
         for start in self.told.remove(&pid).unwrap_or_default() {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use abi::Worker;
+use abi::{StreamCall, Worker};
 
 use super::{
     attach::{Attacher, lock},
@@ -25,7 +25,11 @@ pub struct Ends {
 impl Ends {
     /// Takes note of the tasks that an input names.
     pub fn note(&mut self, input: &Input) {
-        let Input::Worker(Worker { tgid, tasks, objects, .. }) = input else { return };
+        let (Input::Worker(Worker { tgid, tasks, objects, .. })
+        | Input::StreamCall(StreamCall { tgid, tasks, objects, .. })) = input
+        else {
+            return;
+        };
         for (task, object) in tasks.iter().zip(objects).filter(|(task, _)| **task != 0) {
             if self.tasks.len() < MOST {
                 self.tasks.entry((*tgid, *task)).or_insert((*object, None));

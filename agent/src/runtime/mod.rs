@@ -8,12 +8,14 @@ mod attach;
 mod ends;
 pub mod go;
 mod memory;
+mod traps;
 
 use abi::runtime::Rule;
 
 pub use attach::Attacher;
 pub(crate) use attach::Maps;
 pub use ends::Ends;
+pub(crate) use traps::Trap;
 
 /// The rules that are on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +61,7 @@ mod tests {
     fn rules_are_switched_off_one_by_one() {
         let rules = Rules::default().without(Rule::GoChild);
         assert!(!rules.has(Rule::GoChild) && rules.has(Rule::GoHandler));
-        assert_eq!(rules.bits(), 0b1_1010);
+        assert_eq!(rules.bits(), 0b11_1010);
         assert_eq!(rule("go-context"), Some(Rule::GoContext));
         assert_eq!(rule("go-nothing"), None);
     }

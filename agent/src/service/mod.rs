@@ -15,6 +15,7 @@ mod naming;
 mod read;
 mod registry;
 mod sdk;
+mod threads;
 
 pub(crate) use facts::is_process;
 pub use facts::{FIRST_ADDRESS, ProcessFacts};

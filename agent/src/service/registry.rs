@@ -11,7 +11,7 @@ use std::sync::Arc;
 use crate::hash::Map;
 use crate::input::Nanos;
 use crate::selection::{Selection, Subject, Verdict};
-use crate::service::{ProcessFacts, Service, cgroup, naming, sdk};
+use crate::service::{ProcessFacts, Service, cgroup, naming, sdk, threads};
 
 /// Processes remembered. A big host runs a few thousand; one is some KiB.
 const KEPT: usize = 16_384;
@@ -36,6 +36,8 @@ struct Process {
     verdict: Option<Verdict>,
     /// Its command line loads an OpenTelemetry SDK.
     loads_sdk: bool,
+    /// Each of its requests has a thread of its own: see [`threads`].
+    serves_by_threads: bool,
     /// When it may be forgotten.
     gone: Option<Nanos>,
     /// Its place in the order of use.
@@ -101,6 +103,7 @@ impl Services {
         self.order.insert(used, pid);
         let process = Process {
             loads_sdk: sdk::is_loaded(&facts),
+            serves_by_threads: threads::serve(&facts),
             facts: Arc::new(facts),
             later: None,
             service: None,
@@ -211,6 +214,11 @@ impl Services {
     /// Whether a process's command line loads an OpenTelemetry SDK.
     pub(crate) fn loads_sdk(&self, pid: u32) -> bool {
         self.processes.get(&pid).is_some_and(|process| process.loads_sdk)
+    }
+
+    /// Whether a process is known to serve each request with a thread, though its sockets do not block.
+    pub(crate) fn serves_by_threads(&self, pid: u32) -> bool {
+        self.processes.get(&pid).is_some_and(|process| process.serves_by_threads)
     }
 
     /// Whether a process's variables tell an SDK to export to a server with this port.

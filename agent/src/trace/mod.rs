@@ -43,6 +43,7 @@ mod runtime_rule;
 mod sampler;
 mod sdk;
 mod settings;
+mod streams;
 mod thread_rule;
 mod traceparent;
 mod tracer;

@@ -9,7 +9,7 @@ use opentelemetry_proto::tonic::trace::v1::span::{Link, SpanKind};
 use opentelemetry_proto::tonic::trace::v1::{Span, Status};
 
 use crate::exchange::{Call, Finished, Role};
-use crate::input::{Nanos, Runtime};
+use crate::input::{Nanos, Runtime, Waits};
 use crate::service::attribute::{number, text};
 use crate::service::{Service, is_process};
 use crate::trace::context::{Context, Fixed, Rule, SpanId};
@@ -113,6 +113,9 @@ impl Tracer {
         self.threads.forget(span, context.task);
         if context.role == Role::Server {
             self.workers.forget_request(span, context.id.conn);
+        }
+        if let Some(stream) = context.stream {
+            self.streams.forget(self.name_of(context.id.conn, stream));
         }
         if let Some(workers) = &context.workers {
             self.workers.forget(workers);
@@ -290,10 +293,10 @@ impl Tracer {
         }
         if let Some((_, rule)) = fixed.parent {
             described.attributes.push(text(LINK_RULE, rule.name()));
-            if let (Rule::Runtime(_), Runtime::Knows { for_another: true, .. }) =
+            if let (Rule::Runtime(_), Runtime::Knows { via: Some(via), .. }) =
                 (rule, context.runtime)
             {
-                described.attributes.push(text(LINK_VIA, abi::runtime::Rule::GoTransport.name()));
+                described.attributes.push(text(LINK_VIA, via.name()));
             }
         }
         let offset = context.wall_offset.or(self.wall_offset).unwrap_or(0);
@@ -327,7 +330,7 @@ impl Tracer {
     /// How long the thread that served a request was on a CPU for it, ns: known where it served no other meanwhile.
     fn on_cpu(&self, span: SpanId, context: &Context, finished: &Finished) -> Option<u64> {
         let on_cpu = finished.on_cpu.filter(|on_cpu| on_cpu.since == span)?;
-        let alone = context.thread_waits
+        let alone = context.thread_waits == Waits::Alone
             && !context.overlapped
             && context.answered_by == Some(context.task)
             && !self.threads.is_revoked(context.task.pid);

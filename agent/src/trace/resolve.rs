@@ -94,10 +94,12 @@ impl Tracer {
     fn client_origin(&mut self, span: SpanId, force: bool) -> Result<Origin, Blocked> {
         let Some(client) = self.contexts.of(span) else { return Ok(Origin::Itself) };
         let Some(candidate) = client.candidate else { return Ok(Origin::Itself) };
+        let candidate = self.streams.span(candidate);
         let settled = |end| self.is_settled(end);
         let verdict = match client.runtime {
             Runtime::NotAsked => {
-                self.threads.judge(client, candidate, &self.contexts, settled, force)
+                let polls = self.services.serves_by_threads(client.task.pid);
+                self.threads.judge(client, candidate, &self.contexts, settled, force, polls)
             }
             _ => self.workers.judge(client, candidate, &self.contexts, settled, force),
         };

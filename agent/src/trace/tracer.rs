@@ -21,6 +21,7 @@ use crate::trace::retransmits::Retransmits;
 use crate::trace::routes::Routes;
 use crate::trace::runtime_rule::Workers;
 use crate::trace::sdk::Sdks;
+use crate::trace::streams::{Streams, Told};
 use crate::trace::thread_rule::Threads;
 use crate::trace::traceparent::Incoming;
 use crate::trace::tracestate::TraceState;
@@ -55,6 +56,7 @@ pub struct Tracer {
     pub(in crate::trace) quiet: Quiet,
     pub(in crate::trace) threads: Threads,
     pub(in crate::trace) workers: Workers,
+    pub(in crate::trace) streams: Streams,
     pub(in crate::trace) own: Own,
     pub(in crate::trace) routes: Routes,
     pub(in crate::trace) sdks: Sdks,
@@ -88,6 +90,7 @@ impl Tracer {
             quiet: Quiet::default(),
             threads: Threads::default(),
             workers: Workers::default(),
+            streams: Streams::default(),
             own: Own::new(settings.own_pids.clone()),
             routes: Routes::new(settings.routes.clone()),
             sdks: Sdks::default(),
@@ -151,6 +154,40 @@ impl Tracer {
     pub fn worker(&mut self, event: &abi::Worker) {
         let span = abi::id::span(self.seed, event.connection, event.position);
         self.workers.told(span, event.tasks);
+    }
+
+    /// For whom a stream of HTTP/2 was opened, maybe before its first frame.
+    pub fn stream_call(&mut self, event: &abi::StreamCall) {
+        let name = self.name_of(ConnId(event.connection), event.stream);
+        let told = Told {
+            serving: (event.serving != 0).then_some(event.serving),
+            runtime: Runtime::of_stream(event),
+        };
+        if event.tasks[0] != 0 {
+            self.workers.told(name, event.tasks);
+        }
+        let Some(span) = self.streams.told(name, told) else { return };
+        if let Some(context) = self.contexts.of_mut(span)
+            && context.fixed.is_none()
+            && context.end.is_none()
+        {
+            context.candidate = told.serving;
+            context.runtime = told.runtime;
+            context.workers = self.workers.started(name, context.at);
+            self.absent(event.tgid, told.runtime);
+        }
+    }
+
+    /// The name that the kernel half has for a stream's request.
+    pub(in crate::trace) const fn name_of(&self, connection: ConnId, stream: u32) -> u64 {
+        abi::id::stream(self.seed, connection.0, stream)
+    }
+
+    /// Counts why a runtime knows of no request that a call is made for, if it does not.
+    fn absent(&mut self, pid: u32, runtime: Runtime) {
+        if let Runtime::Absent(why) = runtime {
+            self.absences.add(pid, why.name());
+        }
     }
 
     /// Tasks that worked for requests have ended.
@@ -231,7 +268,7 @@ impl Tracer {
             .map(|(pid, why, count)| (pid, self.services.name(pid).unwrap_or_default(), why, count))
     }
 
-    fn started(&mut self, started: Started) {
+    fn started(&mut self, mut started: Started) {
         let span = abi::id::span(self.seed, started.id.conn.0, started.id.position);
         let wire = self.wires.take(started.id.conn, started.id.position);
         let share = match self.admit(&started) {
@@ -247,18 +284,26 @@ impl Tracer {
         }
         self.make_room();
         let service = self.services.known(started.task.pid);
-        let workers = self.workers.started(span, started.at);
-        if let Runtime::Absent(why) = started.runtime
-            && started.role == Role::Client
-        {
-            self.absences.add(started.task.pid, why.name());
+        let mut name = span;
+        if let Some(stream) = started.stream {
+            name = self.name_of(started.id.conn, stream);
+            if let Some(told) = self.streams.started(name, span) {
+                (started.serving, started.runtime) = (told.serving, told.runtime);
+            }
+        }
+        let workers = self.workers.started(name, started.at);
+        if started.role == Role::Client {
+            self.absent(started.task.pid, started.runtime);
         }
         let context = Context { share, wire, workers, ..self.context(started, service) };
         let joined = self.joins.started(span, &context);
         let found = self.unix.started(span, &context);
         if context.role == Role::Server {
             self.threads.started(span, context.task, &self.contexts);
-            self.workers.read(span, context.id.conn, context.at);
+            // Of a stream it does not matter what else its connection carries.
+            if context.stream.is_none() {
+                self.workers.read(span, context.id.conn, context.at);
+            }
         }
         let role = context.role;
         if let Some(served) = self.served_by_its_thread(&context) {
@@ -298,6 +343,7 @@ impl Tracer {
             });
         Context {
             id: started.id,
+            stream: started.stream,
             sequence: self.contexts.next_sequence(),
             role: started.role,
             candidate: started.serving.filter(|_| started.role == Role::Client),

@@ -10,7 +10,7 @@ use crate::{
     bytes::{Source, Walk},
     hooks::{Asked, Place},
     observe::{Found, Moving, Walking},
-    runtime::{Caller, go::Snapshot},
+    runtime::Desk,
     state::State,
     wire::Looking,
 };
@@ -22,7 +22,7 @@ pub(crate) static DATA: ArrayOfMaps<RingBuf<u8, 4096, 0>, DATA_RINGS> = ArrayOfM
 
 /// Lifecycle: small, and never pushed out by data.
 #[btf_map(name = "CONTROL")]
-pub(crate) static CONTROL: RingBuf<u8, { 1 << 20 }, 0> = RingBuf::new();
+pub(crate) static CONTROL: RingBuf<u8, { 1 << 22 }, 0> = RingBuf::new();
 
 /// What the reader asks to be woken for: one of [`spanwire_ebpf::wake`].
 #[btf_map(name = "WAKE")]
@@ -122,12 +122,8 @@ pub(crate) struct Scratch {
     /// Address of the socket that is announced: a number here, while a pointer that the verifier knows as one is none that a
     /// global function may be given.
     pub(crate) sock: u64,
-    /// For whom the call is made, where a runtime tells.
-    pub(crate) caller: Caller,
-    /// What is put into the map of who serves what.
-    pub(crate) child: Served,
-    /// Where the runtime stands.
-    pub(crate) snapshot: Snapshot,
+    /// What a runtime finds out.
+    pub(crate) desk: Desk,
     /// Not zero while an event is being put together.
     pub(crate) busy: u64,
 }

@@ -32,7 +32,7 @@ pub(crate) fn request_read(
         }
         let Some(before) = SERVING.get_ptr_mut(task) else {
             if thread_waits {
-                let served = &raw mut (*scratch).child;
+                let served = &raw mut (*scratch).desk.child;
                 Served::fill(served, span, connection, task);
                 let _ = SERVING.insert(task, &*served, 0);
             }

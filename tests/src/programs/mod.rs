@@ -9,6 +9,7 @@ pub mod collector;
 pub mod go;
 pub mod goroutines;
 pub mod grpc;
+pub mod grpc_goroutines;
 pub mod gunicorn;
 pub mod haproxy;
 pub mod http2;
@@ -117,12 +118,14 @@ pub fn installed(program: &str) -> anyhow::Result<PathBuf> {
 /// is left to the test that needs it.
 pub fn prepare() {
     type Step = fn() -> anyhow::Result<()>;
-    let steps: [(&str, Step); 17] = [
+    let steps: [(&str, Step); 19] = [
         ("the random socket calls (C)", || socket_calls::binary().map(drop)),
         ("a witness of the verifier (C)", || verifier::preload().map(drop)),
         ("Go programs", || {
             go::binary("tourserver").and_then(|_| go::binary("tourclient")).map(drop)
         }),
+        ("goroutines", || goroutines::Build::PLAIN.command().map(drop)),
+        ("goroutines of gRPC", || grpc_goroutines::Build::PLAIN.command().map(drop)),
         ("Java programs", || java::classes().map(drop)),
         ("gunicorn and Flask", || gunicorn::environment().map(drop)),
         ("Tomcat", || tomcat::classpath().map(drop)),

@@ -1,6 +1,7 @@
 // Prints where members of structs, and a variable on the stack, are in a Go program, by its DWARF.
-// Usage: dump PROGRAM TYPE.MEMBER... FUNCTION:VARIABLE...
-// A line for each: its name and the offset, or nothing where this version has none.
+// Usage: dump PROGRAM TYPE.MEMBER... *TYPE.MEMBER... FUNCTION:VARIABLE...
+// A line for each: its name and the offset, or nothing where this version has none. With a star: 1 where the member is a
+// pointer, else 0.
 package main
 
 import (
@@ -48,7 +49,7 @@ func main() {
 			}
 		case dwarf.TagStructType:
 			for want := range wanted {
-				if !strings.HasPrefix(want, name+".") || strings.Contains(want, ":") {
+				if !strings.HasPrefix(strings.TrimPrefix(want, "*"), name+".") || strings.Contains(want, ":") {
 					continue
 				}
 				kind, err := data.Type(entry.Offset)
@@ -56,8 +57,14 @@ func main() {
 					log.Fatal(err)
 				}
 				for _, field := range kind.(*dwarf.StructType).Field {
-					if name+"."+field.Name == want {
+					switch want {
+					case name + "." + field.Name:
 						found[want] = field.ByteOffset
+					case "*" + name + "." + field.Name:
+						found[want] = 0
+						if _, ok := field.Type.(*dwarf.PtrType); ok {
+							found[want] = 1
+						}
 					}
 				}
 			}

@@ -50,6 +50,7 @@ impl Open {
         let id = ExchangeId { conn: out.conn.id, position: head.position };
         out.reports.push(Report::Started(Started {
             id,
+            stream: None,
             role,
             conn: out.conn.clone(),
             at: head.began,

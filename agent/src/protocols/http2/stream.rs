@@ -11,7 +11,7 @@ use super::head::Head;
 use crate::exchange::{
     Asked, Call, ExchangeId, Failure, Finished, Http, Report, Role, Sizes, Started, Version,
 };
-use crate::input::{Nanos, Runtime, Task};
+use crate::input::{Nanos, Runtime, Task, Waits};
 use crate::protocols::{Body, Outlet, grpc};
 
 /// Which part of an exchange.
@@ -137,7 +137,7 @@ impl Stream {
     }
 
     /// The head of its request: reports it.
-    pub(super) fn request(&mut self, head: Head, mark: Mark, out: &mut Outlet<'_>) {
+    pub(super) fn request(&mut self, number: u32, head: Head, mark: Mark, out: &mut Outlet<'_>) {
         let id = ExchangeId { conn: out.conn.id, position: mark.position };
         self.asked = Some((id, mark.began));
         let user_agent = head.kept.iter().find(|(name, _)| name == "user-agent");
@@ -146,14 +146,16 @@ impl Stream {
         let asked = Asked::of(&known(&head.method), &known(&head.path), user_agent.as_deref());
         out.reports.push(Report::Started(Started {
             id,
+            stream: Some(number),
             role: self.role,
             conn: out.conn.clone(),
             at: mark.began,
             task: mark.task,
-            // The thread that reads or writes a stream is rarely the one that serves it: no rule of threads holds.
+            // The thread that reads or writes a stream is rarely the one that serves it: no rule of threads holds. What a
+            // runtime knows of it, it tells by the number.
             serving: None,
             runtime: Runtime::NotAsked,
-            thread_waits: false,
+            thread_waits: Waits::Otherwise,
             connected_in: None,
             told: mark.told,
             propagation: head.propagation,

@@ -108,7 +108,7 @@ impl Streams {
                 stream.request_complete();
             }
             if opens {
-                stream.request(head, mark, out);
+                stream.request(number, head, mark, out);
             }
             if refused {
                 stream.end(Some(Failure::StreamReset(REFUSED_STREAM)), ended);

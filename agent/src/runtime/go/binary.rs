@@ -13,16 +13,18 @@ use super::{Refusal, Version, code::Code, functions::MAGICS};
 
 /// What the build information begins with (debug/buildinfo).
 const INFORMATION: &[u8] = b"\xff Go buildinf:";
-/// Longest version.
-const VERSION: u64 = 256;
+/// Most build information that is read: a line for each module.
+const LONGEST_INFORMATION: u64 = 1 << 20;
 /// Largest part of a file that is read: the text of the largest programs has some 100 MiB.
 const LARGEST: u64 = 1 << 30;
 
 /// A program's file.
 pub(super) struct Binary {
     file: File,
-    /// What the linker wrote of the version.
+    /// What the linker wrote of the version,
     pub(super) version: Version,
+    /// and of the modules that it is made of: a line for each.
+    modules: String,
     /// The lowest address it is loaded to.
     pub(super) lowest: u64,
     /// Address of the table of functions, and its part of the file.
@@ -44,7 +46,7 @@ impl Binary {
             let headers = elf.elf_program_headers().iter();
             headers.filter(|header| header.p_type(LE) == PT_LOAD)
         };
-        let version = version(&elf, &file).ok_or(Refusal::NotGo)?;
+        let (version, modules) = information(&elf, &file).ok_or(Refusal::NotGo)?;
         let lowest = segments().map(|header| header.p_vaddr(LE)).min().unwrap_or(0);
         let text = segments()
             .filter(|header| header.p_flags(LE) & PF_X != 0)
@@ -53,7 +55,21 @@ impl Binary {
         let (functions_at, functions) =
             function_table(&elf, &file).ok_or(Refusal::Unlike("no table of functions"))?;
         let tls = tls(&elf);
-        Ok(Self { version, lowest, functions_at, functions, tls, text, file })
+        Ok(Self { version, modules, lowest, functions_at, functions, tls, text, file })
+    }
+
+    /// The version of a module that it is made of, as it is written (`v1.76.0`); `None` where it is another one in its place.
+    pub(super) fn module(&self, path: &str) -> Option<&str> {
+        module(&self.modules, path)
+    }
+
+    /// Where in the file the code is that is loaded to an address.
+    pub(super) fn place(&self, address: u64) -> Option<u64> {
+        let part_of = |(start, offset, length): &(u64, u64, u64)| {
+            let skip = address.checked_sub(*start).filter(|skip| skip < length)?;
+            Some(offset + skip)
+        };
+        self.text.iter().find_map(part_of)
     }
 
     /// The table of functions.
@@ -86,11 +102,11 @@ fn part(file: &File, offset: u64, length: u64) -> Result<Vec<u8>, Refusal> {
 
 type Elf<'a> = ElfFile64<'a, LE, &'a ReadCache<File>>;
 
-/// The version in the build information: since 1.18 a length and the text behind 32 bytes.
-fn version(elf: &Elf<'_>, file: &File) -> Option<Version> {
+/// The version and the modules in the build information: since 1.18 two texts, each behind its length, after 32 bytes.
+fn information(elf: &Elf<'_>, file: &File) -> Option<(Version, String)> {
     /// Bit of the flags (byte 15): texts are in place.
     const IN_PLACE: u8 = 2;
-    let (offset, _) = match elf.section_by_name(".go.buildinfo") {
+    let (offset, length) = match elf.section_by_name(".go.buildinfo") {
         Some(section) => section.file_range()?,
         // Without section headers: it is at the beginning of what is written to.
         None => elf
@@ -99,12 +115,41 @@ fn version(elf: &Elf<'_>, file: &File) -> Option<Version> {
             .find(|header| header.p_type(LE) == PT_LOAD && header.p_flags(LE) & PF_W != 0)
             .map(|header| (header.p_offset(LE), header.p_filesz(LE)))?,
     };
-    let bytes = part(file, offset, VERSION).ok()?;
+    let bytes = part(file, offset, length.min(LONGEST_INFORMATION)).ok()?;
     if !bytes.starts_with(INFORMATION) || bytes.get(15)? & IN_PLACE == 0 {
         return None;
     }
-    let length = usize::from(*bytes.get(32)?);
-    Version::parse(std::str::from_utf8(bytes.get(33..33 + length)?).ok()?)
+    let (version, rest) = text(bytes.get(32..)?)?;
+    let version = Version::parse(std::str::from_utf8(version).ok()?)?;
+    let modules = text(rest)
+        .map_or_else(String::new, |(modules, _)| String::from_utf8_lossy(modules).into_owned());
+    Some((version, modules))
+}
+
+/// A text behind its length (LEB128), and what follows it.
+fn text(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let mut length = 0usize;
+    for (i, byte) in bytes.iter().take(4).enumerate() {
+        length |= usize::from(byte & 0x7f) << (7 * i);
+        if byte & 0x80 == 0 {
+            return bytes.get(i + 1..)?.split_at_checked(length);
+        }
+    }
+    None
+}
+
+/// The version of a module, in lines as `go version -m` prints them: `dep`, path, version and checksum, with tabs between. A line
+/// that begins with an arrow says what is there instead of the one before.
+fn module<'a>(modules: &'a str, path: &str) -> Option<&'a str> {
+    let mut lines = modules.lines().map(|line| line.split('\t'));
+    let mut found = lines
+        .find(|line| {
+            let mut words = line.clone();
+            words.next() == Some("dep") && words.next() == Some(path)
+        })?
+        .skip(2);
+    let instead = lines.next().is_some_and(|mut line| line.next() == Some("=>"));
+    found.next().filter(|_| !instead)
 }
 
 /// Where the table of functions is: its address, and its place in the file.
@@ -137,4 +182,29 @@ fn tls(elf: &Elf<'_>) -> Option<i64> {
     // Others have variables there, too: then only its name tells, which a stripped program does not have.
     let symbol = elf.symbols().find(|symbol| symbol.name() == Ok("runtime.tlsg"))?;
     Some(i64::try_from(symbol.address()).ok()? - block)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn modules_have_versions_unless_others_are_in_their_place() {
+        let modules = "path\tshop\nmod\tshop\t(devel)\t\n\
+                       dep\tgolang.org/x/net\tv0.42.0\th1:a=\n\
+                       dep\tgoogle.golang.org/grpc\tv1.76.0\th1:b=\n\
+                       dep\texample.com/forked\tv1.0.0\n=>\t../forked\t(devel)\t\n";
+        assert_eq!(module(modules, "google.golang.org/grpc"), Some("v1.76.0"));
+        assert_eq!(module(modules, "example.com/forked"), None);
+        assert_eq!(module(modules, "google.golang.org"), None);
+    }
+
+    #[test]
+    fn texts_are_as_long_as_they_say() {
+        assert_eq!(text(b"\x02abc"), Some((b"ab".as_slice(), b"c".as_slice())));
+        let long = [&[0x80, 1][..], &[b'x'; 128]].concat();
+        assert_eq!(text(&long).map(|(text, rest)| (text.len(), rest.len())), Some((128, 0)));
+        assert_eq!(text(b"\x05ab"), None);
+        assert_eq!(text(&[0xff; 8]), None);
+    }
 }

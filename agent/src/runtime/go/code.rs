@@ -1,7 +1,10 @@
 //! Just enough of x86-64 to see in a program's code whom a function calls, and which variables it may use.
 //!
-//! Nothing is disassembled: what looks like a call of one of a few known functions, or like an address of a variable, is
-//! one for sure, or is checked by who asks.
+//! What looks like a call of one of a few known functions, or like an address of a variable, is one for sure, or is checked
+//! by who asks; so nothing is disassembled for these. Where probes are put, each instruction is: one in the middle of another
+//! would break the program.
+
+use iced_x86::{Code as Instruction, Decoder, DecoderOptions};
 
 use super::functions::Function;
 
@@ -31,6 +34,30 @@ impl Code {
     /// The same of all code.
     pub(super) fn all_calls(&self) -> impl Iterator<Item = (u64, u64)> {
         calls(&self.bytes, self.start)
+    }
+
+    /// Where a function returns: the addresses of its `RET`s. `None` if there is something in it that is no instruction, or nothing
+    /// that returns.
+    pub(super) fn returns(&self, function: Function<'_>) -> Option<Vec<u64>> {
+        let mut found = Vec::new();
+        let code = self.of(function);
+        for instruction in Decoder::with_ip(64, code, function.start, DecoderOptions::NONE) {
+            match instruction.code() {
+                Instruction::INVALID => return None,
+                Instruction::Retnq => found.push(instruction.ip()),
+                _ => {}
+            }
+        }
+        (!found.is_empty()).then_some(found)
+    }
+
+    /// Whether a function calls a function value: through a register, or through one that points to it. What cannot be read may.
+    pub(super) fn calls_what_it_is_given(&self, function: Function<'_>) -> bool {
+        Decoder::with_ip(64, self.of(function), function.start, DecoderOptions::NONE).iter().any(
+            |instruction| {
+                matches!(instruction.code(), Instruction::Call_rm64 | Instruction::INVALID)
+            },
+        )
     }
 
     /// Every address that an operand relative to the instruction pointer may mean in there. Most are none.
@@ -76,7 +103,32 @@ mod tests {
         let all = Function { name: "", start: 0x1000, end: 0x100d };
         assert_eq!(code.calls(all).collect::<Vec<_>>(), [(0x1001, 0x1016)]);
         assert!(code.operands(all).contains(&0x1005));
+        assert_eq!(code.returns(all), None, "nothing returns");
         let outside = Function { name: "", start: 0xfff, end: 0x1002 };
         assert_eq!(code.of(outside), [0; 0]);
+    }
+
+    #[test]
+    fn calls_of_values_are_instructions() {
+        let calls = |bytes: &[u8]| {
+            let all = Function { name: "", start: 0x1000, end: 0x1000 + bytes.len() as u64 };
+            Code { start: 0x1000, bytes: bytes.to_vec() }.calls_what_it_is_given(all)
+        };
+        assert!(calls(&[0x90, 0xff, 0xd1]), "call rcx");
+        assert!(calls(&[0xff, 0x12]), "call [rdx]");
+        assert!(!calls(&[0xe8, 0x10, 0, 0, 0]), "call +0x10");
+        assert!(!calls(&[0x48, 0xc7, 0xc0, 0xff, 0xd1, 0, 0]), "mov rax, 0xd1ff");
+        assert!(calls(&[0x48]), "a part of one");
+    }
+
+    #[test]
+    fn returns_are_instructions() {
+        // mov al, 0xc3; ret; mov eax, [rip+0xc3]; ret; int3
+        let bytes = vec![0xb0, 0xc3, 0xc3, 0x8b, 0x05, 0xc3, 0, 0, 0, 0xc3, 0xcc];
+        let code = Code { start: 0x1000, bytes };
+        let all = Function { name: "", start: 0x1000, end: 0x100b };
+        assert_eq!(code.returns(all), Some(vec![0x1002, 0x1009]));
+        let cut = Function { end: 0x1006, ..all };
+        assert_eq!(code.returns(cut), None, "it ends in the middle of an instruction");
     }
 }

@@ -23,6 +23,8 @@ pub(super) struct Layout {
     pub(super) conn_rwc: u64,
     pub(super) fd_sysfd: u64,
     pub(super) fd_laddr: u64,
+    pub(super) fd_family: u64,
+    pub(super) fd_sotype: u64,
     /// Since 1.23; before, the request's own context is the one that counts.
     pub(super) transport_ctx: Option<u64>,
     pub(super) request_ctx: u64,
@@ -66,6 +68,8 @@ fn row(names: &[&str], cells: &[&str]) -> Option<Layout> {
         conn_rwc: at("net/http.conn.rwc")?,
         fd_sysfd: at("net.netFD.pfd")? + at("internal/poll.FD.Sysfd")?,
         fd_laddr: at("net.netFD.laddr")?,
+        fd_family: at("net.netFD.family")?,
+        fd_sotype: at("net.netFD.sotype")?,
         transport_ctx: at("net/http.transportRequest.ctx"),
         request_ctx: at("net/http.Request.ctx")?,
         cancel_err: at("context.cancelCtx.err")?,

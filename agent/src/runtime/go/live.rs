@@ -2,7 +2,7 @@
 //!
 //! Variables have no names in a stripped program. But functions that use them do, and what is in them is like nothing
 //! else: processors that are numbered in order, ids that are handed out sixteen at a time, goroutine 1 that began with
-//! `runtime.main` and has itself started goroutine 2. An offset that is wrong by a word shows in that.
+//! `runtime.main` and has itself started the one that helps the collector. An offset that is wrong by a word shows in that.
 
 use super::{Refusal, code::Code, functions::Functions, layout::Layout};
 use crate::runtime::memory::{Mapped, Memory};

@@ -5,19 +5,21 @@ mod binary;
 mod code;
 mod frames;
 mod functions;
+mod grpc;
 mod layout;
 mod live;
 mod receivers;
 
 use std::{fmt, fs::File, os::unix::fs::MetadataExt, sync::Arc};
 
-use abi::runtime::{GoProcess, Rule};
+use abi::runtime::{GoGrpc, GoProcess, Rule};
 use thiserror::Error;
 
 use self::{binary::Binary, functions::Functions, layout::Layout};
 use super::{
     Rules,
     memory::{Memory, mapped},
+    traps::Place,
 };
 use crate::hash::Map;
 
@@ -75,6 +77,12 @@ pub struct Found {
     /// Addresses of functions with which goroutines start that receive work from others; with `true` those that may be one
     /// request's all the same.
     pub receivers: Vec<(u64, bool)>,
+    /// What the probes are told if it uses grpc-go,
+    pub grpc: Option<GoGrpc>,
+    /// where these are put into its file,
+    pub(super) places: Vec<Place>,
+    /// and which file that is.
+    pub(super) program: Program,
     /// How to see that a goroutine has ended.
     pub(super) record: Record,
     /// Rules that are off in it, with the reason.
@@ -114,7 +122,7 @@ pub struct Examiner {
 }
 
 /// A file as it is now: device, inode, time of change in ns, and where its text is.
-type Program = (u64, u64, i64, u64);
+pub(super) type Program = (u64, u64, i64, u64);
 
 /// What is known of a program from its file: addresses are those in the file.
 #[derive(Debug)]
@@ -123,6 +131,7 @@ struct Anatomy {
     write: Option<frames::Wrapper>,
     receivers: Vec<(u64, bool)>,
     known: live::Known,
+    grpc: Result<grpc::Anatomy, &'static str>,
 }
 
 impl Examiner {
@@ -159,7 +168,9 @@ impl Examiner {
                 anatomy
             }
         }?;
-        put_together(&binary, layout, &anatomy, &memory, bias, rules)
+        let mut found = put_together(&binary, layout, &anatomy, &memory, bias, rules)?;
+        found.program = program;
+        Ok(found)
     }
 }
 
@@ -174,6 +185,7 @@ impl Anatomy {
             receivers: receivers::of(&functions, &code),
             known: live::Known::of(&functions, &code)
                 .ok_or(Refusal::Unlike("functions of the runtime are missing"))?,
+            grpc: grpc::Anatomy::of(binary, &functions, &code),
         })
     }
 }
@@ -237,8 +249,18 @@ fn put_together(
         .iter()
         .map(|(start, exempt)| (start.wrapping_add(bias), *exempt))
         .collect();
+    let (mut grpc, mut places) = (None, Vec::new());
+    match &anatomy.grpc {
+        Ok(anatomy) if rules.has(Rule::GoGrpc) => {
+            grpc = Some(anatomy.told(layout, bias));
+            places = anatomy.places().to_vec();
+        }
+        Ok(_) => {}
+        Err(why) => off.push((Rule::GoGrpc, *why)),
+    }
     let record = Record { goid: layout.g_goid, status: layout.g_status };
-    Ok(Found { version: binary.version, process, receivers, record, off })
+    let program = Program::default();
+    Ok(Found { version: binary.version, process, receivers, grpc, places, program, record, off })
 }
 
 #[cfg(test)]

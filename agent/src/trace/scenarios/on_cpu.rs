@@ -4,6 +4,7 @@ use opentelemetry_proto::tonic::common::v1::any_value::Value;
 
 use super::host::{Host, MS, Request, from_outside};
 use crate::exchange::OnCpu;
+use crate::input::Waits;
 
 /// A request of 30 ms, of which its thread was on a CPU for 7, as the kernel says.
 fn served(number: u64) -> Request {
@@ -46,7 +47,7 @@ fn it_is_not_told_where_it_may_be_of_something_else() {
     // The kernel took something later for a request.
     let other = Some(OnCpu { since: 4711, nanos: MS });
     is_told(|_, request| request.finished.on_cpu = other, None);
-    is_told(|_, request| request.started.thread_waits = false, None);
+    is_told(|_, request| request.started.thread_waits = Waits::Otherwise, None);
     is_told(|_, request| request.finished.answered_by = None, None);
     is_told(|_, request| request.started.task.tid = 9, None);
     is_told(|host, _| host.tracer.revoked(1), None);

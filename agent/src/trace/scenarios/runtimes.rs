@@ -5,7 +5,7 @@ use abi::{CHAIN, Worker};
 
 use super::host::{Host, Request, from_outside, tcp};
 use crate::exchange::Role;
-use crate::input::Runtime;
+use crate::input::{Runtime, Waits};
 use crate::trace::Count;
 
 /// The process.
@@ -17,14 +17,14 @@ const BETWEEN: u64 = abi::runtime::task(PID, 99);
 /// A request that is served from 10 to 50 on a socket that does not block.
 fn served() -> Request {
     let mut served = Request::server(&from_outside(1), 7, PID, 10, 50);
-    served.started.thread_waits = false;
+    served.started.thread_waits = Waits::Otherwise;
     served
 }
 
 /// A call of its process by that rule.
 fn call(served: &Request, rule: Rule, number: u64, from: u64, to: u64) -> Request {
     let mut call = Request::client(&tcp(number).0, 7, PID, from, to).serving(served).thread(77);
-    call.started.runtime = Runtime::Knows { rule, for_another: false };
+    call.started.runtime = Runtime::Knows { rule, via: None };
     call
 }
 

@@ -24,6 +24,7 @@ use crate::{
     bytes::copy_inline,
     emit,
     maps::{Scratch, count},
+    runtime,
     state::{Frames, Mode, State, Way},
 };
 use spanwire_ebpf::Counter;
@@ -106,6 +107,7 @@ pub(super) fn frames(state: *mut State, direction: *mut Way, way: usize, scratch
         put(&raw mut (*header).serving, 0);
         put(&raw mut (*header).on_cpu, 0);
         event::no_runtime(header);
+        runtime::frames_move(state);
         put(&raw mut (*header).flags, if len == 0 { data_flag::END } else { 0 });
         let mut from = 0;
         if len == 0 {

@@ -172,12 +172,10 @@ pub(super) fn complete<R: Reach>(sock: u64, state: *mut State, way: usize, scrat
                 serving::request_sent(state, task, get(&raw const (*call).position), scratch);
             } else {
                 let waits = socket::thread_waits::<R>(sock as *const c_void);
-                if waits {
-                    put(flags, data_flag::REQUEST | data_flag::THREAD_WAITS);
-                }
+                put(flags, data_flag::REQUEST | waits);
                 let position = get(&raw const (*call).position);
-                serving::request_read(state, task, position, waits, scratch);
-                on_cpu::begin::<R>(state, waits);
+                serving::request_read(state, task, position, waits != 0, scratch);
+                on_cpu::begin::<R>(state, waits == data_flag::THREAD_WAITS);
                 // A first byte that is read alone tells nothing yet.
                 if get(&raw const (*call).len) > FIRST_BYTE {
                     wire_read(sock, state, 0, scratch);

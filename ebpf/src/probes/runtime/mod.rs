@@ -8,9 +8,24 @@ pub(crate) mod go;
 
 use spanwire_ebpf::{ControlKind, Worker, runtime::Rule};
 
-use crate::{emit, maps::Scratch, state::State};
+use crate::{
+    emit,
+    maps::{Scratch, Served},
+    state::State,
+};
 
-/// For whom a call is made: what a runtime finds out, put together in the scratch event.
+/// Where a runtime puts together what it finds out: a part of the scratch event.
+#[repr(C)]
+pub(crate) struct Desk {
+    /// For whom the call is made.
+    pub(crate) caller: Caller,
+    /// A task that is remembered to work for a request.
+    pub(crate) child: Served,
+    /// Where the runtime stands.
+    pub(crate) snapshot: go::Snapshot,
+}
+
+/// For whom a call is made.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub(crate) struct Caller {
@@ -36,7 +51,7 @@ pub(crate) struct Caller {
 /// Whether a runtime that is known runs in the process of `task`, the current one. What is asked after this is asked about it.
 #[inline(always)]
 pub(crate) fn knows(task: u64, scratch: *mut Scratch) -> bool {
-    unsafe { (&raw mut (*scratch).caller.tgid).write_volatile(task >> 32) }
+    unsafe { (&raw mut (*scratch).desk.caller.tgid).write_volatile(task >> 32) }
     go::process((task >> 32) as u32).is_some()
 }
 
@@ -53,13 +68,19 @@ pub(crate) fn request_read(state: *const State) -> u64 {
     unsafe { go::serves((*state).generation, (*state).span) }
 }
 
+/// Frames of HTTP/2 move on a connection in the current system call.
+#[inline(always)]
+pub(crate) fn frames_move(state: *const State) {
+    unsafe { go::frames_move((*state).generation) };
+}
+
 /// A request is about to be sent: for which one the task does it goes into the scratch event, if that is certain already. Whether
 /// a task that was started for a request ends with it is not.
 #[inline(always)]
 pub(crate) fn request_goes(scratch: *mut Scratch) {
     go::calls();
     unsafe {
-        let caller = &raw const (*scratch).caller;
+        let caller = &raw const (*scratch).desk.caller;
         if (&raw const (*caller).server).read_volatile() == 0
             && (&raw const (*caller).context).read_volatile() != 0
         {
@@ -72,10 +93,10 @@ pub(crate) fn request_goes(scratch: *mut Scratch) {
 #[inline(always)]
 pub(crate) fn request_sent(state: *const State, position: u64, scratch: *mut Scratch) {
     unsafe {
-        if go::calls() == 0 && (&raw const (*scratch).caller.context).read_volatile() != 0 {
+        if go::calls() == 0 && (&raw const (*scratch).desk.caller.context).read_volatile() != 0 {
             go::walk();
         }
-        let caller = &raw const (*scratch).caller;
+        let caller = &raw const (*scratch).desk.caller;
         let header = &raw mut (*scratch).header;
         (*header).serving = (&raw const (*caller).span).read_volatile();
         (*header).rule = (&raw const (*caller).rule).read_volatile() as u8;
@@ -95,7 +116,7 @@ extern "C" fn tell(connection: u64, position: u64) -> u64 {
     let Some(scratch) = emit::this_scratch() else { return 0 };
     let Some(event) = emit::reserve::<Worker>() else { return 0 };
     unsafe {
-        let caller = &raw const (*scratch).caller;
+        let caller = &raw const (*scratch).desk.caller;
         (*event).header = emit::header(ControlKind::Worker);
         (*event).connection = connection;
         (*event).position = position;

@@ -8,7 +8,7 @@
 use core::ffi::c_void;
 
 use spanwire_ebpf::{
-    ControlKind, Counter, Direction, Family, Offset, config_flag, id,
+    ControlKind, Counter, Direction, Family, Offset, config_flag, data_flag, id,
     wire::{Carried, is_sampled},
 };
 
@@ -106,8 +106,11 @@ pub(crate) unsafe fn read(sock: u64, state: *mut State, before: u64, scratch: *m
             count(Counter::WireRead, 1);
             tell_carried(Direction::Received as u64);
         }
+        // Whether a thread whose sockets do not block serves one request is for user space to find out.
+        let waits = (&raw const (*scratch).header.flags).read_volatile() & data_flag::THREAD_WAITS;
         if let Some(served) = serving::by((*state).reader)
             && (*served).connection == (*state).generation
+            && (waits != 0 || (*served).object != 0)
         {
             (*served).trace = (&raw const (*looking).trace).read_volatile();
             (*served).bits = bits & (bits::BOUND | bits::SAMPLED);
@@ -287,7 +290,7 @@ extern "C" fn bind(whose: u64) -> u64 {
         let (server, is_root) = match whose {
             OF_THREAD => (task, serving::is_revoked((task >> 32) as u32)),
             OF_RUNTIME => {
-                let caller = &raw const (*scratch).caller;
+                let caller = &raw const (*scratch).desk.caller;
                 let server = (&raw const (*caller).server).read_volatile();
                 (server, (&raw const (*caller).span).read_volatile() == 0)
             }

@@ -10,13 +10,10 @@ use spanwire_ebpf::runtime::{GoProcess, Rule};
 use super::{
     GO_ADDRESSES,
     goroutine::{self, word},
-    this_process, this_tgid,
+    process_of, tgid_of,
     transport::{frame_below, receiver},
 };
-use crate::{
-    emit,
-    maps::{SERVING, Scratch},
-};
+use crate::{emit, maps::SERVING, runtime::Desk};
 
 /// Contexts looked at on the way up.
 const DEPTH: u32 = 24;
@@ -27,11 +24,11 @@ const VALUE: u64 = 40;
 
 /// Remembers which connection the goroutine `g` serves.
 #[inline(never)]
-pub(super) unsafe fn remember(go: *const GoProcess, g: u64, key: u64) -> u64 {
+pub(super) unsafe fn remember(go: *const GoProcess, g: u64, key: u64, desk: *const Desk) -> u64 {
     unsafe {
         let address = local_address(go, g);
         if address != 0 {
-            let here = [u64::from(this_tgid()), address];
+            let here = [u64::from(tgid_of(desk)), address];
             match GO_ADDRESSES.get_ptr_mut(here) {
                 Some(known) => *known = key,
                 None => {
@@ -56,9 +53,9 @@ unsafe fn local_address(go: *const GoProcess, g: u64) -> u64 {
     }
 }
 
-/// Puts into the scratch event which context the request has that `writeLoop` writes, whose frame that is: for [`walk`].
+/// Puts onto the desk which context the request has that `writeLoop` writes, whose frame that is: for [`walk`].
 #[inline(always)]
-pub(super) unsafe fn begin(go: *const GoProcess, frame: u64, scratch: *mut Scratch) {
+pub(super) unsafe fn begin(go: *const GoProcess, frame: u64, desk: *mut Desk) {
     unsafe {
         let request = word(frame.wrapping_sub((*go).write_request));
         let context = if (*go).transport_ctx != 0 {
@@ -66,20 +63,25 @@ pub(super) unsafe fn begin(go: *const GoProcess, frame: u64, scratch: *mut Scrat
         } else {
             word(word(request).wrapping_add((*go).request_ctx + DATA))
         };
-        let caller = &raw mut (*scratch).caller;
-        (&raw mut (*caller).context).write_volatile(context);
+        (&raw mut (*desk).caller.context).write_volatile(context);
     }
 }
 
-/// Walks up from the context that the scratch event names. Global, and so verified by itself.
+/// Walks up from the context that the scratch event's desk names. Global, and so verified by itself.
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub(crate) extern "C" fn walk() -> u64 {
     let Some(scratch) = emit::this_scratch() else { return 0 };
+    unsafe { walk_from(&raw mut (*scratch).desk) }
+}
+
+/// The same from any desk.
+#[inline(always)]
+pub(super) unsafe fn walk_from(desk: *mut Desk) -> u64 {
     unsafe {
-        let Some(go) = this_process() else { return 0 };
-        let caller = &raw mut (*scratch).caller;
-        let mut here = [u64::from(this_tgid()), 0];
+        let Some(go) = process_of(desk) else { return 0 };
+        let caller = &raw mut (*desk).caller;
+        let mut here = [u64::from(tgid_of(desk)), 0];
         let mut context = (&raw const (*caller).context).read_volatile();
         let (mut below, mut two_below) = (0u64, 0u64);
         let mut i = 0;
@@ -94,7 +96,7 @@ pub(crate) extern "C" fn walk() -> u64 {
                 let key = *key;
                 if let Some(served) = SERVING.get_ptr(key)
                     && (*served).root == key
-                    && goroutine::key(go, (*served).object) == key
+                    && goroutine::key(go, (*served).object, desk) == key
                     && local_address(go, (*served).object) == here[1]
                 {
                     // Without the request's own context it is the connection's, and says nothing of requests.

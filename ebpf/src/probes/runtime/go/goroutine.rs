@@ -8,11 +8,12 @@ use spanwire_ebpf::{
     runtime::{Absent, GoProcess, Rule},
 };
 
-use super::{GO_LEARNED, GO_RECEIVERS, is_on, key_of, say, snapshot, this_tgid};
+use super::{GO_LEARNED, GO_RECEIVERS, is_on, key_of, say, snapshot, tgid_of};
 use crate::{
     config::exists,
-    maps::{SERVING, Scratch, Served},
+    maps::{SERVING, Served},
     memory::{Probed, Reach},
+    runtime::Desk,
 };
 
 /// What [`GO_RECEIVERS`] says of a function that may start a goroutine for one request, whatever it does inside.
@@ -53,15 +54,15 @@ pub(super) unsafe fn start(go: *const GoProcess, g: u64) -> u64 {
 
 /// A goroutine's key; 0 if it has none.
 #[inline(always)]
-pub(super) unsafe fn key(go: *const GoProcess, g: u64) -> u64 {
-    unsafe { key_of(word(g.wrapping_add((*go).g_goid))) }
+pub(super) unsafe fn key(go: *const GoProcess, g: u64, desk: *const Desk) -> u64 {
+    unsafe { key_of(desk, word(g.wrapping_add((*go).g_goid))) }
 }
 
 /// Whether a goroutine that starts so may be one that works for whoever started it, and nobody else.
 #[inline(always)]
-pub(super) fn may_be_a_child(start: u64) -> bool {
+pub(super) unsafe fn may_be_a_child(start: u64, desk: *const Desk) -> bool {
     unsafe {
-        let here = [u64::from(this_tgid()), start];
+        let here = [u64::from(tgid_of(desk)), start];
         match GO_RECEIVERS.get_ptr(here) {
             Some(what) => *what == EXEMPT,
             None => GO_LEARNED.get_ptr(here).is_none(),
@@ -71,12 +72,12 @@ pub(super) fn may_be_a_child(start: u64) -> bool {
 
 /// Finds out for which request the goroutine `g` works: that which it serves, or for which it was started.
 #[inline(never)]
-pub(super) unsafe fn works_for(go: *const GoProcess, g: u64, scratch: *mut Scratch) -> u64 {
+pub(super) unsafe fn works_for(go: *const GoProcess, g: u64, desk: *mut Desk) -> u64 {
     unsafe {
-        let caller = &raw mut (*scratch).caller;
-        let key = key(go, g);
+        let caller = &raw mut (*desk).caller;
+        let key = key(go, g, desk);
         if key == 0 {
-            say(scratch, Absent::NoTask);
+            say(desk, Absent::NoTask);
             return 0;
         }
         let Some(served) = SERVING.get_ptr(key) else { return 0 };
@@ -85,7 +86,7 @@ pub(super) unsafe fn works_for(go: *const GoProcess, g: u64, scratch: *mut Scrat
             rule = Rule::GoHandler as u64;
         }
         if (*go).rules >> (rule & 63) & 1 == 0 {
-            say(scratch, Absent::NoRequest);
+            say(desk, Absent::NoRequest);
             return 0;
         }
         let (span, root, maker) = ((*served).span, (*served).root, (*served).maker);
@@ -94,17 +95,17 @@ pub(super) unsafe fn works_for(go: *const GoProcess, g: u64, scratch: *mut Scrat
             Some(request) if (*request).span == span => {}
             _ => {
                 // Whatever starts like this one may go on as well.
-                let here = [u64::from(this_tgid()), start(go, g)];
+                let here = [u64::from(tgid_of(desk)), start(go, g)];
                 let _ = GO_LEARNED.insert(here, 1, 0);
-                say(scratch, Absent::RequestOver);
+                say(desk, Absent::RequestOver);
                 return 0;
             }
         }
         if root != key {
             (&raw mut (*caller).tasks[0]).write_volatile(key);
             (&raw mut (*caller).objects[0]).write_volatile(g);
-            if !chain(root, maker, scratch) {
-                say(scratch, Absent::NoRequest);
+            if !chain(root, maker, desk) {
+                say(desk, Absent::NoRequest);
                 return 0;
             }
         } else {
@@ -119,9 +120,9 @@ pub(super) unsafe fn works_for(go: *const GoProcess, g: u64, scratch: *mut Scrat
 
 /// Writes down who started whom, up to the goroutine that serves; whether that was reached.
 #[inline(always)]
-unsafe fn chain(root: u64, first: u64, scratch: *mut Scratch) -> bool {
+unsafe fn chain(root: u64, first: u64, desk: *mut Desk) -> bool {
     unsafe {
-        let caller = &raw mut (*scratch).caller;
+        let caller = &raw mut (*desk).caller;
         let mut maker = first;
         let mut i = 1;
         while i < 3 {
@@ -144,28 +145,28 @@ unsafe fn chain(root: u64, first: u64, scratch: *mut Scratch) -> bool {
 ///
 /// Comes before [`works_for`], not in it: together the two would need too much of the stack.
 #[inline(never)]
-pub(super) unsafe fn adopt(go: *const GoProcess, g: u64, scratch: *mut Scratch) -> bool {
+pub(super) unsafe fn adopt(go: *const GoProcess, g: u64, desk: *mut Desk) -> bool {
     unsafe {
-        let key = key(go, g);
+        let key = key(go, g, desk);
         if key == 0 {
-            say(scratch, Absent::NoTask);
+            say(desk, Absent::NoTask);
             return false;
         }
         if SERVING.get_ptr(key).is_some() {
             return true;
         }
         if !is_on(go, Rule::GoChild) || (*go).g_parent == 0 {
-            say(scratch, Absent::NoRequest);
+            say(desk, Absent::NoRequest);
             return false;
         }
-        let maker = key_of(word(g.wrapping_add((*go).g_parent)));
+        let maker = key_of(desk, word(g.wrapping_add((*go).g_parent)));
         let Some(served) = SERVING.get_ptr(maker) else {
-            say(scratch, Absent::NoRequest);
+            say(desk, Absent::NoRequest);
             return false;
         };
         let (span, root) = ((*served).span, (*served).root);
-        if !may_be_a_child(start(go, g)) {
-            say(scratch, Absent::Receives);
+        if !may_be_a_child(start(go, g), desk) {
+            say(desk, Absent::Receives);
             return false;
         }
         if root == maker {
@@ -173,12 +174,12 @@ pub(super) unsafe fn adopt(go: *const GoProcess, g: u64, scratch: *mut Scratch) 
             let goid = word(g.wrapping_add((*go).g_goid));
             let when = snapshot::started_since(maker, span, goid);
             if when != 0 {
-                (&raw mut (*scratch).caller.absent).write_volatile(when);
+                (&raw mut (*desk).caller.absent).write_volatile(when);
                 return false;
             }
         }
-        // In the scratch event: on the stack it would take a good part of that.
-        let served = &raw mut (*scratch).child;
+        // On the desk: on the stack it would take a good part of that.
+        let served = &raw mut (*desk).child;
         Served::fill(served, span, 0, root);
         (&raw mut (*served).rule).write_volatile(Rule::GoChild as u64);
         (&raw mut (*served).maker).write_volatile(maker);

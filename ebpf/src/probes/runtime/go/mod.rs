@@ -5,6 +5,7 @@
 
 mod context;
 mod goroutine;
+mod grpc;
 mod snapshot;
 mod transport;
 
@@ -14,10 +15,11 @@ use aya_ebpf::{
 };
 use spanwire_ebpf::runtime::{Absent, GoProcess, Rule, task};
 
-pub(crate) use self::{context::walk, snapshot::Snapshot};
+pub(crate) use self::{context::walk, grpc::frames_move, snapshot::Snapshot};
 use crate::{
     emit,
-    maps::{SERVING, Scratch, Served},
+    maps::{SERVING, Served},
+    runtime::{Caller, Desk},
 };
 
 /// Go processes, as the agent has found and checked them.
@@ -54,14 +56,13 @@ pub(crate) fn forget(tgid: u32) {
 }
 
 #[inline(always)]
-fn this_process() -> Option<*const GoProcess> {
-    process(this_tgid())
+unsafe fn process_of(desk: *const Desk) -> Option<*const GoProcess> {
+    process(unsafe { tgid_of(desk) })
 }
 
 #[inline(always)]
-fn this_tgid() -> u32 {
-    let Some(scratch) = emit::this_scratch() else { return 0 };
-    unsafe { (&raw const (*scratch).caller.tgid).read_volatile() as u32 }
+unsafe fn tgid_of(desk: *const Desk) -> u32 {
+    unsafe { (&raw const (*desk).caller.tgid).read_volatile() as u32 }
 }
 
 #[inline(always)]
@@ -77,28 +78,37 @@ unsafe fn is_on(go: *const GoProcess, rule: Rule) -> bool {
 #[inline(never)]
 pub(crate) extern "C" fn serves(connection: u64, span: u64) -> u64 {
     unsafe {
-        let Some(go) = this_process() else { return 0 };
+        let Some(scratch) = emit::this_scratch() else { return 0 };
+        let desk = &raw mut (*scratch).desk;
+        let Some(go) = process_of(desk) else { return 0 };
         let g = goroutine::current(go);
         if g == 0 || (*go).serve == 0 || goroutine::start(go, g) != (*go).serve {
             return 0;
         }
-        let key = goroutine::key(go, g);
+        let key = goroutine::key(go, g, desk);
         if key == 0 {
             return 0;
         }
-        snapshot::take(go, key, span);
-        context::remember(go, g, key);
+        snapshot::take(go, key, span, desk);
+        context::remember(go, g, key, desk);
+        begin_serving(key, g, span, connection, desk);
+        key
+    }
+}
+
+/// The goroutine `g` with that key serves this request from now on.
+#[inline(always)]
+unsafe fn begin_serving(key: u64, g: u64, span: u64, connection: u64, desk: *mut Desk) {
+    unsafe {
         if let Some(before) = SERVING.get_ptr_mut(key) {
             Served::fill(before, span, connection, key);
             (&raw mut (*before).object).write_volatile(g);
-            return key;
+            return;
         }
-        let Some(scratch) = emit::this_scratch() else { return 0 };
-        let served = &raw mut (*scratch).child;
+        let served = &raw mut (*desk).child;
         Served::fill(served, span, connection, key);
         (&raw mut (*served).object).write_volatile(g);
         let _ = SERVING.insert(key, &*served, 0);
-        key
     }
 }
 
@@ -110,51 +120,60 @@ pub(crate) extern "C" fn serves(connection: u64, span: u64) -> u64 {
 pub(crate) extern "C" fn calls() -> u64 {
     let Some(scratch) = emit::this_scratch() else { return 0 };
     unsafe {
-        let caller = &raw mut (*scratch).caller;
-        (&raw mut (*caller).span).write_volatile(0);
-        (&raw mut (*caller).rule).write_volatile(0);
-        (&raw mut (*caller).for_another).write_volatile(0);
-        (&raw mut (*caller).context).write_volatile(0);
-        (&raw mut (*caller).server).write_volatile(0);
-        (&raw mut (*caller).absent).write_volatile(Absent::NoTask as u64);
-        let Some(go) = this_process() else { return 0 };
+        let desk = &raw mut (*scratch).desk;
+        let caller = &raw mut (*desk).caller;
+        nobody(caller);
+        let Some(go) = process_of(desk) else { return 0 };
         let g = goroutine::current(go);
         if g == 0 {
             return 0;
         }
         if (*go).write == 0 || goroutine::start(go, g) != (*go).write {
-            if goroutine::adopt(go, g, scratch) {
-                return goroutine::works_for(go, g, scratch);
+            if goroutine::adopt(go, g, desk) {
+                return goroutine::works_for(go, g, desk);
             }
             return 0;
         }
         (&raw mut (*caller).for_another).write_volatile(1);
         let frame = transport::frame(go, g);
         if frame == 0 {
-            say(scratch, Absent::UnlikeFrame);
+            say(desk, Absent::UnlikeFrame);
             return 0;
         }
         let waits = transport::waiter(go, frame);
         if waits == 0 {
-            say(scratch, Absent::NobodyWaits);
-        } else if goroutine::adopt(go, waits, scratch) {
-            goroutine::works_for(go, waits, scratch);
+            say(desk, Absent::NobodyWaits);
+        } else if goroutine::adopt(go, waits, desk) {
+            goroutine::works_for(go, waits, desk);
         }
         if is_on(go, Rule::GoContext) {
-            context::begin(go, frame, scratch);
+            context::begin(go, frame, desk);
         }
         (&raw const (*caller).span).read_volatile()
     }
 }
 
+/// Nothing is found out yet.
+#[inline(always)]
+unsafe fn nobody(caller: *mut Caller) {
+    unsafe {
+        (&raw mut (*caller).span).write_volatile(0);
+        (&raw mut (*caller).rule).write_volatile(0);
+        (&raw mut (*caller).for_another).write_volatile(0);
+        (&raw mut (*caller).context).write_volatile(0);
+        (&raw mut (*caller).server).write_volatile(0);
+        (&raw mut (*caller).absent).write_volatile(Absent::NoTask as u64);
+    }
+}
+
 /// Says why it is not known.
 #[inline(always)]
-unsafe fn say(scratch: *mut Scratch, why: Absent) {
-    unsafe { (&raw mut (*scratch).caller.absent).write_volatile(why as u64) }
+unsafe fn say(desk: *mut Desk, why: Absent) {
+    unsafe { (&raw mut (*desk).caller.absent).write_volatile(why as u64) }
 }
 
 /// The key of a goroutine of this process by its id.
 #[inline(always)]
-fn key_of(goid: u64) -> u64 {
-    task(this_tgid(), goid)
+unsafe fn key_of(desk: *const Desk, goid: u64) -> u64 {
+    task(unsafe { tgid_of(desk) }, goid)
 }

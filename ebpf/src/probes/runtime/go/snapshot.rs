@@ -11,7 +11,7 @@ use aya_ebpf::helpers::generated::bpf_probe_read_user;
 use spanwire_ebpf::runtime::{Absent, GoProcess};
 
 use super::{GO_SNAPSHOTS, goroutine::word};
-use crate::emit;
+use crate::runtime::Desk;
 
 /// Processors that are looked at. In a process that has more no child is known this way.
 const PROCESSORS: usize = 64;
@@ -30,21 +30,20 @@ pub(crate) struct Snapshot {
     left: [u64; PROCESSORS],
 }
 
-/// Takes one, for the task `key`. It is put together in the scratch event: the stack has no room for it.
+/// Takes one, for the task `key`. It is put together on the desk: the stack has no room for it.
 #[inline(never)]
-pub(super) unsafe fn take(go: *const GoProcess, key: u64, span: u64) -> u64 {
+pub(super) unsafe fn take(go: *const GoProcess, key: u64, span: u64, desk: *mut Desk) -> u64 {
     unsafe {
-        let Some(scratch) = emit::this_scratch() else { return 0 };
         if (*go).goidgen == 0 || (*go).allp == 0 {
             return 0;
         }
         let snapshot = match GO_SNAPSHOTS.get_ptr_mut(key) {
             Some(known) => known,
-            None => &raw mut (*scratch).snapshot,
+            None => &raw mut (*desk).snapshot,
         };
         fill(go, snapshot, span);
         if GO_SNAPSHOTS.get_ptr(key).is_none() {
-            let _ = GO_SNAPSHOTS.insert(key, &*(&raw const (*scratch).snapshot), 0);
+            let _ = GO_SNAPSHOTS.insert(key, &*(&raw const (*desk).snapshot), 0);
         }
         0
     }

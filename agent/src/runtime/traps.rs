@@ -1,0 +1,142 @@
+//! Probes inside programs (uprobes): put into a program's file where its runtime's folder says, as long as a process runs it.
+//!
+//! Each costs whoever comes by a trap into the kernel, so there are none but where nothing else tells. They go with the probes: when
+//! those are dropped, or this process ends, the kernel takes them out.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Mutex, PoisonError, Weak},
+};
+
+use aya::{
+    Ebpf,
+    programs::{
+        UProbe,
+        uprobe::{UProbeLinkId, UProbeScope},
+    },
+};
+
+use super::go::Program;
+
+/// Programs with probes in them at a time.
+const PROGRAMS: usize = 256;
+/// Probes in one program: more returns than that has no function.
+const PLACES: usize = 256;
+
+/// A probe that can be put into programs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Trap {
+    /// Where `(*http2Client).NewStream` of grpc-go returns.
+    GrpcNewStream,
+    /// Where its `(*Server).handleStream` begins.
+    GrpcHandleStream,
+}
+
+impl Trap {
+    /// All.
+    pub(crate) const ALL: [Self; 2] = [Self::GrpcNewStream, Self::GrpcHandleStream];
+
+    /// The name of its program in the object.
+    pub(crate) const fn program(self) -> &'static str {
+        match self {
+            Self::GrpcNewStream => "grpc_new_stream",
+            Self::GrpcHandleStream => "grpc_handle_stream",
+        }
+    }
+}
+
+/// Where one is put.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) trap: Trap,
+    /// Of an instruction's first byte, in the file.
+    pub(crate) offset: u64,
+}
+
+/// Those that are there.
+pub(super) struct Traps {
+    probes: Weak<Mutex<Ebpf>>,
+    programs: HashMap<Program, Set>,
+}
+
+/// Those in one program.
+#[derive(Default)]
+struct Set {
+    processes: HashSet<u32>,
+    links: Vec<(Trap, UProbeLinkId)>,
+}
+
+impl Traps {
+    pub(super) fn of(probes: Weak<Mutex<Ebpf>>) -> Self {
+        Self { probes, programs: HashMap::new() }
+    }
+
+    /// The process runs that program: puts all into its file, unless they are there.
+    pub(super) fn put(
+        &mut self,
+        pid: u32,
+        program: Program,
+        places: &[Place],
+    ) -> Result<(), String> {
+        if let Some(set) = self.programs.get_mut(&program) {
+            set.processes.insert(pid);
+            return Ok(());
+        }
+        if self.programs.len() >= PROGRAMS || places.len() > PLACES {
+            return Err("there are too many".to_owned());
+        }
+        let probes = self.probes.upgrade().ok_or("the probes are off")?;
+        let mut probes = probes.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut set = Set { processes: HashSet::from([pid]), links: Vec::new() };
+        let file = format!("/proc/{pid}/exe");
+        for place in places {
+            match attach(&mut probes, *place, &file) {
+                Ok(link) => set.links.push((place.trap, link)),
+                Err(why) => {
+                    // All or none: some calls with a parent and others without would only confuse.
+                    set.take_out(&mut probes);
+                    return Err(why);
+                }
+            }
+        }
+        self.programs.insert(program, set);
+        Ok(())
+    }
+
+    /// A process does not run its program any more: takes out what nobody runs.
+    pub(super) fn forget(&mut self, pid: u32) {
+        let unused: Vec<_> = self
+            .programs
+            .extract_if(|_, set| set.processes.remove(&pid) && set.processes.is_empty())
+            .collect();
+        if unused.is_empty() {
+            return;
+        }
+        let Some(probes) = self.probes.upgrade() else { return };
+        let mut probes = probes.lock().unwrap_or_else(PoisonError::into_inner);
+        for (_, set) in unused {
+            set.take_out(&mut probes);
+        }
+    }
+}
+
+impl Set {
+    fn take_out(self, probes: &mut Ebpf) {
+        for (trap, link) in self.links {
+            if let Ok(probe) = probe(probes, trap) {
+                let _ = probe.detach(link);
+            }
+        }
+    }
+}
+
+fn attach(probes: &mut Ebpf, place: Place, file: &str) -> Result<UProbeLinkId, String> {
+    probe(probes, place.trap)?
+        .attach(place.offset, file, UProbeScope::AllProcesses)
+        .map_err(|error| format!("{}: {error}", place.trap.program()))
+}
+
+fn probe(probes: &mut Ebpf, trap: Trap) -> Result<&mut UProbe, String> {
+    let probe = probes.program_mut(trap.program()).and_then(|probe| probe.try_into().ok());
+    probe.ok_or_else(|| format!("there is no {}", trap.program()))
+}

@@ -1,0 +1,109 @@
+//! Parents inside Go: each call's parent is the request it was made for, or it has none. Whose each call is stands in its
+//! path.
+
+mod grpc;
+mod truth;
+
+use anyhow::ensure;
+use tests::agent::{Agent, Hooks, Setup};
+use tests::outcome::TestResult;
+use tests::programs::Server;
+use tests::programs::goroutines::{Build, Load, downstream};
+use tests::runner::{Place, Suite};
+use tests::wait::Deadline;
+
+use self::truth::{REQUESTS, SERVICE, Truth, Way, collect, way};
+
+/// Ways in which a call's request can be known.
+const KNOWN: [Way; 9] = [
+    way("handler", 1, 999),
+    // Whoever wants a request written may not wait for that yet when it has been.
+    way("fanout", 3, 990),
+    way("limited", 1, 999),
+    way("upload", 1, 999),
+    way("proxy", 1, 999),
+    way("pool-context", 1, 999),
+    way("pool-derived", 1, 999),
+    way("cancelled", 0, 0),
+    way("hijacked", 1, 0),
+];
+
+/// Those that need not be known who started whom.
+const OLD: [Way; 3] = [KNOWN[0], KNOWN[5], way("fanout", 3, 0)];
+
+/// Ways in which it cannot, or only sometimes: what counts is that it is not another's.
+const TRAPS: [Way; 7] = [
+    way("silent", 2, 0),
+    way("pool", 1, 0),
+    way("lazy", 1, 0),
+    way("lazy-hidden", 1, 0),
+    way("drain", 1, 0),
+    way("late", 2, 0),
+    way("timer", 1, 0),
+];
+
+pub(crate) fn add(suite: &mut Suite) {
+    for concurrency in [1, 8, 32] {
+        for (name, ways) in [("known", &KNOWN[..]), ("traps", &TRAPS[..])] {
+            suite.at(
+                Place::Here,
+                format!("goroutines::{name}[{concurrency} at once]"),
+                180,
+                move || score(Setup::default(), Build::PLAIN, ways, concurrency),
+            );
+        }
+    }
+    let stripped = Build { stripped: true, ..Build::PLAIN };
+    for build in [
+        stripped,
+        Build { pie: true, ..stripped },
+        Build { go: Some("1.18.10"), ..Build::PLAIN },
+        Build { go: Some("1.21.13"), ..stripped },
+    ] {
+        // Who started whom is known since 1.21.
+        let ways = if build.go == Some("1.18.10") { &OLD[..] } else { &KNOWN[..2] };
+        suite.at(Place::Here, format!("goroutines::builds[{}]", build.name()), 180, move || {
+            score(Setup::default(), build, ways, 32)
+        });
+    }
+    for hooks in Hooks::FORCED {
+        suite.at(Place::Here, format!("goroutines::hooks[{}]", hooks.word()), 120, move || {
+            score(Setup::default().hooks(hooks), Build::PLAIN, &KNOWN[..2], 8)
+        });
+    }
+    grpc::add(suite);
+    suite.test("goroutines::rules_are_switched_off_by_name", rules_off);
+}
+
+/// An agent that has looked at the server: from the next request on it knows its goroutines.
+fn watching(setup: Setup, server: &Server) -> anyhow::Result<Agent> {
+    let mut agent = setup.environment("OTEL_LOG_LEVEL", "debug").start()?;
+    let line = format!("process {} runs Go", server.program.pid());
+    agent.wait_line(&line, Deadline::seconds(10))?;
+    Ok(agent)
+}
+
+/// Scores ways of a server with so many requests at once.
+fn score(setup: Setup, build: Build, ways: &[Way], concurrency: usize) -> TestResult {
+    let called = downstream("called")?;
+    let server = build.server(SERVICE, called.port())?;
+    let agent = watching(setup, &server)?;
+    truth::score(agent, ways, |way, first| {
+        Load { way, concurrency, count: REQUESTS, first }.send(&server)
+    })
+}
+
+fn rules_off() -> TestResult {
+    let called = downstream("called")?;
+    let server = Build::PLAIN.server(SERVICE, called.port())?;
+    let setup = Setup::default().environment("SPANWIRE_RULES_OFF", "go-child");
+    let agent = watching(setup, &server)?;
+    Load { way: "handler", concurrency: 4, count: REQUESTS, first: 0 }.send(&server)?;
+    Load { way: "fanout", concurrency: 4, count: REQUESTS, first: REQUESTS }.send(&server)?;
+    let spans = collect(agent, 4 * REQUESTS)?;
+    let truth = Truth::of(&spans);
+    let (handler, fanout) = (truth.row(&KNOWN[0], 0), truth.row(&KNOWN[1], REQUESTS));
+    ensure!(handler.exact >= REQUESTS * KNOWN[0].exact / 1000 && handler.wrong == 0, "{handler}");
+    ensure!(fanout.exact == 0 && fanout.wrong == 0 && fanout.missing == 0, "{fanout}");
+    Ok(())
+}
