@@ -8,6 +8,7 @@ use tests::outcome::TestResult;
 use tests::peer::Connection;
 use tests::programs::python;
 use tests::runner::Suite;
+use tests::vm;
 
 const ATTRIBUTE: &str = "spanwire.thread.cpu_time_ns";
 
@@ -42,17 +43,19 @@ fn as_measured(hooks: Hooks) -> TestResult {
     let spans = agent.wait("the spans", |spans| spans.of("works", Kind::Server).len() >= 24)?;
     let mut served = spans.of("works", Kind::Server);
     served.0.sort_by_key(|span| span.start);
+    let around = AROUND * if vm::is_here() { i64::from(vm::SLOWER) } else { 1 };
     let mut wrong = Vec::new();
     for (span, (path, told)) in served.0.iter().zip(told) {
         ensure!(span.path() == path, "another request: {span}");
         let seen = span.int(ATTRIBUTE).with_context(|| format!("not told: {span}"))?;
-        ensure!((told - TICK..=told + TICK).contains(&seen), "{seen} ns, not {told}: {span}");
+        let range = told - TICK..=told + TICK + around;
+        ensure!(range.contains(&seen), "{seen} ns, not {told}: {span}");
         wrong.push((seen - told).abs());
     }
     wrong.sort_unstable();
     // Most are exact, whatever the length of a tick.
     let median = wrong[wrong.len() / 2];
-    ensure!(median < AROUND, "half of them differ by more than {median} ns: {wrong:?}");
+    ensure!(median < around, "half of them differ by more than {median} ns: {wrong:?}");
     println!("differ by, ns: {wrong:?}");
     agent.stop()?.counters.nothing_lost()
 }

@@ -11,7 +11,7 @@ use tests::otlp::{Kind, Receiver};
 use tests::outcome::TestResult;
 use tests::peer::{Connection, Target};
 use tests::process;
-use tests::programs::{python, workload};
+use tests::programs::{installed, python, workload};
 use tests::runner::{Place, Suite};
 use tests::tour::TOUR;
 use tests::vm;
@@ -77,12 +77,14 @@ fn named_by_unit(receiver: &Receiver) -> TestResult {
     const UNIT: &str = "till-api";
     let port = free_port()?;
     let server = workload("python/tour_server.py");
-    process::output(
-        Command::new("systemd-run")
-            .args(["--quiet", "--collect", &format!("--unit={UNIT}"), "python3"])
-            .arg(&server)
-            .args(["127.0.0.1", &port.to_string()]),
-    )?;
+    let unit = format!(
+        "[Service]\nExecStart={} {} 127.0.0.1 {port}\n",
+        installed("python3")?.display(),
+        server.display()
+    );
+    fs::write(format!("/run/systemd/system/{UNIT}.service"), unit)?;
+    systemctl(&["daemon-reload"])?;
+    systemctl(&["start", UNIT])?;
     let target = Target::port(port);
     let mut connection =
         wait::until("the unit's server", within(20), || Connection::open(&target).ok())?;
