@@ -82,7 +82,7 @@ pub const KEYS: [Key; 35] = [
         "SPANWIRE_RULES_OFF",
         List,
         "none",
-        "rules of runtimes that are not used: go-handler, go-child, go-context or go-transport",
+        "rules of runtimes that are not used: go-handler, go-child, go-context, go-transport or go-grpc",
     ),
     key(
         "sampling.sampler",
