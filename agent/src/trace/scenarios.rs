@@ -12,5 +12,6 @@ mod limits;
 mod retransmits;
 mod runtimes;
 mod sampling;
+mod streams;
 mod threads;
 mod wire;
