@@ -78,6 +78,19 @@ fn what_is_told_after_the_end_changes_nothing() {
 }
 
 #[test]
+fn what_comes_behind_an_answer_is_not_even_linked() {
+    let mut host = Host::new();
+    let served = served(5);
+    let mut late = Request::client(&tcp(2).0, 7, PID, 60, 70).thread(77);
+    late.started.stream = Some(7);
+    host.tracer.stream_call(&told(&late, &served, Rule::GoHandler, &[]));
+    host.all(&[&served, &late]);
+    host.span(&late).is_root();
+    assert_eq!(host.span(&late).0.links.len(), 0);
+    assert_eq!(host.count(Count::RuntimeAfterAnswer), 1);
+}
+
+#[test]
 fn a_child_must_have_ended() {
     for ends in [true, false] {
         let mut host = Host::new();
