@@ -50,6 +50,8 @@ pub struct Runtime {
 pub struct Started {
     /// The server.
     pub server: Server,
+    /// Its goroutines tell, once the agent has looked into its program.
+    pub goroutines: bool,
     /// What must stay as long as it runs.
     _folder: Option<tempfile::TempDir>,
 }
@@ -202,7 +204,7 @@ const OLD_GO: Option<&str> = Some("1.19.13");
 fn go(place: &Place<'_>, way: &str, release: Option<&str>) -> anyhow::Result<Started> {
     let mut command = Command::new(go_service(release)?);
     command.env("TRUTH_WAY", way);
-    told(place, command)
+    Ok(Started { goroutines: true, ..told(place, command)? })
 }
 
 /// nginx, in front of one service.
@@ -213,7 +215,7 @@ pub const NGINX: Runtime = Runtime {
         ensure!(place.host.is_none(), "nginx stands on one host only");
         let upstream = place.next.first().context("nginx with nothing behind it")?;
         let nginx::Nginx { server, folder } = nginx::start_pooled(*upstream)?;
-        Ok(Started { server, _folder: Some(folder) })
+        Ok(Started { server, goroutines: false, _folder: Some(folder) })
     },
 };
 
@@ -281,5 +283,5 @@ fn on_port(place: &Place<'_>, port: u16, command: &mut Command) -> anyhow::Resul
         Server::on_port(place.service, port, command)?
     };
     server.target = Target::at(place.address(), port)?;
-    Ok(Started { server, _folder: None })
+    Ok(Started { server, goroutines: false, _folder: None })
 }
