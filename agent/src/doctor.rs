@@ -12,7 +12,7 @@ use crate::{
         features::Kernel,
         hooks::{HookSet, LIFECYCLE},
         load::{self, LoadError, Options},
-        wire::{self, Wire},
+        wire::{self, Sampling, Wire},
     },
     status,
 };
@@ -42,6 +42,7 @@ pub fn doctor(args: &DoctorArgs) -> Result<ExitCode> {
             seed: [0; 2],
             network_namespace: None,
             wire: Some(Wire::default()),
+            sampling: Sampling::default(),
         };
         let says = match load::load(&kernel, &options) {
             Ok(probes) => {

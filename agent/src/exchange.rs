@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use crate::conn::Connection;
-use crate::input::{ConnId, Nanos, Runtime, Task};
+use crate::input::{ConnId, Nanos, Runtime, Task, Waits};
 
 /// Names a request: its connection's end and the position of its first byte there. The span id is a pure function
 /// of it ([`abi::id::span`]).
@@ -56,7 +56,7 @@ pub struct Started {
     /// Clients: what the process's runtime says of that.
     pub runtime: Runtime,
     /// Servers: the socket was blocking and in no epoll set when the request was read.
-    pub thread_waits: bool,
+    pub thread_waits: Waits,
     /// Clients: it is the first request of a connection that took so long to be made, ns.
     pub connected_in: Option<u64>,
     /// The kernel took this for a request, too. Only to count those it saw that never were started.
@@ -114,12 +114,24 @@ pub struct Finished {
     pub first_answer: Option<Nanos>,
     /// Servers: who wrote the answer's first byte.
     pub answered_by: Option<Task>,
+    /// Servers: how long the thread that read the request and wrote the end of the answer was on a CPU in between, as the
+    /// kernel saw it.
+    pub on_cpu: Option<OnCpu>,
     /// Bytes of request and answer on the wire, heads and framing included.
     pub bytes: Sizes,
     /// Why there is no complete answer.
     pub failure: Option<Failure>,
     /// What was said.
     pub call: Call,
+}
+
+/// A thread's time on a CPU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OnCpu {
+    /// Span id of the request since which it was counted.
+    pub since: u64,
+    /// How long, ns.
+    pub nanos: u64,
 }
 
 /// Sizes in bytes.

@@ -8,6 +8,7 @@ use std::fmt;
 
 use abi::{
     Closed, DataHeader, Opened, ProcessEvent, Retransmitted, Revoked, StreamCall, TcpState, Worker,
+    data_flag,
     runtime::{Absent, Rule},
     wire::Carried,
 };
@@ -49,6 +50,32 @@ pub struct Task {
     pub pid: u32,
     /// Thread.
     pub tid: u32,
+}
+
+/// How a thread that read a request waits for its connection, and so whether it may be serving that request alone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Waits {
+    /// With others, in an epoll set; or that is not known.
+    #[default]
+    Otherwise,
+    /// In no epoll set, but the socket does not block: what event loops do that poll, and some servers with threads.
+    Polling,
+    /// Alone: the socket blocks.
+    Alone,
+}
+
+impl Waits {
+    /// By the flags of an event.
+    #[must_use]
+    pub const fn of(flags: u16) -> Self {
+        if flags & data_flag::THREAD_WAITS != 0 {
+            Self::Alone
+        } else if flags & data_flag::THREAD_POLLS != 0 {
+            Self::Polling
+        } else {
+            Self::Otherwise
+        }
+    }
 }
 
 /// What a process's runtime says about for which request a call is made.

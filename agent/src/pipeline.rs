@@ -137,6 +137,17 @@ impl Pipeline {
         self.tracer.select(selection, sampler);
     }
 
+    /// The rule that leaves out all that a process says, as long as it runs this program and the rules stay.
+    pub fn left_out_by(&mut self, pid: u32) -> Option<usize> {
+        self.tracer.left_out_by(pid)
+    }
+
+    /// The processes that are known.
+    #[must_use]
+    pub fn processes(&self) -> Vec<u32> {
+        self.tracer.processes()
+    }
+
     /// Adds what the stages counted.
     pub fn count(&self, counters: &mut Counters) {
         let seen = &self.seen;
@@ -207,6 +218,6 @@ impl Pipeline {
 impl Loss {
     /// Whether this is only told, and no span is the poorer for it.
     const fn is_harmless(self) -> bool {
-        matches!(self, Self::Duplicate)
+        matches!(self, Self::Duplicate | Self::Unmeasured)
     }
 }

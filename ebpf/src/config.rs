@@ -6,8 +6,6 @@
 pub struct Config {
     /// See [`crate::id::Seed`].
     pub seed: [u64; 2],
-    /// Traces that begin here are sampled if [`crate::wire::is_sampled`] with this threshold.
-    pub threshold: u64,
     /// Only connections of the network namespace with this cookie are offered an option; 0 for all.
     pub network_namespace_cookie: u64,
     /// Bits of [`flag`].
@@ -26,7 +24,6 @@ impl Config {
     /// Nothing known, nothing switched on.
     pub const EMPTY: Self = Self {
         seed: [0; 2],
-        threshold: 0,
         network_namespace_cookie: 0,
         flags: 0,
         own_tgid: 0,
@@ -46,8 +43,6 @@ pub mod flag {
     pub const WIRE: u32 = 4;
     /// They may to public addresses, too.
     pub const WIRE_ANYWHERE: u32 = 8;
-    /// What the caller has decided on sampling holds.
-    pub const PARENT_DECIDES: u32 = 16;
     /// No hook tells of what is sent before it is: contexts are made as segments are.
     pub const WIRE_LATE: u32 = 32;
 }
@@ -64,7 +59,7 @@ pub mod wake {
 }
 
 /// How many offsets there are.
-pub const OFFSETS: usize = 56;
+pub const OFFSETS: usize = 64;
 
 /// Which member an entry of [`Config::offsets`] is for. The agent reads them from the kernel's BTF by these names;
 /// a member this kernel does not have is `u32::MAX` when the probes can do without.
@@ -130,11 +125,17 @@ pub enum Offset {
     SkState,
     TaskPid,
     TaskThreadBase,
+    TaskRanFor,
+    TaskRunsSince,
+    TaskQueue,
+    QueueRunQueue,
+    RunQueueClock,
+    RunQueueClockOfTasks,
 }
 
 impl Offset {
     /// Every offset with the struct and the (possibly nested) member it is read from.
-    pub const ALL: [(Self, &'static str, &'static str); 55] = [
+    pub const ALL: [(Self, &'static str, &'static str); 61] = [
         (Self::TaskFiles, "task_struct", "files"),
         (Self::TaskStack, "task_struct", "stack"),
         (Self::TaskIoUring, "task_struct", "io_uring"),
@@ -190,5 +191,11 @@ impl Offset {
         (Self::SkState, "sock", "__sk_common.skc_state"),
         (Self::TaskPid, "task_struct", "pid"),
         (Self::TaskThreadBase, "task_struct", "thread.fsbase"),
+        (Self::TaskRanFor, "task_struct", "se.sum_exec_runtime"),
+        (Self::TaskRunsSince, "task_struct", "se.exec_start"),
+        (Self::TaskQueue, "task_struct", "se.cfs_rq"),
+        (Self::QueueRunQueue, "cfs_rq", "rq"),
+        (Self::RunQueueClock, "rq", "clock"),
+        (Self::RunQueueClockOfTasks, "rq", "clock_task"),
     ];
 }

@@ -99,3 +99,6 @@ impl Counter {
         (Self::WireRead, "wire_read"),
     ];
 }
+
+/// Rules that leave out processes are counted in so many slots, by their number, from 1 on: a power of two.
+pub const LEFT_OUT_RULES: usize = 512;

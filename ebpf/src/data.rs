@@ -24,7 +24,7 @@ pub struct DataHeader {
     /// Position of the first byte: the TCP sequence number extended to 64 bits, or our own count on a unix socket.
     pub position: u64,
     /// Sends only: span id of the request that this task was serving, 0 if none is known. A candidate; user space
-    /// confirms it.
+    /// confirms it. Of an answer only where `on_cpu` is known.
     pub serving: u64,
     /// Bytes moved. 0 with [`data_flag::END`]: the peer will send no more.
     pub len: u32,
@@ -52,6 +52,11 @@ pub struct DataHeader {
     pub for_another: u8,
     /// Zero.
     pub reserved: u8,
+    /// Sends only: how long this thread was on a CPU since it read the request that `serving` names, µs and at least 1; 0
+    /// when not known.
+    pub on_cpu: u32,
+    /// Zero.
+    pub reserved2: u32,
 }
 
 /// Bits of [`DataHeader::flags`].
@@ -64,6 +69,8 @@ pub mod data_flag {
     pub const REQUEST: u16 = 4;
     /// Calls of this connection before this event were not reported: it was unknown and not asked for.
     pub const AFTER_SILENCE: u16 = 8;
+    /// Receives only: the socket is in no epoll set, but does not block: a thread may serve one request and wait for it otherwise.
+    pub const THREAD_POLLS: u16 = 16;
 }
 
 /// Which way bytes went, seen from the process that made the call.

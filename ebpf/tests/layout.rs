@@ -13,7 +13,7 @@ use zerocopy::IntoBytes;
 
 #[test]
 fn the_version_is_that_of_the_pinned_bytes() {
-    assert_eq!(ABI_VERSION, 2);
+    assert_eq!(ABI_VERSION, 3);
 }
 
 #[test]
@@ -36,11 +36,14 @@ fn a_data_header_has_these_bytes() {
         absent: 0x0f,
         for_another: 0x10,
         reserved: 0x11,
+        on_cpu: 0x1212_1212,
+        reserved2: 0x1313_1313,
     };
     #[rustfmt::skip]
     let pinned = [
         1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3, 4, 4, 4, 4, 4, 4, 4, 4,
         5, 5, 5, 5, 6, 6, 6, 6, 7, 7, 7, 7, 8, 8, 8, 8, 9, 9, 9, 9, 10, 10, 10, 10, 11, 12, 13, 13, 14, 15, 16, 17,
+        18, 18, 18, 18, 19, 19, 19, 19,
     ];
     assert_eq!(header.as_bytes(), pinned);
 }

@@ -5,6 +5,7 @@
 
 mod backends;
 mod connections;
+mod crowds;
 mod export;
 mod frames;
 mod goroutines;
@@ -17,6 +18,8 @@ mod linking;
 mod load;
 mod long_bodies;
 mod namespaces;
+mod on_cpu;
+mod open_requests;
 mod operating;
 mod programs;
 mod replay;
@@ -35,6 +38,11 @@ mod wire_goroutines;
 use std::process::ExitCode;
 
 use tests::runner::Suite;
+
+/// Whether tests that take minutes take them; else they come to the same end in a shorter way.
+fn is_paced() -> bool {
+    std::env::var_os("SPANWIRE_TEST_PACED").is_some()
+}
 
 fn main() -> ExitCode {
     let mut suite = Suite::default();
@@ -63,9 +71,12 @@ fn main() -> ExitCode {
     systemd::add(&mut suite);
     services::add(&mut suite);
     rules::add(&mut suite);
+    open_requests::add(&mut suite);
+    on_cpu::add(&mut suite);
     replay::add(&mut suite);
     socket_calls::add(&mut suite);
     long_bodies::add(&mut suite);
+    crowds::add(&mut suite);
     load::add(&mut suite);
     suite.main()
 }

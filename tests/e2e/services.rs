@@ -16,7 +16,8 @@ use tests::outcome::TestResult;
 use tests::peer::{Connection, Target};
 use tests::process::Program;
 use tests::programs::{
-    apache, go, gunicorn, installed, java, npm, perl, php, pypi, python, ruby, workload, zipkin,
+    apache, go, gunicorn, installed, java, nginx, npm, perl, php, pypi, python, ruby, workload,
+    zipkin,
 };
 use tests::runner::Suite;
 use tests::wait::Deadline;
@@ -132,6 +133,7 @@ const SERVED: &[(&str, Start, &str)] = &[
         },
         "cashdesk",
     ),
+    ("nginx", nginx::command, "nginx"),
     (
         "Apache",
         |port, folder| {

@@ -6,10 +6,12 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
+use tests::listening::free_port;
 use tests::otlp::{Kind, Receiver};
 use tests::outcome::TestResult;
+use tests::peer::{Connection, Target};
 use tests::process;
-use tests::programs::python;
+use tests::programs::{python, workload};
 use tests::runner::{Place, Suite};
 use tests::tour::TOUR;
 use tests::vm;
@@ -53,6 +55,8 @@ fn unit() -> TestResult {
     ensure!(main_pid()? == main, "a reload is no restart");
     traced(&receiver, "reloaded")?;
 
+    named_by_unit(&receiver)?;
+
     systemctl(&["kill", "--kill-whom=main", "--signal=KILL", "spanwire"])?;
     let again =
         wait::until("the restart", within(30), || main_pid().ok().filter(|pid| *pid != main))?;
@@ -66,6 +70,29 @@ fn unit() -> TestResult {
     let spool = fs::metadata("/var/lib/spanwire")?;
     ensure!(std::os::unix::fs::PermissionsExt::mode(&spool.permissions()) & 0o7777 == 0o700);
     Ok(())
+}
+
+/// A unit of somebody's own, whose program would be called otherwise.
+fn named_by_unit(receiver: &Receiver) -> TestResult {
+    const UNIT: &str = "till-api";
+    let port = free_port()?;
+    let server = workload("python/tour_server.py");
+    process::output(
+        Command::new("systemd-run")
+            .args(["--quiet", "--collect", &format!("--unit={UNIT}"), "python3"])
+            .arg(&server)
+            .args(["127.0.0.1", &port.to_string()]),
+    )?;
+    let target = Target::port(port);
+    let mut connection =
+        wait::until("the unit's server", within(20), || Connection::open(&target).ok())?;
+    ensure!(connection.get("/hello")?.status == 200);
+    let spans = receiver.wait(UNIT, Duration::from_secs(10) * vm::SLOWER, |spans| {
+        !spans.of(UNIT, Kind::Server).is_empty()
+    })?;
+    let span = &spans.of(UNIT, Kind::Server).0[0];
+    ensure!(span.int("server.port") == Some(i64::from(port)), "another's: {span}");
+    systemctl(&["stop", UNIT])
 }
 
 fn within(seconds: u64) -> Deadline {

@@ -15,7 +15,7 @@ use spanwire::status::SampleServer;
 use tests::agent::{self, Setup};
 use tests::otlp::spans_from_json;
 use tests::outcome::TestResult;
-use tests::peer::{Connection, Target};
+use tests::peer::{Connection, Script, Scripted, Target};
 use tests::process;
 use tests::programs::jaeger::Jaeger;
 use tests::programs::python;
@@ -27,6 +27,7 @@ use crate::programs::take_tour;
 
 pub(crate) fn add(suite: &mut Suite) {
     suite.test("viewer::shows_what_is_exported", shows_what_is_exported);
+    suite.test("viewer::what_hangs_is_shown", what_hangs_is_shown);
     suite.test("viewer::answers_as_jaeger_does", answers_as_jaeger_does);
 }
 
@@ -99,6 +100,33 @@ fn shows_what_is_exported() -> TestResult {
     in_the_terminal(rows[0]["id"].as_str().context("no id")?)?;
     strangers(&viewer)?;
     drop(server);
+    agent.stop()?.counters.nothing_lost()
+}
+
+/// A request without an answer is shown while it lasts, as the span that it becomes.
+fn what_hangs_is_shown() -> TestResult {
+    let agent = Setup::default().argument("--viewer").start()?;
+    let server = Scripted::start(vec![Script::Heads(1), Script::Drain])?;
+    let viewer = of_agent()?;
+    let mut client = Connection::open(&Target::port(server.port()))?;
+    client.send("GET /hangs HTTP/1.1\r\nhost: hangs\r\n\r\n")?;
+    let ends = || -> Option<Vec<Json>> {
+        let (_, host) = viewer.get("/view/host").ok()?;
+        let open = host["open"].as_array()?.iter().filter(|open| open["path"] == "/hangs");
+        Some(open.cloned().collect())
+    };
+    let open = wait::until("both ends under way", Deadline::seconds(15), || {
+        ends().filter(|open| open.len() == 2)
+    })?;
+    drop(client);
+    wait::until("its end", Deadline::seconds(15), || ends().filter(Vec::is_empty))?;
+    agent.wait("both spans", |spans| spans.at("/hangs").len() == 2)?;
+    let spans = agent.receiver().spans()?;
+    for end in open {
+        let id = end["span"].as_str().context("no id")?;
+        let span = spans.by_id(id).with_context(|| format!("{end} became no span:\n{spans}"))?;
+        ensure!(end["start"].as_u64() == Some(span.start), "{end} became {span}");
+    }
     agent.stop()?.counters.nothing_lost()
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use abi::Direction;
 use spanwire::conn::{Address, Connection, Losses};
 use spanwire::exchange::{Call, Failure, Finished, Report};
-use spanwire::input::{ConnId, Nanos, Runtime, Task};
+use spanwire::input::{ConnId, Nanos, Runtime, Task, Waits};
 use spanwire::protocols::{Before, Body, Detection, Ending, Outlet, Piece, detect};
 
 use crate::messages::{Case, Kind};
@@ -78,8 +78,9 @@ fn feed(streams: &[(Direction, &[u8])], closed: bool) -> Vec<Finished> {
             ended: Nanos(at),
             task: Task::default(),
             serving: None,
+            on_cpu: None,
             runtime: Runtime::NotAsked,
-            thread_waits: false,
+            thread_waits: Waits::Otherwise,
             request: false,
         };
         reader.piece(piece, &mut out);

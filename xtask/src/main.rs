@@ -23,6 +23,7 @@ mod run;
 mod rust_src;
 mod say;
 mod soak;
+mod static_build;
 mod sysroot;
 mod system_packages;
 mod tally;
@@ -56,6 +57,9 @@ enum Task {
         /// Build for arm64, in its own folder: nothing of it is run here
         #[arg(long, conflicts_with_all = ["release", "probes_only"])]
         arm64: bool,
+        /// Link it statically, against musl: one file that runs on any host, and in an empty container
+        #[arg(long = "static", conflicts_with_all = ["arm64", "probes_only"])]
+        statically: bool,
     },
     /// Build, then trace this host as root
     Run {
@@ -103,6 +107,7 @@ enum Task {
 fn main() -> ExitCode {
     let done = match Cli::parse().task {
         Task::Build { arm64: true, .. } => arm64::task(),
+        Task::Build { statically: true, release, .. } => static_build::task(release),
         Task::Build { release, probes_only, .. } => build::task(release, probes_only),
         Task::Run { demo, arguments } => run::task(demo, &arguments),
         Task::Test { filter } => Ok(test::task(filter.as_deref())),

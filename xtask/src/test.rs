@@ -10,7 +10,8 @@ use std::{
 use anyhow::Result;
 
 use crate::{
-    arm64, build, cargo, checks, fuzz, instructions, probes, say, soak, system_packages,
+    arm64, build, cargo, checks, fuzz, instructions, probes, say, soak, static_build,
+    system_packages,
     tally::{self, Tally},
     vm,
 };
@@ -56,6 +57,14 @@ fn steps(sum: &mut Sum, filter: Option<&str>) -> Result<()> {
         sum.tests("the kernels in virtual machines", || vm::run(&agent, None, false));
         let soak = soak::start();
         sum.check("the build for arm64", arm64::build);
+        if static_build::possible() {
+            sum.check("the static build", static_build::check);
+        } else {
+            say::note(
+                "the static build is not tried: Rust's library for musl or musl-gcc is missing",
+            );
+            sum.add("the static build", Tally::SKIPPED);
+        }
         sum.tests("fuzzing", || fuzz::run(None, FUZZ_SECONDS));
         sum.tests("the viewer's soak", || {
             soak.join().unwrap_or_else(|_| Ok(Tally::failed("its thread ended")))

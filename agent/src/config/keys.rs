@@ -41,7 +41,7 @@ const fn key(
 use Form::{List, Scalar, Secrets};
 
 /// All of them.
-pub const KEYS: [Key; 35] = [
+pub const KEYS: [Key; 36] = [
     key(
         "log_level",
         "OTEL_LOG_LEVEL",
@@ -69,6 +69,13 @@ pub const KEYS: [Key; 35] = [
         Scalar,
         "all",
         "trace only connections of the namespace of this file",
+    ),
+    key(
+        "open_after",
+        "SPANWIRE_OPEN_AFTER",
+        Scalar,
+        "60",
+        "requests that are open for longer are shown while they last, s",
     ),
     key(
         "propagation.tcp_option",

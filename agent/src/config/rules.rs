@@ -13,13 +13,13 @@ use super::document::{Entry, Node, Value};
 use super::keys::SELECT;
 use super::list::Reader;
 use super::problem::Problem;
-use crate::selection::{Action, Conditions, Pattern, Ports, Rule, Selection};
+use crate::selection::{Action, Conditions, Label, Pattern, Ports, Rule, Selection};
 use crate::trace::Share;
 
 /// What a rule may say.
 const PARTS: [&str; 4] = ["include", "exclude", "share", "name"];
 /// What it may ask.
-const CONDITIONS: [&str; 5] = ["executable", "service", "unit", "container", "port"];
+const CONDITIONS: [&str; 6] = ["executable", "service", "unit", "container", "label", "port"];
 
 /// Reads the list; what is wrong with any rule is added to `problems`.
 pub(super) fn selection(file: &str, node: Node, problems: &mut Vec<Problem>) -> Selection {
@@ -91,14 +91,26 @@ impl Reader<'_> {
                 "unit" => conditions.unit = self.patterns(node),
                 "container" => conditions.container = self.patterns(node),
                 "port" => conditions.ports = Some(self.ports(node)),
-                "label" | "labels" => {
-                    let why = "labels of Kubernetes are not read yet; a rule can ask for ";
-                    self.problem(line, format!("{why}{}", CONDITIONS.join(", ")));
-                }
+                "label" => conditions.labels = self.labels(node),
                 unknown => self.unknown(line, unknown, &CONDITIONS),
             }
         }
         conditions
+    }
+
+    /// `{key: pattern}`, all of which must fit.
+    fn labels(&mut self, node: Node) -> Vec<Label> {
+        let line = node.line;
+        let entries = match node.value {
+            Value::Map(entries) if !entries.is_empty() => entries,
+            _ => {
+                let why = "labels are a mapping of their keys to patterns, such as {app: shop}";
+                self.problem(line, why.to_owned());
+                return Vec::new();
+            }
+        };
+        let label = |entry: Entry| Label { key: entry.key, values: self.patterns(entry.node) };
+        entries.into_iter().map(label).collect()
     }
 
     fn patterns(&mut self, node: Node) -> Vec<Pattern> {

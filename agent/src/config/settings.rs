@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 use clap::ValueEnum;
 use log::LevelFilter;
@@ -31,6 +32,8 @@ const SAMPLERS: [&str; 6] = [
 ];
 /// Settings that hold at once when the configuration is read again, beside the rules of selection.
 const AT_ONCE: [&str; 3] = ["log_level", "sampling.argument", "sampling.sampler"];
+/// Longer than nearly all that is no stream, and short enough for whoever watches one.
+const OPEN_AFTER: Duration = Duration::from_secs(60);
 /// Names of levels.
 const LEVELS: &str = "off, error, warn, info, debug or trace";
 
@@ -45,6 +48,8 @@ pub struct Settings {
     pub data_ring: u32,
     /// A file of the one network namespace that is traced.
     pub network_namespace: Option<PathBuf>,
+    /// How long a request must be open to be shown while it lasts.
+    pub open_after: Duration,
     /// To whom contexts go in a TCP option.
     pub tcp_option: Reach,
     /// Rules of runtimes that are on.
@@ -127,6 +132,12 @@ impl Settings {
             |text| ring_size(text).ok(),
             warn,
         );
+        let open_after = values.parsed(
+            "SPANWIRE_OPEN_AFTER",
+            "a number of seconds",
+            |text| text.parse().ok().map(|seconds: u32| Duration::from_secs(seconds.into())),
+            warn,
+        );
         let tcp_option = values
             .parsed(
                 "SPANWIRE_TCP_OPTION",
@@ -149,6 +160,7 @@ impl Settings {
             hooks: hooks.and_then(Hooks::set),
             data_ring: data_ring.unwrap_or(DATA_RING),
             network_namespace: values.text("SPANWIRE_NETWORK_NAMESPACE").map(PathBuf::from),
+            open_after: open_after.unwrap_or(OPEN_AFTER),
             tcp_option,
             rules: rules(values, warn),
             sampler: sampler(values, warn),
@@ -174,6 +186,7 @@ impl Settings {
             selection: self.selection.clone(),
             checks: self.checks.clone().unwrap_or(default.checks),
             routes: self.routes.clone(),
+            active_after: u64::try_from(self.open_after.as_nanos()).unwrap_or(u64::MAX),
             known_methods: self.known_methods.clone().unwrap_or(default.known_methods),
             redacted_query_keys: self
                 .redacted_query_keys

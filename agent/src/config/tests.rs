@@ -54,7 +54,7 @@ export:
 select:
   - exclude: {executable: [curl, /usr/bin/wget]}
     name: tools
-  - include: {service: shop, port: [80, 8000-8099]}
+  - include: {service: shop, port: [80, 8000-8099], label: {app.kubernetes.io/name: [web, w*]}}
     share: 0.1
   - exclude: all
 ";
@@ -74,12 +74,15 @@ select:
     let names: Vec<&str> = rules.iter().map(|rule| rule.name.as_str()).collect();
     assert_eq!(names, ["tools", "include_2", "exclude_3"]);
     assert_eq!(rules[1].action, Action::Include { share: Share::ratio(0.1) });
+    let [label] = &rules[1].conditions.labels[..] else { panic!("{rules:?}") };
+    assert_eq!((label.key.as_str(), label.values.len()), ("app.kubernetes.io/name", 2));
     let curl = Subject {
         executable: "/usr/bin/curl",
         service: "curl",
         unit: None,
         container: None,
         container_name: "",
+        labels: &[],
     };
     assert_eq!(settings.selection.of_process(&curl), Verdict::LeftOut(0));
     // Secrets are shown nowhere.
@@ -162,7 +165,7 @@ fn what_is_wrong_is_named_by_line_and_what_was_meant() {
         ("select:\n  - exclude: {service: []}\n", "a.yaml:2: select: names nothing"),
         (
             "select:\n  - exclude: {label: a=b}\n",
-            "a.yaml:2: select: labels of Kubernetes are not read yet; a rule can ask for executable, service, unit, container, port",
+            "a.yaml:2: select: labels are a mapping of their keys to patterns, such as {app: shop}",
         ),
         (
             "select:\n  - exclude: all\n    share: 0.5\n",

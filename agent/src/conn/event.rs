@@ -6,7 +6,7 @@
 use abi::{DataHeader, Direction, NoData, data_flag};
 
 use super::loss::Loss;
-use crate::input::{Nanos, Runtime, Task};
+use crate::input::{Nanos, Runtime, Task, Waits};
 
 /// One completed socket call. `head` and `tail` bytes of payload travel beside it.
 #[derive(Clone, Copy, Debug)]
@@ -31,10 +31,12 @@ pub(super) struct Event {
     pub(super) task: Task,
     /// Sent: span id this task was serving, if known.
     pub(super) serving: Option<u64>,
+    /// Sent: how long the task was on a CPU since it read the request that `serving` names, ns.
+    pub(super) on_cpu: Option<u64>,
     /// Sent: what a runtime says of that.
     pub(super) runtime: Runtime,
-    /// Received: blocking socket in no epoll set.
-    pub(super) thread_waits: bool,
+    /// Received: how the thread waits for it.
+    pub(super) thread_waits: Waits,
     /// The peer has ended its direction.
     pub(super) end: bool,
     /// The kernel took its first byte for the first of a request.
@@ -66,8 +68,9 @@ impl Event {
             ended: Nanos(header.time),
             task: Task { pid: header.tgid, tid: header.tid },
             serving: (sent && header.serving != 0).then_some(header.serving),
+            on_cpu: (sent && header.on_cpu != 0).then(|| u64::from(header.on_cpu) * 1000),
             runtime: if sent { Runtime::of(header) } else { Runtime::NotAsked },
-            thread_waits: !sent && header.flags & data_flag::THREAD_WAITS != 0,
+            thread_waits: if sent { Waits::Otherwise } else { Waits::of(header.flags) },
             end: header.flags & data_flag::END != 0 && len == 0,
             request: header.flags & data_flag::REQUEST != 0,
             after_silence: header.flags & data_flag::AFTER_SILENCE != 0,
@@ -112,10 +115,15 @@ mod tests {
     #[test]
     fn each_flag_counts_only_in_its_direction() {
         let flags = data_flag::THREAD_WAITS;
-        let sent = Event::decode(&DataHeader { flags, serving: 9, ..header() }, 15).unwrap();
-        assert_eq!((sent.serving, sent.thread_waits), (Some(9), false));
-        let received = DataHeader { flags, serving: 9, direction: 1, ..header() };
+        let sent = DataHeader { flags, serving: 9, on_cpu: 3, ..header() };
+        let received = DataHeader { direction: 1, ..sent };
+        let sent = Event::decode(&sent, 15).unwrap();
+        assert_eq!(
+            (sent.serving, sent.on_cpu, sent.thread_waits),
+            (Some(9), Some(3000), Waits::Otherwise)
+        );
         let received = Event::decode(&received, 15).unwrap();
-        assert_eq!((received.serving, received.thread_waits), (None, true));
+        let Event { serving, on_cpu, thread_waits, .. } = received;
+        assert_eq!((serving, on_cpu, thread_waits), (None, None, Waits::Alone));
     }
 }

@@ -40,11 +40,14 @@ pub enum Loss {
     HeaderBlock,
     /// HTTP/2 streams forgotten to make room.
     Streams,
+    /// Chunked bodies whose length is not known, because the size of a chunk was among the bytes that are left out of long
+    /// calls. Where they end is seen by their last chunk, at the end of a call.
+    Unmeasured,
 }
 
 impl Loss {
     /// All reasons in the order of their numbers.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Fault,
         Self::ForeignCall,
         Self::Form,
@@ -60,6 +63,7 @@ impl Loss {
         Self::Evicted,
         Self::HeaderBlock,
         Self::Streams,
+        Self::Unmeasured,
     ];
 
     /// What a user reads: the unit, then the reason.
@@ -81,6 +85,7 @@ impl Loss {
             Self::Evicted => "connections_evicted",
             Self::HeaderBlock => "header_blocks_unreadable",
             Self::Streams => "streams_forgotten",
+            Self::Unmeasured => "bodies_unmeasured",
         }
     }
 

@@ -125,6 +125,7 @@ impl Stream {
             ended: if position < event.position { event.began } else { event.ended },
             task: event.task,
             serving: event.serving,
+            on_cpu: event.on_cpu,
             runtime: event.runtime,
             thread_waits: event.thread_waits,
             request: event.request && position == event.position,

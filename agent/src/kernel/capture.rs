@@ -7,9 +7,11 @@ use rustix::time::{ClockId, clock_gettime};
 
 use super::{
     counters, decode,
+    left_out::Changes,
     load::Probes,
     order::{Order, Stamped},
     wait::Waiter,
+    wire::Sampling,
 };
 use crate::input::{Input, Nanos};
 
@@ -136,6 +138,22 @@ impl Capture {
         self.waiter.looked(self.data.len() > before || !self.control.is_empty());
         self.order.look(&mut self.data, &mut self.control, up_to, &mut each);
         more
+    }
+
+    /// Other processes are left out from now on.
+    pub fn leave_out(&mut self, changes: &Changes) {
+        self.probes.left_out.change(changes);
+    }
+
+    /// Traces are sampled like that from now on, in the kernel too.
+    pub fn sample(&mut self, sampling: Sampling) {
+        self.probes.sample(sampling);
+    }
+
+    /// Connections that the rule of this number has left out so far.
+    #[must_use]
+    pub fn left_out(&self, rule: usize) -> u64 {
+        self.probes.left_out.connections(rule)
     }
 
     /// Events lost since this was last asked; `None` if there were none.

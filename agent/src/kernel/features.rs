@@ -155,6 +155,8 @@ fn needed(offset: Offset, set: HookSet) -> bool {
         | Offset::FileEpLinks
         | Offset::SkState
         | Offset::TaskPid
+        | Offset::TaskQueue
+        | Offset::QueueRunQueue
         // Of x86-64 only: elsewhere no runtime is known yet.
         | Offset::TaskThreadBase => false,
         Offset::MsgIter

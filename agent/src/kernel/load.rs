@@ -23,8 +23,9 @@ use super::{
     data_rings::{DataRings, Sizes},
     features::{Kernel, Refusal},
     hooks::{HookSet, LIFECYCLE, Program},
+    left_out::LeftOut,
     mounts, object, own_calls,
-    wire::{self, Wire},
+    wire::{self, Sampling, Wire},
 };
 
 /// How to load.
@@ -40,6 +41,8 @@ pub struct Options {
     pub network_namespace: Option<u32>,
     /// Whether contexts of requests go by the wire.
     pub wire: Option<Wire>,
+    /// Which traces are sampled.
+    pub sampling: Sampling,
 }
 
 /// Default size of all data rings: 20,000 exchanges a second fill a quarter of it in about a tenth of a second.
@@ -86,6 +89,10 @@ pub struct Probes {
     pub control: RingBuf<MapData>,
     /// What to wake us for: one of [`abi::wake`].
     pub wake: Array<MapData, u32>,
+    /// Which processes' connections are left unread.
+    pub left_out: LeftOut,
+    /// Which traces are sampled.
+    sampler: Array<MapData, [u64; 2]>,
     /// Processes whose requests have no context on the wire.
     pub quiet: HashMap<MapData, u32, u8>,
     /// The kernel's counters, by [`Counter`].
@@ -199,6 +206,15 @@ fn load_set(kernel: &Kernel, options: &Options, set: HookSet) -> Result<Probes, 
     let data = DataRings::create(sizes, take(&mut ebpf, "DATA")?).map_err(EbpfError::from)?;
     let control = RingBuf::try_from(take(&mut ebpf, "CONTROL")?).map_err(EbpfError::from)?;
     let wake = Array::try_from(take(&mut ebpf, "WAKE")?).map_err(EbpfError::from)?;
+    let left_out = LeftOut::new(
+        take(&mut ebpf, "LEFT_OUT")?,
+        take(&mut ebpf, "LEFT_OUT_BY")?,
+        take(&mut ebpf, "LEFT_OUT_ROUND")?,
+    )
+    .map_err(EbpfError::from)?;
+    let mut sampler: Array<_, [u64; 2]> =
+        Array::try_from(take(&mut ebpf, "SAMPLER")?).map_err(EbpfError::from)?;
+    sampler.set(0, options.sampling.words(), 0).map_err(EbpfError::from)?;
     let quiet = HashMap::try_from(take(&mut ebpf, "QUIET")?).map_err(EbpfError::from)?;
     let counters = PerCpuArray::try_from(take(&mut ebpf, "COUNTERS")?).map_err(EbpfError::from)?;
 
@@ -239,6 +255,8 @@ fn load_set(kernel: &Kernel, options: &Options, set: HookSet) -> Result<Probes, 
         data,
         control,
         wake,
+        left_out,
+        sampler,
         quiet,
         counters,
         runtimes: Some(maps),
@@ -259,6 +277,13 @@ impl Probes {
     #[must_use]
     pub fn counter(&self, counter: Counter) -> u64 {
         self.counters.get(&(counter as u32), 0).map_or(0, |by_cpu| by_cpu.iter().sum())
+    }
+
+    /// Which traces are sampled from now on.
+    pub(super) fn sample(&mut self, sampling: Sampling) {
+        if let Err(error) = self.sampler.set(0, sampling.words(), 0) {
+            log::warn!("what goes on the wire is sampled as before: {error}");
+        }
     }
 
     /// The programs that are in the kernel, by name.
@@ -292,9 +317,8 @@ fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<Map, SetError> {
 
 /// The configuration as the words it lies in memory as.
 fn words(config: &Config) -> Vec<u32> {
-    let mut words = Vec::with_capacity(12 + OFFSET_WORDS);
-    for half in [config.seed[0], config.seed[1], config.threshold, config.network_namespace_cookie]
-    {
+    let mut words = Vec::with_capacity(10 + OFFSET_WORDS);
+    for half in [config.seed[0], config.seed[1], config.network_namespace_cookie] {
         let bytes = half.to_ne_bytes();
         words.extend(
             bytes
@@ -309,7 +333,7 @@ fn words(config: &Config) -> Vec<u32> {
 
 const OFFSET_WORDS: usize = abi::OFFSETS;
 const _: () = assert!(
-    size_of::<Config>() == 4 * (12 + OFFSET_WORDS),
+    size_of::<Config>() == 4 * (10 + OFFSET_WORDS),
     "words() writes every field once, without padding"
 );
 

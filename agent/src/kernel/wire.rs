@@ -26,15 +26,27 @@ pub const FEATURES: [&str; 2] = [OPTION, LISTENERS];
 /// Calls that send a request's first byte.
 const SENDING: [&str; 5] = ["write", "writev", "pwritev2", "sendto", "sendmsg"];
 
-/// To whom contexts may go, and what the probes must know of sampling.
+/// What the probes must know of sampling: they decide on a trace when its context goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sampling {
+    /// See [`abi::wire::is_sampled`].
+    pub threshold: u64,
+    /// What the caller has decided holds.
+    pub caller_decides: bool,
+}
+
+impl Sampling {
+    /// As it lies in the probes' map.
+    pub(super) const fn words(self) -> [u64; 2] {
+        [self.threshold, self.caller_decides as u64]
+    }
+}
+
+/// To whom contexts may go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wire {
     /// To public addresses, too.
     pub anywhere: bool,
-    /// See [`abi::wire::is_sampled`].
-    pub threshold: u64,
-    /// What the caller has decided on sampling holds.
-    pub parent_decides: bool,
     /// Cookie of the one network namespace, if there is one; `Err` if it cannot be known.
     pub namespace: Result<u64, &'static str>,
 }
@@ -42,7 +54,7 @@ pub struct Wire {
 impl Default for Wire {
     /// As it is where nothing is set.
     fn default() -> Self {
-        Self { anywhere: false, threshold: 0, parent_decides: true, namespace: Ok(0) }
+        Self { anywhere: false, namespace: Ok(0) }
     }
 }
 
@@ -57,10 +69,7 @@ impl Wire {
         if self.anywhere {
             flags |= config_flag::WIRE_ANYWHERE;
         }
-        if self.parent_decides {
-            flags |= config_flag::PARENT_DECIDES;
-        }
-        Config { flags, threshold: self.threshold, network_namespace_cookie: namespace, ..config }
+        Config { flags, network_namespace_cookie: namespace, ..config }
     }
 }
 

@@ -24,7 +24,7 @@ use super::http2::notation;
 use super::{Before, Body, Detection, Ending, Outlet, Piece, Protocol, detect};
 use crate::conn::{Address, Connection, Loss, Losses};
 use crate::exchange::{Call, Failure, Http, Report, Role, Rpc};
-use crate::input::{ConnId, Nanos, Runtime, Task};
+use crate::input::{ConnId, Nanos, Runtime, Task, Waits};
 
 /// Plays every talk of a folder and compares. `UPDATE_EXPECTED=1` writes instead; read the difference then.
 pub(super) fn check(folder: &str) {
@@ -110,8 +110,12 @@ impl Stage {
             request: false,
             task: Task { pid: 7, tid: 8 },
             serving: (direction == Direction::Sent).then_some(99),
+            on_cpu: None,
             runtime: Runtime::NotAsked,
-            thread_waits: direction == Direction::Received,
+            thread_waits: match direction {
+                Direction::Received => Waits::Alone,
+                Direction::Sent => Waits::Otherwise,
+            },
         };
         *position = piece.stop();
         if self.reader.is_none()
@@ -155,7 +159,7 @@ fn tell(report: &Report, text: &mut String) -> std::fmt::Result {
             if let Some(serving) = started.serving {
                 write!(text, " serving {serving}")?;
             }
-            if started.thread_waits {
+            if started.thread_waits == Waits::Alone {
                 write!(text, " thread-waits")?;
             }
             for value in &started.propagation.traceparent {

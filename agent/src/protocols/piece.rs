@@ -3,7 +3,7 @@
 
 use abi::Direction;
 
-use crate::input::{Nanos, Runtime, Task};
+use crate::input::{Nanos, Runtime, Task, Waits};
 
 /// A stretch of one direction of a connection, in order, without holes between stretches.
 #[derive(Clone, Copy, Debug)]
@@ -22,10 +22,12 @@ pub struct Piece<'a> {
     pub task: Task,
     /// Sent: the span id the kernel saw this task serve, if any.
     pub serving: Option<u64>,
+    /// Sent, of an answer: how long its thread was on a CPU since it read the request that `serving` names, ns.
+    pub on_cpu: Option<u64>,
     /// Sent: what a runtime says of that.
     pub runtime: Runtime,
     /// Received: the socket was blocking and in no epoll set.
-    pub thread_waits: bool,
+    pub thread_waits: Waits,
     /// The kernel took its first byte for the first of a request. Only to count whether it was read as one.
     pub request: bool,
 }
@@ -114,20 +116,7 @@ impl Kept {
             Body::Gap(n) => (Body::Gap(n), Box::default()),
             Body::Hidden(n) => (Body::Hidden(n), Box::default()),
         };
-        let Piece { direction, position, began, ended, task, .. } = piece;
-        let Piece { serving, runtime, thread_waits, request, .. } = piece;
-        let frame = Piece {
-            direction,
-            position,
-            body,
-            began,
-            ended,
-            task,
-            serving,
-            runtime,
-            thread_waits,
-            request,
-        };
+        let frame = Piece { body, ..piece };
         Self { frame, bytes }
     }
 

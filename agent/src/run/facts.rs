@@ -54,14 +54,15 @@ impl Facts {
         while next > 1 && line.len() < ANCESTORS && !self.known.contains_key(&next) {
             // Remembered even when it cannot be read: it is gone, and will not come back.
             self.known.insert(next, ());
-            // A process that is gone already is what its program's name says, and was what its parent is if it ran none
-            // of its own.
-            let facts = self.reader.read(next).unwrap_or_else(|| ProcessFacts {
+            // A process that is gone already was what its parent is, if it ran no program of its own.
+            let mut facts = self.reader.read(next).unwrap_or_else(|| ProcessFacts {
                 pid: next,
                 parent: if next == pid { parent } else { 0 },
-                comm: if next == pid { std::mem::take(&mut comm) } else { String::new() },
                 ..ProcessFacts::default()
             });
+            if next == pid {
+                name_by_task(&mut facts, std::mem::take(&mut comm));
+            }
             next = facts.parent;
             line.push(facts);
         }
@@ -70,9 +71,18 @@ impl Facts {
     }
 }
 
+/// A process that began a program and is gone before anything of it can be read, or has nothing left but its place in the
+/// table of processes: the kernel has told what the task was called then.
+fn name_by_task(facts: &mut ProcessFacts, comm: String) {
+    if facts.exe.is_empty() && facts.arguments.is_empty() && !comm.is_empty() {
+        facts.arguments.push(comm.clone());
+        facts.comm = comm;
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use abi::ProcessEvent;
+    use abi::{Opened, ProcessEvent};
 
     use super::*;
 
@@ -83,7 +93,38 @@ mod tests {
         // No process has this number.
         let event = ProcessEvent { tgid: u32::MAX, comm, ..ProcessEvent::default() };
         let read = Facts::default().before(&Input::Exec(event));
-        let gone = ProcessFacts { pid: u32::MAX, comm: "curl".into(), ..ProcessFacts::default() };
+        let gone = ProcessFacts {
+            pid: u32::MAX,
+            comm: "curl".into(),
+            arguments: vec!["curl".into()],
+            ..ProcessFacts::default()
+        };
         assert_eq!(read, [gone]);
+        // Who began no program is what its parent is.
+        let event = Opened { tgid: u32::MAX, parent: 7, ..Opened::default() };
+        let read = Facts::default().before(&Input::Opened(event));
+        let child = ProcessFacts { pid: u32::MAX, parent: 7, ..ProcessFacts::default() };
+        assert_eq!(read.last(), Some(&child));
+    }
+
+    #[test]
+    fn a_program_of_which_only_the_exit_code_is_left_has_its_name() {
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let pid = child.id();
+        let is_dead = || {
+            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+            stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('Z'))
+        };
+        while !is_dead() {
+            std::thread::yield_now();
+        }
+        let mut comm = [0; 16];
+        comm[..4].copy_from_slice(b"true");
+        let event = ProcessEvent { tgid: pid, comm, ..ProcessEvent::default() };
+        let read = Facts::default().before(&Input::Exec(event));
+        child.wait().unwrap();
+        let dead = read.last().unwrap();
+        assert_eq!((dead.pid, dead.parent), (pid, std::process::id()));
+        assert_eq!(dead.arguments, ["true"], "and not what its parent is called");
     }
 }

@@ -6,6 +6,7 @@
 mod clock;
 mod facts;
 mod host;
+mod left_out;
 mod output;
 mod reload;
 mod signals;
@@ -19,8 +20,16 @@ use std::{path::PathBuf, time::Duration};
 use anyhow::{Context, Result};
 
 use self::{
-    clock::Clock, facts::Facts, output::Output, reload::Reload, signals::Signals, silence::Silence,
-    status::Status, unix_sweep::UnixSweep, watched::Watch,
+    clock::Clock,
+    facts::Facts,
+    left_out::{LeftOut, News},
+    output::Output,
+    reload::Reload,
+    signals::Signals,
+    silence::Silence,
+    status::Status,
+    unix_sweep::UnixSweep,
+    watched::Watch,
 };
 use crate::{
     config::{Reach, Settings, Sources},
@@ -31,13 +40,13 @@ use crate::{
         features::Kernel,
         load::{self, Options},
         netns,
-        wire::Wire,
+        wire::{Sampling, Wire},
     },
     pipeline::Pipeline,
     record::{Header, Metadata, Writer},
     runtime::{Attacher, Ends},
     status::Counters,
-    trace::{self, FinishedSpan},
+    trace::{self, FinishedSpan, Sampler},
     viewer::Host,
 };
 
@@ -92,6 +101,7 @@ pub fn run(run: &Run) -> Result<()> {
             seed,
             network_namespace: network_namespace(settings)?,
             wire: wire(settings),
+            sampling: sampling(&settings.sampler),
         },
     )?;
     drop(kernel); // the table of its types is as large as all that is kept while tracing
@@ -114,6 +124,7 @@ pub fn run(run: &Run) -> Result<()> {
     let mut live = Live {
         facts: Facts::default(),
         sweep: UnixSweep::default(),
+        left_out: LeftOut::new(&settings.selection),
         attacher,
         ends: Ends::default(),
         pipeline: Pipeline::new(seed, trace_settings(settings, own_pids)),
@@ -157,6 +168,7 @@ pub fn run(run: &Run) -> Result<()> {
         if let Some(gone) = gone {
             live.give(gone, &mut |input| write(&mut recording, input, &mut failed));
         }
+        let now = tick.as_ref().map(|(now, _)| *now);
         if let Some((now, _)) = &tick
             && let Some(ended) = live.ended(*now)
         {
@@ -169,8 +181,12 @@ pub fn run(run: &Run) -> Result<()> {
             if let Some(watched) = watch.as_ref().and_then(Watch::news) {
                 status.introduce(Host::new(host::name(), since, watched));
             }
-            status
-                .publish(now, |status| status::snapshot(&live.pipeline, &capture, &output, status));
+            status.publish(now, |status| {
+                status::snapshot(of_kernel(&capture, &live), &live.pipeline, &output, status)
+            });
+        }
+        if let Some(changes) = live.left_out.changes(now) {
+            capture.leave_out(&changes);
         }
         if let Some(error) = failed {
             return Err(error);
@@ -186,7 +202,16 @@ pub fn run(run: &Run) -> Result<()> {
             if let Some(watch) = &watch {
                 watch.select(settings.selection.clone());
             }
-            live.pipeline.select(settings.selection, settings.sampler);
+            capture.sample(sampling(&settings.sampler));
+            live.pipeline.select(settings.selection.clone(), settings.sampler);
+            let counted = |rule| capture.left_out(rule);
+            live.left_out.select(&settings.selection, &mut live.pipeline, counted);
+            if let Some(changes) = live.left_out.changes(None) {
+                capture.leave_out(&changes);
+            }
+            // Said when it holds: whoever waits for this line relies on it.
+            let rules = settings.selection.rules().len();
+            log::info!("the configuration was read again; rules of selection: {rules}");
         }
     }
 
@@ -200,7 +225,7 @@ pub fn run(run: &Run) -> Result<()> {
     live.pipeline.finish(&mut live.spans);
     hand_out(&mut live.spans, &status, &mut output);
     // The host is rid of us before anything can hang: nothing is pinned, so this takes every program away.
-    let of_kernel = status::of_kernel(&capture);
+    let of_kernel = of_kernel(&capture, &live);
     drop(capture);
     if signals.detach() {
         log::warn!("every probe is off; nothing is traced until the agent is started again");
@@ -224,6 +249,13 @@ pub fn run(run: &Run) -> Result<()> {
             .with_context(|| format!("{} cannot be written", path.display()))?;
     }
     Ok(())
+}
+
+/// What the kernel half has counted.
+fn of_kernel(capture: &Capture, live: &Live) -> Counters {
+    let mut counters = status::of_kernel(capture);
+    live.left_out.count(&mut counters, |rule| capture.left_out(rule));
+    counters
 }
 
 /// To the viewer and to the chosen outputs; cloned only where both want them.
@@ -280,19 +312,19 @@ fn wire(settings: &Settings) -> Option<Wire> {
             |_| "this kernel has no names of namespaces for it, which came with Linux 5.15",
         )
     });
-    let sampler = &settings.sampler;
-    Some(Wire {
-        anywhere,
-        threshold: sampler.threshold(),
-        parent_decides: sampler.asks_the_caller(),
-        namespace,
-    })
+    Some(Wire { anywhere, namespace })
+}
+
+/// What the probes are told of sampling.
+const fn sampling(sampler: &Sampler) -> Sampling {
+    Sampling { threshold: sampler.threshold(), caller_decides: sampler.asks_the_caller() }
 }
 
 /// What lives between inputs.
 struct Live {
     facts: Facts,
     sweep: UnixSweep,
+    left_out: LeftOut,
     attacher: Option<Attacher>,
     ends: Ends,
     pipeline: Pipeline,
@@ -323,7 +355,11 @@ impl Live {
 
     fn give(&mut self, input: Input, tell: &mut impl FnMut(&Input)) {
         tell(&input);
+        let news = News::of(&input);
         self.pipeline.feed(input, &mut self.spans);
+        if let Some(news) = news {
+            self.left_out.note(news, &mut self.pipeline);
+        }
     }
 }
 

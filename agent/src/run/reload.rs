@@ -32,8 +32,6 @@ impl Reload {
         if !later.is_empty() {
             log::warn!("{} will hold from the next start on", later.join(", "));
         }
-        let rules = settings.selection.rules().len();
-        log::info!("the configuration was read again; rules of selection: {rules}");
         Some(settings)
     }
 }

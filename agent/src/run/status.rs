@@ -104,13 +104,13 @@ const OPEN_SHOWN: usize = 100;
 
 /// What the agent tells of itself now.
 pub(super) fn snapshot(
+    of_kernel: Counters,
     pipeline: &Pipeline,
-    capture: &Capture,
     output: &Output,
     status: &Status,
 ) -> Snapshot {
     Snapshot {
-        counters: with_stages(of_kernel(capture), pipeline, output, status),
+        counters: with_stages(of_kernel, pipeline, output, status),
         open: pipeline.active(OPEN_SHOWN).oldest,
     }
 }

@@ -20,8 +20,19 @@ pub struct Conditions {
     pub unit: Vec<Pattern>,
     /// The container's id, its first digits, or its name; `*` is any container.
     pub container: Vec<Pattern>,
+    /// Labels, each of which must be there and fit.
+    pub labels: Vec<Label>,
     /// The server's port.
     pub ports: Option<Ports>,
+}
+
+/// What is asked of a label.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Label {
+    /// Its key, as it stands.
+    pub key: String,
+    /// Its value is any of these.
+    pub values: Vec<Pattern>,
 }
 
 impl Conditions {
@@ -32,6 +43,10 @@ impl Conditions {
             && fits(&self.unit, subject.unit, Pattern::fits_unit)
             && fits(&self.container, subject.container, |pattern, id| {
                 pattern.fits_beginning(id) || pattern.fits(subject.container_name)
+            })
+            && self.labels.iter().all(|asked| {
+                let mut labels = subject.labels.iter().filter(|(key, _)| *key == asked.key);
+                labels.any(|(_, value)| asked.values.iter().any(|pattern| pattern.fits(value)))
             })
     }
 }

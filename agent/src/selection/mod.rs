@@ -8,7 +8,7 @@
 mod conditions;
 mod rule;
 
-pub use conditions::{Conditions, Pattern, PatternError, Ports};
+pub use conditions::{Conditions, Label, Pattern, PatternError, Ports};
 pub use rule::{Action, Rule};
 
 use crate::trace::Share;
@@ -26,6 +26,8 @@ pub struct Subject<'a> {
     pub container: Option<&'a str>,
     /// Its container's name; empty when not known.
     pub container_name: &'a str,
+    /// Its labels, with their keys; of a key that comes twice any may fit.
+    pub labels: &'a [(String, String)],
 }
 
 /// All rules, in order.
@@ -97,6 +99,7 @@ mod tests {
         unit: Some("nginx-edge"),
         container: None,
         container_name: "",
+        labels: &[],
     };
     const SHOP: Subject<'static> = Subject {
         executable: "/usr/bin/python3.11",
@@ -104,6 +107,7 @@ mod tests {
         unit: None,
         container: Some("3f4e1c0b9a8d7e6f5a4b3c2d1e0f9a8b7c6d5e4f3a2b1c0d9e8f7a6b5c4d3e2f"),
         container_name: "web",
+        labels: &[],
     };
 
     fn patterns(texts: &[&str]) -> Vec<Pattern> {
@@ -173,6 +177,30 @@ mod tests {
             ..Conditions::default()
         };
         assert_eq!(verdict(vec![exclude(both)], &NGINX), TRACED);
+    }
+
+    #[test]
+    fn each_label_that_is_asked_for_must_fit() {
+        let labels = [("app", "shop"), ("tier", "web"), ("tier", "edge"), ("debug", "")]
+            .map(|(key, value)| (key.to_owned(), value.to_owned()));
+        let labelled = Subject { labels: &labels, ..SHOP };
+        for (asked, fits) in [
+            (&[("app", &["shop"][..])][..], true),
+            (&[("app", &["till", "sh*"])], true),
+            (&[("app", &["shop"]), ("tier", &["edge"])], true),
+            (&[("app", &["shop"]), ("tier", &["db"])], false),
+            (&[("debug", &["*"])], true),
+            (&[("ap", &["*"])], false),
+            (&[("App", &["*"])], false),
+        ] {
+            let labels = asked
+                .iter()
+                .map(|(key, texts)| Label { key: (*key).to_owned(), values: patterns(texts) });
+            let asked = Conditions { labels: labels.collect(), ..Conditions::default() };
+            let rules = vec![exclude(asked.clone())];
+            assert_eq!(verdict(rules.clone(), &labelled) != TRACED, fits, "{asked:?}");
+            assert_eq!(verdict(rules, &SHOP), TRACED, "without labels: {asked:?}");
+        }
     }
 
     #[test]

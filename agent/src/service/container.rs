@@ -95,7 +95,7 @@ fn is_hostname(text: &str) -> bool {
 }
 
 /// A plain file below `root`, whatever links lead to it; none leads out.
-fn text(root: &Path, path: &str) -> Option<String> {
+pub(super) fn text(root: &Path, path: &str) -> Option<String> {
     let folder = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let root = openat(CWD, root, folder, Mode::empty()).ok()?;
     // A pipe must not hold us up.

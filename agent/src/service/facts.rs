@@ -39,6 +39,10 @@ pub struct ProcessFacts {
     /// What its container is called; empty when that is not known.
     #[serde(default)]
     pub container_name: String,
+    /// What its container is labelled with, and then the attributes that `OTEL_RESOURCE_ATTRIBUTES` gives it, as far as
+    /// they are known.
+    #[serde(default)]
+    pub labels: Vec<(String, String)>,
     /// It is the process that systemd started for its unit: a child of init, and the unit's oldest.
     #[serde(default)]
     pub leads_unit: bool,

@@ -10,10 +10,12 @@ mod container;
 mod environment;
 mod facts;
 mod instance;
+mod labels;
 mod naming;
 mod read;
 mod registry;
 mod sdk;
+mod threads;
 
 pub(crate) use facts::is_process;
 pub use facts::{FIRST_ADDRESS, ProcessFacts};

@@ -12,6 +12,8 @@ use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use crate::service::environment::Environment;
+use crate::service::labels::{self, Labels};
 use crate::service::{ProcessFacts, cgroup, container, sdk};
 
 /// Where the control groups are: version 2, and version 1 or a hybrid host, where systemd has a hierarchy of its own.
@@ -24,14 +26,21 @@ const ENVIRONMENT: u64 = 1024 * 1024;
 /// Most bytes of the small files.
 const SMALL: u64 = 64 * 1024;
 
-/// Containers whose names are remembered; beyond it the memory starts anew.
+/// Containers that are remembered; beyond it the memory starts anew.
 const CONTAINERS: usize = 4096;
 
 /// Reads processes, and remembers what many of them have in common: a build in a container starts thousands.
 #[derive(Debug, Default)]
 pub(crate) struct Reader {
-    /// Names of containers by their ids.
-    containers: HashMap<String, String>,
+    /// Containers by their ids.
+    containers: HashMap<String, Container>,
+}
+
+/// What is known of a container.
+#[derive(Clone, Debug, Default)]
+struct Container {
+    name: String,
+    labels: Labels,
 }
 
 impl Reader {
@@ -39,20 +48,24 @@ impl Reader {
     pub(crate) fn read(&mut self, pid: u32) -> Option<ProcessFacts> {
         let mut facts = read_without_container(pid)?;
         if let Some(id) = cgroup::container(&facts.cgroup) {
-            match self.containers.get(id) {
-                Some(name) => facts.container_name.clone_from(name),
-                // One that has none is cheap to ask again; it may only be in the making.
+            let container = match self.containers.get(id) {
+                Some(container) => container.clone(),
+                // One that has nothing is cheap to ask again; it may only be in the making.
                 None => {
-                    if let Some(name) = container_name(&facts, id) {
+                    let container = container(&facts, id);
+                    if !container.name.is_empty() || !container.labels.is_empty() {
                         if self.containers.len() >= CONTAINERS {
                             self.containers.clear();
                         }
-                        self.containers.insert(id.to_owned(), name.clone());
-                        facts.container_name = name;
+                        self.containers.insert(id.to_owned(), container.clone());
                     }
+                    container
                 }
-            }
+            };
+            facts.container_name = container.name;
+            facts.labels = container.labels;
         }
+        facts.labels.extend(Environment::of(&facts).attributes);
         Some(facts)
     }
 }
@@ -81,6 +94,7 @@ fn read_without_container(pid: u32) -> Option<ProcessFacts> {
             .map(str::to_owned)
             .collect(),
         container_name: String::new(),
+        labels: Vec::new(),
         leads_unit: false,
     };
     facts.leads_unit = leads_unit(&facts);
@@ -88,10 +102,17 @@ fn read_without_container(pid: u32) -> Option<ProcessFacts> {
     (stat(&root)?.2 == start_ticks).then_some(facts)
 }
 
-/// The name of the container of that id, in which the process is.
-fn container_name(facts: &ProcessFacts, id: &str) -> Option<String> {
+/// The container of that id, in which the process is.
+fn container(facts: &ProcessFacts, id: &str) -> Container {
     // The host's own files, also when we run in a container.
     let host = Path::new("/proc/1/root");
+    Container {
+        name: container_name(host, facts, id).unwrap_or_default(),
+        labels: labels::of_container(host, id),
+    }
+}
+
+fn container_name(host: &Path, facts: &ProcessFacts, id: &str) -> Option<String> {
     let inside = format!("/proc/{}/root", facts.pid);
     let in_pod = cgroup::pod_uid(&facts.cgroup).is_some();
     // What makes a container is in its control group before it has its files.

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use crate::hash::Map;
 use crate::input::Nanos;
 use crate::selection::{Selection, Subject, Verdict};
-use crate::service::{ProcessFacts, Service, cgroup, naming, sdk};
+use crate::service::{ProcessFacts, Service, cgroup, naming, sdk, threads};
 
 /// Processes remembered. A big host runs a few thousand; one is some KiB.
 const KEPT: usize = 16_384;
@@ -36,6 +36,8 @@ struct Process {
     verdict: Option<Verdict>,
     /// Its command line loads an OpenTelemetry SDK.
     loads_sdk: bool,
+    /// Each of its requests has a thread of its own: see [`threads`].
+    serves_by_threads: bool,
     /// When it may be forgotten.
     gone: Option<Nanos>,
     /// Its place in the order of use.
@@ -101,6 +103,7 @@ impl Services {
         self.order.insert(used, pid);
         let process = Process {
             loads_sdk: sdk::is_loaded(&facts),
+            serves_by_threads: threads::serve(&facts),
             facts: Arc::new(facts),
             later: None,
             service: None,
@@ -196,6 +199,11 @@ impl Services {
         self.ask(pid, |subject| selection.of_request(subject, port))
     }
 
+    /// The processes that are known.
+    pub(crate) fn pids(&self) -> Vec<u32> {
+        self.processes.keys().copied().collect()
+    }
+
     /// The rules are others now.
     pub(crate) fn forget_verdicts(&mut self) {
         for process in self.processes.values_mut() {
@@ -206,6 +214,11 @@ impl Services {
     /// Whether a process's command line loads an OpenTelemetry SDK.
     pub(crate) fn loads_sdk(&self, pid: u32) -> bool {
         self.processes.get(&pid).is_some_and(|process| process.loads_sdk)
+    }
+
+    /// Whether a process is known to serve each request with a thread, though its sockets do not block.
+    pub(crate) fn serves_by_threads(&self, pid: u32) -> bool {
+        self.processes.get(&pid).is_some_and(|process| process.serves_by_threads)
     }
 
     /// Whether a process's variables tell an SDK to export to a server with this port.
@@ -226,6 +239,7 @@ impl Services {
             unit: unit.as_deref(),
             container: cgroup::container(&facts.cgroup),
             container_name: &facts.container_name,
+            labels: &facts.labels,
         })
     }
 

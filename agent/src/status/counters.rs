@@ -52,7 +52,13 @@ pub enum Meaning {
 
 impl Counters {
     /// Adds a number; groups appear in the order of their first number.
-    pub fn add(&mut self, group: &'static str, name: &'static str, meaning: Meaning, value: u64) {
+    pub fn add(
+        &mut self,
+        group: &'static str,
+        name: impl Into<Cow<'static, str>>,
+        meaning: Meaning,
+        value: u64,
+    ) {
         let counter = Counter { name: name.into(), value, meaning };
         match self.groups.iter_mut().find(|g| g.name == group) {
             Some(group) => group.counters.push(counter),

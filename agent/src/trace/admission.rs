@@ -1,8 +1,8 @@
 //! Which requests become spans: not our own, not those of processes that trace themselves, not what the operator
 //! leaves out.
 //!
-//! The one place that decides it. What holds for a whole process is in [`Tracer::leaves_out_process`], where a filter in
-//! the kernel can ask, too: it costs nothing then to leave a process out.
+//! The one place that decides it. What the rules say of a whole process is in [`Tracer::left_out_by`], where the filter in
+//! the kernel asks, too: it costs next to nothing then to leave a process out.
 
 use std::collections::BTreeMap;
 
@@ -45,11 +45,22 @@ impl Tracer {
         self.left_out.0.iter().map(|(rule, count)| (rule.as_str(), *count))
     }
 
-    /// Whether nothing that a process says is ever a span, as long as it runs this program and the rules stay.
-    pub fn leaves_out_process(&mut self, pid: u32) -> bool {
-        self.own.is_own(pid)
-            || self.traces_itself(pid)
-            || matches!(self.services.verdict(pid, &self.settings.selection), Verdict::LeftOut(_))
+    /// The rule that leaves out all that a process says, as long as it runs this program and the rules stay.
+    pub fn left_out_by(&mut self, pid: u32) -> Option<usize> {
+        match self.services.verdict(pid, &self.settings.selection) {
+            Verdict::LeftOut(rule) => {
+                // Its requests may never be seen here.
+                self.quiet.add(pid);
+                Some(rule)
+            }
+            Verdict::Traced(_) | Verdict::ByPort => None,
+        }
+    }
+
+    /// The processes that are known.
+    #[must_use]
+    pub fn processes(&self) -> Vec<u32> {
+        self.services.pids()
     }
 
     /// Whether a request becomes a span, and of how many like it: `Err` says why it does not.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::conn::Connection;
 use crate::exchange::{Asked, ExchangeId, Finished, Role};
 use crate::hash::Map;
-use crate::input::{Nanos, Runtime, Task};
+use crate::input::{Nanos, Runtime, Task, Waits};
 use crate::service::Service;
 use crate::trace::Share;
 use crate::trace::runtime_rule::Chain;
@@ -38,7 +38,7 @@ pub(in crate::trace) struct Context {
     /// Wall-clock time minus monotonic time at the span's start (D11); `None` before the first tick.
     pub wall_offset: Option<i64>,
     /// Servers: read from a blocking socket in no epoll set.
-    pub thread_waits: bool,
+    pub thread_waits: Waits,
     /// Clients: how long the connection took that it is the first on, ns.
     pub connected_in: Option<u64>,
     /// Segments of its connection that were sent again in its time.

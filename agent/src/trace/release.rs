@@ -9,7 +9,7 @@ use opentelemetry_proto::tonic::trace::v1::span::{Link, SpanKind};
 use opentelemetry_proto::tonic::trace::v1::{Span, Status};
 
 use crate::exchange::{Call, Finished, Role};
-use crate::input::{Nanos, Runtime};
+use crate::input::{Nanos, Runtime, Waits};
 use crate::service::attribute::{number, text};
 use crate::service::{Service, is_process};
 use crate::trace::context::{Context, Fixed, Rule, SpanId};
@@ -224,6 +224,10 @@ impl Tracer {
             let is_root = fixed.parent.is_none_or(|(_, rule)| rule == Rule::TcpOption);
             self.counts.add(if check && is_root { Count::Checks } else { Count::NotSampled });
         }
+        if let Some(context) = self.contexts.of_mut(span) {
+            // Of all that is kept for children that may come, a process of its own each, this is the most.
+            context.service = None;
+        }
         self.contexts.release(span, self.now);
     }
 
@@ -278,6 +282,9 @@ impl Tracer {
         if is_process(context.task.pid) {
             described.attributes.push(number("spanwire.process.pid", context.task.pid));
         }
+        if let Some(nanos) = self.on_cpu(span, context, finished) {
+            described.attributes.push(number("spanwire.thread.cpu_time_ns", nanos));
+        }
         if let Some(took) = context.connected_in {
             described.attributes.push(number("spanwire.time_to_connect_ns", took));
         }
@@ -318,6 +325,16 @@ impl Tracer {
             ..Span::default()
         };
         FinishedSpan { service, scope, span }
+    }
+
+    /// How long the thread that served a request was on a CPU for it, ns: known where it served no other meanwhile.
+    fn on_cpu(&self, span: SpanId, context: &Context, finished: &Finished) -> Option<u64> {
+        let on_cpu = finished.on_cpu.filter(|on_cpu| on_cpu.since == span)?;
+        let alone = context.thread_waits == Waits::Alone
+            && !context.overlapped
+            && context.answered_by == Some(context.task)
+            && !self.threads.is_revoked(context.task.pid);
+        alone.then(|| on_cpu.nanos.min(finished.end.since(context.at)))
     }
 
     /// When a span began. A client's send is stamped when the call returns where nothing better is to be had; the

@@ -98,7 +98,8 @@ impl Tracer {
         let settled = |end| self.is_settled(end);
         let verdict = match client.runtime {
             Runtime::NotAsked => {
-                self.threads.judge(client, candidate, &self.contexts, settled, force)
+                let polls = self.services.serves_by_threads(client.task.pid);
+                self.threads.judge(client, candidate, &self.contexts, settled, force, polls)
             }
             _ => self.workers.judge(client, candidate, &self.contexts, settled, force),
         };

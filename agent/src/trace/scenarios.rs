@@ -9,6 +9,7 @@ mod checks;
 mod host;
 mod joins;
 mod limits;
+mod on_cpu;
 mod retransmits;
 mod runtimes;
 mod sampling;

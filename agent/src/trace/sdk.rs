@@ -110,6 +110,7 @@ mod tests {
             end: Nanos(1),
             first_answer: None,
             answered_by: None,
+            on_cpu: None,
             bytes: Sizes::default(),
             failure: None,
             call: Call::Http(call),

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 
 use crate::exchange::{Finished, Role};
 use crate::hash::Map;
-use crate::input::{Nanos, Task};
+use crate::input::{Nanos, Task, Waits};
 use crate::trace::Count;
 use crate::trace::context::{Context, Contexts, SpanId};
 use crate::trace::mixed_calls::MixedCalls;
@@ -63,6 +63,11 @@ impl Threads {
         if let Some(forget) = self.revoked.get_mut(&pid) {
             *forget = Some(now.plus(REVOKED_AFTERLIFE));
         }
+    }
+
+    /// Whether the process's threads say nothing.
+    pub(in crate::trace) fn is_revoked(&self, pid: u32) -> bool {
+        self.revoked_all || self.revoked.contains_key(&pid)
     }
 
     /// Forgets the revocations of processes that ended long ago.
@@ -156,7 +161,7 @@ impl Threads {
     }
 
     /// Judges a client's candidate. `settled`: how long after its end all news of a request has come; `force`: there
-    /// is no more time to wait.
+    /// is no more time to wait; `polls`: the process is known to serve each request with a thread, though its sockets do not block.
     pub(in crate::trace) fn judge(
         &self,
         client: &Context,
@@ -164,6 +169,7 @@ impl Threads {
         contexts: &Contexts,
         settled: impl Fn(Nanos) -> bool,
         force: bool,
+        polls: bool,
     ) -> Verdict {
         let Some(server) = contexts.of(candidate).filter(|server| server.role == Role::Server)
         else {
@@ -172,10 +178,15 @@ impl Threads {
         if server.task.pid != client.task.pid {
             return Verdict::No(Count::ThreadOtherProcess);
         }
-        if !server.thread_waits {
+        let is_one_for_each = match server.thread_waits {
+            Waits::Alone => true,
+            Waits::Polling => polls,
+            Waits::Otherwise => false,
+        };
+        if !is_one_for_each {
             return Verdict::No(Count::ThreadNotWaiting);
         }
-        if self.revoked_all || self.revoked.contains_key(&client.task.pid) {
+        if self.is_revoked(client.task.pid) {
             return Verdict::No(Count::ThreadRevoked);
         }
         if server.task != client.task {
@@ -200,7 +211,12 @@ impl Threads {
         if server.overlapped || self.has_older_open(server, end, contexts) {
             return Verdict::No(Count::ThreadOverlapped);
         }
-        if client.at <= end { Verdict::Parent } else { Verdict::Link }
+        match (client.at <= end, server.thread_waits) {
+            (true, _) => Verdict::Parent,
+            // The next request may have been read for it by another one.
+            (false, Waits::Polling) => Verdict::No(Count::ThreadNotWaiting),
+            (false, _) => Verdict::Link,
+        }
     }
 
     /// Whether the thread still has a request open that it read before this one ended.

@@ -146,6 +146,16 @@ impl Browser {
         Ok(self.client.execute_async(script, vec![path.into()]).await?)
     }
 
+    /// Runs a statement in each of so many frames; `at` is the frame's number.
+    pub(crate) async fn frames(&self, statement: &str, count: usize) -> Result<()> {
+        let script = format!(
+            "const [count, done] = arguments; let at = 0; \
+             const step = () => {{ if (at >= count) return requestAnimationFrame(() => done()); at += 1; {statement}; requestAnimationFrame(step); }}; step();"
+        );
+        self.client.execute_async(&script, vec![count.into()]).await?;
+        Ok(())
+    }
+
     /// Has the browser itself do or tell something (Chrome's DevTools protocol).
     pub(crate) async fn devtools(&self, command: &str, parameters: Value) -> Result<Value> {
         let session = self.client.session_id().await?.context("no session")?;

@@ -16,26 +16,31 @@ use crate::shop;
 use crate::views::NODES;
 
 pub(crate) async fn long_traces_stay_light(browser: &mut Browser) -> Result<()> {
+    count_thread_time(browser).await?;
     // Most of the time is the debug build's, which writes the JSON: the page's part is what is held to the design.
-    for (spans, most_ms) in [(1_000_u64, 100.0), (10_000, 600.0)] {
+    for (spans, most_ms, frame_ms) in [(1_000_u64, 100.0, 8.0), (10_000, 600.0, 16.0)] {
         (browser.take)(long(spans));
         browser.open("/traces").await?;
         browser.wait(".list.item").await?;
         let id = format!("{:032x}", trace(spans));
         let data = browser.ask(&format!("/view/trace/{id}")).await?;
         ensure!(data["columns"]["id"].as_array().map(Vec::len) == Some(spans as usize));
-        browser.open(&format!("/trace/{id}")).await?;
-        browser.wait(".wf .own").await?;
         // What it took from the answer's arrival until rows were there.
-        let took = browser
-            .script(
-                "const answer = performance.getEntriesByType('resource').findLast((e) => e.name.includes('/view/trace/')); \
-                 const drawn = performance.getEntriesByName('drawn')[0]; \
-                 return drawn.startTime - answer.responseEnd;",
-            )
-            .await?;
-        println!("  {spans} spans: drawn {took} ms after the answer came");
-        ensure!(took.as_f64().is_some_and(|ms| ms < most_ms), "{spans} spans took {took} ms");
+        let mut took = f64::INFINITY;
+        for _ in 0..LOADS {
+            browser.open(&format!("/trace/{id}")).await?;
+            browser.wait(".wf .own").await?;
+            let ms = browser
+                .script(
+                    "const answer = performance.getEntriesByType('resource').findLast((e) => e.name.includes('/view/trace/')); \
+                     const drawn = performance.getEntriesByName('drawn')[0]; \
+                     return drawn.startTime - answer.responseEnd;",
+                )
+                .await?;
+            took = took.min(ms.as_f64().context("no time")?);
+        }
+        println!("  {spans} spans: drawn {took:.0} ms after the answer came");
+        ensure!(took < most_ms, "{spans} spans took {took} ms");
         for place in ["0", "1e9", "5000"] {
             browser
                 .script(&format!("document.querySelector('.waterfall').scrollTop = {place}"))
@@ -45,7 +50,41 @@ pub(crate) async fn long_traces_stay_light(browser: &mut Browser) -> Result<()> 
             ensure!(nodes.as_u64() <= Some(NODES), "{nodes} nodes for {spans} spans");
         }
         browser.picture(&format!("long-{spans}")).await?;
+        for (what, act) in [("scrolling", SCROLL), ("folding", FOLD)] {
+            let mut each = f64::INFINITY;
+            for _ in 0..BATCHES {
+                let before = computed(browser).await?;
+                browser.frames(act, FRAMES).await?;
+                each = each.min((computed(browser).await? - before) * 1_000.0 / FRAMES as f64);
+            }
+            println!("  {spans} spans: {each:.1} ms of computing a frame while {what}");
+            ensure!(each <= frame_ms, "{spans} spans: {each} ms a frame while {what}");
+        }
     }
+    Ok(())
+}
+
+/// Frames in which something is done, and how often so many: neighbours take a part of the processor's caches, so that
+/// the quickest counts here, too.
+const FRAMES: usize = 6;
+const BATCHES: usize = 6;
+/// What is done in each, with its number.
+const SCROLL: &str = "document.querySelector('.waterfall').scrollTop = 26 * 4 * at";
+const FOLD: &str = "document.querySelector('.waterfall').scrollTop = 0; document.querySelector('.wf button.fold').click()";
+
+/// Seconds of processor time that the page has used for scripts, styles and layout.
+async fn computed(browser: &Browser) -> Result<f64> {
+    let mut sum = 0.0;
+    for part in ["ScriptDuration", "RecalcStyleDuration", "LayoutDuration"] {
+        sum += metric(browser, part).await?;
+    }
+    Ok(sum)
+}
+
+async fn count_thread_time(browser: &Browser) -> Result<()> {
+    browser.devtools("Performance.disable", json!({})).await?;
+    browser.devtools("Performance.setTimeDomain", json!({ "timeDomain": "threadTicks" })).await?;
+    browser.devtools("Performance.enable", json!({})).await?;
     Ok(())
 }
 
@@ -87,8 +126,7 @@ const SETTLES: Duration = Duration::from_secs(2);
 const IDLE: f64 = 0.01;
 
 pub(crate) async fn an_idle_page_rests(browser: &mut Browser) -> Result<()> {
-    browser.devtools("Performance.setTimeDomain", json!({ "timeDomain": "threadTicks" })).await?;
-    browser.devtools("Performance.enable", json!({})).await?;
+    count_thread_time(browser).await?;
     for path in ["/traces", "/services", "/map", "/latency"] {
         browser.open(path).await?;
         browser.until("performance.getEntriesByName('drawn').length").await?;

@@ -74,6 +74,7 @@ async fn all(browser: &mut Browser, wanted: &str) -> Result<u32> {
         wanted,
         views::each_is_drawn_without_a_complaint,
         views::keys_lead_everywhere,
+        views::nobody_moves_for_a_newcomer,
         views::a_link_shows_the_same_again,
         views::every_state_is_a_link,
         views::without_the_token_nothing_is_shown,

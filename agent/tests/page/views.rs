@@ -36,11 +36,45 @@ pub(crate) async fn each_is_drawn_without_a_complaint(browser: &mut Browser) -> 
         browser.wait(".panel dl").await?;
         browser.picture(&format!("trace-{theme}")).await?;
         roles(browser).await?;
+        browser.script("[...document.querySelectorAll('.wf')].find((row) => row.querySelector('.chip.amber')).click()").await?;
+        browser
+            .until("document.querySelector('.panel .bins') && document.querySelector('.panel dl')")
+            .await?;
+        browser.picture(&format!("group-{theme}")).await?;
+        roles(browser).await?;
         browser.press("c").await?;
         browser.wait(".compared .line .both").await?;
         browser.picture(&format!("compare-{theme}")).await?;
+        browser
+            .script("document.querySelector('.compared .line .both').closest('.line').click()")
+            .await?;
+        browser
+            .until("document.querySelector('.panel dl')?.textContent.includes('user.id')")
+            .await?;
+        roles(browser).await?;
     }
     browser.script("localStorage.removeItem('spanwire.theme')").await?;
+    browser.complaints()
+}
+
+/// Whoever comes later finds room, and nobody moves for it; whoever goes fades.
+pub(crate) async fn nobody_moves_for_a_newcomer(browser: &mut Browser) -> Result<()> {
+    browser.open("/map?t=1h").await?;
+    browser.wait(".mapnode.service").await?;
+    let places = "const all = [...document.querySelectorAll('.mapnode')].filter((n) => n.title !== 'newcomer'); \
+        const at = (n) => [n.offsetLeft, n.offsetTop]; const [x, y] = at(all.find((n) => n.title === 'edge')); \
+        return all.map((n) => [n.title, at(n)[0] - x, at(n)[1] - y]).sort()";
+    let before = browser.script(places).await?;
+    let mut request = shop::trace(3_000_000, u64::MAX, shop::now());
+    request.resource_spans.truncate(1);
+    request.resource_spans[0].scope_spans[0].spans.truncate(1);
+    request.resource_spans[0].resource.get_or_insert_default().attributes =
+        vec![shop::text("service.name", "newcomer")];
+    (browser.take)(request);
+    browser.wait(".mapnode[title=newcomer]").await?;
+    let after = browser.script(places).await?;
+    ensure!(before.as_array().is_some_and(|all| all.len() > 8), "{before}");
+    ensure!(after == before, "{before}\n{after}");
     browser.complaints()
 }
 

@@ -37,12 +37,6 @@ pub(crate) fn network_namespace_cookie() -> u64 {
     word!(network_namespace_cookie)
 }
 
-/// Threshold of [`spanwire_ebpf::wire::is_sampled`].
-#[inline(always)]
-pub(crate) fn threshold() -> u64 {
-    word!(threshold)
-}
-
 #[inline(always)]
 pub(crate) fn wake_at() -> u64 {
     u64::from(word!(wake_at))

@@ -4,7 +4,7 @@ use aya_ebpf::{
     btf_maps::{Array, LruHashMap, PerCpuArray, RingBuf, SkStorage, of_maps::ArrayOfMaps},
     macros::btf_map,
 };
-use spanwire_ebpf::{Counter, DATA_RINGS, DataHeader, scan::BlankLine};
+use spanwire_ebpf::{Counter, DATA_RINGS, DataHeader, LEFT_OUT_RULES, scan::BlankLine};
 
 use crate::{
     bytes::{Source, Walk},
@@ -22,7 +22,7 @@ pub(crate) static DATA: ArrayOfMaps<RingBuf<u8, 4096, 0>, DATA_RINGS> = ArrayOfM
 
 /// Lifecycle: small, and never pushed out by data.
 #[btf_map(name = "CONTROL")]
-pub(crate) static CONTROL: RingBuf<u8, { 1 << 20 }, 0> = RingBuf::new();
+pub(crate) static CONTROL: RingBuf<u8, { 1 << 22 }, 0> = RingBuf::new();
 
 /// What the reader asks to be woken for: one of [`spanwire_ebpf::wake`].
 #[btf_map(name = "WAKE")]
@@ -43,6 +43,23 @@ pub(crate) static SERVING: LruHashMap<u64, Served, 32768> = LruHashMap::new();
 /// Processes whose threads say nothing about requests.
 #[btf_map(name = "REVOKED")]
 pub(crate) static REVOKED: LruHashMap<u32, u8, 4096> = LruHashMap::new();
+
+/// Processes whose connections are left unread, as user space says: by which rule, from 1 on.
+#[btf_map(name = "LEFT_OUT")]
+pub(crate) static LEFT_OUT: LruHashMap<u32, u32, 16384> = LruHashMap::new();
+
+/// Connections left out, by rule.
+#[btf_map(name = "LEFT_OUT_BY")]
+pub(crate) static LEFT_OUT_BY: PerCpuArray<u64, LEFT_OUT_RULES> = PerCpuArray::new();
+
+/// How often user space has changed its mind on them; 0 while there are none.
+#[btf_map(name = "LEFT_OUT_ROUND")]
+pub(crate) static LEFT_OUT_ROUND: Array<u32, 1> = Array::new();
+
+/// How it is decided whether a trace is sampled, as user space says: the threshold of [`spanwire_ebpf::wire::is_sampled`], and
+/// not zero when what the caller has decided holds. It may change at any time.
+#[btf_map(name = "SAMPLER")]
+pub(crate) static SAMPLER: Array<[u64; 2], 1> = Array::new();
 
 /// Next generation number, each CPU its own.
 #[btf_map(name = "GENERATIONS")]

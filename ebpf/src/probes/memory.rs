@@ -3,7 +3,9 @@
 
 use core::{ffi::c_void, mem::MaybeUninit, ptr};
 
-use aya_ebpf::helpers::generated::{bpf_probe_read_kernel, bpf_probe_read_user};
+use aya_ebpf::helpers::generated::{
+    bpf_get_current_task, bpf_get_current_task_btf, bpf_probe_read_kernel, bpf_probe_read_user,
+};
 use spanwire_ebpf::Offset;
 
 use crate::config::offset;
@@ -16,6 +18,9 @@ pub(crate) trait Reach {
     ///
     /// `base` must be what `of` is an offset into; for [`Typed`] the verifier must know it as such.
     unsafe fn member<T: Copy>(base: *const c_void, of: Offset) -> T;
+
+    /// The running task.
+    unsafe fn task() -> *const c_void;
 }
 
 /// Pointers that come from a BTF-typed context.
@@ -29,12 +34,22 @@ impl Reach for Typed {
     unsafe fn member<T: Copy>(base: *const c_void, of: Offset) -> T {
         unsafe { ptr::read_volatile(base.cast::<u8>().add(offset(of)).cast::<T>()) }
     }
+
+    #[inline(always)]
+    unsafe fn task() -> *const c_void {
+        unsafe { bpf_get_current_task_btf() as *const c_void }
+    }
 }
 
 impl Reach for Probed {
     #[inline(always)]
     unsafe fn member<T: Copy>(base: *const c_void, of: Offset) -> T {
         unsafe { kernel(base as u64 + offset(of) as u64) }
+    }
+
+    #[inline(always)]
+    unsafe fn task() -> *const c_void {
+        unsafe { bpf_get_current_task() as *const c_void }
     }
 }
 

@@ -5,7 +5,7 @@ use core::ffi::c_void;
 use aya_ebpf::helpers::generated::{
     bpf_get_current_task, bpf_get_current_task_btf, bpf_skc_to_tcp_sock,
 };
-use spanwire_ebpf::{Direction, Family, Offset};
+use spanwire_ebpf::{Direction, Family, Offset, data_flag};
 
 use crate::{
     config::{exists, offset},
@@ -192,32 +192,33 @@ pub(crate) unsafe fn network_namespace_typed(sock: *const c_void) -> u32 {
     }
 }
 
-/// Whether a thread that reads this socket waits for it alone: it is in blocking mode and in no epoll set, as it is
-/// where one thread serves one request.
+/// How a thread that reads this socket waits for it, by the flags of an event: alone if it is in blocking mode and in no epoll
+/// set, as it is where one thread serves one request; 0 if it is in one, or nothing is known.
 #[inline(always)]
-pub(crate) unsafe fn thread_waits<R: Reach>(sock: *const c_void) -> bool {
+pub(crate) unsafe fn thread_waits<R: Reach>(sock: *const c_void) -> u16 {
     unsafe {
         let socket: *const c_void = R::member(sock, Offset::SkSocket);
         if socket.is_null() {
-            return false;
+            return 0;
         }
         let file: *const c_void = R::member(socket, Offset::SocketFile);
         if file.is_null() {
-            return false;
+            return 0;
         }
-        let flags: u32 = R::member(file, Offset::FileFlags);
-        if flags & NON_BLOCKING != 0 {
-            return false;
-        }
-        if exists(Offset::FileEp) {
+        let in_no_set = if exists(Offset::FileEp) {
             let set: u64 = R::member(file, Offset::FileEp);
-            return set == 0;
-        }
-        if exists(Offset::FileEpLinks) {
+            set == 0
+        } else if exists(Offset::FileEpLinks) {
             // Before 5.11 a list head: empty when it points to itself.
             let next: u64 = R::member(file, Offset::FileEpLinks);
-            return next == file as u64 + offset(Offset::FileEpLinks) as u64;
+            next == file as u64 + offset(Offset::FileEpLinks) as u64
+        } else {
+            false
+        };
+        if !in_no_set {
+            return 0;
         }
-        false
+        let flags: u32 = R::member(file, Offset::FileFlags);
+        if flags & NON_BLOCKING == 0 { data_flag::THREAD_WAITS } else { data_flag::THREAD_POLLS }
     }
 }

@@ -2,6 +2,8 @@
 
 use spanwire_ebpf::Direction;
 
+use crate::{left_out::LeftOut, on_cpu::OnCpu};
+
 /// The state of one end. All zero is a connection never seen.
 #[derive(Clone, Copy)]
 #[repr(C)]
@@ -14,6 +16,10 @@ pub(crate) struct State {
     pub(crate) span: u64,
     /// The task (`pid_tgid`) that read it.
     pub(crate) reader: u64,
+    /// Where that task's time on a CPU stood then; 0 where nobody waits for the connection alone.
+    pub(crate) on_cpu: OnCpu,
+    /// Whether it is left out.
+    pub(crate) left_out: LeftOut,
     /// Inode of the socket file, where state is found by address: another inode is another connection.
     pub(crate) inode: u64,
     /// When it began to connect; once it has, how long that took, µs. 0 where that was not seen.
@@ -143,6 +149,8 @@ impl State {
         ways: [Way::NEVER_SEEN; 2],
         span: 0,
         reader: 0,
+        on_cpu: OnCpu::UNKNOWN,
+        left_out: LeftOut::NEVER_ASKED,
         inode: 0,
         connecting: 0,
         origins: [0; 2],

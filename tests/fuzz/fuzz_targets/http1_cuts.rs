@@ -5,7 +5,7 @@ use abi::Direction;
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use spanwire::exchange::{Failure, Report};
-use spanwire::input::{Nanos, Runtime, Task};
+use spanwire::input::{Nanos, Runtime, Task, Waits};
 use spanwire::protocols::{Before, Body, Detection, Ending, Piece, detect};
 use spanwire_fuzz::Stage;
 
@@ -57,8 +57,9 @@ fn read(turns: &[(Vec<u8>, Vec<u8>)], cuts: &[u8]) -> Option<Vec<String>> {
                     ended: Nanos(1),
                     task: Task::default(),
                     serving: None,
+                    on_cpu: None,
                     runtime: Runtime::NotAsked,
-                    thread_waits: false,
+                    thread_waits: Waits::Otherwise,
                     request: false,
                 };
                 positions[direction as usize] = piece.stop();

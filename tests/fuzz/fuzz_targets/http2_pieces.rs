@@ -7,7 +7,7 @@ use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use spanwire::conn::CONNECTION_HELD;
 use spanwire::exchange::Failure;
-use spanwire::input::{Nanos, Runtime, Task};
+use spanwire::input::{Nanos, Runtime, Task, Waits};
 use spanwire::protocols::{Before, Body, Detection, Ending, Piece, detect};
 use spanwire_fuzz::{Stage, Told};
 
@@ -107,8 +107,9 @@ fuzz_target!(|input: Input| {
             ended: Nanos(now),
             task: Task::default(),
             serving: None,
+            on_cpu: None,
             runtime: Runtime::NotAsked,
-            thread_waits: false,
+            thread_waits: Waits::Otherwise,
             request: false,
         };
         positions[direction as usize] = piece.stop();

@@ -190,6 +190,30 @@ impl Connection {
         Ok(())
     }
 
+    /// Reads until what was read ends like this.
+    ///
+    /// # Errors
+    /// When it does not come.
+    pub fn until(&mut self, end: &[u8]) -> anyhow::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        let last = *end.last().context("no end")?;
+        while !bytes.ends_with(end) {
+            ensure!(self.stream.read_until(last, &mut bytes)? > 0, "it ended before: {bytes:?}");
+        }
+        Ok(bytes)
+    }
+
+    /// Reads all that has arrived.
+    ///
+    /// # Errors
+    /// When it cannot be read, or it is not TCP.
+    pub fn unread(&mut self) -> anyhow::Result<Vec<u8>> {
+        let arrived = rustix::io::ioctl_fionread(self.tcp.as_ref().context("it is not TCP")?)?;
+        let mut bytes = vec![0; usize::try_from(arrived)? + self.stream.buffer().len()];
+        self.stream.read_exact(&mut bytes)?;
+        Ok(bytes)
+    }
+
     /// Reads until the peer closes.
     ///
     /// # Errors

@@ -58,7 +58,7 @@ pub fn command(root: &std::path::Path, port: u16, upstream: &str) -> anyhow::Res
     let configuration = format!(
         "{modules}ServerName 127.0.0.1\nListen 127.0.0.1:{port}\nPidFile {root}/pid\nDefaultRuntimeDir {root}\n\
          FileETag None\nErrorLog /dev/stderr\nUser www-data\nGroup www-data\nTypesConfig /dev/null\n\
-         StartServers 2\nThreadsPerChild 8\nMaxRequestWorkers 16\nMinSpareThreads 1\nKeepAlive On\nMaxKeepAliveRequests 0\n\
+         StartServers 2\nThreadsPerChild 64\nMaxRequestWorkers 256\nMinSpareThreads 1\nKeepAlive On\nKeepAliveTimeout 600\nMaxKeepAliveRequests 0\n\
          DocumentRoot {root}/files\nProxyPass /hello !\nProxyPass /big !\nProxyPass / {upstream}/\n"
     );
     let file = root.to_string() + "/apache.conf";

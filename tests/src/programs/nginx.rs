@@ -65,6 +65,14 @@ pub fn start_fastcgi(upstream: &str, script: &Path) -> anyhow::Result<Nginx> {
     begin(&site, |command| Server::on_port("nginx", port, command))
 }
 
+/// The command that starts nginx with the tour's static stops, on that port and in that folder.
+///
+/// # Errors
+/// When it is missing, or the folder is not to be written to.
+pub fn command(port: u16, root: &Path) -> anyhow::Result<Command> {
+    prepared(&Site { listen: format!("127.0.0.1:{port}"), ..Site::proxy(None) }, root)
+}
+
 /// What differs from one configuration to the other.
 struct Site {
     /// Argument of `listen`.
@@ -131,9 +139,15 @@ fn begin(
     site: &Site,
     start: impl FnOnce(&mut Command) -> anyhow::Result<Server>,
 ) -> anyhow::Result<Nginx> {
-    let nginx = installed("nginx")?;
     let folder = tempfile::tempdir()?;
-    let root = folder.path();
+    let mut server = start(&mut prepared(site, folder.path())?)?;
+    "nginx".clone_into(&mut server.service);
+    Ok(Nginx { server, folder })
+}
+
+/// Its configuration and files in a folder, and the command.
+fn prepared(site: &Site, root: &Path) -> anyhow::Result<Command> {
+    let nginx = installed("nginx")?;
     // The workers run as another user, and must come in.
     std::fs::set_permissions(root, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
     std::fs::write(root.join("hello"), "hello\n")?;
@@ -142,9 +156,7 @@ fn begin(
     std::fs::write(&file, configuration(root, site))?;
     let mut command = Command::new(nginx);
     command.arg("-p").arg(root).arg("-c").arg(&file).args(["-e", "stderr"]);
-    let mut server = start(&mut command)?;
-    "nginx".clone_into(&mut server.service);
-    Ok(Nginx { server, folder })
+    Ok(command)
 }
 
 fn configuration(root: &Path, site: &Site) -> String {

@@ -70,6 +70,14 @@ pub fn chain_selectors(name: &str, next: u16, how: &str) -> anyhow::Result<Serve
     Server::on_port(name, port, &mut command)
 }
 
+/// A server that works as long as it is asked to, and says how long its thread was on a CPU.
+///
+/// # Errors
+/// When Python is missing, or it does not come up.
+pub fn works(name: &str) -> anyhow::Result<Server> {
+    link("works.py", name, None)
+}
+
 fn link(file: &str, name: &str, next: Option<u16>) -> anyhow::Result<Server> {
     let port = free_port()?;
     let mut command = script(file)?;

@@ -138,6 +138,12 @@ pub const ALL: &[Case] = &[
         floor: HONEST,
     },
     Case {
+        name: "apache",
+        about: "Apache httpd before Python ThreadingHTTPServer",
+        levels: &[services::APACHE, PYTHON_THREADS, PYTHON_THREADS, PYTHON_THREADS],
+        floor: EXACT,
+    },
+    Case {
         name: "mixed",
         about: "Python threads, Node, Go, C threads",
         levels: &[PYTHON_THREADS, services::NODE, services::GO, services::C_THREADS],

@@ -16,7 +16,7 @@ use anyhow::{Context as _, ensure};
 use crate::listening::free_port;
 use crate::namespace::{ADDRESSES, Hosts};
 use crate::peer::Target;
-use crate::programs::{Server, c, go, gunicorn, installed, java, nginx, python, workload};
+use crate::programs::{Server, apache, c, go, gunicorn, installed, java, nginx, python, workload};
 
 /// What a runtime is told to be.
 pub struct Place<'a> {
@@ -216,6 +216,18 @@ pub const NGINX: Runtime = Runtime {
         let upstream = place.next.first().context("nginx with nothing behind it")?;
         let nginx::Nginx { server, folder } = nginx::start_pooled(*upstream)?;
         Ok(Started { server, goroutines: false, _folder: Some(folder) })
+    },
+};
+
+/// Apache httpd, in front of one service.
+pub const APACHE: Runtime = Runtime {
+    name: "apache",
+    proxies: true,
+    start: |place| {
+        ensure!(place.host.is_none(), "Apache stands on one host only");
+        let upstream = place.next.first().context("Apache with nothing behind it")?;
+        let it = apache::start(place.service, &format!("http://127.0.0.1:{upstream}"))?;
+        Ok(Started { server: it.server, _folder: Some(it.folder) })
     },
 };
 

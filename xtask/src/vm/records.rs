@@ -38,6 +38,17 @@ pub(crate) fn settle(order: &[&str], reports: &[(String, Report)], renew: bool) 
     Ok(tally)
 }
 
+/// Whether every machine has told all that is recorded of it: `kernels::hooks` alone is enough for that.
+pub(crate) fn are_whole(order: &[&str], reports: &[(String, Report)]) -> bool {
+    order.iter().all(|series| {
+        let report = reports.iter().find(|(name, _)| name == series);
+        report.is_some_and(|(_, report)| {
+            let records = records_in(&report.records);
+            ["doctor", "programs"].iter().all(|record| records.contains_key(record))
+        })
+    })
+}
+
 fn write(file: &PathBuf, text: &str) -> Result<()> {
     if let Some(folder) = file.parent() {
         fs::create_dir_all(folder)?;

@@ -40,7 +40,7 @@ impl Http1 {
             piece = piece.after(used);
         }
         if let Some(open) = &mut self.tunnel {
-            open.answer_moved(piece.len(), piece.ended);
+            open.answer_moved(piece.len(), &piece);
         }
         if let Some(next) = &mut self.next
             && !piece.is_empty()
@@ -107,7 +107,7 @@ impl Http1 {
                 // How the message was framed is lost with its head's end, and with that where the next one begins.
                 head.cut();
                 if let Some(open) = self.stitch.front() {
-                    open.answer_moved(n, piece.ended);
+                    open.answer_moved(n, piece);
                     if let Some(answer) = head.answer().filter(|answer| answer.line.status >= 200) {
                         open.final_answer(&head, answer);
                     }
@@ -117,7 +117,7 @@ impl Http1 {
             }
         };
         if let Some(open) = self.stitch.front() {
-            open.answer_moved(used, piece.ended);
+            open.answer_moved(used, piece);
         }
         if ended {
             self.answer_head(&head, piece, out);
@@ -181,6 +181,7 @@ impl Http1 {
     ) -> u64 {
         if whole && self.answer_is_cut_short(&body, piece) {
             if body.is_lost() {
+                out.lose(Loss::Unframed, body.unseen_end());
                 self.stitch.lose_answers(out);
             } else {
                 self.stitch.answer_complete(None, piece.began, out);
@@ -194,13 +195,12 @@ impl Http1 {
             self.lose_answers(out);
             return 0;
         }
-        out.lose(Loss::BeyondCap, body.needs(piece));
         let (used, done) = body.read(piece);
         if let Some(open) = self.stitch.front() {
-            open.answer_moved(used, piece.ended);
+            open.answer_moved(used, piece);
         }
         if body.is_lost() && !was_lost {
-            out.lose(Loss::Unframed, 1);
+            out.lose(body.loss(), 1);
             if !body.is_left_out() && self.stitch.more_wait() {
                 // The answers that others wait for may begin anywhere from here on.
                 self.lose_answers(out);

@@ -6,6 +6,7 @@
 use super::chunked::Chunked;
 use super::head::{Coding, Framing, Length};
 use super::last_chunk::LastChunk;
+use crate::conn::Loss;
 use crate::protocols::{Body, Piece};
 
 /// How a message goes on after its head.
@@ -135,6 +136,11 @@ impl Reader {
         self.left_out
     }
 
+    /// How many losses it is that something else begins and its end was not seen: none, if that was counted already.
+    pub(super) const fn unseen_end(&self) -> u64 {
+        self.left_out as u64
+    }
+
     /// Whether only the end of the connection ends it.
     pub(super) const fn until_close(&self) -> bool {
         matches!(self.state, State::UntilClose)
@@ -150,11 +156,8 @@ impl Reader {
         if self.is_lost() { None } else { Some(self.counted) }
     }
 
-    /// Whether a byteless piece now would lose the framing: used to count a skip as a loss.
-    pub(super) fn needs(&self, piece: &Piece<'_>) -> u64 {
-        match (&self.state, piece.body) {
-            (State::Chunked(chunked), Body::Skip(n)) => n - chunked.covers().min(n),
-            _ => 0,
-        }
+    /// What it is to have lost the framing just now. That a size was left out is no accident, and costs the length alone.
+    pub(super) const fn loss(&self) -> Loss {
+        if self.left_out { Loss::Unmeasured } else { Loss::Unframed }
     }
 }

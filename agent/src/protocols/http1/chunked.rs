@@ -49,15 +49,6 @@ impl Chunked {
         matches!(self.0, State::Lost)
     }
 
-    /// How many bytes may be missing now without loss.
-    pub(super) const fn covers(&self) -> u64 {
-        match self.0 {
-            State::Data(left) => left.saturating_add(2),
-            State::DataEnd(left) => left as u64,
-            _ => 0,
-        }
-    }
-
     fn bytes(&mut self, bytes: &[u8]) -> (u64, u64) {
         let mut used = 0;
         let mut data = 0;

@@ -8,7 +8,7 @@ use httparse::{EMPTY_HEADER, Header, ParserConfig};
 
 use super::line::{Line, StatusLine, is_token, request_line, status_line};
 use crate::exchange::Propagation;
-use crate::input::{Nanos, Runtime, Task};
+use crate::input::{Nanos, Runtime, Task, Waits};
 use crate::protocols::Piece;
 
 /// Most bytes of a head that are kept: what the kernel copies of one.
@@ -48,7 +48,7 @@ pub(super) struct Collected {
     /// What a runtime says of that.
     pub(super) runtime: Runtime,
     /// Received: blocking, in no epoll set.
-    pub(super) thread_waits: bool,
+    pub(super) thread_waits: Waits,
     /// The kernel took it for a request.
     pub(super) told: bool,
     bytes: Vec<u8>,

@@ -196,7 +196,7 @@ impl Protocol for Http1 {
             if piece.direction == self.requests_go {
                 open.request_moved(piece.len(), piece.ended);
             } else {
-                open.answer_moved(piece.len(), piece.ended);
+                open.answer_moved(piece.len(), &piece);
             }
         } else if self.over {
         } else if piece.direction == self.requests_go {

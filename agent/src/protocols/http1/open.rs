@@ -3,10 +3,10 @@
 
 use super::head::{AnswerHead, Collected, RequestHead};
 use crate::exchange::{
-    Asked, ExchangeId, Failure, Finished, Http, Report, Role, Sizes, Started, Version,
+    Asked, ExchangeId, Failure, Finished, Http, OnCpu, Report, Role, Sizes, Started, Version,
 };
 use crate::input::{Nanos, Task};
-use crate::protocols::{Outlet, grpc, http2};
+use crate::protocols::{Outlet, Piece, grpc, http2};
 
 /// The media type of server-sent events.
 const EVENT_STREAM: &[u8] = b"text/event-stream";
@@ -31,6 +31,7 @@ pub(super) struct Open {
     pub(super) answered: Option<Nanos>,
     first_answer: Option<Nanos>,
     answered_by: Option<Task>,
+    on_cpu: Option<OnCpu>,
     /// An answer was seen before it that may have been its own, or it was kept over a hole in the answers: its
     /// pairing holds only if it is answered before the next request begins.
     pub(super) unproven: bool,
@@ -85,6 +86,7 @@ impl Open {
             answered: None,
             first_answer: None,
             answered_by: None,
+            on_cpu: None,
             unproven: false,
         }
     }
@@ -110,10 +112,14 @@ impl Open {
         self.last = self.last.max(at);
     }
 
-    /// Bytes of an answer moved.
-    pub(super) fn answer_moved(&mut self, bytes: u64, at: Nanos) {
+    /// The first `bytes` of this, which belong to its answer, moved.
+    pub(super) fn answer_moved(&mut self, bytes: u64, piece: &Piece<'_>) {
         self.bytes.response = self.bytes.response.saturating_add(bytes);
-        self.last = self.last.max(at);
+        self.last = self.last.max(piece.ended);
+        if bytes > 0 {
+            let on_cpu = piece.serving.zip(piece.on_cpu);
+            self.on_cpu = on_cpu.map(|(since, nanos)| OnCpu { since, nanos });
+        }
     }
 
     /// The request is complete; `body` is its length if known.
@@ -182,6 +188,7 @@ impl Open {
             | Failure::Unseen => Some(failure),
         };
         self.answered = None;
+        self.on_cpu = None;
         if failure.is_none() {
             self.answered = Some(self.last.max(at));
         }
@@ -209,6 +216,7 @@ impl Open {
             end,
             first_answer: self.first_answer,
             answered_by: self.answered_by,
+            on_cpu: self.on_cpu.filter(|_| self.role == Role::Server && self.answered.is_some()),
             bytes: self.bytes,
             failure,
             // What gRPC-Web says in its body is not read.

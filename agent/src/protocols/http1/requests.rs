@@ -140,13 +140,12 @@ impl Http1 {
         if was_lost && whole && !body.is_left_out() && self.request_resumes(piece, out) {
             return 0;
         }
-        out.lose(Loss::BeyondCap, body.needs(piece));
         let (used, done) = body.read(piece);
         if let Some(open) = self.current.and_then(|id| self.stitch.exchange(id)) {
             open.request_moved(used, piece.ended);
         }
         if body.is_lost() && !was_lost {
-            out.lose(Loss::Unframed, 1);
+            out.lose(body.loss(), 1);
             self.request_lost();
         }
         if body.is_lost() && piece.is_lost() {
@@ -233,8 +232,11 @@ impl Http1 {
 
     /// An answer whose framing was lost has ended, because the client asks again.
     fn answer_without_end(&mut self, out: &mut Outlet<'_>) {
-        if matches!(&self.answers, State::Body(body) if body.is_lost()) && !self.stitch.more_wait()
+        if let State::Body(body) = &self.answers
+            && body.is_lost()
+            && !self.stitch.more_wait()
         {
+            out.lose(Loss::Unframed, body.unseen_end());
             self.lose_answers(out);
         }
     }

@@ -11,7 +11,7 @@ use super::head::Head;
 use crate::exchange::{
     Asked, Call, ExchangeId, Failure, Finished, Http, Report, Role, Sizes, Started, Version,
 };
-use crate::input::{Nanos, Runtime, Task};
+use crate::input::{Nanos, Runtime, Task, Waits};
 use crate::protocols::{Body, Outlet, grpc};
 
 /// Which part of an exchange.
@@ -155,7 +155,7 @@ impl Stream {
             // runtime knows of it, it tells by the number.
             serving: None,
             runtime: Runtime::NotAsked,
-            thread_waits: false,
+            thread_waits: Waits::Otherwise,
             connected_in: None,
             told: mark.told,
             propagation: head.propagation,
@@ -284,6 +284,7 @@ impl Stream {
             id,
             end,
             first_answer: self.answer.first.map(|(at, _)| at),
+            on_cpu: None,
             answered_by: self
                 .answer
                 .first

@@ -39,7 +39,7 @@ pub(in crate::record) fn scrubbed_facts(facts: &ProcessFacts) -> ProcessFacts {
             *argument = without_secret_query(&without_user_information(argument));
         }
     }
-    for (name, value) in &mut facts.otel {
+    for (name, value) in facts.otel.iter_mut().chain(&mut facts.labels) {
         if name.ends_with("_HEADERS") || is_secret(name.as_bytes()) {
             *value = hidden(value);
         } else {

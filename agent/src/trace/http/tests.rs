@@ -82,6 +82,7 @@ fn read(http: &Http, role: Role, conn: &Connection, failure: Option<Failure>) ->
         end: Nanos(5000),
         first_answer: failure.is_none().then_some(Nanos(3000)),
         answered_by: None,
+        on_cpu: None,
         bytes: Sizes { request: 90, response: 112 },
         failure,
         call: Call::Http(http.clone()),

@@ -55,6 +55,7 @@ fn read(rpc: &Rpc, role: Role, failure: Option<Failure>) -> Read {
         end: Nanos(101 * MS),
         first_answer: rpc.http_status.map(|_| Nanos(51 * MS)),
         answered_by: None,
+        on_cpu: None,
         bytes: Sizes::default(),
         failure,
         call: Call::Rpc(rpc.clone()),

@@ -53,7 +53,7 @@ fn an_excluded_process_has_no_spans_and_others_go_on() {
     assert_eq!(host.count(Count::NotSelected), 1);
     assert_eq!(host.count(Count::EndWithoutStart), 0);
     assert_eq!(left_out(&host), [("noise", 1)]);
-    assert!(host.tracer.leaves_out_process(1) && !host.tracer.leaves_out_process(2));
+    assert_eq!((host.tracer.left_out_by(1), host.tracer.left_out_by(2)), (Some(0), None));
 }
 
 #[test]
@@ -77,7 +77,7 @@ fn a_port_is_the_servers_at_both_ends() {
     host.all(&[&asks, &serves, &elsewhere]);
     assert_eq!(host.spans.len(), 1);
     assert!(host.has(&elsewhere));
-    assert!(!host.tracer.leaves_out_process(2));
+    assert_eq!(host.tracer.left_out_by(2), None);
 }
 
 #[test]
@@ -129,7 +129,6 @@ fn who_exports_spans_is_left_alone_from_then_on() {
     assert_eq!(host.span(&serves).parent(), Some(PARENT));
     assert_eq!(host.span(&serves).rule(), Some("traceparent"));
     assert_eq!(host.count(Count::SdkTraffic), 2);
-    assert!(host.tracer.leaves_out_process(1));
 }
 
 #[test]

@@ -10,7 +10,7 @@ use crate::conn::{Address, Connection};
 use crate::exchange::{
     Asked, Call, ExchangeId, Failure, Finished, Http, Propagation, Report, Role, Sizes, Started,
 };
-use crate::input::{ConnId, Nanos, Runtime, Task};
+use crate::input::{ConnId, Nanos, Runtime, Task, Waits};
 use crate::service::ProcessFacts;
 use crate::trace::{Count, FinishedSpan, Settings, Tracer};
 
@@ -57,7 +57,10 @@ impl Request {
                 task,
                 serving: None,
                 runtime: Runtime::NotAsked,
-                thread_waits: role == Role::Server,
+                thread_waits: match role {
+                    Role::Server => Waits::Alone,
+                    Role::Client => Waits::Otherwise,
+                },
                 connected_in: None,
                 propagation: Propagation::default(),
                 asked: Asked::of("GET", "/", None),
@@ -67,6 +70,7 @@ impl Request {
                 end: Nanos(to * MS),
                 first_answer: Some(Nanos(to * MS)),
                 answered_by: (role == Role::Server).then_some(task),
+                on_cpu: None,
                 bytes: Sizes { request: 100, response: 100 },
                 failure: None,
                 call: Call::Http(http),

@@ -1,6 +1,6 @@
 //! More than fits, and more than is true: memory is bounded, and what is given up is counted.
 
-use super::host::{Host, Request, from_outside, tcp};
+use super::host::{Host, MS, Request, facts, from_outside, tcp};
 use crate::trace::{Count, Settings};
 
 fn small() -> Host {
@@ -199,4 +199,35 @@ fn a_chain_without_bottom_is_cut() {
     let (host, children) = row(1000);
     assert!(children < 1999);
     assert!(host.count(Count::ThreadCycle) > 0);
+}
+
+/// A host on which processes live for a moment: what was kept of them is gone when nothing can come of them any more.
+#[test]
+fn short_lived_processes_leave_nothing_behind() {
+    let mut host = Host::new();
+    let before = host.tracer.processes().len();
+    for number in 0..1000u32 {
+        let pid = 1000 + number;
+        let from = u64::from(number) * 10;
+        let (client, server) = tcp(u64::from(number));
+        let asks = Request::client(&client, 7, pid, from, from + 4);
+        let serves = Request::server(&server, 7, 1, from + 1, from + 3);
+        host.tracer.process(facts(pid));
+        host.tracer.process_began(pid);
+        for request in [&asks, &serves] {
+            host.start(request);
+        }
+        for request in [&serves, &asks] {
+            host.end(request);
+        }
+        host.tracer.process_gone(pid);
+        host.tick(from + 9);
+    }
+    host.wait(1000);
+    host.wait(Settings::default().context_age / MS + 31_000);
+    assert_eq!(host.spans.len(), 2000);
+    let tracer = &host.tracer;
+    assert_eq!(tracer.processes().len(), before);
+    assert_eq!((tracer.contexts.len(), tracer.joins.len(), tracer.threads.tasks()), (0, 0, 0));
+    assert_eq!((tracer.held.len(), tracer.queue.len(), tracer.blocked.len()), (0, 0, 0));
 }

@@ -5,7 +5,7 @@ use abi::{CHAIN, Worker};
 
 use super::host::{Host, Request, from_outside, tcp};
 use crate::exchange::Role;
-use crate::input::Runtime;
+use crate::input::{Runtime, Waits};
 use crate::trace::Count;
 
 /// The process.
@@ -17,7 +17,7 @@ const BETWEEN: u64 = abi::runtime::task(PID, 99);
 /// A request that is served from 10 to 50 on a socket that does not block.
 fn served() -> Request {
     let mut served = Request::server(&from_outside(1), 7, PID, 10, 50);
-    served.started.thread_waits = false;
+    served.started.thread_waits = Waits::Otherwise;
     served
 }
 

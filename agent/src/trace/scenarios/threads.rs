@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::host::{Host, MS, Request, from_outside, tcp};
 use crate::exchange::{ExchangeId, Failure};
-use crate::input::Nanos;
+use crate::input::{Nanos, Waits};
+use crate::service::ProcessFacts;
 use crate::trace::Count;
 
 const TRACE: u128 = 0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736;
@@ -40,9 +41,37 @@ fn where_all_holds_it_is_the_parent() {
     assert_eq!(host.span(&call).0.flags, 0x103);
 }
 
+/// Sockets that do not block are no matter where it is known that threads serve one request each; but whoever reads for others
+/// may be seen to call long after its own request's answer.
+#[test]
+fn a_known_server_may_poll() {
+    for (at, is_child) in [(20, true), (60, false)] {
+        let mut host = Host::new();
+        host.tracer.process(ProcessFacts {
+            pid: 1,
+            exe: "/usr/sbin/apache2".to_owned(),
+            arguments: vec!["/usr/sbin/apache2".to_owned()],
+            ..ProcessFacts::default()
+        });
+        let mut served = Request::server(&from_outside(1), 7, 1, 10, 50);
+        served.started.thread_waits = Waits::Polling;
+        let call = Request::client(&tcp(2).0, 7, 1, at, at + 10).serving(&served);
+        host.all(&[&served, &call]);
+        if is_child {
+            host.span(&call).is_child_of(&host, &served, "thread");
+        } else {
+            host.span(&call).is_root();
+            assert_eq!(host.span(&call).0.links.len(), 0);
+            assert_eq!(host.count(Count::ThreadNotWaiting), 1);
+        }
+    }
+}
+
 #[test]
 fn every_condition_counts() {
-    rejected(Count::ThreadNotWaiting, |_, served, _| served.started.thread_waits = false);
+    for waits in [Waits::Otherwise, Waits::Polling] {
+        rejected(Count::ThreadNotWaiting, |_, served, _| served.started.thread_waits = waits);
+    }
     rejected(Count::ThreadRevoked, |host, _, _| host.tracer.revoked(1));
     rejected(Count::ThreadOtherThread, |_, _, call| call.started.task.tid = 9);
     rejected(Count::ThreadOtherThread, |_, served, _| {

@@ -7,7 +7,8 @@ import { ask, fixedLink, open, state } from './state.js';
 export function start(main, { rest: [a, b], signal }) {
   const head = el('div', { class: 'tracehead' });
   const body = el('div', { class: 'compared', role: 'table' });
-  fill(main, el('div', { class: 'scroll pane' }, head, body));
+  const side = el('aside', { class: 'panel', hidden: true, 'aria-label': 'What differs in the row' });
+  fill(main, el('div', { class: 'scroll pane' }, head, body), side);
   let data = null, all = false;
 
   async function load() {
@@ -38,7 +39,7 @@ export function start(main, { rest: [a, b], signal }) {
         const d = gap(row);
         const big = Math.abs(d) >= most * 0.25;
         const width = (Math.abs(d) / most) * 42;
-        return el('div', { class: `line ${big ? 'much' : ''}`, role: 'row' },
+        return el('div', { class: `line ${big ? 'much' : ''}`, role: 'row', tabindex: '0', onclick: () => differ(row), onkeydown: (event) => { if (event.key === 'Enter') differ(row); } },
           el('span', { class: 'row cut', role: 'cell', at: { 'padding-left': row.depth * 16 } }, dot(row.service), row.depth === 0 || !row.peer ? el('span', { class: 'dim' }, value(row.service)) : icon(row.icon), el('span', { class: 'operation cut' }, value(row.operation)), row.peer && el('span', { class: 'dim cut' }, value(row.peer)), row.b.failed && el('span', { class: 'bad' }, icon('alert')), !row.a.calls && el('span', { class: 'chip blue' }, 'only in B'), !row.b.calls && el('span', { class: 'chip' }, 'only in A')),
           el('span', { class: 'both', role: 'cell' }, bar('a', row.a.time, row.a.failed), bar('b', row.b.time, row.b.failed)),
           el('span', { class: `right ${row.a.calls !== row.b.calls ? 'strong' : 'dim'}`, role: 'cell' }, row.a.calls === row.b.calls ? row.a.calls : `${row.a.calls} → ${row.b.calls}`),
@@ -47,6 +48,15 @@ export function start(main, { rest: [a, b], signal }) {
           el('span', { class: `right ${big ? 'strong' : 'dim'}`, role: 'cell' }, d === 0 ? '' : format.signed(d)));
       }),
       hidden > 0 && el('div', { class: 'pad' }, button(`${hidden} rows differ by less than 1%`, () => { all = true; draw(); }, { className: 'plain' })));
+  }
+  /** Attributes of the row's first call that are not the same on both sides. */
+  async function differ(row) {
+    const of = (id, { span }) => (span ? ask(`/view/trace/${id}/span/${span}`, { q: null, t: null }, signal) : { attributes: [], process: [] });
+    const [x, y] = (await Promise.all([of(a, row.a), of(b, row.b)])).map((s) => new Map([...s.process, ...s.attributes].map(([k, v]) => [k, typeof v === 'object' ? JSON.stringify(v) : String(v)])));
+    const keys = [...new Set([...x.keys(), ...y.keys()])].filter((k) => x.get(k) !== y.get(k)).sort();
+    side.hidden = false;
+    fill(side, el('div', { class: 'row panelhead' }, dot(row.service), el('h2', { class: 'cut' }, value(row.operation)), el('span', { class: 'grow' }), button('', () => (side.hidden = true), { name: 'close', className: 'plain', title: 'Close' })),
+      keys.length ? el('dl', {}, keys.map((k) => [el('dt', { class: 'cut', title: k }, value(k)), el('dd', {}, el('span', { class: 'dim' }, value(x.get(k) ?? 'none', 'mono')), ' → ', value(y.get(k) ?? 'none', 'mono'))])) : el('p', { class: 'dim' }, 'Every attribute is the same.'));
   }
   const swap = () => open(`/compare/${b}/${a}`);
   function key({ key: pressed }) {

@@ -24,6 +24,9 @@ export function value(text, className = '') {
 
 const ALLOWED = /^(class|id|type|role|tabindex|title|placeholder|for|name|spellcheck|autocomplete|maxlength|colspan|disabled|hidden|aria-[a-z]+|data-[a-z]+)$/;
 
+const known = {};
+const isAllowed = (name) => (known[name] ??= ALLOWED.test(name));
+
 /** An element. Attributes are names that this file knows; `on…` are listeners, never text. */
 export function el(tag, attributes = {}, ...children) {
   const node = document.createElement(tag);
@@ -31,7 +34,7 @@ export function el(tag, attributes = {}, ...children) {
     if (given === undefined || given === null || given === false) continue;
     if (name.startsWith('on')) node.addEventListener(name.slice(2), given);
     else if (name === 'at') place(node, given);
-    else if (ALLOWED.test(name)) node.setAttribute(name, given === true ? '' : name === 'title' || name === 'aria-label' ? visible(given) : given);
+    else if (isAllowed(name)) node.setAttribute(name, given === true ? '' : name === 'title' || name === 'aria-label' ? visible(given) : given);
     else throw new Error(`attribute ${name}`);
   }
   add(node, children);
@@ -149,8 +152,9 @@ const PATHS = {
   up: 'M8 3.5 13 12H3L8 3.5Z', arrow: 'M3 8h9M9 5l3 3-3 3', filter: 'M2.5 4h11L9.5 8.5V13l-3-1.5v-3L2.5 4Z', network: 'M2.5 8h3M10.5 8h3M8 5.5a2.5 2.5 0 1 1 0 5 2.5 2.5 0 0 1 0-5Z',
 };
 
+const icons = {};
 export function icon(name) {
-  return shape('svg', { class: 'icon', viewBox: '0 0 16 16', 'aria-hidden': 'true' }, shape('path', { d: PATHS[name] || PATHS.web, fill: name === 'up' ? 'currentColor' : 'none' }));
+  return (icons[name] ??= shape('svg', { class: 'icon', viewBox: '0 0 16 16', 'aria-hidden': 'true' }, shape('path', { d: PATHS[name] || PATHS.web, fill: name === 'up' ? 'currentColor' : 'none' }))).cloneNode(true);
 }
 
 /** A part of an SVG picture; numbers only. */

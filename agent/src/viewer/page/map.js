@@ -1,5 +1,5 @@
 // Who calls whom: nodes at fixed places, edges as wide as they are busy, red where calls fail.
-import { button, dot, el, fill, icon, place, shape, spark, value } from './dom.js';
+import { button, dot, el, fill, icon, place, shape, spark, value, visible } from './dom.js';
 import * as format from './format.js';
 import * as search from './search.js';
 import { lens } from './lens.js';
@@ -8,6 +8,26 @@ import { layers } from './layers.js';
 
 const [W, H, STEP] = [146, 48, 196];
 const MOST = 80;
+/** Places by name, for the session: nobody moves because somebody else came. */
+const places = new Map();
+/** How long who has vanished is still shown, ms. */
+const FADES = 6e4;
+
+/** Gives newcomers room near where they belong, and everybody the place that they had. */
+function settle(nodes, layer, y) {
+  const isFree = (column, at) => [...places.values()].every(([c, other]) => c !== column || Math.abs(other - at) >= 76);
+  for (const { name } of nodes.filter((n) => !places.has(n.name))) {
+    const [column, wanted] = [layer.get(name), y.get(name)];
+    let at = wanted;
+    for (let step = 1; !isFree(column, at); step++) at = wanted + (step % 2 ? 1 : -1) * Math.ceil(step / 2) * 96;
+    places.set(name, [column, at]);
+  }
+  for (const { name } of nodes) {
+    const [column, at] = places.get(name);
+    layer.set(name, column);
+    y.set(name, at);
+  }
+}
 
 export function start(main, { signal }) {
   const picture = el('div', { class: 'mappicture', role: 'group', 'aria-label': 'Map of services' });
@@ -15,7 +35,8 @@ export function start(main, { signal }) {
   const stage = el('div', { class: 'mapstage grow' }, picture, el('div', { class: 'mapfoot row small dim' }, 'Width: requests per second, logarithmic. A rate is written on an edge only where its target has several callers.', el('span', { class: 'edgekey' }), '1% or more fail', el('span', { class: 'grow' }),
     button('', () => zoom(1.25), { name: 'plus', title: 'Larger (+)' }), button('', () => zoom(0.8), { name: 'minus', title: 'Smaller (−)' }), button('Fit', () => fit(), { key: '0' })));
   fill(main, stage, side);
-  let data = null, scale = 1, view = [0, 0], size = [1, 1], shown = '';
+  let data = null, scale = 1, view = [0, 0], size = [1, 1], shown = '', asked = '';
+  const seen = new Map();
   const { update: ask_ } = lens({
     signal,
     key: () => ['q', 't'].map((name) => state.params.get(name)).join(' '),
@@ -45,10 +66,16 @@ export function start(main, { signal }) {
     const { nodes, edges } = folded();
     if (!nodes.length) return fill(picture, el('div', { class: 'sheet dim' }, 'Nothing matches in this range.'));
     if (nodes.length > MOST) return fill(picture, el('div', { class: 'sheet' }, el('p', {}, `${nodes.length} services are too many for a picture.`), button('Services', () => open('/services'))));
-    const { columns, layer, links, y } = layers(nodes, edges);
+    const { layer, links, y } = layers(nodes, edges);
+    settle(nodes, layer, y);
+    const gone = vanished(nodes);
+    for (const { name } of gone) {
+      layer.set(name, places.get(name)[0]);
+      y.set(name, places.get(name)[1]);
+    }
     const all = [...y.values()];
     const [top, bottom] = [Math.min(...all) - 60, Math.max(...all) + 60];
-    size = [columns.length * STEP - (STEP - W) + 40, bottom - top];
+    size = [Math.max(...layer.values()) * STEP + W + 40, bottom - top];
     const at = (name) => [20 + layer.get(name) * STEP, y.get(name) - top];
     const svg = shape('svg', { class: 'edges', width: size[0], height: size[1], 'aria-hidden': 'true' });
     const labels = [];
@@ -67,7 +94,7 @@ export function start(main, { signal }) {
       const [ax, ay, sign] = link.reversed ? [x1, y1, -1] : [x2, y2, 1];
       if (isSelected) svg.append(shape('path', { class: 'halo', d, 'stroke-width': width + 8 }));
       svg.append(shape('path', { class: `edge ${failing ? 'failing' : ''}`, d, 'stroke-width': width.toFixed(2) }), shape('path', { class: `head ${failing ? 'failing' : ''}`, d: `M${ax} ${ay}l${-7 * sign} -3.5v7Z` }));
-      const hit = shape('path', { class: 'hit', d, 'stroke-width': 14 });
+      const hit = shape('path', { class: 'hit', d, 'stroke-width': 14 }, shape('title', {}, visible(`${edge.from} → ${edge.to}: ${format.rate(edge.rate)}/s, ${format.percent(edge.errors)} fail`)));
       hit.addEventListener('click', () => pick({ edge: `${edge.from}>${edge.to}`, node: null }));
       svg.append(hit);
       if (callers.get(edge.to) > 1 || isSelected) {
@@ -75,14 +102,14 @@ export function start(main, { signal }) {
         labels.push(el('span', { class: `edgelabel small ${failing ? 'bad strong' : 'dim'}`, at: { left: lx, top: ly } }, `${format.rate(edge.rate)}/s${failing ? ` ${format.percent(edge.errors)}` : ''}`));
       }
     }
-    const boxes = nodes.map((node) => {
+    const boxes = [...nodes, ...gone].map((node) => {
       const [left, middle] = at(node.name);
       const failing = node.errors >= 0.01;
       const mark = node.kind === 'service' ? dot(node.name) : icon(node.icon);
       const total = node.kind === 'clients' || !node.rate ? edges.filter((e) => e.from === node.name).reduce((sum, e) => sum + e.rate, 0) : node.rate;
-      return el('button', { class: `mapnode ${node.kind} ${failing ? 'failing' : ''}`, 'aria-pressed': String(state.params.get('node') === node.name), onclick: () => pick({ node: node.name, edge: null }), at: { left, top: middle - H / 2 }, title: node.name },
+      return el('button', { class: `mapnode ${node.kind} ${failing ? 'failing' : ''} ${gone.includes(node) ? 'gone' : ''}`, 'aria-pressed': String(state.params.get('node') === node.name), onclick: () => pick({ node: node.name, edge: null }), at: { left, top: middle - H / 2 }, title: node.name },
         el('span', { class: 'row' }, mark, el('strong', { class: 'cut' }, value(node.name))),
-        el('span', { class: 'row small dim' }, el('span', {}, `${format.rate(total)}/s`), node.p50 !== null && el('span', { class: 'cut' }, `${node.p99 === null ? 'p50' : 'p99'} ${format.duration(node.p99 ?? node.p50)}`), node.folded > 0 && el('span', {}, `+${node.folded} peers`), failing && el('span', { class: 'bad strong', at: { 'margin-left': 'auto' } }, format.percent(node.errors))));
+        el('span', { class: 'row small dim' }, el('span', {}, `${format.rate(total)}/s`), node.p50 !== null && el('span', { class: 'cut' }, `${failing ? '' : node.p99 === null ? 'p50 ' : 'p99 '}${format.duration(node.p99 ?? node.p50)}`), node.folded > 0 && el('span', {}, `+${node.folded} peers`), failing && el('span', { class: 'bad strong', at: { 'margin-left': 'auto' } }, format.percent(node.errors))));
     });
     fill(picture, svg, labels, boxes);
     place(picture, { width: size[0], height: size[1] });
@@ -90,6 +117,16 @@ export function start(main, { signal }) {
     if (key !== shown) fit();
     shown = key;
     drawSide();
+  }
+
+  /** Who was here a moment ago under the same question. */
+  function vanished(nodes) {
+    const now = Date.now(), question = `${state.params.get('q')} ${state.params.get('t')}`;
+    if (question !== asked) seen.clear();
+    asked = question;
+    for (const node of nodes) seen.set(node.name, [node, now]);
+    for (const [name, [, at]] of seen) if (now - at > FADES) seen.delete(name);
+    return [...seen.values()].filter(([, at]) => at < now).map(([node]) => node);
   }
 
   /** Ports on a side in the order of the other ends. */

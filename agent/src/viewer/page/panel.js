@@ -1,4 +1,4 @@
-// One span: what was called, over which connection, in which process, and what that cost.
+// One span: what was called, over which connection, in which process, and what that cost; or a group of similar calls.
 import { button, colour, copy, dot, el, fill, value } from './dom.js';
 import * as format from './format.js';
 import { filter } from './search.js';
@@ -7,7 +7,7 @@ import { ask, open } from './state.js';
 const CALL = /^(http|rpc|db|url|messaging|graphql|faas|error|user_agent|exception)\b/;
 const CONNECTION = /^(network|client|server\.|peer\.|net\.)/;
 
-export async function panel(side, trace, at, named, { close, selectSpan, signal }) {
+export async function panel(side, trace, at, named, { close, selectSpan, signal, group }) {
   const service = trace.text('service', named);
   const outcome = trace.text('outcome', named);
   const failed = trace.failed(at);
@@ -15,17 +15,39 @@ export async function panel(side, trace, at, named, { close, selectSpan, signal 
   const mine = Symbol('shown');
   side.shown = mine;
   const details = el('div', {});
+  const peer = trace.text('peer', at);
   fill(side,
-    el('div', { class: 'row panelhead' }, dot(service), el('span', { class: 'dim cut' }, value(service)), el('span', { class: 'grow' }), button('', close, { name: 'close', className: 'plain', title: 'Close (Esc)' })),
+    el('div', { class: 'row panelhead' }, dot(service), el('span', { class: 'dim cut' }, value(service), group && peer && [' → ', value(peer)]), el('span', { class: 'grow' }), button('', close, { name: 'close', className: 'plain', title: 'Close (Esc)' })),
     el('h2', {}, value(trace.text('operation', named))),
-    el('p', { class: 'row wrap' }, outcome && el('span', { class: `chip ${failed ? 'error' : ''}` }, value(outcome)), el('span', { class: 'chip' }, isPair ? 'both ends seen' : `${trace.text('kind', at)} only`)),
-    causeOf(), times(), details);
+    group ? [alike(), calls()] : [el('p', { class: 'row wrap' }, outcome && el('span', { class: `chip ${failed ? 'error' : ''}` }, value(outcome)), el('span', { class: 'chip' }, isPair ? 'both ends seen' : `${trace.text('kind', at)} only`)),
+    causeOf(), times()], details);
   try {
     const ends = isPair ? [at, named] : [at];
     const got = await Promise.all(ends.map((end) => ask(`/view/trace/${trace.id}/span/${trace.ids[end]}`, { q: null, t: null }, signal)));
     if (side.shown === mine) describe(got);
   } catch (error) {
     if (error.name !== 'AbortError' && side.shown === mine) fill(details, el('p', { class: 'bad' }, value(error.message)));
+  }
+
+  /** What a group's calls have in common, and how long each took. */
+  function alike() {
+    const { members, total, overlap } = group;
+    const n = members.length, inTurn = overlap < 0.1;
+    const all = members.map((m) => trace.duration[m]).sort((a, b) => a - b);
+    const [least, most] = [all[0], all[n - 1]];
+    const onPath = members.reduce((sum, m) => sum + (trace.segments.get(m) || []).reduce((us, [a, b]) => us + b - a, 0), 0);
+    const bins = Array.from({ length: 12 }, () => 0);
+    for (const us of all) bins[Math.min(11, Math.floor(((us - least) / (most - least || 1)) * 12))] += 1;
+    const one = (name, us) => el('span', {}, el('span', { class: 'dim' }, `${name} `), el('strong', {}, format.micros(us)));
+    return [el('p', { class: 'row wrap' }, el('span', { class: 'chip amber' }, `×${n} similar`), el('span', { class: 'chip' }, inTurn ? 'one after another' : overlap > 0.9 ? 'in parallel' : 'partly in parallel'), onPath > 0 && el('span', { class: 'chip' }, `${format.percent(onPath / trace.whole)} of the critical path`)),
+      inTurn && n >= 10 && el('div', { class: 'repeats' }, el('strong', {}, 'Looks like N+1'), el('br'), 'The same call with other values, and each waits for the one before.'),
+      el('section', {}, el('h3', {}, `${n} calls`), el('p', { class: 'row small spread' }, one('total', total), one('min', least), one('p50', all[n >> 1]), one('max', most)),
+        el('div', { class: `bins ${colour(service)}`, 'aria-hidden': 'true' }, bins.map((count) => el('i', { at: { height: `${(count / Math.max(...bins)) * 100}%` } }))), el('p', { class: 'row label spread' }, el('span', {}, format.micros(least)), el('span', {}, format.micros(most))))];
+  }
+  function calls() {
+    const slowest = [...group.members].sort((a, b) => trace.duration[b] - trace.duration[a]).slice(0, 8);
+    return el('section', {}, el('h3', {}, 'Calls ', el('span', { class: 'dim' }, 'slowest first')), slowest.map((m) =>
+      el('button', { class: 'extra onecall', onclick: () => selectSpan(m, true) }, el('strong', {}, format.micros(trace.duration[m])), el('span', {}, el('i', { class: `fill ${colour(service)}`, at: { width: `${(trace.duration[m] / trace.duration[slowest[0]]) * 100}%` } })), el('span', { class: 'right dim' }, `+ ${format.micros(trace.start[m])}`))));
   }
 
   /** The deepest failing span below a failing one. */
@@ -38,8 +60,7 @@ export async function panel(side, trace, at, named, { close, selectSpan, signal 
       deepest = next;
     }
     if (deepest === at || deepest === named) return null;
-    const peer = trace.text('peer', deepest);
-    return el('button', { class: 'causebox', onclick: () => selectSpan(deepest) }, el('strong', {}, 'Cause: ', value(`${trace.text('operation', deepest)} ${trace.pair[deepest] < 0 ? peer : ''} answered ${trace.text('outcome', deepest)}`)), el('span', { class: 'grow' }), el('kbd', {}, 'e'));
+    return el('button', { class: 'causebox', onclick: () => selectSpan(deepest) }, el('strong', {}, 'Cause: ', value(`${trace.text('operation', deepest)} ${trace.pair[deepest] < 0 ? trace.text('peer', deepest) : ''} answered ${trace.text('outcome', deepest)}`)), el('span', { class: 'grow' }), el('kbd', {}, 'e'));
   }
 
   function times() {
@@ -67,11 +88,14 @@ export async function panel(side, trace, at, named, { close, selectSpan, signal 
     const attributes = new Map();
     for (const end of ends) for (const [key, v] of end.attributes) if (!attributes.has(key) || end === ends[ends.length - 1]) attributes.set(key, v);
     const first = attributes.get('spanwire.time_to_first_byte_ns');
+    const statement = attributes.get('db.query.text');
+    attributes.delete('db.query.text');
     const group = (test) => [...attributes].filter(([key]) => test(key));
     const known = (key) => CALL.test(key) || CONNECTION.test(key) || key.startsWith('spanwire.');
     const caller = isPair ? trace.text('service', at) : null;
     const pids = ends.map((end) => end.attributes.find(([key]) => key === 'spanwire.process.pid')?.[1]);
     fill(details,
+      statement && el('section', {}, el('h3', {}, 'Statement'), el('div', { class: 'command mono statement' }, value(statement))),
       section('Call', [...group((key) => CALL.test(key)), ...(first ? [['first byte after', format.duration(first)]] : [])]),
       section('Said', group((key) => !known(key))),
       section('Connection', [...(isPair ? [['Caller', `${caller}, pid ${pids[0] ?? '?'}`], ['Callee', `${service}, pid ${pids[1] ?? '?'}`]] : []), ...group((key) => CONNECTION.test(key))]),
@@ -87,7 +111,7 @@ export async function panel(side, trace, at, named, { close, selectSpan, signal 
       const text = typeof v === 'object' ? JSON.stringify(v) : String(v);
       const isKey = /^[a-z_]+\.[a-z_.]+$/.test(key);
       return [el('dt', { class: 'cut', title: key }, value(key)), el('dd', { class: /error|status_code/.test(key) && failed ? 'bad' : '' }, value(text, 'mono'),
-        el('span', { class: 'actions' }, isKey && button('', () => { open('/traces'); filter(`${key}=${format.quote(text)}`); }, { name: 'filter', className: 'plain', title: 'Only these' }), button('', () => copy(text), { name: 'copy', className: 'plain', title: 'Copy' })))];
+        el('span', { class: 'actions' }, isKey && button('', () => { open('/traces'); filter(`${key}=${format.quote(text)}`); }, { name: 'filter', className: 'plain', title: 'Only these' }), isKey && button('', () => { open('/traces'); filter(`${key}=${format.quote(text)}`, { exclude: true }); }, { name: 'minus', className: 'plain', title: 'All but these' }), button('', () => copy(text), { name: 'copy', className: 'plain', title: 'Copy' })))];
     })));
   }
 }

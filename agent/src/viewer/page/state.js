@@ -16,6 +16,7 @@ let onChange = () => {};
 export const listen = (f) => (onChange = f);
 
 export function readAddress() {
+  clearTimeout(writing);
   let path = location.pathname;
   const params = new URLSearchParams(location.search);
   if (path === '/' || path === '/search') {
@@ -41,14 +42,22 @@ export function open(path, changes = {}) {
   state.path = path;
   state.params = kept;
   assign(changes);
-  history.pushState(null, '', address());
+  write(true);
   onChange();
+}
+
+let writing;
+/** Puts the state into the address; what does not make an entry of its own only when it has come to rest. */
+function write(push) {
+  clearTimeout(writing);
+  if (push) history.pushState(null, '', address());
+  else writing = setTimeout(() => history.replaceState(null, '', address()), 250);
 }
 
 /** Changes the state of this view. `push` where Back should come here again. */
 export function change(changes, { push = false, redraw = true } = {}) {
   assign(changes);
-  history[push ? 'pushState' : 'replaceState'](null, '', address());
+  write(push);
   if (redraw) onChange();
 }
 

@@ -27,7 +27,7 @@ export function start(main, { rest: [id], signal }) {
   const side = el('aside', { class: 'panel', hidden: true, 'aria-label': 'Span' });
   const body = el('div', { class: 'tracebody grow' }, why, el('div', { class: 'wfhead' }, left, el('div', { class: 'righthead' }, mini, ruler)), scroll);
   fill(main, el('div', { class: 'trace' }, head, el('div', { class: 'row stretch grow' }, body, side)));
-  scroll.addEventListener('scroll', () => requestAnimationFrame(drawRows), { passive: true, signal });
+  scroll.addEventListener('scroll', () => requestAnimationFrame(() => drawRows()), { passive: true, signal });
   addEventListener('resize', redraw, { signal });
 
   const get = () => ask(`/view/trace/${encodeURIComponent(id)}`, { q: null, t: null, skew: state.params.get('skew') }, signal);
@@ -49,12 +49,16 @@ export function start(main, { rest: [id], signal }) {
     document.title = `${visible(entryText())} · spanwire`;
     const wanted = state.params.get('span');
     if (wanted) selectSpan(trace.ids.indexOf(wanted));
+    if (state.params.get('find')) find(left.children[1].value = state.params.get('find'));
   }
 
   function redraw() {
     if (!trace) return;
     drawHead();
     drawWhy();
+    drawBody();
+  }
+  function drawBody() {
     left.lastChild.textContent = rowCount();
     drawMini();
     drawRows(true);
@@ -93,23 +97,24 @@ export function start(main, { rest: [id], signal }) {
       el('div', { class: 'row small dim legend' }, `Critical path, ${format.micros(total)}`, el('span', { class: 'grow' }), ['own', 'waiting', 'network', 'path'].map((kind, i) => [el('span', { class: `key ${kind}` }), ['own time', 'waiting for children', 'network and queue', 'critical path'][i]])));
   }
 
-  const width = () => ruler.clientWidth;
-  const x = (us) => ((us - w0) / (w1 - w0)) * width();
+  let width = 1; // measured once for all that is drawn: each look would be a layout
+  const x = (us) => ((us - w0) / (w1 - w0)) * width;
   /** What draws bars with the zoom of now. */
-  const painter = () => barsOf({ trace, x, w0, w1, width: width() });
+  const painter = () => barsOf({ trace, x, w0, w1, width });
 
   function drawMini() {
     const ratio = devicePixelRatio || 1;
-    const [w, h] = [width(), 40];
+    const [w, h] = [(width = ruler.clientWidth), 40];
     mini.width = w * ratio;
     mini.height = h * ratio;
     const draw = mini.getContext('2d');
     draw.scale(ratio, ratio);
-    const shown = Math.min(rows.count, 400);
+    const shown = Math.min(rows.count, 400), inks = {};
     for (let row = 0; row < shown; row++) {
       const at = spanOf(trace, rows, row);
       if (at < 0 || rows.kind[row] === GAP) continue;
-      draw.fillStyle = token(trace.failed(at) && trace.cause === at ? 'error' : `s${colour(trace.text('service', trace.named(at, pairs()))).slice(1)}`);
+      const ink = trace.failed(at) && trace.cause === at ? 'error' : `s${colour(trace.text('service', trace.named(at, pairs()))).slice(1)}`;
+      draw.fillStyle = inks[ink] ??= token(ink);
       draw.fillRect((trace.start[at] / trace.length) * w, 2 + (row / Math.max(shown, 12)) * (h - 5), Math.max(1, (trace.duration[at] / trace.length) * w), 1.5);
     }
     draw.strokeStyle = token('accent');
@@ -126,7 +131,7 @@ export function start(main, { rest: [id], signal }) {
   let dragFrom = null;
   mini.addEventListener('pointerdown', (event) => { dragFrom = event.offsetX; mini.setPointerCapture(event.pointerId); });
   mini.addEventListener('pointerup', (event) => {
-    const us = (px) => (Math.max(0, Math.min(width(), px)) / width()) * trace.length;
+    const us = (px) => (Math.max(0, Math.min(width, px)) / width) * trace.length;
     const [a, b] = [us(dragFrom), us(event.offsetX)].sort((p, q) => p - q);
     b - a > trace.length * 0.004 ? zoom(a, b) : zoom(0, trace.length);
   });
@@ -137,20 +142,15 @@ export function start(main, { rest: [id], signal }) {
     drawRows(true);
   }
 
-  let drawnRows = '';
+  const shownRows = new Map();
   let paint = null;
+  /** Rows in sight and a few more; those that are there stay unless `always`. */
   function drawRows(always) {
     const first = Math.max(0, Math.floor(scroll.scrollTop / ROW) - SPARE);
     const last = Math.min(rows.count, Math.ceil((scroll.scrollTop + scroll.clientHeight) / ROW) + SPARE);
-    const now = `${first} ${last}`;
-    if (!always && now === drawnRows) return;
-    drawnRows = now;
-    place(space, { height: rows.count * ROW });
-    paint = painter();
-    const nodes = [];
-    for (let row = first; row < last; row++) nodes.push(rowNode(row));
-    space.replaceChildren(...nodes);
-    scroll.setAttribute('aria-rowcount', rows.count);
+    for (const [row, node] of shownRows) if (always || row < first || row >= last) { node.remove(); shownRows.delete(row); }
+    if (always) { paint = painter(); place(space, { height: rows.count * ROW }); scroll.setAttribute('aria-rowcount', rows.count); }
+    for (let row = last - 1; row >= first; row--) if (!shownRows.has(row)) { shownRows.set(row, rowNode(row)); space.insertBefore(shownRows.get(row), shownRows.get(row + 1) ?? null); }
   }
 
   function rowNode(row) {
@@ -179,7 +179,7 @@ export function start(main, { rest: [id], signal }) {
     const symbol = trace.text('icon', at);
     const peer = trace.text('peer', at);
     const node = el('div', {
-      class: `wf ${row === selected ? 'selected' : ''} ${trace.orphan(at) ? 'orphan' : ''} ${trace.columns.moved[at] ? 'moved' : ''} ${colour(service)}`, role: 'row', at: style, 'aria-level': depth + 1, 'aria-expanded': canFold ? String(isOpen) : null, 'aria-selected': String(row === selected),
+      class: `wf ${row === selected ? 'selected' : ''} ${trace.orphan(at) ? 'orphan' : ''} ${trace.columns.moved[at] ? 'moved' : ''} ${colour(service)}`, role: 'row', at: style, 'aria-level': depth + 1, 'aria-posinset': rows.place[row], 'aria-setsize': rows.size[row], 'aria-expanded': canFold ? String(isOpen) : null, 'aria-selected': String(row === selected),
       'aria-label': spoken(at, named, service, group), onclick: () => select(row), id: `r${row}`,
     }, el('span', { class: 'names', at: pad }, lines,
       canFold ? el('button', { class: 'fold', tabindex: '-1', 'aria-label': isOpen ? 'Fold' : 'Unfold', onclick: (event) => { event.stopPropagation(); toggle(row); } }, icon(isOpen ? 'down' : 'right')) : el('span', { class: 'fold' }),
@@ -209,7 +209,7 @@ export function start(main, { rest: [id], signal }) {
     rows = layout(trace, { pairs: pairs(), shut, opened });
     change({ open: [...opened].slice(0, 20).join(','), shut: [...shut].slice(0, 20).join(',') }, { redraw: false });
     selected = at >= 0 ? rowOf(at) : -1;
-    redraw();
+    drawBody();
   }
   function rowOf(at) {
     for (let row = 0; row < rows.count; row++) if (rows.kind[row] === 0 && (rows.what[row] === at || (pairs() && trace.pair[rows.what[row]] === at && trace.isClient(rows.what[row])))) return row;
@@ -218,8 +218,7 @@ export function start(main, { rest: [id], signal }) {
 
   function select(row) {
     if (row < 0 || row >= rows.count || rows.kind[row] === RULE) return;
-    selected = row;
-    const top = row * ROW;
+    const top = (selected = row) * ROW;
     if (top < scroll.scrollTop + ROW) scroll.scrollTop = Math.max(0, top - ROW * 2);
     else if (top > scroll.scrollTop + scroll.clientHeight - ROW * 2) scroll.scrollTop = top - scroll.clientHeight + ROW * 3;
     drawRows(true);
@@ -227,11 +226,12 @@ export function start(main, { rest: [id], signal }) {
     const at = spanOf(trace, rows, row);
     change({ span: trace.ids[at] }, { redraw: false });
     const wasHidden = side.hidden;
-    panel(side, trace, at, trace.named(at, pairs()), { close: () => { side.hidden = true; redraw(); }, selectSpan, signal });
+    panel(side, trace, at, trace.named(at, pairs()), { close: () => { side.hidden = true; redraw(); }, selectSpan, signal, group: rows.kind[row] === GROUP && trace.similar[rows.what[row]] });
     if (wasHidden) { side.hidden = false; drawMini(); drawRows(true); }
   }
-  function selectSpan(at) {
+  function selectSpan(at, alone) {
     if (at < 0 || at >= trace.count) return;
+    if (alone) opened.add(`g${trace.groupOf[at]}`);
     for (let up = trace.parent[at]; up >= 0; up = trace.parent[up]) shut.delete(trace.ids[up]);
     rows = layout(trace, { pairs: pairs(), shut, opened });
     select(rowOf(at));
@@ -240,6 +240,7 @@ export function start(main, { rest: [id], signal }) {
   let found = [], foundAt = -1;
   function find(text) {
     const wanted = text.toLowerCase();
+    change({ find: text }, { redraw: false });
     found = [];
     if (wanted) for (let at = 0; at < trace.count; at++) if (['service', 'operation', 'outcome', 'peer'].some((c) => trace.text(c, at).toLowerCase().includes(wanted))) found.push(at);
     foundAt = -1;

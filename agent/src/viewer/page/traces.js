@@ -156,7 +156,7 @@ export function start(main, { signal }) {
 
   function tools() {
     const tab = (name, title, n) => el('button', { role: 'tab', 'aria-selected': String(sort() === name), onclick: () => change({ sort: name === 'latest' ? null : name }, { push: true }) }, title, n > 0 && el('span', { class: 'bad strong' }, format.count(n)));
-    return el('div', { class: 'tools' }, el('div', { class: 'tabs', role: 'tablist' }, tab('latest', 'Latest'), tab('slowest', 'Slowest'), tab('failing', 'Failing', data.totals.errors)), el('span', { class: 'dim small told' }, told), el('span', { class: 'grow' }), marked && el('span', { class: 'chip blue' }, 'A marked, x again marks B'), pending);
+    return el('div', { class: 'tools' }, button('Filters', () => main.classList.toggle('railopen'), { name: 'filter', className: 'button railbutton' }), el('div', { class: 'tabs', role: 'tablist' }, tab('latest', 'Latest'), tab('slowest', 'Slowest'), tab('failing', 'Failing', data.totals.errors)), el('span', { class: 'dim small told' }, told), el('span', { class: 'grow' }), marked && el('span', { class: 'chip blue' }, 'A marked, x again marks B'), pending);
   }
 
   function drawRail() {

@@ -54,24 +54,24 @@ export class Trace {
   }
 }
 
-/** The rows that are shown: kind, what (a span, a group or a gap by its number), depth. */
+/** The rows that are shown: kind, what (a span, a group or a gap by its number), depth, and the place among siblings. */
 export function layout(trace, { pairs, shut, opened }) {
-  const kinds = [], whats = [], depths = [];
-  const push = (kind, what, depth) => { kinds.push(kind); whats.push(what); depths.push(depth); };
+  const kinds = [], whats = [], depths = [], places = [], sizes = [];
+  const push = (kind, what, depth, place = 1, size = 1) => { kinds.push(kind); whats.push(what); depths.push(depth); places.push(place); sizes.push(size); };
   const stack = [];
   const roots = [];
   for (let at = 0; at < trace.count; at++) if (trace.parent[at] < 0) roots.push(at);
-  const enter = (at, depth) => stack.push([SPAN, at, depth]);
+  const enter = (at, depth, place, size) => stack.push([SPAN, at, depth, place, size]);
   let shownRule = false;
   for (const root of roots) {
     if (root !== roots[0] && !shownRule) {
       shownRule = true;
       push(RULE, 0, 0);
     }
-    enter(root, 0);
+    enter(root, 0, roots.indexOf(root) + 1, roots.length);
     while (stack.length) {
-      const [kind, at, depth] = stack.pop();
-      push(kind, at, depth);
+      const [kind, at, depth, place, size] = stack.pop();
+      push(kind, at, depth, place, size);
       if (kind === GAP) continue;
       if (kind === GROUP) {
         const { members } = trace.similar[at];
@@ -79,7 +79,7 @@ export function layout(trace, { pairs, shut, opened }) {
         const isOpen = opened.has(`g${at}`);
         for (let i = members.length - 1; i >= 0; i--) {
           const m = members[i];
-          if (isOpen || trace.failed(m) || trace.duration[m] > median * 5) enter(m, depth + 1);
+          if (isOpen || trace.failed(m) || trace.duration[m] > median * 5) enter(m, depth + 1, i + 1, members.length);
         }
         continue;
       }
@@ -97,10 +97,10 @@ export function layout(trace, { pairs, shut, opened }) {
       }
       trace.gaps.forEach((gap, number) => { if (gap.span === owner) items.push([GAP, number, gap.from]); });
       items.sort((a, b) => a[2] - b[2]);
-      for (let i = items.length - 1; i >= 0; i--) stack.push([items[i][0], items[i][1], depth + 1]);
+      for (let i = items.length - 1; i >= 0; i--) stack.push([items[i][0], items[i][1], depth + 1, i + 1, items.length]);
     }
   }
-  return { count: kinds.length, kind: Uint8Array.from(kinds), what: Int32Array.from(whats), depth: Int32Array.from(depths) };
+  return { count: kinds.length, kind: Uint8Array.from(kinds), what: Int32Array.from(whats), depth: Int32Array.from(depths), place: Int32Array.from(places), size: Int32Array.from(sizes) };
 }
 
 /** The span that a row stands for; -1 for none. */

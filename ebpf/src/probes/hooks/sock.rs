@@ -17,7 +17,7 @@ use spanwire_ebpf::{Counter, Direction, NoData, Offset, config_flag};
 
 use crate::{
     bytes::Source,
-    config, emit,
+    config, emit, left_out,
     maps::{STATES, count},
     memory::{Reach, Typed},
     observe::{self, Moved},
@@ -73,7 +73,7 @@ unsafe fn about_to_send(context: &BtfTracePointContext) {
         if state.is_null() {
             return;
         }
-        if (*state).is(Mode::Ignored) && (*state).second_looks == 0 {
+        if (*state).is(Mode::Ignored) && (*state).second_looks == 0 || left_out::holds(state) {
             return;
         }
         let task = bpf_get_current_pid_tgid();

@@ -32,6 +32,7 @@ pub(super) unsafe fn write(state: *mut State, way: usize, scratch: *mut Scratch)
         (*header).tgid = (task >> 32) as u32;
         (*header).tid = task as u32;
         (*header).direction = way as u8;
+        (*header).reserved2 = 0;
         emit::data()
     }
 }

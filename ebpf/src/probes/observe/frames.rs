@@ -105,6 +105,7 @@ pub(super) fn frames(state: *mut State, direction: *mut Way, way: usize, scratch
             put(&raw mut (*walking).frames, Frames::BOUNDARY);
         }
         put(&raw mut (*header).serving, 0);
+        put(&raw mut (*header).on_cpu, 0);
         event::no_runtime(header);
         runtime::frames_move(state);
         put(&raw mut (*header).flags, if len == 0 { data_flag::END } else { 0 });

@@ -14,10 +14,10 @@ use super::{
     look::{begins, ending, gather, how, long_head_len, look},
 };
 use crate::{
-    config, control,
+    config, control, left_out,
     maps::{COUNTERS, Scratch, count},
     memory::Reach,
-    serving, socket,
+    on_cpu, serving, socket,
     state::{HEAD_CAP, Mode, SECOND_LOOKS, STRIKES, State, Way},
     wire,
 };
@@ -93,6 +93,9 @@ pub(super) fn message<R: Reach>(
         }
 
         let begins = get(&raw const (*found).seen) >> 32;
+        if begins & begins::REQUEST != 0 && left_out::begins(state) {
+            return false;
+        }
         if begins == begins::PREFACE {
             (*state).mode = Mode::Http2 as u8;
         } else if begins != begins::NOTHING {
@@ -158,6 +161,7 @@ pub(super) fn complete<R: Reach>(sock: u64, state: *mut State, way: usize, scrat
         let task = bpf_get_current_pid_tgid();
         put(&raw mut (*header).flags, 0);
         put(&raw mut (*header).serving, 0);
+        put(&raw mut (*header).on_cpu, 0);
         event::no_runtime(header);
         let flags = &raw mut (*header).flags;
         let begins = get(&raw const (*found).seen) >> 32;
@@ -168,19 +172,25 @@ pub(super) fn complete<R: Reach>(sock: u64, state: *mut State, way: usize, scrat
                 serving::request_sent(state, task, get(&raw const (*call).position), scratch);
             } else {
                 let waits = socket::thread_waits::<R>(sock as *const c_void);
-                if waits {
-                    put(flags, data_flag::REQUEST | data_flag::THREAD_WAITS);
-                }
+                put(flags, data_flag::REQUEST | waits);
                 let position = get(&raw const (*call).position);
-                serving::request_read(state, task, position, waits, scratch);
+                serving::request_read(state, task, position, waits != 0, scratch);
+                on_cpu::begin::<R>(state, waits == data_flag::THREAD_WAITS);
                 // A first byte that is read alone tells nothing yet.
                 if get(&raw const (*call).len) > FIRST_BYTE {
                     wire_read(sock, state, 0, scratch);
                 }
             }
-        } else if begins != begins::NOTHING && way == SENT {
-            serving::answered(state);
-        } else if get(&raw const (*found).in_head) != 0 && way != SENT {
+        } else if way == SENT {
+            if begins != begins::NOTHING {
+                serving::answered(state);
+            }
+            let on_cpu = on_cpu::since::<R>(state, task);
+            if on_cpu != 0 {
+                put(&raw mut (*header).on_cpu, on_cpu);
+                put(&raw mut (*header).serving, (*state).span);
+            }
+        } else if get(&raw const (*found).in_head) != 0 {
             serving::request_goes_on(state, task, scratch);
             let begun = get(&raw const (*call).position).wrapping_sub(u64::from(FIRST_BYTE));
             if (*state).span == id::span(config::seed(), (*state).generation, begun) {

@@ -25,7 +25,7 @@ use self::{
 };
 use crate::{
     bytes::{self, Source},
-    config, control, emit,
+    config, control, emit, left_out,
     maps::{GENERATIONS, Scratch, count},
     memory::{Reach, Typed},
     socket,
@@ -55,9 +55,7 @@ pub(crate) struct Moved {
 pub(crate) fn meet(sock: u64, state: *mut State, next: [u64; 2], task: u64) {
     unsafe {
         count(Counter::ConnectionsMet, 1);
-        let Some(last) = GENERATIONS.get_ptr_mut(0) else { return };
-        *last += 1;
-        (*state).generation = *last << 12 | u64::from(bpf_get_smp_processor_id() as u32 & 0xfff);
+        (*state).generation = generation();
         if (*state).born == 0 {
             (*state).ways[0].next = next[0];
             (*state).ways[1].next = next[1];
@@ -72,14 +70,29 @@ pub(crate) fn meet(sock: u64, state: *mut State, next: [u64; 2], task: u64) {
         {
             (*state).mode = Mode::Ignored as u8;
         }
+        left_out::met(state);
     }
 }
 
-/// Whether the next bytes can be left unread: the connection is ignored and this is no turn of its direction at which
-/// it gets a second look.
+/// A generation number that no connection has had.
+#[inline(always)]
+pub(crate) fn generation() -> u64 {
+    unsafe {
+        let Some(last) = GENERATIONS.get_ptr_mut(0) else { return 0 };
+        *last += 1;
+        *last << 12 | u64::from(bpf_get_smp_processor_id() as u32 & 0xfff)
+    }
+}
+
+/// Whether the next bytes can be left unread: the connection is left out, or it is ignored and this is no turn of its
+/// direction at which it gets a second look.
 #[inline(always)]
 pub(crate) fn passes(sock: u64, state: *mut State, way: usize) -> bool {
     unsafe {
+        if left_out::holds(state) {
+            (*state).last = way as u8 + 1;
+            return true;
+        }
         if !(*state).is(Mode::Ignored) {
             return false;
         }

@@ -8,7 +8,7 @@
 use core::ffi::c_void;
 
 use spanwire_ebpf::{
-    ControlKind, Counter, Direction, Family, Offset, config_flag, id,
+    ControlKind, Counter, Direction, Family, Offset, config_flag, data_flag, id,
     wire::{Carried, is_sampled},
 };
 
@@ -20,7 +20,7 @@ use super::{
 use crate::{
     bytes::{self, Source},
     config, emit,
-    maps::{Scratch, count},
+    maps::{SAMPLER, Scratch, count},
     memory::{Probed, Reach},
     observe::{begins, how, look},
     runtime, serving, socket,
@@ -106,8 +106,11 @@ pub(crate) unsafe fn read(sock: u64, state: *mut State, before: u64, scratch: *m
             count(Counter::WireRead, 1);
             tell_carried(Direction::Received as u64);
         }
+        // Whether a thread whose sockets do not block serves one request is for user space to find out.
+        let waits = (&raw const (*scratch).header.flags).read_volatile() & data_flag::THREAD_WAITS;
         if let Some(served) = serving::by((*state).reader)
             && (*served).connection == (*state).generation
+            && (waits != 0 || (*served).object != 0)
         {
             (*served).trace = (&raw const (*looking).trace).read_volatile();
             (*served).bits = bits & (bits::BOUND | bits::SAMPLED);
@@ -372,9 +375,11 @@ extern "C" fn goes(counts: u64) -> u64 {
 /// Whether a trace is sampled, whose caller has decided so or not at all.
 #[inline(always)]
 unsafe fn sampling(trace: *const [u64; 2], decided: Option<bool>) -> u64 {
+    let Some(sampler) = SAMPLER.get_ptr(0) else { return 0 };
+    let [threshold, caller_decides] = unsafe { sampler.read_volatile() };
     let sampled = match decided {
-        Some(decided) if config::has(config_flag::PARENT_DECIDES) => decided,
-        _ => is_sampled(unsafe { trace.read_volatile() }, config::threshold()),
+        Some(decided) if caller_decides != 0 => decided,
+        _ => is_sampled(unsafe { trace.read_volatile() }, threshold),
     };
     if sampled { bits::SAMPLED } else { 0 }
 }

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use super::conversation::{Conversation, Ending, Truth, conversation, plan};
 use super::reading::Reading;
 use crate::exchange::{Call, Failure, Finished, Report};
+use crate::input::Waits;
 use crate::protocols::Body;
 use crate::protocols::http2::stream::Part;
 
@@ -98,7 +99,7 @@ fn nothing_is_wrong(told: &[Report], conversation: &Conversation) -> Vec<(Truth,
             Report::Started(started) => {
                 assert!(conversation.truth.contains_key(&started.id.position), "{started:?}");
                 assert!(open.insert(started.id.position), "begun twice: {started:?}");
-                assert_eq!((started.serving, started.thread_waits), (None, false));
+                assert_eq!((started.serving, started.thread_waits), (None, Waits::Otherwise));
             }
             Report::Finished(finished) => {
                 assert!(open.contains(&finished.id.position), "{finished:?}");

@@ -7,7 +7,7 @@ use abi::Direction;
 
 use crate::conn::{Address, CONNECTION_HELD, Connection, Losses};
 use crate::exchange::{Failure, Report};
-use crate::input::{ConnId, Nanos, Task};
+use crate::input::{ConnId, Nanos, Task, Waits};
 use crate::protocols::http2::Http2;
 use crate::protocols::http2::stream::Part;
 use crate::protocols::{Before, Body, Detection, Ending, Outlet, Piece, Protocol, detect};
@@ -71,8 +71,9 @@ impl Reading {
             ended: Nanos(self.count * 1000 + 10),
             task: Task { pid: 7, tid: 8 },
             serving: Some(99),
+            on_cpu: None,
             runtime: crate::input::Runtime::NotAsked,
-            thread_waits: true,
+            thread_waits: Waits::Alone,
             request: false,
         };
         self.positions[part as usize] = piece.stop();
