@@ -227,7 +227,7 @@ pub const APACHE: Runtime = Runtime {
         ensure!(place.host.is_none(), "Apache stands on one host only");
         let upstream = place.next.first().context("Apache with nothing behind it")?;
         let it = apache::start(place.service, &format!("http://127.0.0.1:{upstream}"))?;
-        Ok(Started { server: it.server, _folder: Some(it.folder) })
+        Ok(Started { server: it.server, goroutines: false, _folder: Some(it.folder) })
     },
 };
 

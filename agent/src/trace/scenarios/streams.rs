@@ -4,7 +4,7 @@ use abi::runtime::{Absent, Rule};
 use abi::{CHAIN, StreamCall};
 
 use super::host::{Host, Request, SEED, from_outside, tcp};
-use crate::input::Runtime;
+use crate::input::{Runtime, Waits};
 use crate::trace::Count;
 
 /// The process.
@@ -16,7 +16,7 @@ const CHILD: u64 = abi::runtime::task(PID, 100);
 fn served(stream: u32) -> Request {
     let mut served = Request::server(&from_outside(1), u64::from(stream), PID, 10, 50);
     served.started.stream = Some(stream);
-    served.started.thread_waits = false;
+    served.started.thread_waits = Waits::Otherwise;
     served
 }
 
