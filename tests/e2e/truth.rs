@@ -10,8 +10,22 @@ use tests::truth::run::{Outcome, Stage};
 use tests::truth::table;
 
 /// The cases that every change is measured by.
-const CASES: [&str; 7] =
-    ["python-threads", "c-threads", "gunicorn-gthread", "java", "python-asyncio", "node", "mixed"];
+const CASES: [&str; 14] = [
+    "python-threads",
+    "c-threads",
+    "gunicorn-gthread",
+    "java",
+    "python-asyncio",
+    "node",
+    "mixed",
+    "go",
+    "go-fanout",
+    "go-middle",
+    "go-pool-context",
+    "go-pool",
+    "go-old",
+    "go-old-pool",
+];
 
 /// Those of them that stand on two hosts as well.
 const ACROSS_HOSTS: [&str; 4] = ["python-threads", "c-threads", "python-asyncio", "mixed"];

@@ -195,12 +195,12 @@ fn load_set(kernel: &Kernel, options: &Options, set: HookSet) -> Result<Probes, 
         let loaded: &mut TracePoint = find(&mut ebpf, name)?;
         loaded.load().map_err(|error| SetError::Program(name, error))?;
     }
-    for name in Trap::ALL.map(Trap::program) {
-        let loaded: &mut UProbe = find(&mut ebpf, name)?;
+    for trap in Trap::ALL {
+        let loaded: &mut UProbe = find(&mut ebpf, trap.program())?;
         if let Err(error) = loaded.load() {
-            let error = SetError::Program(name, error);
-            log::debug!("{name}: {error:#?}");
-            off.push((name, one_line(&error)));
+            let error = SetError::Program(trap.program(), error);
+            log::debug!("{}: {error:#?}", trap.feature());
+            off.push((trap.feature(), one_line(&error)));
         }
     }
     let data = DataRings::create(sizes, take(&mut ebpf, "DATA")?).map_err(EbpfError::from)?;

@@ -43,6 +43,14 @@ impl Trap {
             Self::GrpcHandleStream => "grpc_handle_stream",
         }
     }
+
+    /// What is off where the kernel refuses it.
+    pub(crate) const fn feature(self) -> &'static str {
+        match self {
+            Self::GrpcNewStream => "parents of calls by grpc-go",
+            Self::GrpcHandleStream => "parents of what servers of grpc-go call",
+        }
+    }
 }
 
 /// Where one is put.

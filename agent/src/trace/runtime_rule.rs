@@ -166,7 +166,9 @@ impl Workers {
         }
         match (client.at <= end, rule) {
             (true, _) => Verdict::Parent,
-            (false, abi::runtime::Rule::GoHandler) => Verdict::Link,
+            // A stream is answered last of all: what seems to come later was found by a descriptor that is another connection's
+            // by now.
+            (false, abi::runtime::Rule::GoHandler) if server.stream.is_none() => Verdict::Link,
             (false, _) => Verdict::No(Count::RuntimeAfterAnswer),
         }
     }

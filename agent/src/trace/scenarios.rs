@@ -13,5 +13,6 @@ mod on_cpu;
 mod retransmits;
 mod runtimes;
 mod sampling;
+mod streams;
 mod threads;
 mod wire;

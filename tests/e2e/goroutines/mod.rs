@@ -15,7 +15,7 @@ use tests::wait::Deadline;
 use self::truth::{REQUESTS, SERVICE, Truth, Way, collect, way};
 
 /// Ways in which a call's request can be known.
-const KNOWN: [Way; 9] = [
+const KNOWN: [Way; 13] = [
     way("handler", 1, 999),
     // Whoever wants a request written may not wait for that yet when it has been.
     way("fanout", 3, 990),
@@ -24,6 +24,10 @@ const KNOWN: [Way; 9] = [
     way("proxy", 1, 999),
     way("pool-context", 1, 999),
     way("pool-derived", 1, 999),
+    way("errgroup", 3, 990),
+    way("dials", 1, 990),
+    way("body", 1, 990),
+    way("pooled", 1, 990),
     way("cancelled", 0, 0),
     way("hijacked", 1, 0),
 ];

@@ -39,24 +39,41 @@ pub fn binary(name: &str) -> anyhow::Result<PathBuf> {
 /// # Errors
 /// When Go or a module is not to be had, or it does not build.
 pub fn build(module: &str, name: &str, shared: &[&str]) -> anyhow::Result<PathBuf> {
+    build_with(None, module, name, shared)
+}
+
+/// The same, by a release of Go such as `1.21.13`, which comes through the module proxy; by the installed one if `None`.
+///
+/// # Errors
+/// As [`build`].
+pub fn build_with(
+    release: Option<&str>,
+    module: &str,
+    name: &str,
+    shared: &[&str],
+) -> anyhow::Result<PathBuf> {
     let go = installed("go")?;
     let source = workload(module);
     let mut files = vec![source.join("go.mod"), source.join(name).join("main.go")];
     files.extend(shared.iter().map(|file| source.join(file)));
     let built = cache("workloads")?.join(format!(
-        "{}-{name}-{}",
+        "{}-{name}{}-{}",
         module.replace('/', "-"),
+        release.map(|release| format!("-{release}")).unwrap_or_default(),
         fingerprint(&files)?
     ));
+    let toolchain = release.map(|release| ("GOTOOLCHAIN", format!("go{release}")));
     if !built.exists() {
         let part = built.with_extension("part");
         process::output(
             Command::new(go)
                 .current_dir(&source)
                 .env("GOFLAGS", "-mod=readonly")
+                .envs(toolchain)
                 .args(["build", "-trimpath", "-o"])
                 .arg(&part)
-                .arg(format!("./{name}")),
+                // Go 1.19 finds no package of its own module by a folder's name everywhere.
+                .arg(format!("{name}/main.go")),
         )?;
         std::fs::rename(part, &built)?;
     }

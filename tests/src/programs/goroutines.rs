@@ -37,7 +37,7 @@ impl Build {
     pub fn command(self) -> anyhow::Result<Command> {
         let go = installed("go")?;
         let source = workload("goroutines");
-        let files = [source.join("go.mod"), source.join("requests/main.go")];
+        let files = [source.join("go.mod"), source.join("go.sum"), source.join("requests/main.go")];
         let mut name = format!("goroutines-{}", fingerprint(&files)?);
         let mut build = Command::new(go);
         build.current_dir(&source).env("GOFLAGS", "-mod=readonly").args(["build", "-trimpath"]);

@@ -7,6 +7,8 @@ use super::services::{self, PYTHON_THREADS, Runtime};
 
 /// The promise where a thread serves one request at a time.
 pub const EXACT: f64 = 99.9;
+/// Where a runtime tells. Not always: whoever wants a request written may not wait for that yet when it is.
+const PROVEN: f64 = 90.0;
 /// Where a call's request cannot be known it has no parent: nothing is promised but that nothing is wrong.
 const HONEST: f64 = 0.0;
 
@@ -92,7 +94,43 @@ pub const ALL: &[Case] = &[
         floor: HONEST,
     },
     Case { name: "node", about: "Node http", levels: &[services::NODE; 4], floor: HONEST },
-    Case { name: "go", about: "Go net/http", levels: &[services::GO; 4], floor: HONEST },
+    Case { name: "go", about: "Go net/http", levels: &[services::GO; 4], floor: PROVEN },
+    Case {
+        name: "go-fanout",
+        about: "Go net/http, a goroutine for each call",
+        levels: &[services::GO_FANOUT; 4],
+        floor: PROVEN,
+    },
+    Case {
+        name: "go-middle",
+        about: "Go net/http, goroutines started by one that makes no call",
+        levels: &[services::GO_MIDDLE; 4],
+        floor: HONEST,
+    },
+    Case {
+        name: "go-pool-context",
+        about: "Go net/http, a pool that is handed the context",
+        levels: &[services::GO_POOL_CONTEXT; 4],
+        floor: PROVEN,
+    },
+    Case {
+        name: "go-pool",
+        about: "Go net/http, a pool that is not",
+        levels: &[services::GO_POOL; 4],
+        floor: HONEST,
+    },
+    Case {
+        name: "go-old",
+        about: "Go 1.19 net/http",
+        levels: &[services::GO_OLD; 4],
+        floor: PROVEN,
+    },
+    Case {
+        name: "go-old-pool",
+        about: "Go 1.19 net/http, a pool that is handed the context",
+        levels: &[services::GO_OLD_POOL; 4],
+        floor: PROVEN,
+    },
     Case {
         name: "nginx",
         about: "nginx before Python ThreadingHTTPServer",

@@ -78,7 +78,13 @@ impl Stage {
     /// # Errors
     /// When the agent does not start or stop well, or an answer is not the right one.
     pub fn run(&self, setup: Setup, requests: usize, clients: usize) -> anyhow::Result<Outcome> {
-        self.score(vec![setup.start()?], requests, clients)
+        let mut agent = setup.environment("OTEL_LOG_LEVEL", "debug").start()?;
+        // Whose goroutines tell what, it finds out within its first moments, one program after the other.
+        for service in self.services.iter().filter(|service| service.goroutines) {
+            let line = format!("process {} runs Go", service.server.program.pid());
+            agent.wait_line(&line, Deadline::seconds(20))?;
+        }
+        self.score(vec![agent], requests, clients)
     }
 
     /// Scores two agents, which see nothing of each other, over a case on two hosts. They are there before its services: a

@@ -50,6 +50,8 @@ pub struct Runtime {
 pub struct Started {
     /// The server.
     pub server: Server,
+    /// Its goroutines tell, once the agent has looked into its program.
+    pub goroutines: bool,
     /// What must stay as long as it runs.
     _folder: Option<tempfile::TempDir>,
 }
@@ -164,8 +166,46 @@ pub const NODE: Runtime = Runtime {
 };
 
 /// Go's `net/http`.
-pub const GO: Runtime =
-    Runtime { name: "go", proxies: false, start: |place| told(place, Command::new(go_service()?)) };
+pub const GO: Runtime = Runtime { name: "go", proxies: false, start: |place| go(place, "", None) };
+
+/// The same, with a goroutine for each call.
+pub const GO_FANOUT: Runtime =
+    Runtime { name: "go-fanout", proxies: false, start: |place| go(place, "fanout", None) };
+
+/// The same, where a goroutine that makes no call has started those that do.
+pub const GO_MIDDLE: Runtime =
+    Runtime { name: "go-middle", proxies: false, start: |place| go(place, "middle", None) };
+
+/// The same, with a pool of workers that are handed the request's context,
+pub const GO_POOL_CONTEXT: Runtime = Runtime {
+    name: "go-pool-context",
+    proxies: false,
+    start: |place| go(place, "pool-context", None),
+};
+
+/// and with one that is handed none.
+pub const GO_POOL: Runtime =
+    Runtime { name: "go-pool", proxies: false, start: |place| go(place, "pool", None) };
+
+/// The first, by an old Go,
+pub const GO_OLD: Runtime =
+    Runtime { name: "go-old", proxies: false, start: |place| go(place, "", OLD_GO) };
+
+/// and its pool with contexts.
+pub const GO_OLD_POOL: Runtime = Runtime {
+    name: "go-old-pool",
+    proxies: false,
+    start: |place| go(place, "pool-context", OLD_GO),
+};
+
+/// The oldest Go that the services are built with; the newest is the installed one.
+const OLD_GO: Option<&str> = Some("1.19.13");
+
+fn go(place: &Place<'_>, way: &str, release: Option<&str>) -> anyhow::Result<Started> {
+    let mut command = Command::new(go_service(release)?);
+    command.env("TRUTH_WAY", way);
+    Ok(Started { goroutines: true, ..told(place, command)? })
+}
 
 /// nginx, in front of one service.
 pub const NGINX: Runtime = Runtime {
@@ -175,7 +215,7 @@ pub const NGINX: Runtime = Runtime {
         ensure!(place.host.is_none(), "nginx stands on one host only");
         let upstream = place.next.first().context("nginx with nothing behind it")?;
         let nginx::Nginx { server, folder } = nginx::start_pooled(*upstream)?;
-        Ok(Started { server, _folder: Some(folder) })
+        Ok(Started { server, goroutines: false, _folder: Some(folder) })
     },
 };
 
@@ -187,7 +227,7 @@ pub const APACHE: Runtime = Runtime {
         ensure!(place.host.is_none(), "Apache stands on one host only");
         let upstream = place.next.first().context("Apache with nothing behind it")?;
         let it = apache::start(place.service, &format!("http://127.0.0.1:{upstream}"))?;
-        Ok(Started { server: it.server, _folder: Some(it.folder) })
+        Ok(Started { server: it.server, goroutines: false, _folder: Some(it.folder) })
     },
 };
 
@@ -196,7 +236,7 @@ pub const APACHE: Runtime = Runtime {
 /// # Errors
 /// What cannot be built.
 pub fn prepare() -> anyhow::Result<()> {
-    let built = [c_service(), java_service(), go_service()];
+    let built = [c_service(), java_service(), go_service(None), go_service(OLD_GO)];
     built.into_iter().try_for_each(|built| built.map(drop))
 }
 
@@ -208,8 +248,8 @@ fn java_service() -> anyhow::Result<PathBuf> {
     java::compile("truth/java", &["Service.java"], "")
 }
 
-fn go_service() -> anyhow::Result<PathBuf> {
-    go::build("truth/go", "service", &[])
+fn go_service(release: Option<&str>) -> anyhow::Result<PathBuf> {
+    go::build_with(release, "truth/go", "service", &[])
 }
 
 fn python(file: &str) -> anyhow::Result<Command> {
@@ -255,5 +295,5 @@ fn on_port(place: &Place<'_>, port: u16, command: &mut Command) -> anyhow::Resul
         Server::on_port(place.service, port, command)?
     };
     server.target = Target::at(place.address(), port)?;
-    Ok(Started { server, _folder: None })
+    Ok(Started { server, goroutines: false, _folder: None })
 }

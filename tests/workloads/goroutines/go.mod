@@ -1,3 +1,5 @@
 module goroutines
 
 go 1.18
+
+require golang.org/x/sync v0.3.0

@@ -22,6 +22,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 func main() {
@@ -60,7 +62,7 @@ func load() {
 				if number >= count {
 					return
 				}
-				answer, err := client.Get(fmt.Sprintf("http://%s/%s/%d", address, way, first+number))
+				answer, err := ask(client, way, fmt.Sprintf("http://%s/%s/%d", address, way, first+number))
 				if err != nil {
 					atomic.AddInt64(&failed, 1)
 					continue
@@ -75,6 +77,22 @@ func load() {
 	}
 	all.Wait()
 	fmt.Println("failed", failed)
+}
+
+// Asks; the way "body" with one that arrives late and in parts.
+func ask(client *http.Client, way, url string) (*http.Response, error) {
+	if way != "body" {
+		return client.Get(url)
+	}
+	reader, writer := io.Pipe()
+	go func() {
+		for i := 0; i < 3; i++ {
+			time.Sleep(time.Millisecond)
+			io.WriteString(writer, strings.Repeat("0123456789abcdef", 64))
+		}
+		writer.Close()
+	}()
+	return client.Post(url, "text/plain", reader)
 }
 
 // A piece of work that is handed over.
@@ -122,6 +140,38 @@ func serve(address, downstream string) {
 			go func() { defer all.Done(); s.call(none, number(r)) }()
 		}
 		all.Wait()
+		io.WriteString(w, "ok")
+	})
+	// The same by an errgroup with a limit.
+	way("errgroup", func(w http.ResponseWriter, r *http.Request) {
+		var all errgroup.Group
+		all.SetLimit(2)
+		for i := 0; i < 3; i++ {
+			all.Go(func() error { s.call(none, number(r)); return nil })
+		}
+		all.Wait()
+		io.WriteString(w, "ok")
+	})
+	// A connection for each call.
+	dials := &server{downstream, &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}}
+	way("dials", func(w http.ResponseWriter, r *http.Request) {
+		dials.call(none, number(r))
+		io.WriteString(w, "ok")
+	})
+	// A request whose body comes late: once it is read, another goroutine waits for what the connection brings next.
+	way("body", func(w http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body)
+		s.call(none, number(r))
+		io.WriteString(w, "ok")
+	})
+	// Objects that one request leaves to the next.
+	pooled := sync.Pool{New: func() interface{} { return &job{} }}
+	way("pooled", func(w http.ResponseWriter, r *http.Request) {
+		j := pooled.Get().(*job)
+		j.number, j.context, j.done = number(r), none, make(chan struct{})
+		go func() { s.call(j.context, j.number); close(j.done) }()
+		<-j.done
+		pooled.Put(j)
 		io.WriteString(w, "ok")
 	})
 	// The goroutine between the handler and those that call makes no call of its own.
