@@ -1,5 +1,7 @@
 //! Checks of the source: its format and clippy's warnings, on the host's crates and on the probes.
 
+use std::process::ExitCode;
+
 use anyhow::Result;
 
 use crate::{cargo, probes};
@@ -7,6 +9,15 @@ use crate::{cargo, probes};
 /// Every file is as `cargo fmt` writes it.
 pub(crate) fn format() -> Result<()> {
     cargo::run(cargo::command().args(["fmt", "--all", "--check"]), "run `cargo fmt --all`")
+}
+
+/// The task: all of them.
+pub(crate) fn task() -> Result<ExitCode> {
+    format()?;
+    probes::build()?;
+    clippy()?;
+    clippy_probes()?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// No warning in any host crate, tests included.

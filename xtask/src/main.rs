@@ -75,6 +75,8 @@ enum Task {
         /// Run only the tests whose names contain this
         filter: Option<String>,
     },
+    /// Check the format and clippy's warnings, the probes included: the first steps of `test`
+    Check,
     /// Boot the kernels users run and test the agent on each of them
     VmTest {
         /// Only the kernel of this series (such as 6.1), or the tests whose names contain this
@@ -111,6 +113,7 @@ fn main() -> ExitCode {
         Task::Build { release, probes_only, .. } => build::task(release, probes_only),
         Task::Run { demo, arguments } => run::task(demo, &arguments),
         Task::Test { filter } => Ok(test::task(filter.as_deref())),
+        Task::Check => checks::task(),
         Task::VmTest { filter, renew_kernels, renew } => {
             vm::task(filter.as_deref(), vm::Renew { kernels: renew_kernels, records: renew })
         }

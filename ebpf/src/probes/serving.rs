@@ -34,7 +34,8 @@ pub(crate) fn request_read(
             if thread_waits {
                 let served = &raw mut (*scratch).desk.child;
                 Served::fill(served, span, connection, task);
-                let _ = SERVING.insert(task, &*served, 0);
+                let served: &Served = &*served;
+                let _ = SERVING.insert(task, served, 0);
             }
             return;
         };

@@ -20,7 +20,7 @@ use super::{
 use crate::{
     bytes::{self, Source},
     config, emit,
-    maps::{SAMPLER, Scratch, count},
+    maps::{SAMPLER, Scratch, Served, count},
     memory::{Probed, Reach},
     observe::{begins, how, look},
     runtime, serving, socket,
@@ -297,13 +297,7 @@ extern "C" fn bind(whose: u64) -> u64 {
             _ => (0, false),
         };
         match serving::by(server) {
-            // Once the answer has begun it may be over, too: then this would be no part of it.
-            Some(served) if !is_root => {
-                if (*served).answered == 0 {
-                    (&raw mut (*context).trace).write_volatile((*served).trace);
-                    (&raw mut (*context).bits).write_volatile((*served).bits);
-                }
-            }
+            Some(served) if !is_root => inherit(served, context),
             _ if is_root || whose == OF_THREAD => {
                 let trace = &raw mut (*context).trace;
                 let span = (&raw const (*context).span).read_volatile();
@@ -321,6 +315,18 @@ extern "C" fn bind(whose: u64) -> u64 {
         }
     }
     0
+}
+
+/// What is sent belongs to the trace of what is served. Once the answer has begun it may be over, too: then this would be no part
+/// of it.
+#[inline(always)]
+unsafe fn inherit(served: *const Served, context: *mut Request) {
+    unsafe {
+        if (*served).answered == 0 {
+            (&raw mut (*context).trace).write_volatile((*served).trace);
+            (&raw mut (*context).bits).write_volatile((*served).bits);
+        }
+    }
 }
 
 /// Whether the context of the request is there already.

@@ -184,6 +184,7 @@ pub(super) unsafe fn adopt(go: *const GoProcess, g: u64, desk: *mut Desk) -> boo
         (&raw mut (*served).rule).write_volatile(Rule::GoChild as u64);
         (&raw mut (*served).maker).write_volatile(maker);
         (&raw mut (*served).object).write_volatile(g);
-        SERVING.insert(key, &*served, 0).is_ok()
+        let served: &Served = &*served;
+        SERVING.insert(key, served, 0).is_ok()
     }
 }

@@ -108,7 +108,8 @@ unsafe fn begin_serving(key: u64, g: u64, span: u64, connection: u64, desk: *mut
         let served = &raw mut (*desk).child;
         Served::fill(served, span, connection, key);
         (&raw mut (*served).object).write_volatile(g);
-        let _ = SERVING.insert(key, &*served, 0);
+        let served: &Served = &*served;
+        let _ = SERVING.insert(key, served, 0);
     }
 }
 

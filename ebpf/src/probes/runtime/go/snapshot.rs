@@ -43,7 +43,8 @@ pub(super) unsafe fn take(go: *const GoProcess, key: u64, span: u64, desk: *mut 
         };
         fill(go, snapshot, span);
         if GO_SNAPSHOTS.get_ptr(key).is_none() {
-            let _ = GO_SNAPSHOTS.insert(key, &*(&raw const (*desk).snapshot), 0);
+            let taken: &Snapshot = &(*desk).snapshot;
+            let _ = GO_SNAPSHOTS.insert(key, taken, 0);
         }
         0
     }
