@@ -64,7 +64,9 @@ fn without_ids(spans: &Spans) -> Vec<String> {
         .into_iter()
         .map(|mut span| {
             let parent = spans.by_id(&span.parent).map(|parent| parent.path().to_owned());
-            span.attributes.retain(|key, _| !key.starts_with("spanwire.time"));
+            span.attributes.retain(|key, _| {
+                !key.starts_with("spanwire.time") && key != "spanwire.thread.cpu_time_ns"
+            });
             let resource = span.resource;
             format!(
                 "{} {:?} {:?} {:?} {:?} {parent:?}",

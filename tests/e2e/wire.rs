@@ -38,11 +38,11 @@ pub(crate) fn add(suite: &mut Suite) {
             });
         };
         at("one_trace_across_two_hosts", |hooks| across(hooks, ADDRESSES));
-        at("one_trace_across_two_hosts_ipv6", |hooks| across(hooks, ADDRESSES_V6));
     }
     let mut here = |what: &str, body: fn() -> TestResult| {
         suite.at(Place::Here, format!("wire::{what}"), 60, body);
     };
+    here("one_trace_across_two_hosts_ipv6", || across(Hooks::Auto, ADDRESSES_V6));
     here("large_bodies_are_cut_and_their_context_is_not", large);
     here("pipelined_requests_have_their_own_or_none", pipelined);
     here("segments_are_lost", lossy);

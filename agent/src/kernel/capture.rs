@@ -9,7 +9,7 @@ use super::{
     counters, decode,
     left_out::Changes,
     load::Probes,
-    order::{Order, Stamped},
+    order::{Order, Stamped, announced},
     wait::Waiter,
     wire::Sampling,
 };
@@ -112,7 +112,8 @@ impl Capture {
         let most_of_each = (BATCH / self.probes.data.len()).max(1);
         let now = now();
         let before = self.data.len();
-        // Data first: whatever announces a connection was written before its data, so it is in the control ring by now.
+        // Data first: whatever announces a connection was written before its data, so it is in the control ring by now (and
+        // where that is not read to its end, data waits).
         let (data, malformed) = (&mut self.data, &mut self.malformed);
         let up_to = self.probes.data.drain(now, most_of_each, |item| match decode::data(&item) {
             Ok(input) => {
@@ -133,7 +134,9 @@ impl Capture {
                 Err(_) => self.malformed += 1,
             }
         }
-        let more = up_to < now || self.control.len() == BATCH;
+        let control_left = self.control.len() == BATCH;
+        let more = up_to < now || control_left;
+        let up_to = if control_left { announced(&self.control).min(up_to) } else { up_to };
         self.looks += 1;
         self.waiter.looked(self.data.len() > before || !self.control.is_empty());
         self.order.look(&mut self.data, &mut self.control, up_to, &mut each);

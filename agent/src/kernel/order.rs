@@ -5,13 +5,17 @@
 //!
 //! The data rings are read before the control ring, because whatever announces a connection is written before its data. What
 //! the control ring tells of an end waits until everything is out that was written before it, and one look longer: a probe
-//! stamps its event some time before it writes it. Nothing else of the control ring waits.
+//! stamps its event some time before it writes it. Nothing else of the control ring waits; and where the control ring is not read
+//! to its end, younger data waits for that ([`announced`]).
 #![forbid(unsafe_code)]
 
 use crate::input::Input;
 
 /// An event with its stamp, ns of `CLOCK_MONOTONIC`.
 pub(super) type Stamped = (u64, Input);
+
+/// By how much a stamp may be older than one that was written before it, ns: a probe that was interrupted between the two.
+const SKEW: u64 = 1_000_000;
 
 /// Puts looks at the rings into order.
 #[derive(Default)]
@@ -51,6 +55,11 @@ impl Order {
         self.ends.extend(control.extract_if(.., |(time, input)| *time > before && is_end(input)));
         control.extend(due);
     }
+}
+
+/// Up to when no data comes before what announces it, where more is left in the control ring than was read of it.
+pub(super) fn announced(control: &[Stamped]) -> u64 {
+    control.last().map_or(0, |(time, _)| time.saturating_sub(SKEW))
 }
 
 /// Hands on both in the order of their times; what is of the same time, control first.
@@ -124,6 +133,17 @@ mod tests {
         let first = (vec![data(1, 10), data(1, 30)], vec![], 20);
         let second = (vec![data(2, 25)], vec![], 50);
         assert_eq!(told(vec![first, second]), "d1 d2 d1");
+    }
+
+    #[test]
+    fn data_waits_for_what_announces_it() {
+        let control = vec![opened(1, 9), opened(2, 5_000_000)];
+        let up_to = announced(&control);
+        assert!((9..5_000_000).contains(&up_to));
+        assert_eq!(announced(&[]), 0);
+        let first = (vec![data(1, 10), data(3, 5_000_020)], control, up_to);
+        let second = (vec![], vec![opened(3, 5_000_010)], 9_000_000);
+        assert_eq!(told(vec![first, second]), "o1 d1 o2 o3 d3");
     }
 
     #[test]

@@ -23,6 +23,9 @@ pub struct OpenRequest {
     pub pid: u32,
     /// For how long, ns.
     pub open_ns: u64,
+    /// That is long, by the operator's setting.
+    #[serde(default)]
+    pub long: bool,
     /// Since when, ns since 1970: as its span will have it.
     pub start: u64,
     /// Its span's id, in hex.
@@ -33,9 +36,6 @@ pub struct OpenRequest {
     pub parent: Option<String>,
 }
 
-/// What a table calls long, ns.
-const LONG: u64 = 60_000_000_000;
-
 /// Characters of a path that a table shows.
 const PATH_SHOWN: usize = 60;
 
@@ -43,9 +43,9 @@ const PATH_SHOWN: usize = 60;
 #[must_use]
 pub fn table(open: &[OpenRequest]) -> String {
     let mut text = String::new();
-    let mut long = open.iter().filter(|request| request.open_ns >= LONG).peekable();
+    let mut long = open.iter().filter(|request| request.long).peekable();
     if long.peek().is_some() {
-        text.push_str("open for more than a minute\n");
+        text.push_str("open for long\n");
     }
     for request in long {
         let OpenRequest { service, kind, method, path, pid, open_ns, .. } = request;
@@ -72,12 +72,13 @@ mod tests {
             path: "/events\u{1b}[2J".into(),
             pid: 7,
             open_ns: 61_900_000_000,
+            long: true,
             ..OpenRequest::default()
         };
-        let young = OpenRequest { open_ns: LONG - 1, ..request.clone() };
+        let young = OpenRequest { long: false, ..request.clone() };
         assert_eq!(
             table(&[request, young]),
-            "open for more than a minute\n       61 s  shop (server, pid 7)  GET /events?[2J\n"
+            "open for long\n       61 s  shop (server, pid 7)  GET /events?[2J\n"
         );
         assert_eq!(table(&[]), "");
     }

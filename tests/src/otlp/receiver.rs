@@ -59,10 +59,13 @@ impl Receiver {
             for stream in listener.incoming().flatten() {
                 let inbox = Arc::clone(&shared);
                 std::thread::spawn(move || {
+                    // Whoever sees the connection end finds the reason written down.
+                    let kept_open = stream.try_clone();
                     if let Err(error) = serve(stream, &inbox) {
                         inbox.arrived.lock().expect("no panics").errors.push(format!("{error:#}"));
                         inbox.more.notify_all();
                     }
+                    drop(kept_open);
                 });
             }
         });

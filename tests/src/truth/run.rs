@@ -200,15 +200,20 @@ fn collect(agents: Vec<Agent>, truth: &Truth) -> anyhow::Result<(Spans, Vec<Coun
     };
     let all = || agents.iter().map(|agent| Ok(ours(&agent.receiver().spans()?))).sum();
     let requests = || agents.iter().map(|agent| agent.receiver().requests()).sum::<usize>();
+    let (mut arrived, mut quiet) = (0, Deadline::after(QUIET));
     loop {
         let before = requests();
-        let arrived: anyhow::Result<usize> = all();
-        let arrived = arrived?;
-        if arrived >= wanted {
+        let now: anyhow::Result<usize> = all();
+        let now = now?;
+        if now >= wanted {
             break;
         }
+        if now > arrived {
+            (arrived, quiet) = (now, Deadline::after(QUIET));
+        }
+        // What services do by their own clocks goes on: it is no reason to wait.
         let more = || (requests() > before).then_some(());
-        if wait::until("more spans", Deadline::after(QUIET), more).is_err() {
+        if quiet.is_past() || wait::until("more spans", quiet, more).is_err() {
             println!("only {arrived} of {wanted} spans arrived");
             break;
         }
