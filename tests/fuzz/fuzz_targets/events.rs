@@ -23,6 +23,8 @@ fuzz_target!(|bytes: &[u8]| {
         Ok(Input::Revoked(event)) => event.as_bytes().to_vec(),
         Ok(Input::Retransmitted(event)) => event.as_bytes().to_vec(),
         Ok(Input::Carried(event)) => event.as_bytes().to_vec(),
+        Ok(Input::Worker(event)) => event.as_bytes().to_vec(),
+        Ok(Input::StreamCall(event)) => event.as_bytes().to_vec(),
         Ok(other) => panic!("no control event: {other:?}"),
         Err(_) => return,
     };
