@@ -8,6 +8,7 @@ use anyhow::ensure;
 use tests::agent::{Agent, Hooks, Setup};
 use tests::outcome::TestResult;
 use tests::programs::Server;
+use tests::programs::go::How;
 use tests::programs::goroutines::{Build, Load, downstream};
 use tests::runner::{Place, Suite};
 use tests::wait::Deadline;
@@ -57,15 +58,16 @@ pub(crate) fn add(suite: &mut Suite) {
             );
         }
     }
-    let stripped = Build { stripped: true, ..Build::PLAIN };
-    for build in [
+    let stripped = How { stripped: true, ..How::default() };
+    for how in [
         stripped,
-        Build { pie: true, ..stripped },
-        Build { go: Some("1.18.10"), ..Build::PLAIN },
-        Build { go: Some("1.21.13"), ..stripped },
+        How { pie: true, ..stripped },
+        How { release: Some("1.18.10"), ..How::default() },
+        How { release: Some("1.21.13"), ..stripped },
     ] {
         // Who started whom is known since 1.21.
-        let ways = if build.go == Some("1.18.10") { &OLD[..] } else { &KNOWN[..2] };
+        let build = Build(how);
+        let ways = if how.release == Some("1.18.10") { &OLD[..] } else { &KNOWN[..2] };
         suite.at(Place::Here, format!("goroutines::builds[{}]", build.name()), 180, move || {
             score(Setup::default(), build, ways, 32)
         });

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use anyhow::Context as _;
+
 use super::{Server, cache, fingerprint, installed, workload};
 use crate::listening::free_port;
 use crate::process;
@@ -33,48 +35,77 @@ pub fn binary(name: &str) -> anyhow::Result<PathBuf> {
     build("go", name, &[])
 }
 
+/// How a program is built.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct How {
+    /// By a release of Go such as `1.21.13`, which comes through the module proxy; by the installed one if `None`.
+    pub release: Option<&'static str>,
+    /// With the versions of this file, `NAME.mod`, rather than with those of `go.mod`.
+    pub module_file: Option<&'static str>,
+    /// Without symbols and debugging information.
+    pub stripped: bool,
+    /// Position-independent.
+    pub pie: bool,
+}
+
+impl How {
+    /// In words, each after a `separator`.
+    #[must_use]
+    pub fn words(self, separator: &str) -> String {
+        let said = [
+            self.release,
+            self.module_file,
+            self.stripped.then_some("stripped"),
+            self.pie.then_some("pie"),
+        ];
+        said.into_iter().flatten().map(|word| format!("{separator}{word}")).collect()
+    }
+}
+
 /// The program `name` of a module below `workloads`, built if it is not yet. `shared` are files of the module that it is
 /// also made of.
 ///
 /// # Errors
 /// When Go or a module is not to be had, or it does not build.
 pub fn build(module: &str, name: &str, shared: &[&str]) -> anyhow::Result<PathBuf> {
-    build_with(None, module, name, shared)
+    build_with(How::default(), module, name, shared)
 }
 
-/// The same, by a release of Go such as `1.21.13`, which comes through the module proxy; by the installed one if `None`.
+/// The same, built like that.
 ///
 /// # Errors
 /// As [`build`].
-pub fn build_with(
-    release: Option<&str>,
-    module: &str,
-    name: &str,
-    shared: &[&str],
-) -> anyhow::Result<PathBuf> {
+pub fn build_with(how: How, module: &str, name: &str, shared: &[&str]) -> anyhow::Result<PathBuf> {
     let go = installed("go")?;
     let source = workload(module);
-    let mut files = vec![source.join("go.mod"), source.join(name).join("main.go")];
+    let module_file = format!("{}.mod", how.module_file.unwrap_or("go"));
+    let mut files = vec![source.join(&module_file), source.join(name).join("main.go")];
     files.extend(shared.iter().map(|file| source.join(file)));
     let built = cache("workloads")?.join(format!(
         "{}-{name}{}-{}",
         module.replace('/', "-"),
-        release.map(|release| format!("-{release}")).unwrap_or_default(),
+        how.words("-"),
         fingerprint(&files)?
     ));
-    let toolchain = release.map(|release| ("GOTOOLCHAIN", format!("go{release}")));
     if !built.exists() {
         let part = built.with_extension("part");
-        process::output(
-            Command::new(go)
-                .current_dir(&source)
-                .env("GOFLAGS", "-mod=readonly")
-                .envs(toolchain)
-                .args(["build", "-trimpath", "-o"])
-                .arg(&part)
-                // Go 1.19 finds no package of its own module by a folder's name everywhere.
-                .arg(format!("{name}/main.go")),
-        )?;
+        let mut build = Command::new(go);
+        build.current_dir(&source).env("GOFLAGS", "-mod=readonly").args(["build", "-trimpath"]);
+        if let Some(release) = how.release {
+            build.env("GOTOOLCHAIN", format!("go{release}"));
+        }
+        if how.module_file.is_some() {
+            build.arg(format!("-modfile={module_file}"));
+        }
+        if how.stripped {
+            build.args(["-ldflags", "-s -w"]);
+        }
+        if how.pie {
+            build.arg("-buildmode=pie");
+        }
+        // Go 1.19 finds no package of its own module by a folder's name everywhere.
+        build.arg("-o").arg(&part).arg(format!("{name}/main.go"));
+        process::output(&mut build).with_context(|| format!("{module}/{name}, {how:?}"))?;
         std::fs::rename(part, &built)?;
     }
     Ok(built)

@@ -2,32 +2,26 @@
 
 use std::process::Command;
 
-use anyhow::Context as _;
-
-use super::{Server, cache, fingerprint, installed, workload};
+use super::Server;
+use super::go::{self, How};
 use crate::listening::free_port;
 use crate::process;
 
 /// How it is built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Build {
-    /// A release such as `1.21.13`; the installed one if `None`. It comes through the module proxy.
-    pub go: Option<&'static str>,
-    /// Without symbols and debugging information.
-    pub stripped: bool,
-    /// Position-independent.
-    pub pie: bool,
-}
+pub struct Build(pub How);
 
 impl Build {
     /// By the installed Go, as it comes.
-    pub const PLAIN: Self = Self { go: None, stripped: false, pie: false };
+    pub const PLAIN: Self =
+        Self(How { release: None, module_file: None, stripped: false, pie: false });
 
     /// As a test's name has it.
     #[must_use]
     pub fn name(self) -> String {
-        let (stripped, pie) = (if self.stripped { ", stripped" } else { "" }, self.pie);
-        format!("go {}{stripped}{}", self.go.unwrap_or("here"), if pie { ", pie" } else { "" })
+        let How { release, .. } = self.0;
+        let rest = How { release: None, ..self.0 };
+        format!("go {}{}", release.unwrap_or("here"), rest.words(", "))
     }
 
     /// The program, without its arguments.
@@ -35,32 +29,7 @@ impl Build {
     /// # Errors
     /// When Go is not to be had, or it does not build.
     pub fn command(self) -> anyhow::Result<Command> {
-        let go = installed("go")?;
-        let source = workload("goroutines");
-        let files = [source.join("go.mod"), source.join("go.sum"), source.join("requests/main.go")];
-        let mut name = format!("goroutines-{}", fingerprint(&files)?);
-        let mut build = Command::new(go);
-        build.current_dir(&source).env("GOFLAGS", "-mod=readonly").args(["build", "-trimpath"]);
-        if let Some(release) = self.go {
-            name += &format!("-{release}");
-            build.env("GOTOOLCHAIN", format!("go{release}"));
-        }
-        if self.stripped {
-            name += "-stripped";
-            build.args(["-ldflags", "-s -w"]);
-        }
-        if self.pie {
-            name += "-pie";
-            build.arg("-buildmode=pie");
-        }
-        let built = cache("workloads")?.join(name);
-        if !built.exists() {
-            let part = built.with_extension("part");
-            process::output(build.arg("-o").arg(&part).arg("requests/main.go"))
-                .with_context(|| format!("{self:?}"))?;
-            std::fs::rename(part, &built)?;
-        }
-        Ok(Command::new(built))
+        Ok(Command::new(go::build_with(self.0, "goroutines", "requests", &["go.sum"])?))
     }
 
     /// It serves, and calls what listens at `downstream`.

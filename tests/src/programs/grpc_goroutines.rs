@@ -2,16 +2,15 @@
 
 use std::process::Command;
 
-use anyhow::Context as _;
-
-use super::{Server, cache, fingerprint, installed, workload};
+use super::Server;
+use super::go::{self, How};
 use crate::listening::free_port;
 use crate::process;
 
 /// How it is built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Build {
-    /// A release of Go such as `1.21.13`; the installed one if `None`. It comes through the module proxy.
+    /// A release of Go such as `1.21.13`; the installed one if `None`.
     pub go: Option<&'static str>,
     /// With grpc-go 1.50 (`old.mod`) rather than with that of `go.mod`.
     pub old: bool,
@@ -35,35 +34,15 @@ impl Build {
     /// # Errors
     /// When Go or a module is not to be had, or it does not build.
     pub fn command(self) -> anyhow::Result<Command> {
-        let go = installed("go")?;
-        let source = workload("grpc/go");
-        let module = if self.old { "old" } else { "go" };
-        let files = [
-            source.join(format!("{module}.mod")),
-            source.join(format!("{module}.sum")),
-            source.join("tour/tour.go"),
-            source.join("requests/main.go"),
-        ];
-        let mut name = format!("grpc-requests-{}", fingerprint(&files)?);
-        let mut build = Command::new(go);
-        build.current_dir(&source).env("GOFLAGS", "-mod=readonly").args(["build", "-trimpath"]);
-        build.arg(format!("-modfile={module}.mod"));
-        if let Some(release) = self.go {
-            name += &format!("-{release}");
-            build.env("GOTOOLCHAIN", format!("go{release}"));
-        }
-        if self.stripped {
-            name += "-stripped";
-            build.args(["-ldflags", "-s -w"]);
-        }
-        let built = cache("workloads")?.join(name);
-        if !built.exists() {
-            let part = built.with_extension("part");
-            process::output(build.arg("-o").arg(&part).arg("requests/main.go"))
-                .with_context(|| format!("{self:?}"))?;
-            std::fs::rename(part, &built)?;
-        }
-        Ok(Command::new(built))
+        let how = How {
+            release: self.go,
+            module_file: self.old.then_some("old"),
+            stripped: self.stripped,
+            pie: false,
+        };
+        let sums = if self.old { "old.sum" } else { "go.sum" };
+        let shared = [sums, "tour/tour.go"];
+        Ok(Command::new(go::build_with(how, "grpc/go", "requests", &shared)?))
     }
 
     /// It serves both protocols and calls `called`.

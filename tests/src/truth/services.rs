@@ -201,7 +201,7 @@ pub const GO_OLD_POOL: Runtime = Runtime {
 /// The oldest Go that the services are built with; the newest is the installed one.
 const OLD_GO: Option<&str> = Some("1.19.13");
 
-fn go(place: &Place<'_>, way: &str, release: Option<&str>) -> anyhow::Result<Started> {
+fn go(place: &Place<'_>, way: &str, release: Option<&'static str>) -> anyhow::Result<Started> {
     let mut command = Command::new(go_service(release)?);
     command.env("TRUTH_WAY", way);
     Ok(Started { goroutines: true, ..told(place, command)? })
@@ -248,8 +248,8 @@ fn java_service() -> anyhow::Result<PathBuf> {
     java::compile("truth/java", &["Service.java"], "")
 }
 
-fn go_service(release: Option<&str>) -> anyhow::Result<PathBuf> {
-    go::build_with(release, "truth/go", "service", &[])
+fn go_service(release: Option<&'static str>) -> anyhow::Result<PathBuf> {
+    go::build_with(go::How { release, ..go::How::default() }, "truth/go", "service", &[])
 }
 
 fn python(file: &str) -> anyhow::Result<Command> {
