@@ -132,6 +132,7 @@ fn the_newest_numbers_are_told(directory: &Path) {
         path: "/events".to_owned(),
         pid: 7,
         open_ns: 61_000_000_000,
+        long: true,
         start: 1_700_000_000_000_000_000,
         span: "00f067aa0ba902b7".to_owned(),
         trace: Some("4bf92f3577b34da6a3ce929d0e0e4736".to_owned()),

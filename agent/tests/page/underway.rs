@@ -22,6 +22,7 @@ pub(crate) async fn what_is_open_is_shown_until_its_end(browser: &mut Browser) -
         path: "/events".to_owned(),
         pid: 7,
         open_ns: 90_000_000_000,
+        long: true,
         start: began,
         span: format!("{STREAM:016x}"),
         trace: Some(format!("{TRACE:032x}")),

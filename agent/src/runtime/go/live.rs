@@ -15,7 +15,7 @@ const MODULE: usize = 24;
 const CHUNK: usize = 1 << 16;
 /// Most processors of a process (`GOMAXPROCS` is limited by nothing; no machine has more).
 const PROCESSORS: u64 = 4096;
-/// Goroutines looked through for the first two: they are made before all others.
+/// Goroutines looked through for the first, and the one it starts: they are made before all others.
 const FIRST: u64 = 64;
 /// Ids that a processor takes at a time (`_GoidCacheBatch`).
 const BATCH: u64 = 16;
@@ -172,4 +172,43 @@ fn ahead(memory: &Memory, counter: u64, processors: &[u64], layout: &Layout) -> 
         }
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::go::Version;
+
+    const MAIN: u64 = 0x1000;
+    const HELPER: u64 = 0x2000;
+
+    /// What is said of these goroutines (id, start function, who made it), which lie in this process's memory.
+    fn said(goroutines: &[(u64, u64, u64)]) -> bool {
+        let layout = Layout::of(Version(1, 24)).unwrap();
+        let record = |&(id, start, parent): &(u64, u64, u64)| {
+            let mut g = vec![0u64; 64];
+            for (at, value) in
+                [(layout.g_goid, id), (layout.g_startpc, start), (layout.g_parent.unwrap(), parent)]
+            {
+                g[usize::try_from(at).unwrap() / 8] = value;
+            }
+            g
+        };
+        let records: Vec<Vec<u64>> = goroutines.iter().map(record).collect();
+        let array: Vec<u64> = records.iter().map(|g| g.as_ptr() as u64).collect();
+        let slice = [array.as_ptr() as u64, array.len() as u64];
+        let memory = Memory::of(std::process::id()).unwrap();
+        first_two(&memory, slice.as_ptr() as u64, layout, MAIN, HELPER) == Some(true)
+    }
+
+    #[test]
+    fn the_first_goroutines_are_known_by_who_began_them() {
+        assert!(said(&[(1, MAIN, 0), (2, HELPER, 1)]));
+        // Ids are taken by the processor: the first goroutine had come to another one.
+        assert!(said(&[(1, MAIN, 0), (17, 0x3000, 1), (18, HELPER, 1)]));
+        assert!(!said(&[(1, MAIN, 0), (18, HELPER, 2)]));
+        assert!(!said(&[(1, HELPER, 0), (2, HELPER, 1)]));
+        assert!(!said(&[(1, MAIN, 0), (2, 0x3000, 1)]));
+        assert!(!said(&[]));
+    }
 }
