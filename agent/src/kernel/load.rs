@@ -239,6 +239,10 @@ fn load_set(kernel: &Kernel, options: &Options, set: HookSet) -> Result<Probes, 
         }
     }
     off.extend(wire::attach(&mut ebpf, &btf, kernel, set, options.wire.as_ref()));
+    // The one word that they share: until it is set they do nothing.
+    let mut shared: Array<_, u32> =
+        Array::try_from(take(&mut ebpf, ".bss")?).map_err(EbpfError::from)?;
+    shared.set(0, 1, 0).map_err(EbpfError::from)?;
     let programs = ebpf
         .programs()
         .filter_map(|(name, program)| {

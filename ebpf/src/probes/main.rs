@@ -14,6 +14,7 @@
     reason = "the verifier proves each access of each program; what it cannot prove is said where it matters"
 )]
 
+mod attached;
 mod bytes;
 mod config;
 mod control;

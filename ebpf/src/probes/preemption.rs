@@ -4,12 +4,16 @@
 
 use spanwire_ebpf::preemption::{DISABLE, ENABLE};
 
-/// Runs what a program does.
+use crate::attached;
+
+/// Runs what a program does, once all of them are there.
 #[inline(always)]
 pub(crate) fn whole(program: impl FnOnce()) {
-    mark::<{ DISABLE as usize }>();
-    program();
-    mark::<{ ENABLE as usize }>();
+    if attached::all() {
+        mark::<{ DISABLE as usize }>();
+        program();
+        mark::<{ ENABLE as usize }>();
+    }
 }
 
 #[inline(always)]
