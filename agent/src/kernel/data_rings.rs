@@ -45,9 +45,9 @@ impl DataRings {
                 aya_obj::Map::new_from_params(BPF_MAP_TYPE_RINGBUF as u32, 0, 0, sizes.bytes, 0);
             let map = Map::RingBuf(MapData::create(kind, "DATA_OF_CPU", None)?);
             let map = RingBuf::try_from(map)?;
-            for place in (ring..DATA_RINGS as u32).step_by(sizes.rings as usize) {
-                places.set(place, &map, 0)?;
-            }
+            // A place more would cost every start some milliseconds: the kernel waits at each for programs that may still use
+            // what was there.
+            places.set(ring, &map, 0)?;
             rings.push(map);
         }
         Ok(Self { rings, _places: places })
