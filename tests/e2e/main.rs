@@ -12,6 +12,7 @@ mod goroutines;
 mod grpc;
 mod harness;
 mod http2;
+mod image;
 mod joins;
 mod kernels;
 mod linking;
@@ -69,6 +70,7 @@ fn main() -> ExitCode {
     viewer::add(&mut suite);
     operating::add(&mut suite);
     systemd::add(&mut suite);
+    image::add(&mut suite);
     services::add(&mut suite);
     rules::add(&mut suite);
     open_requests::add(&mut suite);

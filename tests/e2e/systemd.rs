@@ -19,7 +19,7 @@ use tests::wait::{self, Deadline};
 
 use crate::programs::take_tour;
 
-/// Bits of capabilities(7) that the unit names: `CAP_SETGID`, `CAP_SETUID`, `CAP_DAC_READ_SEARCH`, `CAP_SYS_PTRACE`,
+/// Bits of capabilities(7) that are left of those that the unit names, without `CAP_NET_ADMIN`: `CAP_SETGID`, `CAP_SETUID`, `CAP_DAC_READ_SEARCH`, `CAP_SYS_PTRACE`,
 /// `CAP_PERFMON`, `CAP_BPF`.
 const CAPABILITIES: u64 = 1 << 6 | 1 << 7 | 1 << 2 | 1 << 19 | 1 << 38 | 1 << 39;
 
@@ -45,6 +45,7 @@ fn unit() -> TestResult {
 
     let main = main_pid()?;
     ensure!(capabilities(main)? == (0, CAPABILITIES), "of the agent: {:?}", capabilities(main)?);
+    ensure!(sees_options(main)?, "contexts do not go between hosts");
     let children = fs::read_to_string(format!("/proc/{main}/task/{main}/children"))?;
     let child = children.trim().parse().with_context(|| format!("one child, not {children:?}"))?;
     ensure!(capabilities(child)? == (NOBODY, 0), "of its child: {:?}", capabilities(child)?);
@@ -146,6 +147,15 @@ fn main_pid() -> anyhow::Result<u32> {
     let pid = property("MainPID")?.parse()?;
     ensure!(pid != 0, "it does not run");
     Ok(pid)
+}
+
+/// Whether it has a program attached to the cgroups (proc_pid_fdinfo(5) of a link), which the kernel grants to nobody without
+/// `CAP_NET_ADMIN`.
+fn sees_options(pid: u32) -> anyhow::Result<bool> {
+    let mut infos = fs::read_dir(format!("/proc/{pid}/fdinfo"))?.flatten();
+    Ok(infos.any(|info| {
+        fs::read_to_string(info.path()).is_ok_and(|text| text.contains("link_type:\tcgroup"))
+    }))
 }
 
 /// A process's user and effective capabilities.

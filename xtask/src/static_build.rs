@@ -23,17 +23,17 @@ pub(crate) fn task(release: bool) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Builds it and looks at it, as far as this machine can.
-pub(crate) fn check() -> Result<()> {
+/// Builds it and looks at it, as far as this machine can; where it is.
+pub(crate) fn check() -> Result<PathBuf> {
     let made = build(false)?;
     ensure!(is_static(&made)?, "{} needs libraries of the host", made.display());
     if !cargo::is_root() {
-        return Ok(());
+        return Ok(made);
     }
     let doctor = Command::new(&made).arg("doctor").env_clear().output()?;
     let said = String::from_utf8_lossy(&doctor.stdout);
     ensure!(doctor.status.success(), "{} doctor: {}\n{said}", made.display(), doctor.status);
-    Ok(())
+    Ok(made)
 }
 
 /// Whether it can be built here.

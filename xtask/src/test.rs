@@ -3,7 +3,7 @@
 //! A step that fails does not hide the next one, except where nothing could follow: without probes there is no agent.
 
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, ExitCode},
 };
 
@@ -52,25 +52,30 @@ fn steps(sum: &mut Sum, filter: Option<&str>) -> Result<()> {
     } else if filter.is_none() {
         sum.check("the instructions of a replay", || instructions::check(&agent, false));
     }
-    sum.tests("end-to-end tests", || end_to_end_tests(&agent, filter));
+    let image = if filter.is_none() { static_agent(sum) } else { None };
+    sum.tests("end-to-end tests", || end_to_end_tests(&agent, image.as_deref(), filter));
     if filter.is_none() {
         sum.tests("the kernels in virtual machines", || vm::run(&agent, None, false));
         let soak = soak::start();
         sum.check("the build for arm64", arm64::build);
-        if static_build::possible() {
-            sum.check("the static build", static_build::check);
-        } else {
-            say::note(
-                "the static build is not tried: Rust's library for musl or musl-gcc is missing",
-            );
-            sum.add("the static build", Tally::SKIPPED);
-        }
         sum.tests("fuzzing", || fuzz::run(None, FUZZ_SECONDS));
         sum.tests("the viewer's soak", || {
             soak.join().unwrap_or_else(|_| Ok(Tally::failed("its thread ended")))
         });
     }
     Ok(())
+}
+
+/// What goes into the image, where it can be built.
+fn static_agent(sum: &mut Sum) -> Option<PathBuf> {
+    let mut made = None;
+    if static_build::possible() {
+        sum.check("the static build", || static_build::check().map(|file| made = Some(file)));
+    } else {
+        say::note("the static build is not tried: Rust's library for musl or musl-gcc is missing");
+        sum.add("the static build", Tally::SKIPPED);
+    }
+    made
 }
 
 /// The tests inside the host's crates.
@@ -81,10 +86,13 @@ fn unit_tests(filter: Option<&str>) -> Result<Tally> {
 }
 
 /// The tests that trace real programs with the agent; they prepare their programs and backends themselves.
-fn end_to_end_tests(agent: &Path, filter: Option<&str>) -> Result<Tally> {
+fn end_to_end_tests(agent: &Path, image: Option<&Path>, filter: Option<&str>) -> Result<Tally> {
     let mut tests = cargo::command();
     tests.args(["test", "--quiet", "--package", "tests", "--no-fail-fast", "--"]).args(filter);
     tests.env("SPANWIRE_BIN", agent);
+    if let Some(image) = image {
+        tests.env("SPANWIRE_STATIC_BIN", image);
+    }
     as_root(&mut tests);
     Ok(tally::run(&mut tests)?)
 }

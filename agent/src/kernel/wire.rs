@@ -5,6 +5,7 @@
 use std::{
     fs::{self, File},
     io::Read as _,
+    os::unix::fs::MetadataExt as _,
     path::PathBuf,
 };
 
@@ -102,7 +103,7 @@ pub(super) fn attach(
 }
 
 fn options(ebpf: &mut Ebpf) -> Result<(), String> {
-    let root = hierarchy().ok_or("no cgroup v2 hierarchy is mounted")?;
+    let root = hierarchy()?;
     let group = File::open(&root).map_err(|error| format!("{}: {error}", root.display()))?;
     let program: &mut SockOps = ebpf
         .program_mut("wire_options")
@@ -156,14 +157,29 @@ fn listeners(ebpf: &mut Ebpf, btf: &Btf, kernel: &Kernel) -> Result<(), String> 
     Ok(())
 }
 
-/// Where the cgroup v2 hierarchy is mounted: `/sys/fs/cgroup`, or below it beside those of v1.
-fn hierarchy() -> Option<PathBuf> {
-    mount_of(&fs::read_to_string("/proc/self/mountinfo").ok()?)
+/// Where the whole cgroup v2 hierarchy is mounted: `/sys/fs/cgroup`, below it beside those of v1, or where a container was
+/// given the host's.
+fn hierarchy() -> Result<PathBuf, &'static str> {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let mut any = false;
+    let is_whole = |mount: &PathBuf| {
+        any = true;
+        fs::metadata(mount).is_ok_and(|root| root.ino() == ROOT)
+    };
+    let whole = mounts_of(&mounts).find(is_whole);
+    whole.ok_or(if any {
+        "of the cgroup v2 hierarchy only the container's own part is mounted: mount the host's /sys/fs/cgroup"
+    } else {
+        "no cgroup v2 hierarchy is mounted"
+    })
 }
 
-/// The mount point in the fields of proc_pid_mountinfo(5).
-fn mount_of(mounts: &str) -> Option<PathBuf> {
-    mounts.lines().find_map(|line| {
+/// Inode number of the whole hierarchy's root, on every kernel (`cgroup_setup_root` in kernel/cgroup/cgroup.c warns of any other).
+const ROOT: u64 = 1;
+
+/// The mount points in the fields of proc_pid_mountinfo(5).
+fn mounts_of(mounts: &str) -> impl Iterator<Item = PathBuf> {
+    mounts.lines().filter_map(|line| {
         let (before, after) = line.split_once(" - ")?;
         (after.split(' ').next()? == "cgroup2")
             .then(|| before.split(' ').nth(4))?
@@ -176,10 +192,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_hierarchy_is_found_wherever_it_is() {
+    fn hierarchies_are_found_wherever_they_are() {
         let v1 = "32 31 0:29 / /sys/fs/cgroup/cpu rw,relatime - cgroup cgroup rw,cpu";
         let v2 = "41 31 0:38 / /sys/fs/cgroup/unified rw,relatime shared:9 - cgroup2 cgroup2 rw";
-        assert_eq!(mount_of(&format!("{v1}\n{v2}\n")), Some("/sys/fs/cgroup/unified".into()));
-        assert_eq!(mount_of(v1), None);
+        let host = "61 31 0:38 /../.. /host/cgroup ro,relatime - cgroup2 cgroup2 rw";
+        let all: Vec<PathBuf> = mounts_of(&format!("{v1}\n{v2}\n{host}\n")).collect();
+        assert_eq!(all, [PathBuf::from("/sys/fs/cgroup/unified"), "/host/cgroup".into()]);
     }
 }

@@ -8,6 +8,7 @@ mod facts;
 mod host;
 mod left_out;
 mod output;
+mod privileges;
 mod reload;
 mod signals;
 mod silence;
@@ -91,8 +92,6 @@ pub fn run(run: &Run) -> Result<()> {
     for warning in &settings.warnings {
         log::warn!("{warning}");
     }
-    let mut output =
-        if run.record.is_some() { Output::none() } else { Output::choose(&settings.export)? };
     let mut probes = load::load(
         &kernel,
         &Options {
@@ -105,6 +104,11 @@ pub fn run(run: &Run) -> Result<()> {
         },
     )?;
     drop(kernel); // the table of its types is as large as all that is kept while tracing
+    if let Err(error) = privileges::keep_needed() {
+        log::warn!("capabilities that are not needed any more are kept: {error}");
+    }
+    let mut output =
+        if run.record.is_some() { Output::none() } else { Output::choose(&settings.export)? };
     for (set, why) in &probes.refused {
         log::warn!("the hooks at {set} are not used: {why}");
     }
