@@ -10,7 +10,7 @@ use tests::truth::run::{Outcome, Stage};
 use tests::truth::table;
 
 /// The cases that every change is measured by.
-const CASES: [&str; 14] = [
+const CASES: [&str; 21] = [
     "python-threads",
     "c-threads",
     "gunicorn-gthread",
@@ -25,6 +25,13 @@ const CASES: [&str; 14] = [
     "go-pool",
     "go-old",
     "go-old-pool",
+    "go-frameworks",
+    "go-fasthttp",
+    "go-databases",
+    "go-http2",
+    "go-http2-fanout",
+    "go-http2-pool",
+    "go-x-http2",
 ];
 
 /// Those of them that stand on two hosts as well.
