@@ -56,7 +56,11 @@ const CLIENTS: [(&str, Ask); 8] = [
 const JOINED: [&str; 2] = ["go", "java"];
 
 pub(crate) fn add(suite: &mut Suite) {
-    suite.at(Place::Everywhere, "identity::forms".to_owned(), 60, forms);
+    // Of the kernels that are booted the oldest with contexts on the wire: what differs in others is seen by other tests, and this
+    // takes a minute there.
+    let release = rustix::system::uname().release().to_string_lossy().into_owned();
+    let place = if release.starts_with("6.1.") { Place::Everywhere } else { Place::Here };
+    suite.at(place, "identity::forms".to_owned(), 60, forms);
     suite.at(Place::Here, "identity::clients".to_owned(), 60, clients);
     suite.at(Place::Here, "identity::curl".to_owned(), 60, curl);
     suite.at(Place::Here, "identity::nginx".to_owned(), 60, proxied);
@@ -68,7 +72,9 @@ fn forms() -> TestResult {
         command.args([ADDRESSES[1], &RECORDER.to_string(), form]);
         Ok(Asker { name: (*form).to_owned(), command, requests: *requests })
     };
-    let askers = FORMS.iter().map(form).collect::<anyhow::Result<Vec<_>>>()?;
+    // An emulated machine takes minutes for those that ask often.
+    let few = |(_, requests): &&(&str, u64)| vm::hooks().is_none() || *requests < 100;
+    let askers = FORMS.iter().filter(few).map(form).collect::<anyhow::Result<Vec<_>>>()?;
     same_with_and_without(&askers, None)
 }
 
@@ -135,12 +141,9 @@ struct Came {
 
 fn same_with_and_without(askers: &[Asker], upstream: Option<&str>) -> TestResult {
     let hosts = Hosts::start()?;
-    let mut server = node::script("tour_server.mjs")?;
+    let mut server = python::script("tour_server.py")?;
     server.args(["127.0.0.1", &SERVER.to_string()]);
     let _server = Server::on_port("server", SERVER, &mut hosts.on(1, &server)?)?;
-    let mut recorder = python::script("recorder.py")?;
-    recorder.args([ADDRESSES[1], &RECORDER.to_string(), &SERVER.to_string()]);
-    let mut recorder = Server::on_port("recorder", RECORDER, &mut hosts.on(1, &recorder)?)?;
     let folder = tempfile::tempdir()?;
     let _proxy = upstream
         .map(|upstream| {
@@ -148,8 +151,12 @@ fn same_with_and_without(askers: &[Asker], upstream: Option<&str>) -> TestResult
             Server::on_port("nginx", PROXY, &mut hosts.on(0, &command)?)
         })
         .transpose()?;
-    let mut ask_all = || {
-        let each = askers.iter().map(|asker| came(&hosts, asker, &mut recorder.program));
+    // Anew each time: listeners that are older than the agents do not answer them on every kernel.
+    let ask_all = || {
+        let mut recorder = python::script("recorder.py")?;
+        recorder.args([ADDRESSES[1], &RECORDER.to_string(), &SERVER.to_string()]);
+        let recorder = Server::on_port("recorder", RECORDER, &mut hosts.on(1, &recorder)?)?;
+        let each = askers.iter().map(|asker| came(&hosts, asker, &recorder.program));
         each.collect::<anyhow::Result<Vec<_>>>()
     };
     let without = ask_all()?;
@@ -170,8 +177,9 @@ fn same_with_and_without(askers: &[Asker], upstream: Option<&str>) -> TestResult
     }
     // Pipelined requests share segments, which have room for one context each; and some come before it is known that anybody
     // wants one.
-    let asked: u64 = askers.iter().map(|asker| asker.requests).sum();
-    ensure!(!can_send || sent * 10 >= asked * 9, "{sent} contexts went with {asked} requests");
+    let asked: u64 =
+        askers.iter().map(|it| if it.name == "pipelining" { 1 } else { it.requests }).sum();
+    ensure!(!can_send || sent * 10 >= asked * 8, "{sent} contexts went with {asked} requests");
     Ok(())
 }
 
@@ -181,7 +189,7 @@ fn goes_by_wire(agent: &Agent) -> bool {
         || !agent.lines().iter().any(|line| line.contains("contexts in TCP options: off"))
 }
 
-fn came(hosts: &Hosts, asker: &Asker, recorder: &mut Program) -> anyhow::Result<Came> {
+fn came(hosts: &Hosts, asker: &Asker, recorder: &Program) -> anyhow::Result<Came> {
     let told =
         process::output(&mut hosts.on(0, &asker.command)?).with_context(|| asker.name.clone())?;
     let before = recorder.lines().len();

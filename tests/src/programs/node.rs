@@ -35,11 +35,7 @@ pub fn chain(name: &str, next: u16, way: &str) -> anyhow::Result<Server> {
     Server::on_port(name, port, command.args([name, &port.to_string(), &next.to_string(), way]))
 }
 
-/// One of the workloads' files, without its arguments.
-///
-/// # Errors
-/// When Node is missing.
-pub fn script(file: &str) -> anyhow::Result<Command> {
+fn script(file: &str) -> anyhow::Result<Command> {
     let mut command = Command::new(installed("node")?);
     command.arg(workload("node").join(file));
     Ok(command)

@@ -34,6 +34,8 @@ def pass_on(source, sink, seen):
 
 def serve(client):
     server = socket.create_connection(("127.0.0.1", upstream))
+    for end in (client, server):
+        end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     digest, length = hashlib.sha256(), 0
 
     def count(piece):
