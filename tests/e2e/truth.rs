@@ -57,6 +57,7 @@ pub(crate) fn add(suite: &mut Suite) {
     for name in ACROSS_HOSTS {
         suite.test(format!("truth::across_hosts[{name}]"), move || across_hosts(name));
     }
+    suite.test("truth::http2_in_go_is_switched_off_by_name", http2_off);
     suite.test("truth::started_in_the_middle", started_in_the_middle);
     suite.test("truth::never_wrong_when_much_is_lost", much_is_lost);
 }
@@ -85,6 +86,18 @@ fn never_wrong(name: &str) -> TestResult {
         let outcome = stage.run(Setup::default(), requests, clients)?;
         judge(case, clients, &outcome)?;
     }
+    Ok(())
+}
+
+/// Without its rule, nothing says for whom a stream was opened.
+fn http2_off() -> TestResult {
+    let stage = Stage::set(case("go-http2")?, FAN_OUT)?;
+    let (clients, requests) = LOADS[0];
+    let setup = Setup::default().environment("SPANWIRE_RULES_OFF", "go-http2");
+    let outcome = stage.run(setup, requests, clients)?;
+    nothing_wrong(&outcome)?;
+    let inside = outcome.scores.inside;
+    ensure!(inside.exact == 0 && inside.absent > 0, "{inside:?}");
     Ok(())
 }
 

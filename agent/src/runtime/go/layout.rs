@@ -108,5 +108,7 @@ mod tests {
         assert_eq!((layout.g_goid, layout.g_parent, layout.g_startpc), (160, Some(280), 304));
         assert_eq!((layout.p_goidcache, layout.chan_recvq), (376, 64));
         assert_eq!(Layout::of(Version(1, 20)).unwrap().g_parent, None);
+        let http2 = Layout::of(Version(1, 26)).unwrap().http2;
+        assert_eq!((http2.client_id, http2.client_received), (40, 248));
     }
 }
