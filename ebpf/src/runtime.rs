@@ -273,6 +273,9 @@ pub struct GoHttp2 {
     pub client_ctx: u64,
     /// `clientStream.respHeaderRecv`: the channel in which whoever wants the answer waits for it.
     pub client_received: u64,
+    /// Address of `(*bufConn).Close` of `golang.org/x/net/http2/h2c`, 0 if there is none: the first method of a connection that has the
+    /// true one first.
+    pub buffered_close: u64,
 }
 
 impl GoHttp2 {
@@ -302,6 +305,6 @@ mod tests {
         for (at, reason) in Absent::ALL.into_iter().enumerate() {
             assert_eq!((reason as usize, Absent::from_abi(reason as u8)), (at + 1, Some(reason)));
         }
-        assert_eq!((GoProcess::WORDS, GoGrpc::WORDS, GoHttp2::WORDS), (29, 10, 9));
+        assert_eq!((GoProcess::WORDS, GoGrpc::WORDS, GoHttp2::WORDS), (29, 10, 10));
     }
 }

@@ -1,7 +1,7 @@
-//! `cargo xtask go-offsets`: where the agent finds what it reads of Go processes, by version of Go and of grpc-go.
+//! `cargo xtask go-offsets`: where the agent finds what it reads of Go processes, by version of Go, of grpc-go and of `golang.org/x/net`.
 //!
 //! Each compiler, fetched through the module proxy as `GOTOOLCHAIN` does it, builds the same program, and its own debugging
-//! information is asked; so is that of a program with each grpc-go. Nothing is typed by hand. Where the first and the last release of
+//! information is asked; so is that of a program with each of the others. Nothing is typed by hand. Where the first and the last release of
 //! a version agree, what is between is taken for the same.
 
 use std::{
@@ -63,28 +63,65 @@ const MEMBERS: [&str; 29] = [
 
 const TABLE: &str = "agent/src/runtime/go/layouts.txt";
 
-/// The module of grpc-go, and the package that has its transports.
-const GRPC: &str = "google.golang.org/grpc";
-const TRANSPORT: &str = "google.golang.org/grpc/internal/transport";
-/// The first version that is asked (2022: before, hardly a program is of a Go that the agent knows).
-const GRPC_SINCE: u32 = 44;
+/// A module whose releases are asked.
+struct Module {
+    path: &'static str,
+    /// The package that has the structs.
+    package: &'static str,
+    /// The folder of the program that is built with it.
+    source: &'static str,
+    /// The first number of its releases,
+    major: u32,
+    /// and the second one of the first that is asked.
+    since: u32,
+    /// What is asked for; with a star whether it is a pointer.
+    members: &'static [&'static str],
+    table: &'static str,
+}
 
-/// What is asked for of each grpc-go; with a star whether it is a pointer.
-const GRPC_MEMBERS: [&str; 11] = [
-    "http2Client.conn",
-    "http2Server.conn",
-    "Stream.id",
-    "Stream.ctx",
-    "Stream.ct",
-    "*Stream.ct",
-    "ClientStream.ct",
-    "ClientStream.Stream",
-    "*ClientStream.Stream",
-    "ServerStream.Stream",
-    "*ServerStream.Stream",
-];
+/// Since 2022: before, hardly a program is of a Go that the agent knows.
+const GRPC: Module = Module {
+    path: "google.golang.org/grpc",
+    package: "google.golang.org/grpc/internal/transport",
+    source: "grpc",
+    major: 1,
+    since: 44,
+    members: &[
+        "http2Client.conn",
+        "http2Server.conn",
+        "Stream.id",
+        "Stream.ctx",
+        "Stream.ct",
+        "*Stream.ct",
+        "ClientStream.ct",
+        "ClientStream.Stream",
+        "*ClientStream.Stream",
+        "ServerStream.Stream",
+        "*ServerStream.Stream",
+    ],
+    table: "agent/src/runtime/go/grpc_layouts.txt",
+};
 
-const GRPC_TABLE: &str = "agent/src/runtime/go/grpc_layouts.txt";
+/// Before its first release (2022) it had no numbers.
+const NET: Module = Module {
+    path: "golang.org/x/net",
+    package: "golang.org/x/net/http2",
+    source: "xnet",
+    major: 0,
+    since: 1,
+    members: &[
+        "serverConn.conn",
+        "responseWriter.rws",
+        "responseWriterState.stream",
+        "stream.id",
+        "clientStream.cc",
+        "ClientConn.tconn",
+        "clientStream.ID",
+        "clientStream.ctx",
+        "clientStream.respHeaderRecv",
+    ],
+    table: "agent/src/runtime/go/xnet_layouts.txt",
+};
 
 /// Writes the tables.
 pub(crate) fn task() -> Result<ExitCode> {
@@ -96,7 +133,9 @@ pub(crate) fn task() -> Result<ExitCode> {
     build(&go, &sources.join("dump"), "local", &dump)?;
 
     go_table(&go, &sources, &built, &dump)?;
-    grpc_table(&go, &sources, &built, &dump)?;
+    for module in [NET, GRPC] {
+        module_table(&go, &sources, &built, &dump, &module)?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -126,28 +165,36 @@ fn go_table(go: &Path, sources: &Path, built: &Path, dump: &Path) -> Result<()> 
     write(TABLE, &table)
 }
 
-fn grpc_table(go: &Path, sources: &Path, built: &Path, dump: &Path) -> Result<()> {
+fn module_table(
+    go: &Path,
+    sources: &Path,
+    built: &Path,
+    dump: &Path,
+    module: &Module,
+) -> Result<()> {
+    let Module { path, package, source, major, members, table: file, .. } = *module;
     let mut table = format!(
-        "# Offsets in {TRANSPORT}, each since a release up to the next one that is told; nothing\n\
+        "# Offsets in {package}, each since a release up to the next one that is told; nothing\n\
          # is known of later minor versions than the last. `-` where there is no such member; with a star whether it is a pointer.\n\
          # Written by `cargo xtask go-offsets`.\nversion {}\n",
-        GRPC_MEMBERS.join(" ")
+        members.join(" ")
     );
-    let members = GRPC_MEMBERS.map(|member| match member.strip_prefix('*') {
-        Some(member) => format!("*{TRANSPORT}.{member}"),
-        None => format!("{TRANSPORT}.{member}"),
-    });
+    let full = |member: &&str| match member.strip_prefix('*') {
+        Some(member) => format!("*{package}.{member}"),
+        None => format!("{package}.{member}"),
+    };
+    let members: Vec<String> = members.iter().map(full).collect();
     let ask = |(minor, patch): (u32, u32)| -> Result<String> {
-        let release = format!("1.{minor}.{patch}");
-        let program = built.join(format!("grpc-{release}")).join("sample");
-        say::step(format!("asking grpc-go {release}"), || {
-            build_grpc(go, &sources.join("grpc/main.go"), &release, &program)?;
+        let release = format!("{major}.{minor}.{patch}");
+        let program = built.join(format!("{source}-{release}")).join("sample");
+        say::step(format!("asking {path} {release}"), || {
+            build_with(go, &sources.join(source).join("main.go"), path, &release, &program)?;
             let row = row(dump, &program, &members)?;
             fs::remove_file(&program)?;
             Ok(row)
         })
     };
-    let all = grpc_releases(go)?;
+    let all = releases(go, module)?;
     let mut asked = Vec::new();
     for releases in all.chunk_by(|a, b| a.0 == b.0) {
         let (Some(first), Some(last)) = (releases.first(), releases.last()) else { continue };
@@ -164,11 +211,11 @@ fn grpc_table(go: &Path, sources: &Path, built: &Path, dump: &Path) -> Result<()
     let mut before = None;
     for (at, ((minor, patch), row)) in asked.iter().enumerate() {
         if before != Some(row) || at + 1 == asked.len() {
-            let _ = writeln!(table, "1.{minor}.{patch} {row}");
+            let _ = writeln!(table, "{major}.{minor}.{patch} {row}");
         }
         before = Some(row);
     }
-    write(GRPC_TABLE, &table)
+    write(file, &table)
 }
 
 fn write(table: &str, text: &str) -> Result<()> {
@@ -178,32 +225,33 @@ fn write(table: &str, text: &str) -> Result<()> {
     Ok(())
 }
 
-/// All releases of grpc-go from the first version on that is asked: the second and third number of each, in order.
-fn grpc_releases(go: &Path) -> Result<Vec<(u32, u32)>> {
+/// All releases of a module from the first on that is asked: the second and third number of each, in order.
+fn releases(go: &Path, module: &Module) -> Result<Vec<(u32, u32)>> {
+    let prefix = format!("v{}.", module.major);
     let told = Command::new(go)
         .current_dir(places::target()?)
-        .args(["list", "-m", "-versions", GRPC])
+        .args(["list", "-m", "-versions", module.path])
         .output()
         .context("cannot run go")?;
     let told = String::from_utf8(told.stdout)?;
     let mut releases: Vec<(u32, u32)> = told
         .split_whitespace()
-        .filter_map(|word| word.strip_prefix("v1.")?.split_once('.'))
+        .filter_map(|word| word.strip_prefix(&*prefix)?.split_once('.'))
         .filter_map(|(minor, patch)| Some((minor.parse().ok()?, patch.parse().ok()?)))
-        .filter(|(minor, _)| *minor >= GRPC_SINCE)
+        .filter(|(minor, _)| *minor >= module.since)
         .collect();
-    ensure!(!releases.is_empty(), "Go tells no versions of {GRPC}");
+    ensure!(!releases.is_empty(), "Go tells no versions of {}", module.path);
     releases.sort_unstable();
     Ok(releases)
 }
 
-/// Builds the program with that release of grpc-go.
-fn build_grpc(go: &Path, source: &Path, release: &str, to: &Path) -> Result<()> {
+/// Builds the program with that release of a module.
+fn build_with(go: &Path, source: &Path, path: &str, release: &str, to: &Path) -> Result<()> {
     let folder = to.parent().context("a program in no folder")?;
     fs::create_dir_all(folder)?;
     fs::copy(source, folder.join("main.go"))?;
     // Its other requirements follow from this one.
-    let module = format!("module sample\n\ngo 1.19\n\nrequire {GRPC} v{release}\n");
+    let module = format!("module sample\n\ngo 1.19\n\nrequire {path} v{release}\n");
     fs::write(folder.join("go.mod"), module)?;
     let mut command = Command::new(go);
     command

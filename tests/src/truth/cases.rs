@@ -175,7 +175,7 @@ pub const ALL: &[Case] = &[
         name: "go-x-http2",
         about: "Go golang.org/x/net/http2",
         levels: &[services::GO_X_HTTP2; 4],
-        floor: HONEST,
+        floor: PROVEN,
     },
     Case {
         name: "nginx",

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use abi::runtime::GoHttp2;
 
-use super::Version;
+use super::{Version, http2};
 
 /// Offsets of one version; `None` where there is no such member.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,17 +77,7 @@ fn row(names: &[&str], cells: &[&str]) -> Option<Layout> {
         transport_ctx: at("net/http.transportRequest.ctx"),
         request_ctx: at("net/http.Request.ctx")?,
         cancel_err: at("context.cancelCtx.err")?,
-        http2: GoHttp2 {
-            server_conn: at("net/http.http2serverConn.conn")?,
-            writer_state: at("net/http.http2responseWriter.rws")?,
-            state_stream: at("net/http.http2responseWriterState.stream")?,
-            stream_id: at("net/http.http2stream.id")?,
-            client_conn: at("net/http.http2clientStream.cc")?,
-            conn_socket: at("net/http.http2ClientConn.tconn")?,
-            client_id: at("net/http.http2clientStream.ID")?,
-            client_ctx: at("net/http.http2clientStream.ctx")?,
-            client_received: at("net/http.http2clientStream.respHeaderRecv")?,
-        },
+        http2: http2::row(&at, "net/http.http2")?,
     })
 }
 

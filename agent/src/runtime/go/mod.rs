@@ -10,6 +10,7 @@ mod http2;
 mod layout;
 mod live;
 mod receivers;
+mod releases;
 
 use std::{fmt, fs::File, os::unix::fs::MetadataExt, sync::Arc};
 
@@ -135,7 +136,7 @@ struct Anatomy {
     receivers: Vec<(u64, bool)>,
     known: live::Known,
     grpc: Result<grpc::Anatomy, &'static str>,
-    http2: Vec<Place>,
+    http2: http2::Anatomy,
 }
 
 impl Examiner {
@@ -190,7 +191,7 @@ impl Anatomy {
             known: live::Known::of(&functions, &code)
                 .ok_or(Refusal::Unlike("functions of the runtime are missing"))?,
             grpc: grpc::Anatomy::of(binary, &functions, &code),
-            http2: http2::places(binary, &functions),
+            http2: http2::Anatomy::of(binary, &functions),
         })
     }
 }
@@ -266,11 +267,11 @@ fn put_together(
         Err(why) => off.push((Rule::GoGrpc, *why)),
     }
     let mut http2 = None;
-    if anatomy.http2.is_empty() {
+    if anatomy.http2.places().is_empty() {
         off.push((Rule::GoHttp2, "it has no HTTP/2 of net/http"));
     } else if rules.has(Rule::GoHttp2) {
-        http2 = Some(layout.http2);
-        places.extend(&anatomy.http2);
+        http2 = Some(anatomy.http2.told(layout, bias));
+        places.extend(anatomy.http2.places());
     }
     let record = Record { goid: layout.g_goid, status: layout.g_status };
     let program = Program::default();

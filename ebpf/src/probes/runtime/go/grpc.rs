@@ -13,16 +13,13 @@ use super::{
     context,
     goroutine::{self, word},
     is_on, nobody, process,
-    streams::{DATA, begins, connection, desk, register, tell, this_tgid},
+    streams::{DATA, FIRST_METHOD, begins, connection, desk, register, tell, this_tgid},
 };
 use crate::preemption;
 
 /// Processes that use grpc-go.
 #[btf_map(name = "GO_GRPC")]
 static GO_GRPC: HashMap<u32, GoGrpc, 1024> = HashMap::new();
-
-/// In an interface's table of methods: the first (`internal/abi.ITab`).
-const FIRST_METHOD: u64 = 24;
 
 /// Whether that process is one of them.
 #[inline(always)]

@@ -16,7 +16,7 @@ use super::{
     context,
     goroutine::{self, word},
     is_on, nobody, process,
-    streams::{DATA, begins, connection, desk, register, tell, this_tgid},
+    streams::{DATA, FIRST_METHOD, begins, connection, desk, register, tell, this_tgid},
     transport::receiver_of,
 };
 use crate::preemption;
@@ -84,7 +84,12 @@ unsafe fn serves(given: u64, writer: u64) {
         let (Some(go), Some(http2)) = (process(this_tgid()), GO_HTTP2.get_ptr(this_tgid())) else {
             return;
         };
-        let connection = connection(go, given.wrapping_add((*http2).server_conn));
+        let mut conn = given.wrapping_add((*http2).server_conn);
+        let buffered = (*http2).buffered_close;
+        if buffered != 0 && word(word(conn).wrapping_add(FIRST_METHOD)) == buffered {
+            conn = word(conn.wrapping_add(DATA));
+        }
+        let connection = connection(go, conn);
         let state = word(writer.wrapping_add((*http2).writer_state));
         let stream = word(state.wrapping_add((*http2).state_stream));
         let number = word(stream.wrapping_add((*http2).stream_id)) as u32;

@@ -39,6 +39,8 @@ static EMPTY_DESK: Array<Desk, 1> = Array::new();
 
 /// Data of an interface value, behind its table of methods.
 pub(super) const DATA: u64 = 8;
+/// In that table: the first method (`internal/abi.ITab`).
+pub(super) const FIRST_METHOD: u64 = 24;
 /// `AF_UNIX`, `AF_INET`, `AF_INET6`, and `SOCK_STREAM`.
 const FAMILIES: [u64; 3] = [1, 2, 10];
 const STREAM: u64 = 1;
