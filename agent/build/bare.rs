@@ -75,9 +75,7 @@ impl Line<'_> {
                 is_word(last) && is_word(next) || is_sign
             }
             // A space before a colon or a parenthesis means something there, and beside signs.
-            Language::Style => {
-                !("{};,>".contains(last) || "{};,>".contains(next) || last == ':')
-            }
+            Language::Style => !("{};,>".contains(last) || "{};,>".contains(next) || last == ':'),
             Language::Markup => true,
         }
     }

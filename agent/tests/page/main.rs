@@ -6,21 +6,26 @@
 #[path = "../../examples/viewer/shop.rs"]
 mod shop;
 
+mod adapts;
 mod browser;
 mod budget;
 mod clocks;
 mod hostile;
 mod live;
 mod numbers;
+mod states;
 mod underway;
 mod views;
 mod waterfall;
 
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
 use crate::browser::Browser;
+
+/// Goes on beside others.
+const IDLE: &str = "budget::an_idle_page_rests";
 
 /// Runs one after the other those that are wanted; says how many passed. The first failure ends it.
 macro_rules! run {
@@ -86,12 +91,35 @@ async fn all(browser: &mut Browser, wanted: &str) -> Result<u32> {
         numbers::percentiles_are_those_of_the_spans,
         numbers::parts_of_a_difference_add_up,
         hostile::text_stays_text,
-        live::nothing_moves_under_the_pointer,
+        states::what_sampling_left_out_is_counted,
+        states::losses_are_told_as_they_happen,
+        states::lost_bytes_are_hatched_where_they_were,
+        states::repeated_calls_are_compared_with_the_typical,
+        states::many_leaves_are_one_node,
+        adapts::a_palette_of_the_systems_hides_nothing,
+        adapts::everything_is_there_at_twice_the_size,
         budget::long_traces_stay_light,
+        budget::longer_ones_are_laid_out_in_slices,
         budget::a_page_is_there_at_once,
-        budget::an_idle_page_rests,
-        budget::an_open_page_does_not_grow,
     );
+    // Those that wait do it at the same time.
+    let waiting = async |browser: &mut Browser| {
+        anyhow::Ok(run!(
+            browser,
+            wanted,
+            live::nothing_moves_under_the_pointer,
+            budget::an_open_page_does_not_grow,
+        ))
+    };
+    let passed = passed
+        + if IDLE.contains(wanted) {
+            let idle = budget::Idle::begin(browser).await?;
+            let passed = idle.rests(browser, waiting).await.context(IDLE)?;
+            println!("test {IDLE} ... ok");
+            passed
+        } else {
+            waiting(browser).await?
+        };
     browser.complaints()?;
     Ok(passed)
 }

@@ -6,11 +6,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{Asked, Viewer};
-use crate::status::Meaning;
 use crate::viewer::span::Span;
 use crate::viewer::store::Trace;
 
-/// Traces that are looked at for what services speak.
+/// Traces that are looked at for what services speak, and for what sampling leaves.
 const LOOKED_AT: usize = 300;
 /// Services that are told.
 const SERVICES: usize = 500;
@@ -48,6 +47,11 @@ impl Host {
     pub const fn new(name: String, since: u64, watched: Vec<Watched>) -> Self {
         Self { name, since, watched }
     }
+
+    /// Names of those that are traced.
+    pub(super) fn services(&self) -> impl Iterator<Item = &str> {
+        self.watched.iter().filter(|of| of.is_traced).map(|of| of.service.as_str())
+    }
 }
 
 /// The answer.
@@ -60,15 +64,6 @@ pub(super) fn host(viewer: &Viewer, asked: &Asked) -> Value {
             group.and_then(|group| group.counters.iter().find(|found| found.name == name));
         counter.map_or(0, |counter| counter.value)
     };
-    let lost: BTreeMap<String, u64> = counters
-        .groups
-        .iter()
-        .flat_map(|group| group.counters.iter().map(move |counter| (group, counter)))
-        .filter(|(_, counter)| counter.meaning == Meaning::Loss && counter.value > 0)
-        .map(|(group, counter)| {
-            (format!("{} {}", group.name, counter.name.replace('_', " ")), counter.value)
-        })
-        .collect();
     let (slots, traces, bytes, oldest, limit) = {
         let store = viewer.store();
         let slots: BTreeMap<String, usize> =
@@ -81,7 +76,8 @@ pub(super) fn host(viewer: &Viewer, asked: &Asked) -> Value {
         "since": host.since.to_string(),
         "now": asked.now.to_string(),
         "seen": { "calls": number("kernel", "data_events"), "requests": number("protocols", "requests") },
-        "lost": lost,
+        "lost": viewer.lost(asked),
+        "kept": kept(viewer),
         "open": viewer.open(),
         "slots": slots,
         "processes": host.watched,
@@ -93,6 +89,13 @@ pub(super) fn host(viewer: &Viewer, asked: &Asked) -> Value {
             "oldest": oldest.map(|at| at.to_string()),
         },
     })
+}
+
+/// Which share of the traces sampling leaves, by the newest ones; `None` for all.
+fn kept(viewer: &Viewer) -> Option<f64> {
+    let traces = viewer.store().newest(LOOKED_AT);
+    let stands_for: f64 = traces.iter().map(|trace| trace.weight).sum();
+    Some(traces.len() as f64 / stands_for).filter(|share| *share < 0.9995)
 }
 
 /// Services of the newest traces, each with what it was seen to speak.
