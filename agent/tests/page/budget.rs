@@ -166,7 +166,9 @@ const IDLE: f64 = 0.01;
 pub(crate) struct Idle {
     pages: Vec<(&'static str, WindowHandle)>,
     main: WindowHandle,
-    opened: Instant,
+    began: Instant,
+    /// What each had used then, s.
+    before: Vec<f64>,
     /// Nothing happens at it.
     _server: Server,
 }
@@ -185,8 +187,11 @@ impl Idle {
             count_thread_time(browser).await?;
             pages.push((path, window));
         }
-        browser.client.switch_to_window(main.clone()).await?;
-        Ok(Self { pages, main, opened: Instant::now(), _server: server })
+        tokio::time::sleep(SETTLES).await;
+        let began = Instant::now();
+        let mut idle = Self { pages, main, began, before: Vec::new(), _server: server };
+        idle.before = idle.used(browser).await?;
+        Ok(idle)
     }
 
     /// What each has used since its beginning, s.
@@ -201,29 +206,20 @@ impl Idle {
         Ok(all)
     }
 
-    /// Watches while `meanwhile` goes on.
-    pub(crate) async fn rests(
-        self,
-        browser: &mut Browser,
-        meanwhile: impl AsyncFnOnce(&mut Browser) -> Result<u32>,
-    ) -> Result<u32> {
-        tokio::time::sleep_until(self.opened + SETTLES).await;
-        let (mut least, mut passed) = (vec![f64::INFINITY; self.pages.len()], 0);
-        let mut meanwhile = Some(meanwhile);
+    /// Since its beginning, and again if it has to be.
+    pub(crate) async fn rests(mut self, browser: &Browser) -> Result<()> {
+        let mut least = vec![f64::INFINITY; self.pages.len()];
         for _ in 0..LOOKS {
-            let (began, before) = (Instant::now(), self.used(browser).await?);
-            if let Some(meanwhile) = meanwhile.take() {
-                passed = meanwhile(browser).await?;
-            }
-            tokio::time::sleep_until(began + WATCHED).await;
-            let after = self.used(browser).await?;
-            let seconds = began.elapsed().as_secs_f64();
-            for (least, (after, before)) in least.iter_mut().zip(after.iter().zip(before)) {
-                *least = least.min((after - before) / seconds);
+            tokio::time::sleep_until(self.began + WATCHED).await;
+            let (began, seconds) = (Instant::now(), self.began.elapsed().as_secs_f64());
+            let used = self.used(browser).await?;
+            for (least, (now, before)) in least.iter_mut().zip(used.iter().zip(&self.before)) {
+                *least = least.min((now - before) / seconds);
             }
             if least.iter().all(|used| *used <= IDLE) {
                 break;
             }
+            (self.began, self.before) = (began, used);
         }
         for (path, window) in &self.pages {
             browser.client.switch_to_window(window.clone()).await?;
@@ -232,16 +228,17 @@ impl Idle {
             println!("  {path}: {:.2} % of a core while nothing happens", used * 100.0);
             ensure!(used <= IDLE, "{path}: {used} of a core");
         }
-        browser.client.switch_to_window(self.main.clone()).await?;
-        Ok(passed + 1)
+        Ok(browser.client.switch_to_window(self.main.clone()).await?)
     }
 }
 
 /// Bytes of the page's heap that are used.
 const HEAP: f64 = 60e6;
 /// Looks at it; in the first ones what is filled once is filled.
-const ROUNDS: usize = 9;
+const ROUNDS: usize = 12;
 const WARM: usize = 2;
+/// The least of so many looks counts: what is under way only adds to it.
+const NEAR: usize = 4;
 /// Updates between two looks. A view that is kept when it is left is 150 kB, 60 MB in an hour are 8 kB an update: within
 /// these rounds both are far more than what a heap varies by.
 const ROUND: u64 = 8;
@@ -278,9 +275,10 @@ pub(crate) async fn an_open_page_does_not_grow(browser: &mut Browser) -> Result<
         println!("  round {round}: {:.1} MB of heap after {told} updates", heap / 1e6);
         heaps.push(heap);
     }
-    let updates = (ROUNDS - 1 - WARM) as f64 * ROUND as f64;
-    let last = heaps[ROUNDS - 1];
-    let hour = last + ((last - heaps[WARM]) / updates).max(0.0) * HOUR;
+    let least = |looks: &[f64]| looks.iter().copied().fold(f64::INFINITY, f64::min);
+    let (early, late) = (least(&heaps[WARM..WARM + NEAR]), least(&heaps[ROUNDS - NEAR..]));
+    let updates = (ROUNDS - NEAR - WARM) as f64 * ROUND as f64;
+    let hour = late + ((late - early) / updates).max(0.0) * HOUR;
     println!("  {:.1} MB after an hour at this rate", hour / 1e6);
     ensure!(hour <= HEAP, "{heaps:?}: {hour} bytes after an hour");
     Ok(())

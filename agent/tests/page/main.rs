@@ -24,8 +24,9 @@ use anyhow::{Context as _, Result};
 
 use crate::browser::Browser;
 
-/// Goes on beside others.
+/// These go on beside others.
 const IDLE: &str = "budget::an_idle_page_rests";
+const STILL: &str = "live::nothing_moves_under_the_pointer";
 
 /// Runs one after the other those that are wanted; says how many passed. The first failure ends it.
 macro_rules! run {
@@ -102,24 +103,33 @@ async fn all(browser: &mut Browser, wanted: &str) -> Result<u32> {
         budget::longer_ones_are_laid_out_in_slices,
         budget::a_page_is_there_at_once,
     );
-    // Those that wait do it at the same time.
-    let waiting = async |browser: &mut Browser| {
-        anyhow::Ok(run!(
-            browser,
-            wanted,
-            live::nothing_moves_under_the_pointer,
-            budget::an_open_page_does_not_grow,
-        ))
-    };
-    let passed = passed
-        + if IDLE.contains(wanted) {
-            let idle = budget::Idle::begin(browser).await?;
-            let passed = idle.rests(browser, waiting).await.context(IDLE)?;
-            println!("test {IDLE} ... ok");
-            passed
-        } else {
-            waiting(browser).await?
-        };
+    let passed = passed + waiting(browser, wanted).await?;
     browser.complaints()?;
+    Ok(passed)
+}
+
+/// Tests that wait do it at the same time: idle pages and a list that stands still are in windows of their own.
+async fn waiting(browser: &mut Browser, wanted: &str) -> Result<u32> {
+    let is_wanted = |name: &str| name.contains(wanted);
+    let mut passed = 0;
+    let idle = match is_wanted(IDLE) {
+        true => Some(budget::Idle::begin(browser).await.context(IDLE)?),
+        false => None,
+    };
+    let pointed = match is_wanted(STILL) {
+        true => Some(live::PointedAt::begin(browser).await.context(STILL)?),
+        false => None,
+    };
+    passed += run!(browser, wanted, budget::an_open_page_does_not_grow);
+    if let Some(pointed) = pointed {
+        pointed.nothing_moves_under_the_pointer(browser).await.context(STILL)?;
+        println!("test {STILL} ... ok");
+        passed += 1;
+    }
+    if let Some(idle) = idle {
+        idle.rests(browser).await.context(IDLE)?;
+        println!("test {IDLE} ... ok");
+        passed += 1;
+    }
     Ok(passed)
 }

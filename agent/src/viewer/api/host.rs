@@ -129,3 +129,64 @@ fn protocol(trace: &Trace, span: &Span) -> Option<&'static str> {
     ];
     PROTOCOLS.iter().find(|(key, beginning, _)| is(key, beginning)).map(|(.., name)| *name)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::export::batch;
+    use crate::viewer::sample::{BEGIN, MS, Sample};
+    use crate::viewer::span::Kind::Server;
+    use crate::viewer::store::Limits;
+
+    #[test]
+    fn no_colour_changes_with_the_first_span() {
+        let viewer = Viewer::new(Limits::default());
+        let slots = || {
+            let asked = Asked::new("", BEGIN);
+            host(&viewer, &asked)["slots"].clone()
+        };
+        // So many share colours by their names alone: who comes first has its own.
+        let names: Vec<String> = (0..12).map(|number| format!("service-{number}")).collect();
+        let watched = |is_traced| {
+            let of =
+                |name: &String| Watched { service: name.clone(), is_traced, ..Watched::default() };
+            names.iter().map(of).collect()
+        };
+        viewer.set_host(Host::new("host".to_owned(), BEGIN, watched(false)));
+        assert_eq!(slots(), json!({}), "who is not traced has no colour");
+        viewer.set_host(Host::new("host".to_owned(), BEGIN, watched(true)));
+        let before = slots();
+        assert_eq!(before.as_object().unwrap().len(), 12);
+        for (id, name) in (1..).zip(names.iter().rev()) {
+            let sample = Sample::new(id).span((1, 0), Server, (name, "GET /"), (0, 5), &[]);
+            viewer.store().take(batch::request(sample.spans), BEGIN + MS);
+        }
+        assert_eq!(slots(), before);
+    }
+
+    #[test]
+    fn what_sampling_leaves_is_told() {
+        let viewer = Viewer::new(Limits::default());
+        assert_eq!(kept(&viewer), None);
+        for (id, state) in [(1, "ot=th:8"), (2, "ot=th:c"), (3, "")] {
+            let mut sample = Sample::new(id).span((1, 0), Server, ("a", "GET /"), (0, 5), &[]);
+            state.clone_into(&mut sample.spans[0].span.trace_state);
+            viewer.store().take(batch::request(sample.spans), BEGIN);
+        }
+        // Three stand for two, four and one.
+        assert_eq!(kept(&viewer), Some(3.0 / 7.0));
+        let asked = |path: &str| viewer.answer(path, "t=1h", BEGIN + 70_000 * MS).unwrap().unwrap();
+        let red = asked("/view/red");
+        let row = &red["rows"][0];
+        let rate = row["rate"].as_f64().unwrap();
+        assert!((rate * 3_600.0 - 7.0).abs() < 1e-9, "{row}");
+        assert_eq!((&row["count"], &row["estimated"]), (&3.into(), &true.into()));
+        let map = asked("/view/edges");
+        let edge = &map["edges"][0];
+        assert_eq!(edge["rate"], row["rate"]);
+        assert_eq!(edge["operations"][0]["rate"], row["rate"]);
+        let list = asked("/view/traces");
+        assert_eq!(list["totals"]["rate"], row["rate"]);
+        assert_eq!(list["beside"]["services"][0]["rate"], row["rate"]);
+    }
+}

@@ -40,9 +40,8 @@ function drawBar() {
     el('nav', { class: 'row', 'aria-label': 'Views' }, Object.entries(VIEWS).map(([name, title]) =>
       el('button', { class: 'tab', 'aria-current': tab === name ? 'page' : null, onclick: () => open(`/${name}`) }, title))),
     el('span', { class: 'grow' }),
-    el('span', { class: `livedot ${away ? 'off' : ''}` }),
-    away ? el('span', { class: 'dim' }, `No data since ${format.clock(lastAnswer)}, the agent stopped`)
-      : el('span', {}, el('strong', {}, host.host || ''), el('span', { class: 'dim' }, all ? ` tracing ${traced === all ? '' : `${traced} of `}${format.many(all, 'process', 'processes')}` : services ? ` tracing ${format.many(services, 'service')}` : ' nothing seen yet')),
+    el('span', { class: 'row' }, el('span', { class: `livedot ${away ? 'off' : ''}` }), away ? el('span', { class: 'dim' }, `No data since ${format.clock(lastAnswer)}, the agent stopped`)
+      : el('span', {}, el('strong', {}, host.host || ''), el('span', { class: 'dim' }, all ? ` tracing ${traced === all ? '' : `${traced} of `}${format.many(all, 'process', 'processes')}` : services ? ` tracing ${format.many(services, 'service')}` : ' nothing seen yet'))),
     !away && host.open.length > 0 && el('button', { class: 'chip', title: 'Requests that have not ended yet', onclick: showOpen }, `${host.open.length} under way`),
     !away && all > traced && el('button', { class: 'chip amber', onclick: showTraced }, `${all - traced} not traced`),
     host.kept && el('span', { class: 'chip', title: 'Sampling leaves out the others. Rates are scaled by it: ~' }, `${+(host.kept * 100).toPrecision(2)}% kept`),

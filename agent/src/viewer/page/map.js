@@ -176,7 +176,7 @@ export function start(main, { signal }) {
     side.hidden = !one && !fold;
     if (was !== side.hidden) requestAnimationFrame(() => fit());
     if (fold) {
-      return fill(side, el('h2', { class: 'row' }, icon('layers'), `${fold.all.length} called by `, value(fold.from), close()), fold.all.map((n) => el('button', { class: 'factline', onclick: () => pick({ node: n.name, edge: null }) }, el('span', { class: 'row cut' }, mark(n.name), value(n.name, 'cut')), el('span', { class: 'dim right' }, `${format.rate(n.rate)}/s`), el('span', { class: `right ${n.errors >= 0.01 ? 'bad' : 'dim'}` }, format.percent(n.errors)))));
+      return fill(side, el('h2', { class: 'row' }, icon('layers'), `${fold.all.length} called by `, value(fold.from), close()), el('section', {}, fold.all.map((n) => el('button', { class: 'factline', onclick: () => pick({ node: n.name, edge: null }) }, el('span', { class: 'row cut' }, mark(n.name), value(n.name, 'cut')), el('span', { class: 'dim right' }, `${format.rate(n.rate)}/s`), el('span', { class: `right ${n.errors >= 0.01 ? 'bad' : 'dim'}` }, format.percent(n.errors))))));
     }
     if (!one) return;
     const line = (title, picture_, text, bad) => el('div', { class: 'factline' }, el('span', { class: 'dim' }, title), picture_ || el('span'), el('strong', { class: `right ${bad ? 'bad' : ''}` }, text));

@@ -5,6 +5,8 @@ import * as format from './format.js';
 
 export const SPAN = 0, GROUP = 1, GAP = 2, RULE = 3;
 const MOST_GAPS = 5;
+/** Width of the mark where bytes were lost, px. */
+const HATCH = 14;
 
 export class Trace {
   constructor(data) {
@@ -148,8 +150,8 @@ export function foldable(trace, rows, row, pairs) {
 export function barsOf({ trace, x, w0, w1, width }) {
   const pathLine = (from, to) => (to < w0 || from > w1 ? null : el('span', { class: 'onpath', at: { left: x(Math.max(from, w0)), width: Math.max(2, x(Math.min(to, w1)) - x(Math.max(from, w0))) } }));
 
-  /** Where bytes were lost. */
-  const hatch = (at) => trace.lost(at) && el('span', { class: 'lost', title: 'Bytes of it were lost here: its end was not seen.', at: { left: Math.ceil(x(trace.start[at] + trace.duration[at])) } });
+  /** Where bytes were lost: behind the bar, as far as there is room. */
+  const hatch = (at) => trace.lost(at) && el('span', { class: 'lost', title: 'Bytes of it were lost here: its end was not seen.', at: { left: Math.min(Math.ceil(x(trace.start[at] + trace.duration[at])), width - HATCH) } });
 
   function span(at, named) {
     const from = trace.start[at], to = from + trace.duration[at];
@@ -178,7 +180,7 @@ export function barsOf({ trace, x, w0, w1, width }) {
     if (trace.failed(at)) out.append(el('span', { class: 'cap', at: { left: Math.ceil(x(Math.min(to, w1))) - 2 } }));
     const took = format.micros(trace.duration[at]), cut = hatch(at) || hatch(named);
     if (cut) out.append(cut);
-    out.append(into === out ? barLabel(from, to, took, own, outer, cut && 14) : barLabel(from, to, `${took} so far`, to));
+    out.append(into === out ? barLabel(from, to, took, own, outer, cut && HATCH) : barLabel(from, to, `${took} so far`, to));
     return out;
   }
   function group(group_) {
