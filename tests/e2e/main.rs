@@ -12,6 +12,7 @@ mod goroutines;
 mod grpc;
 mod harness;
 mod http2;
+mod identity;
 mod image;
 mod joins;
 mod kernels;
@@ -60,6 +61,7 @@ fn main() -> ExitCode {
     namespaces::add(&mut suite);
     joins::add(&mut suite);
     wire::add(&mut suite);
+    identity::add(&mut suite);
     wire_goroutines::add(&mut suite);
     linking::add(&mut suite);
     sdks::add(&mut suite);

@@ -1,6 +1,7 @@
 //! Contexts on the wire (D6.3): two hosts with an agent each, and one trace across both. What is between them may lose, reorder,
 //! strip and mirror; a parent may be missing then, but is never wrong, and no application notices.
 
+use std::fs;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
@@ -57,6 +58,7 @@ pub(crate) fn add(suite: &mut Suite) {
     here("nobody_answers", nobody_answers);
     here("listeners_older_than_the_agents", older_listener);
     here("connections_older_than_the_agents", older_connections);
+    here("a_sampler_that_changes_decides_for_both_hosts", sampler_changes);
 }
 
 /// A client and a front on the one host, its back on the other.
@@ -223,6 +225,44 @@ fn older_connections() -> TestResult {
     Ok(())
 }
 
+/// What the near agent's sampler says goes with the context, and the far one abides by it; from SIGHUP on by the new one.
+fn sampler_changes() -> TestResult {
+    let hosts = Hosts::start()?;
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("spanwire.yaml");
+    let sampler = |name| fs::write(&file, format!("sampling: {{sampler: {name}}}\n"));
+    sampler("always_on")?;
+    let mut near = agent(&hosts, 0, Hooks::Auto, "all")
+        .argument("--config")
+        .argument(file.display().to_string())
+        .start()?;
+    let far = agent(&hosts, 1, Hooks::Auto, "all").start()?;
+    let _back = serve(&hosts, 1, ADDRESSES[1], BACK, None)?;
+    ask(&hosts, ONE, ADDRESSES[1], BACK)?;
+    sampler("always_off")?;
+    near.signal(Signal::HUP)?;
+    near.wait_line("the configuration was read again", Deadline::seconds(5))?;
+    ask(&hosts, FEW, ADDRESSES[1], BACK)?;
+    for (agent, service, kind) in [(near, "client", Kind::Client), (far, "back", Kind::Server)] {
+        let stopped = agent.stop()?;
+        stopped.counters.nothing_lost()?;
+        let spans = stopped.spans.of(service, kind);
+        let asked = |how| {
+            let is_of = |span: &Span| {
+                [span.text("url.full"), span.text("url.path")].iter().any(|url| url.contains(how))
+            };
+            spans.only(is_of).len()
+        };
+        // The very first went before it was known that anybody wants its context: it is as the sampler is when it is told.
+        let (before, after) = (asked("/one/"), asked("/few/"));
+        ensure!(before + 1 >= total(&[ONE]), "{service}: {before} before");
+        ensure!(after == 0, "{service}: {after} after");
+        let left = stopped.counters.value("trace.spans_not_sampled")? as usize;
+        ensure!(left + before == total(&[ONE, FEW]), "{service}: {left} were not sampled");
+    }
+    Ok(())
+}
+
 /// A client on the one host asks a server on the other, after something was put between them.
 fn directly(
     addresses: [&str; 2],
@@ -257,6 +297,15 @@ fn through(how: &str, asked: &[Asks], agents: usize) -> anyhow::Result<Told> {
     agents.finish(asked)
 }
 
+/// An agent of one of the hosts.
+fn agent(hosts: &Hosts, host: usize, hooks: Hooks, reach: &str) -> Setup {
+    Setup::default()
+        .hooks(hooks)
+        .argument("--netns")
+        .argument(hosts.file(host).display().to_string())
+        .environment("SPANWIRE_TCP_OPTION", reach)
+}
+
 /// An agent on each host, that sees nothing of the other.
 struct Agents(Vec<Agent>);
 
@@ -267,15 +316,7 @@ impl Agents {
 
     /// On so many hosts.
     fn some(hosts: &Hosts, hooks: Hooks, reach: &str, count: usize) -> anyhow::Result<Self> {
-        let start = |host| {
-            let file = hosts.file(host).display().to_string();
-            Setup::default()
-                .hooks(hooks)
-                .argument("--netns")
-                .argument(file)
-                .environment("SPANWIRE_TCP_OPTION", reach)
-                .start()
-        };
+        let start = |host| agent(hosts, host, hooks, reach).start();
         Ok(Self((0..count).map(start).collect::<anyhow::Result<_>>()?))
     }
 

@@ -81,6 +81,23 @@ impl Program {
         self.lines.seen.lock().expect("no writer panics").clone()
     }
 
+    /// What it wrote from line number `from` on, until that line has come.
+    ///
+    /// # Errors
+    /// At the deadline.
+    pub fn lines_until(
+        &self,
+        last: &str,
+        from: usize,
+        deadline: Deadline,
+    ) -> anyhow::Result<Vec<String>> {
+        wait::until(&format!("{last:?} of {}", self.name), deadline, || {
+            let new = self.lines().split_off(from);
+            let end = new.iter().position(|line| line == last)?;
+            Some(new[..end].to_vec())
+        })
+    }
+
     /// Whether it still runs.
     ///
     /// # Errors

@@ -8,7 +8,7 @@ use crate::exchange::Role;
 use crate::input::{Nanos, Runtime};
 use crate::trace::context::{Context, Fixed, Rule, SpanId};
 use crate::trace::thread_rule::Verdict;
-use crate::trace::traceparent::TraceParent;
+use crate::trace::traceparent::{SAMPLED, TraceParent};
 use crate::trace::{Count, Counts, Sampler, Tracer, sampler};
 
 /// Longest way up that is followed at once. A chain of calls as deep as this within one moment is a loop.
@@ -147,7 +147,7 @@ impl Tracer {
             }
         };
         let went = context.wire.filter(|_| context.role == Role::Client);
-        let mut fixed = fixed.unwrap_or_else(|| self.root(span));
+        let mut fixed = fixed.unwrap_or_else(|| self.root(span, went));
         if let Some(went) = went {
             if fixed.trace != went.trace {
                 self.counts.add(Count::WireContradicted);
@@ -172,15 +172,24 @@ impl Tracer {
         (u128::from(high) << 64 | u128::from(low)).to_be_bytes()
     }
 
-    /// A trace that begins with this span.
-    fn root(&self, span: SpanId) -> Fixed {
+    /// A trace that begins with this span. What `went` with its request has decided for the other end, and so for this one,
+    /// whatever the sampler has become since; but checks, and shares of rules, the kernel half does not know.
+    fn root(&self, span: SpanId, went: Option<TraceParent>) -> Fixed {
         let trace = self.own_trace(span);
         let context = self.contexts.of(span);
-        let (flags, state) = if context.is_some_and(|context| context.check) {
+        let share = context.and_then(|context| context.share);
+        let (mut flags, state) = if context.is_some_and(|context| context.check) {
             (sampler::left_out(), None)
         } else {
-            self.settings.sampler.root(trace, context.and_then(|context| context.share))
+            self.settings.sampler.root(trace, share)
         };
+        if let Some(went) = went
+            && went.trace == trace
+            && share.is_none()
+            && context.is_some_and(|context| !context.check)
+        {
+            flags = flags & !SAMPLED | went.flags & SAMPLED;
+        }
         Fixed { trace, flags, state, parent: None, link: None }
     }
 }

@@ -73,6 +73,14 @@ pub fn command(port: u16, root: &Path) -> anyhow::Result<Command> {
     prepared(&Site { listen: format!("127.0.0.1:{port}"), ..Site::proxy(None) }, root)
 }
 
+/// The same, with everything else from `upstream`.
+///
+/// # Errors
+/// As [`command`].
+pub fn command_to(port: u16, root: &Path, upstream: &str) -> anyhow::Result<Command> {
+    prepared(&Site { listen: format!("127.0.0.1:{port}"), ..Site::proxy(Some(upstream)) }, root)
+}
+
 /// What differs from one configuration to the other.
 struct Site {
     /// Argument of `listen`.

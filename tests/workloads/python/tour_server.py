@@ -46,7 +46,16 @@ class Tour(BaseHTTPRequestHandler):
             self.answer(404, b"missing\n")
 
     def do_POST(self):
-        self.answer(200, self.rfile.read(int(self.headers["Content-Length"])))
+        if self.headers["Transfer-Encoding"] == "chunked":
+            self.answer(200, b"".join(self.chunks()))
+        else:
+            self.answer(200, self.rfile.read(int(self.headers["Content-Length"])))
+
+    def chunks(self):
+        while size := int(self.rfile.readline(), 16):
+            yield self.rfile.read(size)
+            self.rfile.readline()
+        self.rfile.readline()
 
     do_HEAD = do_DELETE = do_GET
 

@@ -5,7 +5,7 @@ use abi::wire::Carried;
 
 use super::host::{Host, Request, SEED, from_outside, tcp};
 use crate::exchange::{Asked, Http};
-use crate::trace::Count;
+use crate::trace::{Count, Sampler, Settings, Share};
 
 const TRACE: [u64; 2] = [0x4bf9_2f35_77b3_4da6, 0xa3ce_929d_0e0e_4736];
 const SPAN: u64 = 0x00f0_67aa_0ba9_02b7;
@@ -117,6 +117,20 @@ fn a_call_that_went_with_its_own_trace_begins_it() {
     host.all(&[&calls]);
     host.span(&calls).is_root();
     assert_eq!(host.count(Count::WireUnparented), 0);
+}
+
+#[test]
+fn what_went_has_decided_whether_its_trace_is_kept() {
+    for (share, sampled) in [(Share::NONE, 1), (Share::ALL, 0)] {
+        let sampler = Sampler::parent_based(share);
+        let mut host = Host::with(Settings { sampler, ..Settings::default() });
+        let calls = Request::client(&tcp(2).0, 9, 2, 22, 28);
+        let trace = abi::id::trace(SEED, calls.span());
+        let went = carried(&calls, Direction::Sent, trace, calls.span());
+        host.tracer.carried(&Carried { sampled, ..went });
+        host.all(&[&calls]);
+        assert_eq!(host.has(&calls), sampled == 1);
+    }
 }
 
 #[test]
