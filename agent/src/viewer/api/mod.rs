@@ -18,7 +18,7 @@ mod tests;
 mod trace;
 mod traces;
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hyper::StatusCode;
@@ -42,6 +42,8 @@ pub(crate) struct Viewer {
     disk: Mutex<Option<Disk>>,
     /// Number of the newest trace that was looked at for the file.
     arrivals_seen: AtomicU64,
+    /// Colours of services that are in it.
+    slots_saved: AtomicUsize,
     /// Traces that were written to it, those that grew each time.
     saved: AtomicU64,
     /// Traces that were to be written and were not.
@@ -77,6 +79,7 @@ impl Viewer {
             host: Mutex::default(),
             disk: Mutex::default(),
             arrivals_seen: AtomicU64::new(0),
+            slots_saved: AtomicUsize::new(0),
             saved: AtomicU64::new(0),
             not_saved: AtomicU64::new(0),
         }
@@ -147,6 +150,7 @@ impl Viewer {
     pub(crate) fn save(&self, now: u64) {
         let disk = self.disk();
         let Some(disk) = disk.as_ref() else { return };
+        self.save_slots(disk);
         // Whoever saves holds the file's lock: nobody else counts meanwhile.
         let before = self.arrivals_seen.load(Relaxed);
         let (new, newest) = self.store().since(before);
@@ -163,6 +167,20 @@ impl Viewer {
             }
         }
         self.not_saved.fetch_add(lost, Relaxed);
+    }
+
+    /// Keeps the services' colours where there are new ones.
+    fn save_slots(&self, disk: &Disk) {
+        let slots: Vec<_> =
+            self.store().slots().map(|(service, slot)| (service.clone(), slot)).collect();
+        if slots.len() == self.slots_saved.load(Relaxed) {
+            return;
+        }
+        match disk.save_slots(&slots) {
+            Ok(()) => self.slots_saved.store(slots.len(), Relaxed),
+            // Nothing is lost by it: they are chosen again.
+            Err(error) => log::warn!("colours cannot be kept in the store: {error}"),
+        }
     }
 
     /// That trace: from memory, else from the file.

@@ -205,7 +205,7 @@ export function barsOf({ trace, x, w0, w1, width }) {
     if (width - r > need) return el('span', { class: 'barlabel', at: { left: r + 6 } }, text);
     if (l > need) return el('span', { class: 'barlabel end', at: { right: width - l + 6 } }, text);
     const end = x(Math.min(outer, w1)), onSolid = end - x(Math.max(own, w0)) > need;
-    return el('span', { class: `barlabel end inside ${onSolid ? 'onsolid' : ''}`, at: { right: width - (onSolid ? end : x(Math.min(own, w1))) + 6 } }, text);
+    return el('span', { class: `barlabel end inside ${onSolid ? 'onsolid' : ''}`, at: { right: width - (onSolid ? end : x(Math.min(own, w1))) + 6 + beside } }, text);
   }
   return { pathLine, span, group };
 }

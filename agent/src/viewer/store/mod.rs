@@ -116,6 +116,13 @@ impl Store {
         }
     }
 
+    /// Gives services the colours that they had, before any has another.
+    pub(crate) fn restore_slots(&mut self, slots: Vec<(Arc<str>, usize)>) {
+        for (service, slot) in slots {
+            self.slots.restore(service, slot);
+        }
+    }
+
     /// The colour slot of that service.
     pub(crate) fn slot(&mut self, service: &Arc<str>) -> usize {
         self.slots.of(service)
