@@ -46,6 +46,11 @@ pub(crate) async fn a_palette_of_the_systems_hides_nothing(browser: &mut Browser
                        seen.push(mark); if (is === ground || is === 'rgba(0, 0, 0, 0)') bad.push(`${{mark}} ${{is}}`); }} \
                      for (const chosen of [{CHOSEN}]) for (const e of document.querySelectorAll(chosen)) {{ \
                        seen.push(chosen); if (getComputedStyle(e).outlineStyle !== 'solid') bad.push(chosen); }} \
+                     for (const canvas of document.querySelectorAll('canvas')) {{ \
+                       const bits = new Uint32Array(canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.buffer), colours = {{}}; \
+                       for (const is of bits) colours[is] = (colours[is] || 0) + 1; \
+                       seen.push('canvas'); const many = Object.values(colours).filter((n) => n > 20).length; \
+                       if (many < 5) bad.push(`${{many}} colours in a picture`); }} \
                      return [matchMedia('(forced-colors: active)').matches, [...new Set(bad)], [...new Set(seen)]];"
                 ))
                 .await?;
@@ -61,6 +66,7 @@ pub(crate) async fn a_palette_of_the_systems_hides_nothing(browser: &mut Browser
             ".strip i",
             ".tab[aria-current=page]",
             ".wf.selected",
+            "canvas",
         ] {
             ensure!(seen.contains(&json!(mark)), "{mark} was not looked at");
         }

@@ -48,6 +48,11 @@ impl Live {
         self.asked.now = now;
         let mut news = json!({});
         self.arrived(viewer, &mut news);
+        let lost = viewer.lost(&self.asked);
+        if lost != self.lost {
+            news["lost"] = json!(lost);
+            self.lost = lost;
+        }
         if now.saturating_sub(self.looked) >= LOOK {
             self.looked = now;
             self.clocks = KnownClocks::default();
@@ -88,7 +93,7 @@ impl Live {
         news["newest"] = seen.into();
     }
 
-    /// What is known to be wrong in the range, and what was lost in it, where that has changed.
+    /// What is known to be wrong in the range, where that has changed.
     fn look(&mut self, viewer: &Viewer, news: &mut Value) {
         if self.is_newer {
             self.is_newer = false;
@@ -102,11 +107,6 @@ impl Live {
                 news["findings"] = findings.clone().into();
                 self.findings = findings;
             }
-        }
-        let lost = viewer.lost(&self.asked);
-        if lost != self.lost {
-            news["lost"] = json!(lost);
-            self.lost = lost;
         }
     }
 }

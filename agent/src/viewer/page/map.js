@@ -42,7 +42,7 @@ function foldLeaves(nodes, edges) {
   const leaves = Map.groupBy(nodes.filter(isLeaf), (n) => callers.get(n.name)[0]);
   const more = [...leaves].filter(([, all]) => all.length > 1).map(([from, all]) => {
     const rate = all.reduce((sum, n) => sum + n.rate, 0), errors = all.reduce((sum, n) => sum + n.rate * n.errors, 0) / (rate || 1);
-    return { from, to: `${from} +`, name: `${from} +`, kind: 'more', all, rate, errors, p50: null };
+    return { from, to: `${from} +`, name: `${from} +`, kind: 'more', all: all.sort((a, b) => b.rate - a.rate), rate, errors, p50: null };
   });
   const gone = new Set(more.flatMap((m) => m.all.map((n) => n.name)));
   return { nodes: [...nodes.filter((n) => !gone.has(n.name)), ...more], edges: [...edges.filter((e) => !gone.has(e.to)), ...more] };
