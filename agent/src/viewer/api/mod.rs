@@ -5,6 +5,7 @@
 
 mod asked;
 mod attributes;
+mod clocks;
 mod compared;
 mod differs;
 mod host;
@@ -27,6 +28,7 @@ pub(crate) use self::asked::Asked;
 pub use self::host::{Host, Watched};
 pub(crate) use self::live::Live;
 use super::disk::Disk;
+use super::losses::{Losses, Lost};
 use super::span::TraceId;
 use super::store::{Limits, Store, Trace};
 use crate::status::{Counters, Meaning, OpenRequest, Snapshot};
@@ -35,6 +37,7 @@ use crate::status::{Counters, Meaning, OpenRequest, Snapshot};
 pub(crate) struct Viewer {
     store: Mutex<Store>,
     snapshot: Mutex<Snapshot>,
+    losses: Mutex<Losses>,
     host: Mutex<Host>,
     disk: Mutex<Option<Disk>>,
     /// Number of the newest trace that was looked at for the file.
@@ -70,6 +73,7 @@ impl Viewer {
         Self {
             store: Mutex::new(Store::new(limits)),
             snapshot: Mutex::default(),
+            losses: Mutex::default(),
             host: Mutex::default(),
             disk: Mutex::default(),
             arrivals_seen: AtomicU64::new(0),
@@ -82,9 +86,21 @@ impl Viewer {
         self.store.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The agent's newest numbers, and what is open.
-    pub(crate) fn set_snapshot(&self, snapshot: Snapshot) {
+    /// The agent's numbers at `now`, ns since 1970, and what is open.
+    pub(crate) fn set_snapshot(&self, snapshot: Snapshot, now: u64) {
         *self.snapshot() = snapshot;
+        let counters = self.counters();
+        self.losses().take(&counters, now);
+    }
+
+    fn losses(&self) -> MutexGuard<'_, Losses> {
+        self.losses.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What was lost in the range that is asked about, by reason.
+    fn lost(&self, asked: &Asked) -> Lost {
+        let window = asked.window();
+        self.losses().between(window.from, window.to.saturating_add(1))
     }
 
     fn snapshot(&self) -> MutexGuard<'_, Snapshot> {
@@ -111,7 +127,9 @@ impl Viewer {
         counters
     }
 
+    /// Who is traced. Each has a colour before its first span, so that none changes with it.
     pub(crate) fn set_host(&self, host: Host) {
+        self.store().expect(host.services());
         *self.host.lock().unwrap_or_else(PoisonError::into_inner) = host;
     }
 
