@@ -3,9 +3,9 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum as _};
 
-use crate::{config::Sources, kernel::hooks::HookSet};
+use crate::config::{Hooks, Sources, ring_size};
 
 /// Traces what the processes of this host say to each other, with no change to any of them.
 #[derive(Debug, Parser)]
@@ -238,45 +238,10 @@ pub struct TraceArgs {
     pub json: bool,
 }
 
-/// A set of hooks, or the best that works.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Hooks {
-    /// The best that loads, attaches and fires on this kernel.
-    Auto,
-    /// tcp_sendmsg_locked and sock_*_length (Linux 6.16).
-    Locked,
-    /// sock_*_length (Linux 6.3).
-    Length,
-    /// System calls (any kernel).
-    Syscall,
-}
-
-impl Hooks {
-    /// The set, unless it is left to the kernel.
-    #[must_use]
-    pub const fn set(self) -> Option<HookSet> {
-        match self {
-            Self::Auto => None,
-            Self::Locked => Some(HookSet::Locked),
-            Self::Length => Some(HookSet::Length),
-            Self::Syscall => Some(HookSet::Syscall),
-        }
-    }
-}
-
-/// A size that the kernel takes for a ring.
-pub(crate) fn ring_size(text: &str) -> Result<u32, String> {
-    let bytes: u32 = text.parse().map_err(|_| "not a number of bytes".to_owned())?;
-    if bytes.is_power_of_two() && bytes >= 4096 {
-        Ok(bytes)
-    } else {
-        Err("must be a power of two and at least 4096".to_owned())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernel::hooks::HookSet;
 
     fn parse(words: &[&str]) -> Result<Cli, clap::Error> {
         Cli::try_parse_from(words)

@@ -3,15 +3,22 @@
 use std::{
     env, fs,
     path::{Path, PathBuf},
+    sync::OnceLock,
 };
 
 use anyhow::{Context, Result};
 
 use crate::cargo;
 
-/// The checkout this xtask was built from.
+/// The checkout that cargo was started in; without cargo the one this xtask was built from, which may be another where checkouts
+/// share a build folder.
 pub(crate) fn workspace() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the workspace's folder")
+    static WORKSPACE: OnceLock<PathBuf> = OnceLock::new();
+    WORKSPACE.get_or_init(|| {
+        let own = env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+        let own = own.unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+        own.parent().expect("xtask lies in the workspace's folder").to_owned()
+    })
 }
 
 /// The folder cargo builds into; `target`, unless `CARGO_TARGET_DIR` or a cargo configuration says otherwise, so cargo

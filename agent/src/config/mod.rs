@@ -6,6 +6,7 @@
 //! ignored with a warning, as its specification demands, but for the endpoint: spans would go elsewhere.
 #![forbid(unsafe_code)]
 
+mod capture;
 mod document;
 mod keys;
 mod list;
@@ -20,6 +21,8 @@ mod values;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+pub use capture::Hooks;
+pub(crate) use capture::ring_size;
 pub use keys::{Form, KEYS, Key, markdown};
 pub use problem::{Place, Problem, Problems};
 pub use settings::{Reach, Setting, Settings};

@@ -8,11 +8,11 @@ use std::time::Duration;
 use clap::ValueEnum;
 use log::LevelFilter;
 
+use super::capture::{Hooks, ring_size};
 use super::keys::{self, Form, KEYS, Key};
 use super::lists::Lists;
 use super::problem::{Place, Problem, suggestion};
 use super::values::Values;
-use crate::cli::{Hooks, ring_size};
 use crate::export::otlp;
 use crate::kernel::hooks::HookSet;
 use crate::kernel::load::DATA_RING;

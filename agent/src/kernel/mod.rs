@@ -14,5 +14,6 @@ pub mod netns;
 pub mod object;
 mod order;
 pub mod own_calls;
+mod refusal;
 mod wait;
 pub mod wire;

@@ -15,7 +15,7 @@ use aya::{
     programs::{CgroupAttachMode, Iter, SockOps, TracePoint},
 };
 
-use super::{features::Kernel, hooks::HookSet, netns};
+use super::{features::Kernel, hooks::HookSet, netns, refusal::one_line};
 
 /// Contexts go beside requests in a TCP option.
 pub const OPTION: &str = "contexts in TCP options";
@@ -109,11 +109,9 @@ fn options(ebpf: &mut Ebpf) -> Result<(), String> {
         .program_mut("wire_options")
         .and_then(|program| program.try_into().ok())
         .ok_or("it is not in the object")?;
-    program.load().map_err(|error| super::load::one_line(&error))?;
+    program.load().map_err(|error| one_line(&error))?;
     // As a link it stands beside those of others, whatever the mode is called.
-    program
-        .attach(group, CgroupAttachMode::Single)
-        .map_err(|error| super::load::one_line(&error))?;
+    program.attach(group, CgroupAttachMode::Single).map_err(|error| one_line(&error))?;
     Ok(())
 }
 
@@ -123,11 +121,11 @@ fn senders(ebpf: &mut Ebpf) -> Result<(), String> {
         .program_mut("enter_call")
         .and_then(|program| program.try_into().ok())
         .ok_or("it is not in the object")?;
-    program.load().map_err(|error| super::load::one_line(&error))?;
+    program.load().map_err(|error| one_line(&error))?;
     for call in SENDING {
         program
             .attach("syscalls", &format!("sys_enter_{call}"))
-            .map_err(|error| super::load::one_line(&error))?;
+            .map_err(|error| one_line(&error))?;
     }
     Ok(())
 }
@@ -141,10 +139,10 @@ fn listeners(ebpf: &mut Ebpf, btf: &Btf, kernel: &Kernel) -> Result<(), String> 
         .program_mut("wire_listeners")
         .and_then(|program| program.try_into().ok())
         .ok_or("it is not in the object")?;
-    program.load("tcp", btf).map_err(|error| super::load::one_line(&error))?;
+    program.load("tcp", btf).map_err(|error| one_line(&error))?;
     for namespace in netns::all() {
-        let link = program.attach().map_err(|error| super::load::one_line(&error))?;
-        let link = program.take_link(link).map_err(|error| super::load::one_line(&error))?;
+        let link = program.attach().map_err(|error| one_line(&error))?;
+        let link = program.take_link(link).map_err(|error| one_line(&error))?;
         let walked = netns::within(&namespace, || {
             let mut each = link.into_file().map_err(std::io::Error::other)?;
             each.read_to_end(&mut Vec::new())

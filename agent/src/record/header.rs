@@ -6,12 +6,11 @@ use abi::ABI_VERSION;
 use abi::id::Seed;
 use serde::{Deserialize, Serialize};
 
-use super::reader::ReadError;
+use super::FORMAT;
+use super::error::ReadError;
 
 /// Not text, and broken by a transfer that changes line ends.
 const MAGIC: [u8; 8] = *b"\x89SPANW\r\n";
-/// Version of the file's own layout; the structs have [`ABI_VERSION`].
-const FORMAT: u32 = 1;
 /// Longest metadata, bytes: a few short facts.
 const LONGEST_METADATA: u32 = 64 << 10;
 /// Bytes before the metadata.
@@ -84,11 +83,6 @@ impl Header {
             why: "metadata that is not JSON",
         })?;
         Ok((Self { seed, metadata }, FIXED as u64 + u64::from(length)))
-    }
-
-    /// The versions this build reads: of the format, and of the ABI.
-    pub(super) const fn versions() -> (u32, u32) {
-        (FORMAT, ABI_VERSION)
     }
 }
 

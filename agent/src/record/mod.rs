@@ -15,15 +15,20 @@
 //! processes, plain numbers for the rest.
 #![forbid(unsafe_code)]
 
+mod error;
 mod frame;
 mod header;
 mod reader;
 mod scrub;
 mod writer;
 
+pub use error::ReadError;
 pub use header::{Header, Metadata};
-pub use reader::{ReadError, Reader};
+pub use reader::Reader;
 pub use writer::{Writer, Written};
+
+/// Version of the file's own layout; the structs have [`abi::ABI_VERSION`].
+const FORMAT: u32 = 1;
 
 // The structs' bytes are written as they are.
 const _: () = assert!(cfg!(target_endian = "little"), "recordings are little-endian");

@@ -3,43 +3,13 @@
 //! Memory is bounded by the longest possible frame, and grows only as bytes really come.
 
 use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::io::{BufReader, Read};
 use std::path::Path;
 
+use super::error::ReadError;
 use super::frame::{self, HEAD};
 use super::header::Header;
 use crate::input::Input;
-
-/// Why a recording cannot be read, or not to its end.
-#[derive(Debug, thiserror::Error)]
-pub enum ReadError {
-    /// The file cannot be read.
-    #[error(transparent)]
-    Io(#[from] io::Error),
-    /// Wrong magic, or shorter than a header.
-    #[error("this is not a recording of spanwire")]
-    NotARecording,
-    /// Written by another version.
-    #[error(
-        "this recording has format {format} and ABI {abi}, this spanwire reads format {} and ABI {}: \
-         replay it with the version that wrote it",
-        Header::versions().0, Header::versions().1
-    )]
-    Version {
-        /// The file's format.
-        format: u32,
-        /// The file's ABI version.
-        abi: u32,
-    },
-    /// What cannot have been written is there.
-    #[error("the recording is corrupt at byte {offset}: {why}")]
-    Corrupt {
-        /// Where the frame begins.
-        offset: u64,
-        /// What was found.
-        why: &'static str,
-    },
-}
 
 /// The inputs of a recording, in order. Ends after the first error.
 pub struct Reader<R> {
