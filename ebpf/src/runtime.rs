@@ -40,12 +40,20 @@ pub enum Rule {
     GoTransport = 4,
     /// No rule by itself, either: grpc-go's own functions tell which goroutine opens a stream, and which serves one.
     GoGrpc = 5,
+    /// The same of HTTP/2 in `net/http`.
+    GoHttp2 = 6,
 }
 
 impl Rule {
     /// All, in ABI order.
-    pub const ALL: [Self; 5] =
-        [Self::GoHandler, Self::GoChild, Self::GoContext, Self::GoTransport, Self::GoGrpc];
+    pub const ALL: [Self; 6] = [
+        Self::GoHandler,
+        Self::GoChild,
+        Self::GoContext,
+        Self::GoTransport,
+        Self::GoGrpc,
+        Self::GoHttp2,
+    ];
 
     /// The rule of an ABI byte; `None` for a byte no probe writes.
     #[must_use]
@@ -56,6 +64,7 @@ impl Rule {
             3 => Some(Self::GoContext),
             4 => Some(Self::GoTransport),
             5 => Some(Self::GoGrpc),
+            6 => Some(Self::GoHttp2),
             _ => None,
         }
     }
@@ -69,6 +78,7 @@ impl Rule {
             Self::GoContext => "go-context",
             Self::GoTransport => "go-transport",
             Self::GoGrpc => "go-grpc",
+            Self::GoHttp2 => "go-http2",
         }
     }
 
@@ -197,6 +207,10 @@ pub struct GoProcess {
     pub request_ctx: u64,
     /// `context.cancelCtx.err`
     pub cancel_err: u64,
+    /// `net.netFD.family`
+    pub fd_family: u64,
+    /// `net.netFD.sotype`
+    pub fd_sotype: u64,
 }
 
 impl GoProcess {
@@ -229,13 +243,39 @@ pub struct GoGrpc {
     pub stream_id: u64,
     /// `Stream.ctx`
     pub stream_ctx: u64,
-    /// `net.netFD.family`
-    pub fd_family: u64,
-    /// `net.netFD.sotype`
-    pub fd_sotype: u64,
 }
 
 impl GoGrpc {
+    /// How many words it has.
+    pub const WORDS: usize = size_of::<Self>() / 8;
+}
+
+/// The same of a process with the HTTP/2 of `net/http` (the names are those of its structs, without their `http2`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "user", derive(IntoBytes, Immutable))]
+#[repr(C)]
+pub struct GoHttp2 {
+    /// `serverConn.conn`
+    pub server_conn: u64,
+    /// What a handler writes to leads to its stream: `responseWriter.rws`,
+    pub writer_state: u64,
+    /// `responseWriterState.stream`,
+    pub state_stream: u64,
+    /// `stream.id`
+    pub stream_id: u64,
+    /// `clientStream.cc`
+    pub client_conn: u64,
+    /// `ClientConn.tconn`
+    pub conn_socket: u64,
+    /// `clientStream.ID`
+    pub client_id: u64,
+    /// `clientStream.ctx`
+    pub client_ctx: u64,
+    /// `clientStream.respHeaderRecv`: the channel in which whoever wants the answer waits for it.
+    pub client_received: u64,
+}
+
+impl GoHttp2 {
     /// How many words it has.
     pub const WORDS: usize = size_of::<Self>() / 8;
 }
@@ -262,6 +302,6 @@ mod tests {
         for (at, reason) in Absent::ALL.into_iter().enumerate() {
             assert_eq!((reason as usize, Absent::from_abi(reason as u8)), (at + 1, Some(reason)));
         }
-        assert_eq!((GoProcess::WORDS, GoGrpc::WORDS), (27, 12));
+        assert_eq!((GoProcess::WORDS, GoGrpc::WORDS, GoHttp2::WORDS), (29, 10, 9));
     }
 }

@@ -10,7 +10,7 @@ use tests::truth::run::{Outcome, Stage};
 use tests::truth::table;
 
 /// The cases that every change is measured by.
-const CASES: [&str; 14] = [
+const CASES: [&str; 21] = [
     "python-threads",
     "c-threads",
     "gunicorn-gthread",
@@ -25,6 +25,13 @@ const CASES: [&str; 14] = [
     "go-pool",
     "go-old",
     "go-old-pool",
+    "go-frameworks",
+    "go-fasthttp",
+    "go-databases",
+    "go-http2",
+    "go-http2-fanout",
+    "go-http2-pool",
+    "go-x-http2",
 ];
 
 /// Those of them that stand on two hosts as well.
@@ -50,6 +57,7 @@ pub(crate) fn add(suite: &mut Suite) {
     for name in ACROSS_HOSTS {
         suite.test(format!("truth::across_hosts[{name}]"), move || across_hosts(name));
     }
+    suite.test("truth::http2_in_go_is_switched_off_by_name", http2_off);
     suite.test("truth::started_in_the_middle", started_in_the_middle);
     suite.test("truth::never_wrong_when_much_is_lost", much_is_lost);
 }
@@ -78,6 +86,18 @@ fn never_wrong(name: &str) -> TestResult {
         let outcome = stage.run(Setup::default(), requests, clients)?;
         judge(case, clients, &outcome)?;
     }
+    Ok(())
+}
+
+/// Without its rule, nothing says for whom a stream was opened.
+fn http2_off() -> TestResult {
+    let stage = Stage::set(case("go-http2")?, FAN_OUT)?;
+    let (clients, requests) = LOADS[0];
+    let setup = Setup::default().environment("SPANWIRE_RULES_OFF", "go-http2");
+    let outcome = stage.run(setup, requests, clients)?;
+    nothing_wrong(&outcome)?;
+    let inside = outcome.scores.inside;
+    ensure!(inside.exact == 0 && inside.absent > 0, "{inside:?}");
     Ok(())
 }
 

@@ -29,7 +29,7 @@ const VERSIONS: [(&str, [&str; 2]); 9] = [
 ];
 
 /// What is asked for, in the order of the table's columns.
-const MEMBERS: [&str; 20] = [
+const MEMBERS: [&str; 29] = [
     "runtime.g.goid",
     "runtime.g.parentGoid",
     "runtime.g.startpc",
@@ -50,6 +50,15 @@ const MEMBERS: [&str; 20] = [
     "net/http.transportRequest.ctx",
     "net/http.Request.ctx",
     "context.cancelCtx.err",
+    "net/http.http2serverConn.conn",
+    "net/http.http2responseWriter.rws",
+    "net/http.http2responseWriterState.stream",
+    "net/http.http2stream.id",
+    "net/http.http2clientStream.cc",
+    "net/http.http2ClientConn.tconn",
+    "net/http.http2clientStream.ID",
+    "net/http.http2clientStream.ctx",
+    "net/http.http2clientStream.respHeaderRecv",
 ];
 
 const TABLE: &str = "agent/src/runtime/go/layouts.txt";

@@ -104,7 +104,10 @@ pub fn run(run: &Run) -> Result<()> {
         },
     )?;
     drop(kernel); // the table of its types is as large as all that is kept while tracing
-    if let Err(error) = privileges::keep_needed() {
+    let maps = probes.runtimes.take();
+    let start = || maps.map(|maps| Attacher::start(maps, settings.rules));
+    let (attacher, kept) = privileges::keep_needed(start);
+    if let Err(error) = kept {
         log::warn!("capabilities that are not needed any more are kept: {error}");
     }
     let mut output =
@@ -120,7 +123,6 @@ pub fn run(run: &Run) -> Result<()> {
         Some(record) => Some(start_recording(record, seed, &hooks)?),
         None => None,
     };
-    let attacher = probes.runtimes.take().map(|maps| Attacher::start(maps, settings.rules));
     let mut capture = Capture::new(probes, &signals).context("the rings cannot be watched")?;
     let wants_viewer = settings.viewer.unwrap_or(output.leaves_room()) && run.record.is_none();
     let mut status = Status::start(wants_viewer.then_some(&settings.serving))?;

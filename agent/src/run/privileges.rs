@@ -19,15 +19,32 @@ const NEEDED: CapabilitySet = CapabilitySet::BPF // probes of runtimes, and all 
     .union(CapabilitySet::KILL) // that child's end
     .union(CapabilitySet::SYS_RESOURCE); // locked memory, before Linux 5.11
 
-/// Gives up the rest: what loading alone needed (networks' options, mounts, other namespaces), and what nothing needs.
+/// What only the thread needs that puts probes into programs: kernels of today let nobody else do that by `perf_event_open`
+/// (`perf_uprobe_event_init`; seen on 6.18, where `CAP_PERFMON` alone is refused).
+const OF_RUNTIMES: CapabilitySet = CapabilitySet::SYS_ADMIN;
+
+/// Gives up the rest: what loading alone needed (networks' options, mounts, other namespaces), and what nothing needs. Then starts
+/// what puts probes into programs, and gives up what that alone needs as well.
 ///
-/// # Errors
-/// When there is more than one thread, or the kernel refuses; nothing has changed then.
-pub(super) fn keep_needed() -> io::Result<()> {
+/// Also says when that was not possible, because there is more than one thread, or the kernel refuses: then nothing has changed.
+pub(super) fn keep_needed<T>(start_runtimes: impl FnOnce() -> T) -> (T, io::Result<()>) {
+    let first = alone().and_then(|()| keep(NEEDED.union(OF_RUNTIMES)));
+    let runtimes = start_runtimes();
+    // Threads have what the one had that started them: all later ones are without it.
+    let second = if first.is_ok() { keep(NEEDED) } else { first };
+    (runtimes, second)
+}
+
+/// Whether there is one thread: the kernel keeps capabilities per thread.
+fn alone() -> io::Result<()> {
     if fs::read_dir("/proc/self/task")?.count() != 1 {
         return Err(io::Error::other("other threads run already"));
     }
-    let kept = capabilities(None)?.permitted.intersection(NEEDED);
+    Ok(())
+}
+
+fn keep(needed: CapabilitySet) -> io::Result<()> {
+    let kept = capabilities(None)?.permitted.intersection(needed);
     let none = CapabilitySet::empty();
     Ok(set_capabilities(
         None,

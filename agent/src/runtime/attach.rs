@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use abi::runtime::{GoGrpc, GoProcess, Rule};
+use abi::runtime::{GoGrpc, GoHttp2, GoProcess};
 use aya::{
     Ebpf,
     maps::{HashMap as KernelMap, MapData},
@@ -35,6 +35,8 @@ pub(crate) struct Maps {
     pub(crate) receivers: KernelMap<MapData, [u64; 2], u64>,
     /// By process: the words of a [`GoGrpc`].
     pub(crate) grpc: KernelMap<MapData, u32, [u64; GoGrpc::WORDS]>,
+    /// By process: the words of a [`GoHttp2`].
+    pub(crate) http2: KernelMap<MapData, u32, [u64; GoHttp2::WORDS]>,
     /// The probes that can be put into programs.
     pub(crate) probes: Weak<Mutex<Ebpf>>,
 }
@@ -211,20 +213,33 @@ impl Thread {
 
     /// Puts probes into its program, if it has what they are for.
     fn trap(&mut self, pid: u32, found: &Found) {
-        let Some(grpc) = &found.grpc else { return };
-        let mut words = [0; GoGrpc::WORDS];
-        words.as_mut_bytes().copy_from_slice(grpc.as_bytes());
-        let told = self.maps.grpc.insert(pid, words, 0).map_err(|error| error.to_string());
+        if found.places.is_empty() {
+            return;
+        }
+        let mut told = Ok(());
+        if let Some(grpc) = &found.grpc {
+            let mut words = [0; GoGrpc::WORDS];
+            words.as_mut_bytes().copy_from_slice(grpc.as_bytes());
+            told = told.and(self.maps.grpc.insert(pid, words, 0));
+        }
+        if let Some(http2) = &found.http2 {
+            let mut words = [0; GoHttp2::WORDS];
+            words.as_mut_bytes().copy_from_slice(http2.as_bytes());
+            told = told.and(self.maps.http2.insert(pid, words, 0));
+        }
+        let told = told.map_err(|error| error.to_string());
         let put = told.and_then(|()| self.traps.put(pid, found.program, &found.places));
         if let Err(why) = put {
             let _ = self.maps.grpc.remove(&pid);
-            log::warn!("process {pid}: {} is off, {why}", Rule::GoGrpc.name());
+            let _ = self.maps.http2.remove(&pid);
+            log::warn!("process {pid}: its streams of HTTP/2 are not followed, {why}");
         }
     }
 
     fn forget(&mut self, pid: u32) {
         let _ = self.maps.processes.remove(&pid);
         let _ = self.maps.grpc.remove(&pid);
+        let _ = self.maps.http2.remove(&pid);
         self.traps.forget(pid);
         lock(&self.records).remove(&pid);
         self.due.retain(|(_, known), _| *known != pid);

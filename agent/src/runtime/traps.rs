@@ -30,17 +30,28 @@ pub(crate) enum Trap {
     GrpcNewStream,
     /// Where its `(*Server).handleStream` begins.
     GrpcHandleStream,
+    /// Where `(*clientStream).encodeAndWriteHeaders` of the HTTP/2 of `net/http` begins.
+    Http2WriteHeaders,
+    /// Where its `(*serverConn).runHandler` does.
+    Http2RunHandler,
 }
 
 impl Trap {
     /// All.
-    pub(crate) const ALL: [Self; 2] = [Self::GrpcNewStream, Self::GrpcHandleStream];
+    pub(crate) const ALL: [Self; 4] = [
+        Self::GrpcNewStream,
+        Self::GrpcHandleStream,
+        Self::Http2WriteHeaders,
+        Self::Http2RunHandler,
+    ];
 
     /// The name of its program in the object.
     pub(crate) const fn program(self) -> &'static str {
         match self {
             Self::GrpcNewStream => "grpc_new_stream",
             Self::GrpcHandleStream => "grpc_handle_stream",
+            Self::Http2WriteHeaders => "http2_write_headers",
+            Self::Http2RunHandler => "http2_run_handler",
         }
     }
 
@@ -49,6 +60,8 @@ impl Trap {
         match self {
             Self::GrpcNewStream => "parents of calls by grpc-go",
             Self::GrpcHandleStream => "parents of what servers of grpc-go call",
+            Self::Http2WriteHeaders => "parents of calls over HTTP/2 by net/http",
+            Self::Http2RunHandler => "parents of what servers of HTTP/2 in net/http call",
         }
     }
 }
@@ -139,9 +152,12 @@ impl Set {
 }
 
 fn attach(probes: &mut Ebpf, place: Place, file: &str) -> Result<UProbeLinkId, String> {
-    probe(probes, place.trap)?
-        .attach(place.offset, file, UProbeScope::AllProcesses)
-        .map_err(|error| format!("{}: {error}", place.trap.program()))
+    probe(probes, place.trap)?.attach(place.offset, file, UProbeScope::AllProcesses).map_err(
+        |error| {
+            let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
+            format!("{}: {error}{}", place.trap.program(), cause.unwrap_or_default())
+        },
+    )
 }
 
 fn probe(probes: &mut Ebpf, trap: Trap) -> Result<&mut UProbe, String> {

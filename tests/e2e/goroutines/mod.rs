@@ -16,7 +16,7 @@ use tests::wait::Deadline;
 use self::truth::{REQUESTS, SERVICE, Truth, Way, collect, way};
 
 /// Ways in which a call's request can be known.
-const KNOWN: [Way; 13] = [
+const KNOWN: [Way; 14] = [
     way("handler", 1, 999),
     // Whoever wants a request written may not wait for that yet when it has been.
     way("fanout", 3, 990),
@@ -29,6 +29,7 @@ const KNOWN: [Way; 13] = [
     way("dials", 1, 990),
     way("body", 1, 990),
     way("pooled", 1, 990),
+    way("sql", 1, 999),
     way("cancelled", 0, 0),
     way("hijacked", 1, 0),
 ];

@@ -6,6 +6,7 @@ pub mod apache;
 pub mod backend;
 pub mod c;
 pub mod collector;
+pub mod databases;
 pub mod go;
 pub mod goroutines;
 pub mod grpc;

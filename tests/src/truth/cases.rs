@@ -131,6 +131,52 @@ pub const ALL: &[Case] = &[
         levels: &[services::GO_OLD_POOL; 4],
         floor: PROVEN,
     },
+    Case { name: "go-chi", about: "Go chi", levels: &[services::GO_CHI; 4], floor: PROVEN },
+    Case { name: "go-gin", about: "Go gin", levels: &[services::GO_GIN; 4], floor: PROVEN },
+    Case { name: "go-echo", about: "Go echo", levels: &[services::GO_ECHO; 4], floor: PROVEN },
+    Case {
+        name: "go-frameworks",
+        about: "Go chi, gin, echo, fasthttp",
+        levels: &[services::GO_CHI, services::GO_GIN, services::GO_ECHO, services::GO_FASTHTTP],
+        floor: PROVEN,
+    },
+    // Nothing in it says which request a goroutine of its pool serves.
+    Case {
+        name: "go-fasthttp",
+        about: "Go fasthttp",
+        levels: &[services::GO_FASTHTTP; 4],
+        floor: HONEST,
+    },
+    Case {
+        name: "go-databases",
+        about: "Go net/http, with calls to PostgreSQL and Redis between the others",
+        levels: &[services::GO_DATABASES, services::GO_DATABASES, services::GO, services::GO],
+        floor: PROVEN,
+    },
+    Case {
+        name: "go-http2",
+        about: "Go net/http, HTTP/2",
+        levels: &[services::GO_HTTP2; 4],
+        floor: PROVEN,
+    },
+    Case {
+        name: "go-http2-fanout",
+        about: "Go net/http, HTTP/2, a goroutine for each call",
+        levels: &[services::GO_HTTP2_FANOUT; 4],
+        floor: PROVEN,
+    },
+    Case {
+        name: "go-http2-pool",
+        about: "Go net/http, HTTP/2, a pool that is handed no context",
+        levels: &[services::GO_HTTP2_POOL; 4],
+        floor: HONEST,
+    },
+    Case {
+        name: "go-x-http2",
+        about: "Go golang.org/x/net/http2",
+        levels: &[services::GO_X_HTTP2; 4],
+        floor: HONEST,
+    },
     Case {
         name: "nginx",
         about: "nginx before Python ThreadingHTTPServer",

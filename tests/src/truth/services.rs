@@ -8,6 +8,10 @@
 //! served asks it for `/after/ID` once the answer is out. Every 20 ms a timer asks the first NEXT for `/timer/SERVICE.N`. The last
 //! three are left out where a server does not let them be: nothing of them has to be there.
 
+mod go;
+
+pub use self::go::*;
+
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -16,7 +20,8 @@ use anyhow::{Context as _, ensure};
 use crate::listening::free_port;
 use crate::namespace::{ADDRESSES, Hosts};
 use crate::peer::Target;
-use crate::programs::{Server, apache, c, go, gunicorn, installed, java, nginx, python, workload};
+use crate::programs::databases::Databases;
+use crate::programs::{Server, apache, c, gunicorn, installed, java, nginx, python, workload};
 
 /// What a runtime is told to be.
 pub struct Place<'a> {
@@ -54,6 +59,14 @@ pub struct Started {
     pub goroutines: bool,
     /// What must stay as long as it runs.
     _folder: Option<tempfile::TempDir>,
+    /// See [`Self::_folder`].
+    _databases: Option<Databases>,
+}
+
+impl Started {
+    fn of(server: Server) -> Self {
+        Self { server, goroutines: false, _folder: None, _databases: None }
+    }
 }
 
 impl Runtime {
@@ -165,48 +178,6 @@ pub const NODE: Runtime = Runtime {
     start: |place| told(place, script("node", "truth/node/service.mjs")?),
 };
 
-/// Go's `net/http`.
-pub const GO: Runtime = Runtime { name: "go", proxies: false, start: |place| go(place, "", None) };
-
-/// The same, with a goroutine for each call.
-pub const GO_FANOUT: Runtime =
-    Runtime { name: "go-fanout", proxies: false, start: |place| go(place, "fanout", None) };
-
-/// The same, where a goroutine that makes no call has started those that do.
-pub const GO_MIDDLE: Runtime =
-    Runtime { name: "go-middle", proxies: false, start: |place| go(place, "middle", None) };
-
-/// The same, with a pool of workers that are handed the request's context,
-pub const GO_POOL_CONTEXT: Runtime = Runtime {
-    name: "go-pool-context",
-    proxies: false,
-    start: |place| go(place, "pool-context", None),
-};
-
-/// and with one that is handed none.
-pub const GO_POOL: Runtime =
-    Runtime { name: "go-pool", proxies: false, start: |place| go(place, "pool", None) };
-
-/// The first, by an old Go,
-pub const GO_OLD: Runtime =
-    Runtime { name: "go-old", proxies: false, start: |place| go(place, "", OLD_GO) };
-
-/// and its pool with contexts.
-pub const GO_OLD_POOL: Runtime = Runtime {
-    name: "go-old-pool",
-    proxies: false,
-    start: |place| go(place, "pool-context", OLD_GO),
-};
-
-/// The oldest Go that the services are built with; the newest is the installed one.
-const OLD_GO: Option<&str> = Some("1.19.13");
-
-fn go(place: &Place<'_>, way: &str, release: Option<&'static str>) -> anyhow::Result<Started> {
-    let mut command = Command::new(go_service(release)?);
-    command.env("TRUTH_WAY", way);
-    Ok(Started { goroutines: true, ..told(place, command)? })
-}
-
 /// nginx, in front of one service.
 pub const NGINX: Runtime = Runtime {
     name: "nginx",
@@ -215,7 +186,7 @@ pub const NGINX: Runtime = Runtime {
         ensure!(place.host.is_none(), "nginx stands on one host only");
         let upstream = place.next.first().context("nginx with nothing behind it")?;
         let nginx::Nginx { server, folder } = nginx::start_pooled(*upstream)?;
-        Ok(Started { server, goroutines: false, _folder: Some(folder) })
+        Ok(Started { _folder: Some(folder), ..Started::of(server) })
     },
 };
 
@@ -227,7 +198,7 @@ pub const APACHE: Runtime = Runtime {
         ensure!(place.host.is_none(), "Apache stands on one host only");
         let upstream = place.next.first().context("Apache with nothing behind it")?;
         let it = apache::start(place.service, &format!("http://127.0.0.1:{upstream}"))?;
-        Ok(Started { server: it.server, goroutines: false, _folder: Some(it.folder) })
+        Ok(Started { _folder: Some(it.folder), ..Started::of(it.server) })
     },
 };
 
@@ -236,8 +207,8 @@ pub const APACHE: Runtime = Runtime {
 /// # Errors
 /// What cannot be built.
 pub fn prepare() -> anyhow::Result<()> {
-    let built = [c_service(), java_service(), go_service(None), go_service(OLD_GO)];
-    built.into_iter().try_for_each(|built| built.map(drop))
+    let built = [c_service(), java_service()];
+    built.into_iter().chain(go_programs()).try_for_each(|built| built.map(drop))
 }
 
 fn c_service() -> anyhow::Result<PathBuf> {
@@ -246,10 +217,6 @@ fn c_service() -> anyhow::Result<PathBuf> {
 
 fn java_service() -> anyhow::Result<PathBuf> {
     java::compile("truth/java", &["Service.java"], "")
-}
-
-fn go_service(release: Option<&'static str>) -> anyhow::Result<PathBuf> {
-    go::build_with(go::How { release, ..go::How::default() }, "truth/go", "service", &[])
 }
 
 fn python(file: &str) -> anyhow::Result<Command> {
@@ -295,5 +262,5 @@ fn on_port(place: &Place<'_>, port: u16, command: &mut Command) -> anyhow::Resul
         Server::on_port(place.service, port, command)?
     };
     server.target = Target::at(place.address(), port)?;
-    Ok(Started { server, goroutines: false, _folder: None })
+    Ok(Started::of(server))
 }

@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 
 use abi::runtime::GoGrpc;
 
-use super::{binary::Binary, code::Code, functions::Functions, layout::Layout};
+use super::{binary::Binary, code::Code, functions::Functions};
 use crate::runtime::traps::{Place, Trap};
 
 const MODULE: &str = "google.golang.org/grpc";
@@ -61,13 +61,8 @@ impl Anatomy {
     }
 
     /// What they are told of a process.
-    pub(super) fn told(&self, layout: &Layout, bias: u64) -> GoGrpc {
-        GoGrpc {
-            server_close: self.close.wrapping_add(bias),
-            fd_family: layout.fd_family,
-            fd_sotype: layout.fd_sotype,
-            ..self.layout
-        }
+    pub(super) fn told(&self, bias: u64) -> GoGrpc {
+        GoGrpc { server_close: self.close.wrapping_add(bias), ..self.layout }
     }
 }
 

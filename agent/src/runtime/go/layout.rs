@@ -2,6 +2,8 @@
 
 use std::sync::LazyLock;
 
+use abi::runtime::GoHttp2;
+
 use super::Version;
 
 /// Offsets of one version; `None` where there is no such member.
@@ -29,6 +31,8 @@ pub(super) struct Layout {
     pub(super) transport_ctx: Option<u64>,
     pub(super) request_ctx: u64,
     pub(super) cancel_err: u64,
+    /// Where its HTTP/2 has what the probes read.
+    pub(super) http2: GoHttp2,
 }
 
 static TABLE: LazyLock<Vec<Layout>> = LazyLock::new(|| parse(include_str!("layouts.txt")));
@@ -73,6 +77,17 @@ fn row(names: &[&str], cells: &[&str]) -> Option<Layout> {
         transport_ctx: at("net/http.transportRequest.ctx"),
         request_ctx: at("net/http.Request.ctx")?,
         cancel_err: at("context.cancelCtx.err")?,
+        http2: GoHttp2 {
+            server_conn: at("net/http.http2serverConn.conn")?,
+            writer_state: at("net/http.http2responseWriter.rws")?,
+            state_stream: at("net/http.http2responseWriterState.stream")?,
+            stream_id: at("net/http.http2stream.id")?,
+            client_conn: at("net/http.http2clientStream.cc")?,
+            conn_socket: at("net/http.http2ClientConn.tconn")?,
+            client_id: at("net/http.http2clientStream.ID")?,
+            client_ctx: at("net/http.http2clientStream.ctx")?,
+            client_received: at("net/http.http2clientStream.respHeaderRecv")?,
+        },
     })
 }
 
@@ -93,5 +108,7 @@ mod tests {
         assert_eq!((layout.g_goid, layout.g_parent, layout.g_startpc), (160, Some(280), 304));
         assert_eq!((layout.p_goidcache, layout.chan_recvq), (376, 64));
         assert_eq!(Layout::of(Version(1, 20)).unwrap().g_parent, None);
+        let http2 = Layout::of(Version(1, 26)).unwrap().http2;
+        assert_eq!((http2.client_id, http2.client_received), (40, 248));
     }
 }

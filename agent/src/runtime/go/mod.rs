@@ -6,13 +6,14 @@ mod code;
 mod frames;
 mod functions;
 mod grpc;
+mod http2;
 mod layout;
 mod live;
 mod receivers;
 
 use std::{fmt, fs::File, os::unix::fs::MetadataExt, sync::Arc};
 
-use abi::runtime::{GoGrpc, GoProcess, Rule};
+use abi::runtime::{GoGrpc, GoHttp2, GoProcess, Rule};
 use thiserror::Error;
 
 use self::{binary::Binary, functions::Functions, layout::Layout};
@@ -79,6 +80,8 @@ pub struct Found {
     pub receivers: Vec<(u64, bool)>,
     /// What the probes are told if it uses grpc-go,
     pub grpc: Option<GoGrpc>,
+    /// or the HTTP/2 of `net/http`,
+    pub http2: Option<GoHttp2>,
     /// where these are put into its file,
     pub(super) places: Vec<Place>,
     /// and which file that is.
@@ -132,6 +135,7 @@ struct Anatomy {
     receivers: Vec<(u64, bool)>,
     known: live::Known,
     grpc: Result<grpc::Anatomy, &'static str>,
+    http2: Vec<Place>,
 }
 
 impl Examiner {
@@ -186,6 +190,7 @@ impl Anatomy {
             known: live::Known::of(&functions, &code)
                 .ok_or(Refusal::Unlike("functions of the runtime are missing"))?,
             grpc: grpc::Anatomy::of(binary, &functions, &code),
+            http2: http2::places(binary, &functions),
         })
     }
 }
@@ -243,6 +248,8 @@ fn put_together(
         transport_ctx: layout.transport_ctx.unwrap_or(0),
         request_ctx: layout.request_ctx,
         cancel_err: layout.cancel_err,
+        fd_family: layout.fd_family,
+        fd_sotype: layout.fd_sotype,
     };
     let receivers = anatomy
         .receivers
@@ -252,15 +259,23 @@ fn put_together(
     let (mut grpc, mut places) = (None, Vec::new());
     match &anatomy.grpc {
         Ok(anatomy) if rules.has(Rule::GoGrpc) => {
-            grpc = Some(anatomy.told(layout, bias));
+            grpc = Some(anatomy.told(bias));
             places = anatomy.places().to_vec();
         }
         Ok(_) => {}
         Err(why) => off.push((Rule::GoGrpc, *why)),
     }
+    let mut http2 = None;
+    if anatomy.http2.is_empty() {
+        off.push((Rule::GoHttp2, "it has no HTTP/2 of net/http"));
+    } else if rules.has(Rule::GoHttp2) {
+        http2 = Some(layout.http2);
+        places.extend(&anatomy.http2);
+    }
     let record = Record { goid: layout.g_goid, status: layout.g_status };
     let program = Program::default();
-    Ok(Found { version: binary.version, process, receivers, grpc, places, program, record, off })
+    let version = binary.version;
+    Ok(Found { version, process, receivers, grpc, http2, places, program, record, off })
 }
 
 #[cfg(test)]

@@ -19,10 +19,12 @@ const RECEIVE: [&str; 5] = [
     "sync.(*Cond).Wait",
 ];
 
-/// Those of the standard library that work for whole pools and do not receive in the function itself.
-const POOLS: [&str; 4] = [
+/// Those that work for whole pools or connections and do not receive in the function itself.
+const POOLS: [&str; 6] = [
     "net/http.(*Transport).dialConnFor",
     "net/http.(*persistConn).readLoop",
+    "net/http.(*http2serverConn).runHandler",
+    "golang.org/x/net/http2.(*serverConn).runHandler",
     "database/sql.(*DB).connectionOpener",
     "database/sql.(*DB).connectionResetter",
 ];

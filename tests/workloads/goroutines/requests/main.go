@@ -8,11 +8,15 @@
 package main
 
 import (
+	"bufio"
 	"context"
+	"database/sql"
+	"database/sql/driver"
 	"fmt"
 	"io"
 	"log"
 	"math/rand"
+	"net"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
@@ -186,6 +190,20 @@ func serve(address, downstream string) {
 		all.Wait()
 		io.WriteString(w, "ok")
 	})
+	// A request that is written as database drivers write: by whoever wants it, on a connection of database/sql's pool, of which there
+	// are fewer than handlers.
+	sql.Register("http", asker{})
+	db, err := sql.Open("http", downstream)
+	if err != nil {
+		log.Fatal(err)
+	}
+	db.SetMaxOpenConns(8)
+	way("sql", func(w http.ResponseWriter, r *http.Request) {
+		if _, err := db.ExecContext(r.Context(), "/call/"+number(r)); err != nil {
+			w.WriteHeader(http.StatusBadGateway)
+		}
+		io.WriteString(w, "ok")
+	})
 	// Workers that receive work with the request's context, and without.
 	jobs := make(chan *job, 64)
 	for i := 0; i < 4; i++ {
@@ -274,6 +292,51 @@ func serve(address, downstream string) {
 	}, Transport: s.client.Transport}
 	way("proxy", proxy.ServeHTTP)
 	log.Fatal(http.ListenAndServe(address, nil))
+}
+
+// A driver of database/sql whose statements are paths, and are executed by a request.
+type asker struct{}
+
+type connection struct {
+	net.Conn
+	answers *bufio.Reader
+}
+
+type statement struct {
+	connection *connection
+	path       string
+}
+
+func (asker) Open(address string) (driver.Conn, error) {
+	conn, err := net.Dial("tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	return &connection{conn, bufio.NewReader(conn)}, nil
+}
+
+func (c *connection) Begin() (driver.Tx, error) { return nil, driver.ErrSkip }
+
+func (c *connection) Prepare(path string) (driver.Stmt, error) { return statement{c, path}, nil }
+
+func (statement) Close() error { return nil }
+
+func (statement) NumInput() int { return 0 }
+
+func (statement) Query([]driver.Value) (driver.Rows, error) { return nil, driver.ErrSkip }
+
+func (s statement) Exec([]driver.Value) (driver.Result, error) {
+	request := "GET " + s.path + " HTTP/1.1\r\nHost: downstream\r\n\r\n"
+	if _, err := io.WriteString(s.connection, request); err != nil {
+		return nil, err
+	}
+	answer, err := http.ReadResponse(s.connection.answers, nil)
+	if err != nil {
+		return nil, err
+	}
+	defer answer.Body.Close()
+	_, err = io.Copy(io.Discard, answer.Body)
+	return driver.ResultNoRows, err
 }
 
 type key struct{}

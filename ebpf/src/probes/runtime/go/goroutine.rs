@@ -118,6 +118,30 @@ pub(super) unsafe fn works_for(go: *const GoProcess, g: u64, desk: *mut Desk) ->
     }
 }
 
+/// The goroutine `g` does one thing for whoever has started it: for the request which that one serves, if it does, and has started
+/// `g` in this one.
+#[inline(never)]
+pub(super) unsafe fn started_by_server(go: *const GoProcess, g: u64, desk: *mut Desk) -> u64 {
+    unsafe {
+        say(desk, Absent::NobodyWaits);
+        let maker = key_of(desk, word(g.wrapping_add((*go).g_parent)));
+        let Some(served) = SERVING.get_ptr(maker) else { return 0 };
+        let (span, root) = ((*served).span, (*served).root);
+        if (*go).g_parent == 0 || root != maker || !is_on(go, Rule::GoHandler) {
+            return 0;
+        }
+        let when = snapshot::started_since(maker, span, word(g.wrapping_add((*go).g_goid)));
+        let caller = &raw mut (*desk).caller;
+        (&raw mut (*caller).absent).write_volatile(when);
+        if when != 0 {
+            return 0;
+        }
+        (&raw mut (*caller).span).write_volatile(span);
+        (&raw mut (*caller).rule).write_volatile(Rule::GoHandler as u64);
+        span
+    }
+}
+
 /// Writes down who started whom, up to the goroutine that serves; whether that was reached.
 #[inline(always)]
 unsafe fn chain(root: u64, first: u64, desk: *mut Desk) -> bool {

@@ -6,7 +6,9 @@
 mod context;
 mod goroutine;
 mod grpc;
+mod http2;
 mod snapshot;
+mod streams;
 mod transport;
 
 use aya_ebpf::{
@@ -15,7 +17,7 @@ use aya_ebpf::{
 };
 use spanwire_ebpf::runtime::{Absent, GoProcess, Rule, task};
 
-pub(crate) use self::{context::walk, grpc::frames_move, snapshot::Snapshot};
+pub(crate) use self::{context::walk, snapshot::Snapshot, streams::frames_move};
 use crate::{
     emit,
     maps::{SERVING, Served},

@@ -46,8 +46,13 @@ pub(super) unsafe fn frame(go: *const GoProcess, g: u64) -> u64 {
 /// The goroutine that waits for how the writing goes; 0 if none does now.
 #[inline(never)]
 pub(super) unsafe fn waiter(go: *const GoProcess, frame: u64) -> u64 {
+    unsafe { receiver_of(go, word(frame.wrapping_sub((*go).write_channel))) }
+}
+
+/// The goroutine that waits for something in that channel (`runtime.hchan`), the first of them; 0 if none does now.
+#[inline(always)]
+pub(super) unsafe fn receiver_of(go: *const GoProcess, channel: u64) -> u64 {
     unsafe {
-        let channel = word(frame.wrapping_sub((*go).write_channel));
         if channel == 0 {
             return 0;
         }

@@ -1,0 +1,158 @@
+//! Streams of HTTP/2, of which many share a connection: what is the same for all who tell in a process (uprobes) who opens one and
+//! who serves one.
+//!
+//! A stream's connection is found by its descriptor: whose connection that is, is remembered when frames move on it, which they
+//! have before any stream is opened.
+//!
+//! Where an offset is not this program's, what is found there is no socket's record: then nothing is said.
+
+use aya_ebpf::{
+    EbpfContext,
+    btf_maps::{Array, LruHashMap},
+    helpers::generated::bpf_get_current_pid_tgid,
+    macros::btf_map,
+    programs::ProbeContext,
+};
+use spanwire_ebpf::{
+    ControlKind, StreamCall, id,
+    runtime::{GoProcess, Rule},
+};
+
+use super::{
+    begin_serving,
+    goroutine::{self, word},
+    grpc, http2, snapshot,
+};
+use crate::{config, emit, registers::Call, runtime::Desk};
+
+/// The connection on which frames moved last, by process and descriptor.
+#[btf_map(name = "GO_SOCKETS")]
+static GO_SOCKETS: LruHashMap<u64, u64, 8192> = LruHashMap::new();
+
+/// A desk for each thread: these probes can be preempted by any other, and so may not use what belongs to the CPU.
+#[btf_map(name = "DESKS")]
+static DESKS: LruHashMap<u64, Desk, 2048> = LruHashMap::new();
+
+/// What a new one is made of.
+#[btf_map(name = "EMPTY_DESK")]
+static EMPTY_DESK: Array<Desk, 1> = Array::new();
+
+/// Data of an interface value, behind its table of methods.
+pub(super) const DATA: u64 = 8;
+/// `AF_UNIX`, `AF_INET`, `AF_INET6`, and `SOCK_STREAM`.
+const FAMILIES: [u64; 3] = [1, 2, 10];
+const STREAM: u64 = 1;
+
+/// Where the saved registers have a function's arguments and results, by Go's own convention (cmd/compile/abi-internal.md): the
+/// first, the second, the third and the fourth word.
+#[cfg(not(bpf_target_arch = "aarch64"))]
+const WORDS: [usize; 4] = [80, 40, 88, 112];
+#[cfg(bpf_target_arch = "aarch64")]
+const WORDS: [usize; 4] = [0, 8, 16, 24];
+
+#[inline(always)]
+pub(super) unsafe fn register(context: &ProbeContext, which: usize) -> u64 {
+    unsafe { context.as_ptr().cast::<u8>().add(WORDS[which]).cast::<u64>().read_volatile() }
+}
+
+/// Of the process that comes by. What belongs to the CPU may be about another one.
+#[inline(always)]
+pub(super) fn this_tgid() -> u32 {
+    (unsafe { bpf_get_current_pid_tgid() } >> 32) as u32
+}
+
+/// This thread's.
+#[inline(always)]
+pub(super) fn desk() -> Option<*mut Desk> {
+    let thread = unsafe { bpf_get_current_pid_tgid() };
+    if DESKS.get_ptr(thread).is_none() {
+        let empty = EMPTY_DESK.get_ptr(0)?;
+        DESKS.insert(thread, unsafe { &*empty }, 0).ok()?;
+    }
+    let desk = DESKS.get_ptr_mut(thread)?;
+    unsafe { (&raw mut (*desk).caller.tgid).write_volatile(thread >> 32) }
+    Some(desk)
+}
+
+/// Frames of HTTP/2 move in the current system call: which connection it is on is remembered. Global, and so verified by itself.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn frames_move(connection: u64) -> u64 {
+    let tgid = this_tgid();
+    if !grpc::is_used(tgid) && !http2::is_used(tgid) {
+        return 0;
+    }
+    let socket = u64::from(tgid) << 32 | Call::probed().first & 0xffff_ffff;
+    match GO_SOCKETS.get_ptr_mut(socket) {
+        Some(known) => unsafe { *known = connection },
+        None => {
+            let _ = GO_SOCKETS.insert(socket, connection, 0);
+        }
+    }
+    1
+}
+
+/// The connection that the `net.Conn` at that address stands for; 0 if it is none that is known.
+#[inline(never)]
+pub(super) unsafe fn connection(go: *const GoProcess, conn: u64) -> u64 {
+    unsafe {
+        let fd = word(word(conn.wrapping_add(DATA)));
+        let family = word(fd.wrapping_add((*go).fd_family));
+        let kind = word(fd.wrapping_add((*go).fd_sotype));
+        let is_stream = family == FAMILIES[0] || family == FAMILIES[1] || family == FAMILIES[2];
+        if fd == 0 || kind != STREAM || !is_stream {
+            return 0;
+        }
+        let descriptor = word(fd.wrapping_add((*go).fd_sysfd)) & 0xffff_ffff;
+        match GO_SOCKETS.get_ptr(u64::from(this_tgid()) << 32 | descriptor) {
+            Some(connection) => *connection,
+            None => 0,
+        }
+    }
+}
+
+/// The current goroutine begins to serve a stream.
+#[inline(always)]
+pub(super) unsafe fn begins(go: *const GoProcess, connection: u64, number: u32) {
+    unsafe {
+        let g = goroutine::current(go);
+        if connection == 0 || number & 1 == 0 || g == 0 {
+            return;
+        }
+        let Some(desk) = desk() else { return };
+        let key = goroutine::key(go, g, desk);
+        if key != 0 {
+            let span = id::stream(config::seed(), connection, number);
+            snapshot::take(go, key, span, desk);
+            begin_serving(key, g, span, connection, desk);
+        }
+    }
+}
+
+/// Tells for whom a stream was opened.
+#[inline(never)]
+pub(super) unsafe fn tell(connection: u64, number: u32, via: u64, desk: *const Desk) -> u64 {
+    let Some(event) = emit::reserve::<StreamCall>() else { return 0 };
+    unsafe {
+        let caller = &raw const (*desk).caller;
+        (*event).header = emit::header(ControlKind::StreamCall);
+        (*event).connection = connection;
+        (*event).stream = number;
+        (*event).tgid = this_tgid();
+        (*event).serving = (&raw const (*caller).span).read_volatile();
+        let rule = (&raw const (*caller).rule).read_volatile();
+        (*event).rule = rule as u8;
+        (*event).absent = (&raw const (*caller).absent).read_volatile() as u8;
+        (*event).via = via as u8;
+        if rule == Rule::GoChild as u64 {
+            let mut i = 0;
+            while i < 3 {
+                (*event).tasks[i] = (&raw const (*caller).tasks[i]).read_volatile();
+                (*event).objects[i] = (&raw const (*caller).objects[i]).read_volatile();
+                i += 1;
+            }
+        }
+    }
+    emit::submit(event);
+    1
+}
