@@ -4,6 +4,8 @@
 //! it needs another target, another linker and a `core` of its own, and a build script that starts cargo waits for
 //! itself. `SPANWIRE_NO_PROBES=1` embeds nothing, for `cargo check` and documentation without the eBPF toolchain.
 
+#[path = "build/bare.rs"]
+mod bare;
 #[path = "build/page.rs"]
 mod page;
 
@@ -15,6 +17,7 @@ const DEFAULT: &str = "../target/probes.o";
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed=build/bare.rs");
     println!("cargo::rerun-if-changed=build/page.rs");
     println!("cargo::rerun-if-env-changed=SPANWIRE_PROBES");
     println!("cargo::rerun-if-env-changed=SPANWIRE_NO_PROBES");

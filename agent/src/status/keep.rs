@@ -31,6 +31,8 @@ pub(super) fn store_file(path: &Path) -> io::Result<File> {
 /// Brings back what the file has, as much as fits, and from now on keeps what settles.
 pub(super) fn keep(disk: Disk, served: &Arc<Served>) -> io::Result<()> {
     let viewer = served.viewer();
+    let slots = disk.slots().map_err(io::Error::other)?;
+    viewer.store().restore_slots(slots);
     let most = viewer.store().limits().bytes as u64;
     for request in disk.newest(most).map_err(io::Error::other)? {
         viewer.store().take(request, now());

@@ -13,10 +13,8 @@ use super::response::{Body, lines, response};
 use super::served::{Served, now};
 use crate::viewer::Live;
 
-/// Time between two updates: more than two a second nobody can read.
-const EVERY: Duration = Duration::from_millis(500);
-/// Updates without news after which one says that the line is alive.
-const PING: u32 = 20;
+/// Without news for so long one says that the line is alive.
+const PING: Duration = Duration::from_secs(10);
 
 /// Starts telling.
 pub(super) fn stream(served: &Arc<Served>, query: &str) -> Response<Body> {
@@ -31,16 +29,16 @@ pub(super) fn stream(served: &Arc<Served>, query: &str) -> Response<Body> {
     let served = served.clone();
     tokio::spawn(async move {
         let _place = place;
-        let mut every = tokio::time::interval(EVERY);
+        let mut every = tokio::time::interval(served.pace);
         let mut quiet = PING;
         loop {
             every.tick().await;
-            let news = live.next(served.viewer());
-            quiet += 1;
+            let news = live.next(served.viewer(), now());
+            quiet += served.pace;
             if news.is_none() && quiet < PING {
                 continue;
             }
-            quiet = 0;
+            quiet = Duration::ZERO;
             let news = news.unwrap_or_else(|| serde_json::json!({ "ping": now().to_string() }));
             if to.send_data(Bytes::from(news.to_string() + "\n")).await.is_err() {
                 return;

@@ -192,7 +192,7 @@ mod tests {
             open_ns: 61_000_000_000,
             ..OpenRequest::default()
         };
-        viewer.set_snapshot(Snapshot { counters, open: vec![open] });
+        viewer.set_snapshot(Snapshot { counters, open: vec![open] }, 0);
         let answer = match wanted(&access, method, path, &map) {
             Wanted::Answer(answer) => answer,
             Wanted::Data => data(&viewer, path, "", 0),

@@ -4,12 +4,13 @@
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 use std::sync::Arc;
+use std::time::Duration;
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 
-use super::served::{Served, now};
+use super::served::{PACE, Served, now};
 use super::server::accept;
-use super::{OpenRequest, Snapshot};
+use super::{Counters, Meaning, OpenRequest, Snapshot};
 use crate::viewer::{Host, Limits, Watched};
 
 fn watched(service: &str, program: &str, runtime: &str, ports: &[u16], note: &str) -> Watched {
@@ -36,9 +37,18 @@ impl SampleServer {
     /// # Errors
     /// The port is taken.
     pub fn bind(port: u16, token: &str) -> io::Result<Self> {
+        Self::paced(port, token, PACE)
+    }
+
+    /// The same with so long between two updates of a page: what takes an hour can be seen in a minute.
+    ///
+    /// # Errors
+    /// The port is taken.
+    pub fn paced(port: u16, token: &str, pace: Duration) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
         let port = listener.local_addr()?.port();
-        let served = Served::new(port, token.to_owned(), Limits::default());
+        let mut served = Served::new(port, token.to_owned(), Limits::default());
+        served.pace = pace;
         let plain = "only plain traffic is seen (OpenSSL is not read yet)";
         let watched = vec![
             watched("edge", "nginx", "", &[80, 443], plain),
@@ -71,7 +81,18 @@ impl SampleServer {
     #[must_use = "nothing is told by itself"]
     pub fn teller(&self) -> impl Fn(Vec<OpenRequest>) + Send + use<> {
         let served = self.served.clone();
-        move |open| served.viewer().set_snapshot(Snapshot { open, ..Snapshot::default() })
+        move |open| served.viewer().set_snapshot(Snapshot { open, ..Snapshot::default() }, now())
+    }
+
+    /// What is told how many events were lost so far, likewise; then nothing is under way.
+    #[must_use = "nothing is told by itself"]
+    pub fn loser(&self) -> impl Fn(u64) + Send + use<> {
+        let served = self.served.clone();
+        move |lost| {
+            let mut counters = Counters::default();
+            counters.add("kernel", "data_ring_full", Meaning::Loss, lost);
+            served.viewer().set_snapshot(Snapshot { counters, open: Vec::new() }, now());
+        }
     }
 
     /// Serves until the process ends.

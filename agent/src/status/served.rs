@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -11,6 +11,8 @@ use crate::viewer::{Limits, Viewer};
 
 /// Pages that are told news at a time.
 const MOST_LIVE: usize = 16;
+/// Time between two updates of a page: more than two a second nobody can read.
+pub(super) const PACE: Duration = Duration::from_millis(500);
 /// After so long any trace has settled, ns.
 pub(super) const SETTLED: u64 = 3_000_000_000;
 
@@ -19,6 +21,8 @@ pub(super) struct Served {
     access: Access,
     viewer: Viewer,
     live: Arc<Semaphore>,
+    /// Time between two updates of a page.
+    pub(super) pace: Duration,
 }
 
 impl Served {
@@ -27,6 +31,7 @@ impl Served {
             access: Access { port, token },
             viewer: Viewer::new(limits),
             live: Arc::new(Semaphore::new(MOST_LIVE)),
+            pace: PACE,
         }
     }
 

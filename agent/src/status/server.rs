@@ -27,8 +27,6 @@ use crate::viewer::{Disk, DiskLimits, Limits, Viewer};
 
 /// A scraper, a few pages with a few connections each, and room for strangers who are refused.
 const BOUNDS: Bounds = Bounds { at_a_time: 64, silent: Duration::from_secs(10) };
-/// Time between two looks at what has settled.
-const TICK: Duration = Duration::from_millis(250);
 
 /// The `main` of the hidden subcommand [`super::SUBCOMMAND`]. Must be called before anything else is done in the
 /// process. Returns when standard input ends.
@@ -91,7 +89,7 @@ fn listen(orders: &mut impl Read, viewer: &Viewer) {
     loop {
         match Message::read(orders) {
             Ok(Some(Message::Spans(spans))) => viewer.store().take(spans, now()),
-            Ok(Some(Message::Snapshot(snapshot))) => viewer.set_snapshot(snapshot),
+            Ok(Some(Message::Snapshot(snapshot))) => viewer.set_snapshot(snapshot, now()),
             Ok(Some(Message::Host(host))) => viewer.set_host(host),
             Ok(Some(Message::Start(_)) | None) | Err(_) => return,
         }
@@ -104,9 +102,9 @@ pub(super) async fn accept(listener: TcpListener, served: Arc<Served>) -> io::Re
     connections::accept(listener, BOUNDS, move |request| respond(served.clone(), request)).await
 }
 
-/// Traces settle while nothing comes, too.
+/// Traces settle while nothing comes, too: often enough for each update to have what is new.
 async fn tick(served: Arc<Served>) {
-    let mut every = tokio::time::interval(TICK);
+    let mut every = tokio::time::interval(served.pace / 2);
     loop {
         every.tick().await;
         served.viewer().store().tick(now());

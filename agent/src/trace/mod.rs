@@ -31,7 +31,7 @@ mod http;
 mod join;
 mod mixed_calls;
 mod own;
-mod probability;
+pub(crate) mod probability;
 mod quiet;
 mod redact;
 mod release;

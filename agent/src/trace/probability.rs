@@ -38,6 +38,22 @@ pub(in crate::trace) fn with_threshold(state: &str, threshold: u64) -> String {
     others.take(MEMBERS - 1).fold(ours, |list, member| list + "," + member)
 }
 
+/// How many traces one with that list stands for: 1 where nothing was left out, or nobody says.
+pub(crate) fn stands_for(state: &str) -> f64 {
+    let digits =
+        member(state).and_then(|member| keys(member).find_map(|key| key.strip_prefix("th:")));
+    let is_valid = |digits: &&str| {
+        (1..=DIGITS).contains(&digits.len())
+            && digits.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
+    };
+    let threshold = digits
+        .filter(is_valid)
+        .and_then(|digits| u64::from_str_radix(&format!("{digits:0<DIGITS$}"), 16).ok());
+    let all = 1_u64 << (4 * DIGITS);
+    // A threshold has at most as many bits as randomness: at least one value is kept.
+    all as f64 / (all - threshold.unwrap_or(0)) as f64
+}
+
 fn member(state: &str) -> Option<&str> {
     state.split(',').find_map(|member| member.strip_prefix(OT))
 }
@@ -49,6 +65,22 @@ fn keys(member: &str) -> impl Iterator<Item = &str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_threshold_says_how_many_were_left_out() {
+        for (state, times) in [
+            ("", 1.0),
+            ("a=1", 1.0),
+            ("ot=th:0", 1.0),
+            ("ot=th:8", 2.0),
+            ("a=1,ot=rv:1;th:c", 4.0),
+            ("ot=th:x", 1.0),
+            ("ot=th:123456789012345", 1.0),
+            ("ot=th:ffffffffffffff", (1_u64 << 56) as f64),
+        ] {
+            assert!((stands_for(state) - times).abs() < 1e-9, "{state}");
+        }
+    }
 
     #[test]
     fn thresholds_are_written_without_their_zeros() {

@@ -1,7 +1,8 @@
 //! `--store PATH`: traces in a file, so that they survive a restart.
 //!
 //! An embedded database of one file (redb): traces by id, as OTLP's protobuf with the start before it, and their ids by
-//! start. Oldest out first, beyond a number of bytes and of days. Written a second behind. What cannot be written is counted, and never holds up what comes in.
+//! start; and the services' colours, which stay after a restart. Oldest out first, beyond a number of bytes and of days.
+//! Written a second behind. What cannot be written is counted, and never holds up what comes in.
 
 use std::fs::File;
 use std::io;
@@ -19,6 +20,8 @@ use super::store::Trace;
 const TRACES: TableDefinition<'_, u128, &[u8]> = TableDefinition::new("traces");
 const BY_START: TableDefinition<'_, (u64, u128), u64> = TableDefinition::new("by_start");
 const SIZE: TableDefinition<'_, &str, u64> = TableDefinition::new("size");
+/// Colour slots by service: no more than the store keeps.
+const SLOTS: TableDefinition<'_, &str, u64> = TableDefinition::new("slots");
 /// The one key of [`SIZE`]: bytes of all traces.
 const BYTES: &str = "bytes";
 
@@ -120,6 +123,38 @@ impl Disk {
         Ok(found)
     }
 
+    /// Keeps the services' colours.
+    ///
+    /// # Errors
+    /// What the file says.
+    pub(crate) fn save_slots(&self, slots: &[(Arc<str>, usize)]) -> Result<(), redb::Error> {
+        let write = self.database.begin_write()?;
+        {
+            let mut table = write.open_table(SLOTS)?;
+            for (service, slot) in slots {
+                table.insert(&**service, *slot as u64)?;
+            }
+        }
+        Ok(write.commit()?)
+    }
+
+    /// The services' colours, as they were kept.
+    ///
+    /// # Errors
+    /// What the file says.
+    pub(crate) fn slots(&self) -> Result<Vec<(Arc<str>, usize)>, redb::Error> {
+        let table = match self.database.begin_read()?.open_table(SLOTS) {
+            Ok(table) => table,
+            // A file from before they were kept.
+            Err(redb::TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
+            Err(error) => return Err(error.into()),
+        };
+        let slot = |entry: Result<(redb::AccessGuard<'_, &str>, redb::AccessGuard<'_, u64>), _>| {
+            entry.map(|(service, slot)| (service.value().into(), slot.value() as usize))
+        };
+        Ok(table.iter()?.map(slot).collect::<Result<_, redb::StorageError>>()?)
+    }
+
     fn write(
         &self,
         change: impl FnOnce(
@@ -154,6 +189,7 @@ mod tests {
     use super::*;
     use crate::viewer::sample::{BEGIN, MS, Sample, checkout, store};
     use crate::viewer::span::Kind::Server;
+    use crate::viewer::store::{Limits, Store};
 
     fn one(id: u64) -> Arc<Trace> {
         let path = "x".repeat(1_000);
@@ -189,6 +225,33 @@ mod tests {
         assert_eq!(disk.trace(1).unwrap().resource_spans.len(), 2);
         assert_eq!(disk.trace(9), None);
         assert_eq!(ids(&disk, u64::MAX).len(), 3);
+    }
+
+    #[test]
+    fn colours_stay_after_a_restart() {
+        let file = tempfile::tempfile().unwrap();
+        let open = || Disk::open(file.try_clone().unwrap(), DiskLimits::default());
+        let disk = open().unwrap();
+        assert_eq!(disk.slots().unwrap(), []);
+        // Two that share a colour by their names: whoever comes first has it.
+        let mut before = Store::new(Limits::default());
+        let names: Vec<String> = (0..20).map(|number| format!("service-{number}")).collect();
+        before.expect(names.iter().map(String::as_str));
+        let slots = |store: &Store| {
+            let mut all: Vec<_> = store.slots().map(|(name, slot)| (name.clone(), slot)).collect();
+            all.sort();
+            all
+        };
+        disk.save_slots(&slots(&before)).unwrap();
+        drop(disk);
+        let mut after = Store::new(Limits::default());
+        after.restore_slots(open().unwrap().slots().unwrap());
+        after.expect(names.iter().rev().map(String::as_str));
+        assert_eq!(slots(&after), slots(&before));
+        // A file may say anything.
+        let mut odd = Store::new(Limits::default());
+        odd.restore_slots(vec![("a".into(), usize::MAX), ("b".into(), 3), ("c".into(), 3)]);
+        assert_eq!(slots(&odd), [("b".into(), 3)]);
     }
 
     #[test]

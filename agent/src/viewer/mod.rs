@@ -13,6 +13,7 @@ mod dictionary;
 mod disk;
 mod histogram;
 mod ingest;
+mod losses;
 mod operation;
 mod outgoing;
 pub(crate) mod page;

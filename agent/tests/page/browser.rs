@@ -18,6 +18,8 @@ use tonic::codegen::Bytes;
 
 /// How long anything may take to appear. Machines that run tests are busy.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// Between two updates of a page, as an agent has it.
+pub(crate) const PACE: Duration = Duration::from_millis(500);
 const TOKEN: &str = "0123456789abcdef";
 
 /// One browser over one server with the shop's traces.
@@ -31,6 +33,33 @@ pub(crate) struct Browser {
     pub(crate) take: Box<dyn Fn(ExportTraceServiceRequest) + Send>,
     /// Tells it which requests are under way.
     pub(crate) tell: Box<dyn Fn(Vec<OpenRequest>) + Send>,
+}
+
+/// A viewer of its own, without traces.
+pub(crate) struct Server {
+    pub(crate) port: u16,
+    /// Gives it spans.
+    pub(crate) take: Box<dyn Fn(ExportTraceServiceRequest) + Send>,
+    /// Tells it which requests are under way.
+    pub(crate) tell: Box<dyn Fn(Vec<OpenRequest>) + Send>,
+    /// Tells it how many events were lost so far.
+    pub(crate) lose: Box<dyn Fn(u64) + Send>,
+}
+
+impl Server {
+    /// Serves from now on, with so long between two updates of a page.
+    pub(crate) fn start(pace: Duration) -> Result<Self> {
+        let server = SampleServer::paced(0, TOKEN, pace)?;
+        let (take, tell) = (Box::new(server.taker()), Box::new(server.teller()));
+        let (port, lose) = (server.port(), Box::new(server.loser()));
+        std::thread::spawn(move || server.serve());
+        Ok(Self { port, take, tell, lose })
+    }
+}
+
+/// As it is printed.
+fn link(port: u16, path: &str) -> String {
+    format!("http://127.0.0.1:{port}{path}#k={TOKEN}")
 }
 
 /// chromedriver, which does not outlive us.
@@ -55,13 +84,10 @@ impl Browser {
         if there("chromedriver").is_err() || there("chromium").is_err() {
             return Ok(None);
         }
-        let server = SampleServer::bind(0, TOKEN)?;
-        let (port, take) = (server.port(), Box::new(server.taker()));
-        let tell = Box::new(server.teller());
+        let Server { port, take, tell, .. } = Server::start(PACE)?;
         for request in crate::shop::quarter(600) {
             take(request);
         }
-        std::thread::spawn(move || server.serve());
 
         let folder = folder()?;
         let log = folder.join("chromium.log");
@@ -100,15 +126,25 @@ impl Browser {
             .capabilities(capabilities)
             .connect(&format!("http://127.0.0.1:{at}"))
             .await?;
+        client.goto(&link(port, "/")).await?;
         Ok(Some(Self { client, driver, log, port, take, tell }))
     }
 
-    /// Opens an address of the page, as the printed link does.
+    /// Opens an address of the page, which knows the token since it was opened by the printed link.
     pub(crate) async fn open(&self, path: &str) -> Result<()> {
+        Ok(self.client.goto(&format!("http://127.0.0.1:{}{path}", self.port)).await?)
+    }
+
+    /// Opens another server's page, by its link.
+    pub(crate) async fn visit(&self, server: &Server, path: &str) -> Result<()> {
         // The fragment alone would not load anything anew.
         self.client.goto("about:blank").await?;
-        self.client.goto(&format!("http://127.0.0.1:{}{path}#k={TOKEN}", self.port)).await?;
-        Ok(())
+        Ok(self.client.goto(&link(server.port, path)).await?)
+    }
+
+    /// The printed link.
+    pub(crate) fn link(&self) -> String {
+        link(self.port, "/")
     }
 
     /// Waits for the first element of a selector.

@@ -6,21 +6,27 @@
 #[path = "../../examples/viewer/shop.rs"]
 mod shop;
 
+mod adapts;
 mod browser;
 mod budget;
 mod clocks;
 mod hostile;
 mod live;
 mod numbers;
+mod states;
 mod underway;
 mod views;
 mod waterfall;
 
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
 use crate::browser::Browser;
+
+/// These go on beside others.
+const IDLE: &str = "budget::an_idle_page_rests";
+const STILL: &str = "live::nothing_moves_under_the_pointer";
 
 /// Runs one after the other those that are wanted; says how many passed. The first failure ends it.
 macro_rules! run {
@@ -86,12 +92,44 @@ async fn all(browser: &mut Browser, wanted: &str) -> Result<u32> {
         numbers::percentiles_are_those_of_the_spans,
         numbers::parts_of_a_difference_add_up,
         hostile::text_stays_text,
-        live::nothing_moves_under_the_pointer,
+        states::what_sampling_left_out_is_counted,
+        states::losses_are_told_as_they_happen,
+        states::lost_bytes_are_hatched_where_they_were,
+        states::repeated_calls_are_compared_with_the_typical,
+        states::many_leaves_are_one_node,
+        adapts::a_palette_of_the_systems_hides_nothing,
+        adapts::everything_is_there_at_twice_the_size,
         budget::long_traces_stay_light,
+        budget::longer_ones_are_laid_out_in_slices,
         budget::a_page_is_there_at_once,
-        budget::an_idle_page_rests,
-        budget::an_open_page_does_not_grow,
     );
+    let passed = passed + waiting(browser, wanted).await?;
     browser.complaints()?;
+    Ok(passed)
+}
+
+/// Tests that wait do it at the same time: idle pages and a list that stands still are in windows of their own.
+async fn waiting(browser: &mut Browser, wanted: &str) -> Result<u32> {
+    let is_wanted = |name: &str| name.contains(wanted);
+    let mut passed = 0;
+    let idle = match is_wanted(IDLE) {
+        true => Some(budget::Idle::begin(browser).await.context(IDLE)?),
+        false => None,
+    };
+    let pointed = match is_wanted(STILL) {
+        true => Some(live::PointedAt::begin(browser).await.context(STILL)?),
+        false => None,
+    };
+    passed += run!(browser, wanted, budget::an_open_page_does_not_grow);
+    if let Some(pointed) = pointed {
+        pointed.nothing_moves_under_the_pointer(browser).await.context(STILL)?;
+        println!("test {STILL} ... ok");
+        passed += 1;
+    }
+    if let Some(idle) = idle {
+        idle.rests(browser).await.context(IDLE)?;
+        println!("test {IDLE} ... ok");
+        passed += 1;
+    }
     Ok(passed)
 }

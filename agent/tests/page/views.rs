@@ -10,7 +10,7 @@ use crate::shop;
 pub(crate) const NODES: u64 = 1_500;
 
 /// What each view shows when it is there.
-const VIEWS: [(&str, &str, &str); 4] = [
+pub(crate) const VIEWS: [(&str, &str, &str); 4] = [
     ("traces", "/traces", ".list.item"),
     ("services", "/services", ".red .line[role=row]"),
     ("map", "/map", ".mapnode.service"),
@@ -133,7 +133,9 @@ pub(crate) async fn keys_lead_everywhere(browser: &mut Browser) -> Result<()> {
     browser
         .script("const q = document.querySelector('#q'); q.value = ''; q.dispatchEvent(new Event('input'))")
         .await?;
-    browser.until("document.querySelectorAll('.list.item').length > 5").await?;
+    browser
+        .until("document.querySelector('#query .field > span')?.textContent.endsWith('/s') && document.querySelectorAll('.list.item').length > 5")
+        .await?;
     // A mistake empties nothing, and says where it is.
     browser.press("service=orders duration>x").await?;
     browser.until("document.querySelector('.t-wrong')?.textContent === 'x'").await?;
@@ -215,6 +217,12 @@ pub(crate) async fn without_the_token_nothing_is_shown(browser: &mut Browser) ->
     browser.until("document.querySelector('h1')?.textContent === 'This page is private.'").await?;
     browser.picture("private").await?;
     ensure!(browser.script("return document.querySelectorAll('.list.item').length").await? == 0);
+    // The printed link, pasted.
+    browser
+        .script(&format!("document.querySelector('.sheet input').value = '{}'", browser.link()))
+        .await?;
+    browser.script("document.querySelector('.sheet button').click()").await?;
+    browser.wait(".list.item").await?;
     Ok(())
 }
 

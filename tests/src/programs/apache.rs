@@ -55,10 +55,11 @@ pub fn command(root: &std::path::Path, port: u16, upstream: &str) -> anyhow::Res
         })
         .collect();
     let root = root.display();
+    // One process: where one of several has more connections than threads, it closes those that are kept.
     let configuration = format!(
         "{modules}ServerName 127.0.0.1\nListen 127.0.0.1:{port}\nPidFile {root}/pid\nDefaultRuntimeDir {root}\n\
          FileETag None\nErrorLog /dev/stderr\nUser www-data\nGroup www-data\nTypesConfig /dev/null\n\
-         StartServers 2\nThreadsPerChild 64\nMaxRequestWorkers 256\nMinSpareThreads 1\nKeepAlive On\nKeepAliveTimeout 600\nMaxKeepAliveRequests 0\n\
+         StartServers 1\nServerLimit 1\nThreadLimit 256\nThreadsPerChild 256\nMaxRequestWorkers 256\nMinSpareThreads 1\nMaxSpareThreads 256\nKeepAlive On\nKeepAliveTimeout 600\nMaxKeepAliveRequests 0\n\
          DocumentRoot {root}/files\nProxyPass /hello !\nProxyPass /big !\nProxyPass / {upstream}/\n"
     );
     let file = root.to_string() + "/apache.conf";

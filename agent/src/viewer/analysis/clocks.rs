@@ -27,28 +27,45 @@ type Bounds = (i64, i64);
 /// Of pairs of hosts, the lower name first.
 type Known = BTreeMap<(String, String), Bounds>;
 
-/// The clocks in this trace that differ from its first span's, judged by it and by `others`.
-pub(crate) fn clocks<Others: Iterator<Item = Arc<Trace>>>(
-    trace: &Trace,
-    others: impl FnOnce() -> Others,
-) -> Vec<Clock> {
-    let hosts = Hosts::of(trace);
-    let Some(first) = Tree::of(trace).root().map(|root| hosts.at(root)) else { return Vec::new() };
-    if hosts.are_one() {
-        return Vec::new();
-    }
-    let mut known = Known::new();
-    learn(trace, &hosts, &mut known);
-    // Only what this trace connects is of interest.
-    let wanted: Vec<(String, String)> = known.keys().cloned().collect();
-    for other in others().filter(|other| other.id != trace.id) {
-        let hosts = Hosts::of(&other);
+/// What requests between hosts have told of their clocks.
+#[derive(Default)]
+pub(crate) struct Told {
+    known: Known,
+}
+
+impl Told {
+    /// Narrows what is known by the requests of this trace.
+    pub(crate) fn learn(&mut self, trace: &Trace) {
+        let hosts = Hosts::of(trace);
         if !hosts.are_one() {
-            learn(&other, &hosts, &mut known);
+            learn(trace, &hosts, &mut self.known);
         }
     }
-    known.retain(|between, _| wanted.contains(between));
-    from_first(first, &known)
+
+    /// The clocks in this trace that differ from its first span's.
+    pub(crate) fn clocks(&self, trace: &Trace) -> Vec<Clock> {
+        let hosts = Hosts::of(trace);
+        let Some(first) = Tree::of(trace).root().map(|root| hosts.at(root)) else {
+            return Vec::new();
+        };
+        if hosts.are_one() {
+            return Vec::new();
+        }
+        // Only what this trace connects is of interest.
+        let mut connected = Known::new();
+        learn(trace, &hosts, &mut connected);
+        for (between, bounds) in &mut connected {
+            if let Some(known) = self.known.get(between) {
+                *bounds = (bounds.0.max(known.0), bounds.1.min(known.1));
+            }
+        }
+        from_first(first, &connected)
+    }
+}
+
+/// Its spans are of more than one host.
+pub(crate) fn has_hosts(trace: &Trace) -> bool {
+    !Hosts::of(trace).are_one()
 }
 
 /// From host to host, beginning at the first span's.
@@ -205,12 +222,17 @@ mod tests {
             .span((5, 4), Server, ("stock@web-03", "GET /"), (d.0, d.1), &[])
     }
 
+    fn clocks(trace: &Trace, all: &[Arc<Trace>]) -> Vec<Clock> {
+        let mut told = Told::default();
+        all.iter().for_each(|trace| told.learn(trace));
+        told.clocks(trace)
+    }
+
     fn told(samples: Vec<Sample>) -> Vec<(String, Option<(i64, u64)>)> {
         let store = store(samples);
         let all = store.between(0, u64::MAX).traces;
         let trace = store.trace(1).unwrap();
-        let clocks = clocks(&trace, || all.into_iter());
-        clocks.into_iter().map(|clock| (clock.host, clock.ahead)).collect()
+        clocks(&trace, &all).into_iter().map(|clock| (clock.host, clock.ahead)).collect()
     }
 
     #[test]
@@ -278,7 +300,7 @@ mod tests {
             let store = store(samples);
             let all = store.between(0, u64::MAX).traces;
             let trace = store.trace(1).unwrap();
-            let clocks = clocks(&trace, || all.into_iter());
+            let clocks = clocks(&trace, &all);
             // Clocks that only differ never contradict each other, and within what may be wrong it is right.
             for clock in &clocks {
                 let (found, wrong) = clock.ahead.expect("they do not contradict each other");

@@ -61,7 +61,7 @@ pub(crate) fn edges(traces: &[Arc<Trace>], window: Window) -> Map {
             }
             let own = Node::Service(span.service().clone());
             if span.kind.is_called() {
-                map.node(own.clone(), window, span);
+                map.node(trace, own.clone(), window, span);
                 let parent = trace.spans.get(parents[at] as usize);
                 match parent {
                     // Told of where the call is looked at.
@@ -81,7 +81,7 @@ pub(crate) fn edges(traces: &[Arc<Trace>], window: Window) -> Map {
                     }
                     (None, Some(peer)) => {
                         let peer = Node::Peer(peer.clone());
-                        map.node(peer.clone(), window, span);
+                        map.node(trace, peer.clone(), window, span);
                         map.icons.entry(peer.clone()).or_insert_with(|| super::icon(trace, span));
                         map.edge(trace, (own, peer), window, span, None);
                     }
@@ -95,9 +95,9 @@ pub(crate) fn edges(traces: &[Arc<Trace>], window: Window) -> Map {
 }
 
 impl Map {
-    fn node(&mut self, node: Node, window: Window, span: &Span) {
+    fn node(&mut self, trace: &Trace, node: Node, window: Window, span: &Span) {
         let stats = self.nodes.entry(node).or_default();
-        stats.add(window, span.start, span.duration(), span.failed);
+        stats.add(window, trace.weight, span.start, span.duration(), span.failed);
     }
 
     fn edge(
@@ -109,7 +109,7 @@ impl Map {
         server: Option<&Span>,
     ) {
         let edge = self.edges.entry(ends).or_default();
-        edge.stats.add(window, span.start, span.duration(), span.failed);
+        edge.stats.add(window, trace.weight, span.start, span.duration(), span.failed);
         if let Some(server) = server {
             edge.network.add(span.duration().saturating_sub(server.duration()));
         }

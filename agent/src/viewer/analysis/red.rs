@@ -41,6 +41,8 @@ impl Window {
 /// Requests counted and measured.
 #[derive(Clone, Debug)]
 pub(crate) struct Stats {
+    /// How many requests those that were counted stand for.
+    pub(crate) weight: f64,
     pub(crate) errors: u64,
     pub(crate) durations: Histogram,
     /// Requests and errors over time.
@@ -49,12 +51,26 @@ pub(crate) struct Stats {
 
 impl Default for Stats {
     fn default() -> Self {
-        Self { errors: 0, durations: Histogram::default(), series: Box::new([(0, 0); POINTS]) }
+        Self {
+            weight: 0.0,
+            errors: 0,
+            durations: Histogram::default(),
+            series: Box::new([(0, 0); POINTS]),
+        }
     }
 }
 
 impl Stats {
-    pub(crate) fn add(&mut self, window: Window, start: u64, duration: u64, failed: bool) {
+    /// Counts a request of a trace that stands for `weight`.
+    pub(crate) fn add(
+        &mut self,
+        window: Window,
+        weight: f64,
+        start: u64,
+        duration: u64,
+        failed: bool,
+    ) {
+        self.weight += weight;
         self.errors += u64::from(failed);
         self.durations.add(duration);
         let point = &mut self.series[window.part(start, POINTS)];
@@ -64,6 +80,16 @@ impl Stats {
 
     pub(crate) const fn count(&self) -> u64 {
         self.durations.count()
+    }
+
+    /// Requests a second, those that sampling left out included.
+    pub(crate) fn rate(&self, window: Window) -> f64 {
+        self.weight / window.seconds()
+    }
+
+    /// Sampling left some out: the rate is known as well as a sample tells.
+    pub(crate) fn is_estimated(&self) -> bool {
+        self.weight > self.count() as f64 * 1.0005
     }
 }
 
@@ -110,10 +136,10 @@ pub(crate) fn red(traces: &[Arc<Trace>], window: Window, side: Side) -> Vec<Red>
             if outside && icon.is_empty() {
                 *icon = super::icon(trace, span);
             }
-            stats.add(window, span.start, span.duration(), span.failed);
+            stats.add(window, trace.weight, span.start, span.duration(), span.failed);
             if operations.len() < MOST_OPERATIONS || operations.contains_key(&operation) {
                 let stats = operations.entry(operation).or_default();
-                stats.add(window, span.start, span.duration(), span.failed);
+                stats.add(window, trace.weight, span.start, span.duration(), span.failed);
             }
         }
     }

@@ -13,6 +13,11 @@ const PERIOD: usize = 3;
 /// From so many on, one after another, it looks like a query for each row of another (N+1).
 const REPEATED: usize = 10;
 
+/// What the typical request makes of these calls: one or two are no repetition,
+const USUAL: u32 = 2;
+/// and so many times fewer are the same query over fewer rows.
+const FEWER: u32 = 4;
+
 /// Siblings that are alike.
 #[derive(Clone, Debug)]
 pub(crate) struct Group {
@@ -35,6 +40,14 @@ impl Group {
     /// Many, one after another: what one call could have done.
     pub(crate) fn is_repeated(&self) -> bool {
         self.members.len() >= REPEATED && self.is_sequential()
+    }
+
+    /// So many only here: a query for each row of another one's answer. `usual` is how many the typical request of the
+    /// kind makes, if there is one.
+    pub(crate) fn is_n_plus_one(&self, usual: Option<u32>) -> bool {
+        let calls = self.members.len() as u32;
+        let is_unusual = |usual: u32| usual <= USUAL || usual.saturating_mul(FEWER) <= calls;
+        self.is_repeated() && usual.is_none_or(is_unusual)
     }
 }
 

@@ -7,7 +7,7 @@ use super::pairs::pairs;
 use super::path::critical_path;
 use super::tree::{NONE, Tree};
 use super::why::{Why, why};
-use crate::viewer::span::Kind;
+use crate::viewer::span::{Kind, Span};
 use crate::viewer::store::Trace;
 
 /// One service's part of the critical path.
@@ -101,12 +101,14 @@ impl Summary {
     }
 }
 
+/// Bytes of it were lost by us, and its end was not seen.
+pub(crate) fn has_lost(trace: &Trace, span: &Span) -> bool {
+    span.attributes.get(&trace.dictionary, "spanwire.incomplete").is_some()
+}
+
 /// What is missing of a trace. A parent on another host is not: it was never ours to see.
 pub(crate) fn incomplete(trace: &Trace, tree: &Tree) -> Option<Incomplete> {
-    let lost = trace
-        .spans
-        .iter()
-        .filter(|span| span.attributes.get(&trace.dictionary, "spanwire.incomplete").is_some());
+    let lost = trace.spans.iter().filter(|span| has_lost(trace, span));
     let missing = trace.spans.iter().enumerate().filter(|(at, span)| {
         let outside = span.remote_parent && span.kind == Kind::Server;
         tree.is_orphan[*at] && !outside

@@ -28,14 +28,10 @@ pub(super) fn differs(viewer: &Viewer, asked: &Asked) -> Answered {
     for one in found {
         if inside(&one.1) { selected.push(one) } else { rest.push(one) }
     }
-    let open = viewer.open();
-    let mut rows: Vec<&(Arc<Trace>, analysis::Request)> = selected.iter().collect();
-    rows.sort_by_key(|(trace, request)| (u64::MAX - request.start, trace.id));
-    let rows: Vec<Value> = rows
-        .into_iter()
-        .take(50)
-        .map(|(trace, request)| super::traces::row(trace, *request, &open))
-        .collect();
+    let mut newest = selected.clone();
+    newest.sort_by_key(|(trace, request)| (u64::MAX - request.start, trace.id));
+    newest.truncate(50);
+    let rows = super::traces::rows(viewer, &newest, &mut super::clocks::KnownClocks::default());
     let typical = |found: &[(Arc<Trace>, analysis::Request)]| {
         let mut sorted: Vec<_> = found.iter().collect();
         sorted.sort_by_key(|(trace, request)| (request.duration, trace.id));

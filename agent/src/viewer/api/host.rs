@@ -6,11 +6,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{Asked, Viewer};
-use crate::status::Meaning;
 use crate::viewer::span::Span;
 use crate::viewer::store::Trace;
 
-/// Traces that are looked at for what services speak.
+/// Traces that are looked at for what services speak, and for what sampling leaves.
 const LOOKED_AT: usize = 300;
 /// Services that are told.
 const SERVICES: usize = 500;
@@ -48,6 +47,11 @@ impl Host {
     pub const fn new(name: String, since: u64, watched: Vec<Watched>) -> Self {
         Self { name, since, watched }
     }
+
+    /// Names of those that are traced.
+    pub(super) fn services(&self) -> impl Iterator<Item = &str> {
+        self.watched.iter().filter(|of| of.is_traced).map(|of| of.service.as_str())
+    }
 }
 
 /// The answer.
@@ -60,15 +64,6 @@ pub(super) fn host(viewer: &Viewer, asked: &Asked) -> Value {
             group.and_then(|group| group.counters.iter().find(|found| found.name == name));
         counter.map_or(0, |counter| counter.value)
     };
-    let lost: BTreeMap<String, u64> = counters
-        .groups
-        .iter()
-        .flat_map(|group| group.counters.iter().map(move |counter| (group, counter)))
-        .filter(|(_, counter)| counter.meaning == Meaning::Loss && counter.value > 0)
-        .map(|(group, counter)| {
-            (format!("{} {}", group.name, counter.name.replace('_', " ")), counter.value)
-        })
-        .collect();
     let (slots, traces, bytes, oldest, limit) = {
         let store = viewer.store();
         let slots: BTreeMap<String, usize> =
@@ -81,7 +76,8 @@ pub(super) fn host(viewer: &Viewer, asked: &Asked) -> Value {
         "since": host.since.to_string(),
         "now": asked.now.to_string(),
         "seen": { "calls": number("kernel", "data_events"), "requests": number("protocols", "requests") },
-        "lost": lost,
+        "lost": viewer.lost(asked),
+        "kept": kept(viewer),
         "open": viewer.open(),
         "slots": slots,
         "processes": host.watched,
@@ -93,6 +89,13 @@ pub(super) fn host(viewer: &Viewer, asked: &Asked) -> Value {
             "oldest": oldest.map(|at| at.to_string()),
         },
     })
+}
+
+/// Which share of the traces sampling leaves, by the newest ones; `None` for all.
+fn kept(viewer: &Viewer) -> Option<f64> {
+    let traces = viewer.store().newest(LOOKED_AT);
+    let stands_for: f64 = traces.iter().map(|trace| trace.weight).sum();
+    Some(traces.len() as f64 / stands_for).filter(|share| *share < 0.9995)
 }
 
 /// Services of the newest traces, each with what it was seen to speak.
@@ -125,4 +128,65 @@ fn protocol(trace: &Trace, span: &Span) -> Option<&'static str> {
         ("http.request.method", "", "HTTP"),
     ];
     PROTOCOLS.iter().find(|(key, beginning, _)| is(key, beginning)).map(|(.., name)| *name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::export::batch;
+    use crate::viewer::sample::{BEGIN, MS, Sample};
+    use crate::viewer::span::Kind::Server;
+    use crate::viewer::store::Limits;
+
+    #[test]
+    fn no_colour_changes_with_the_first_span() {
+        let viewer = Viewer::new(Limits::default());
+        let slots = || {
+            let asked = Asked::new("", BEGIN);
+            host(&viewer, &asked)["slots"].clone()
+        };
+        // So many share colours by their names alone: who comes first has its own.
+        let names: Vec<String> = (0..12).map(|number| format!("service-{number}")).collect();
+        let watched = |is_traced| {
+            let of =
+                |name: &String| Watched { service: name.clone(), is_traced, ..Watched::default() };
+            names.iter().map(of).collect()
+        };
+        viewer.set_host(Host::new("host".to_owned(), BEGIN, watched(false)));
+        assert_eq!(slots(), json!({}), "who is not traced has no colour");
+        viewer.set_host(Host::new("host".to_owned(), BEGIN, watched(true)));
+        let before = slots();
+        assert_eq!(before.as_object().unwrap().len(), 12);
+        for (id, name) in (1..).zip(names.iter().rev()) {
+            let sample = Sample::new(id).span((1, 0), Server, (name, "GET /"), (0, 5), &[]);
+            viewer.store().take(batch::request(sample.spans), BEGIN + MS);
+        }
+        assert_eq!(slots(), before);
+    }
+
+    #[test]
+    fn what_sampling_leaves_is_told() {
+        let viewer = Viewer::new(Limits::default());
+        assert_eq!(kept(&viewer), None);
+        for (id, state) in [(1, "ot=th:8"), (2, "ot=th:c"), (3, "")] {
+            let mut sample = Sample::new(id).span((1, 0), Server, ("a", "GET /"), (0, 5), &[]);
+            state.clone_into(&mut sample.spans[0].span.trace_state);
+            viewer.store().take(batch::request(sample.spans), BEGIN);
+        }
+        // Three stand for two, four and one.
+        assert_eq!(kept(&viewer), Some(3.0 / 7.0));
+        let asked = |path: &str| viewer.answer(path, "t=1h", BEGIN + 70_000 * MS).unwrap().unwrap();
+        let red = asked("/view/red");
+        let row = &red["rows"][0];
+        let rate = row["rate"].as_f64().unwrap();
+        assert!((rate * 3_600.0 - 7.0).abs() < 1e-9, "{row}");
+        assert_eq!((&row["count"], &row["estimated"]), (&3.into(), &true.into()));
+        let map = asked("/view/edges");
+        let edge = &map["edges"][0];
+        assert_eq!(edge["rate"], row["rate"]);
+        assert_eq!(edge["operations"][0]["rate"], row["rate"]);
+        let list = asked("/view/traces");
+        assert_eq!(list["totals"]["rate"], row["rate"]);
+        assert_eq!(list["beside"]["services"][0]["rate"], row["rate"]);
+    }
 }

@@ -86,6 +86,8 @@ fn edge_json(edge: &Edge, window: Window) -> Map<String, Value> {
     let mut out = numbers(&edge.stats, window);
     let mut reasons: Vec<(&String, &u64)> = edge.reasons.iter().collect();
     reasons.sort_by(|a, b| b.1.cmp(a.1).then(a.0.cmp(b.0)));
+    // What one of its calls stands for.
+    let weight = edge.stats.weight / edge.stats.count().max(1) as f64;
     let seconds = window.seconds();
     let mut operations: Vec<_> = edge.operations.iter().collect();
     operations.sort_by(|(a, (x, _)), (b, (y, _))| y.cmp(x).then(a.cmp(b)));
@@ -94,7 +96,7 @@ fn edge_json(edge: &Edge, window: Window) -> Map<String, Value> {
         .map(|(name, (calls, errors))| {
             json!({
                 "name": &**name,
-                "rate": *calls as f64 / seconds,
+                "rate": *calls as f64 * weight / seconds,
                 "errors": *errors as f64 / (*calls).max(1) as f64,
             })
         })
@@ -171,11 +173,12 @@ fn matching(
 fn numbers(stats: &Stats, window: Window) -> Map<String, Value> {
     let percentiles = stats.durations.percentiles([0.5, 0.95, 0.99]);
     let count = stats.count();
-    let rate = count as f64 / window.seconds();
+    let rate = stats.rate(window);
     let p99 = percentiles.filter(|_| count >= ENOUGH_FOR_P99).map(|p| p[2]);
     let values = [
         ("count", json!(count)),
         ("rate", json!(rate)),
+        ("estimated", json!(stats.is_estimated())),
         ("errors", json!(stats.errors as f64 / count.max(1) as f64)),
         ("p50", json!(percentiles.map(|p| p[0]))),
         ("p95", json!(percentiles.map(|p| p[1]))),

@@ -5,6 +5,7 @@
 
 mod asked;
 mod attributes;
+mod clocks;
 mod compared;
 mod differs;
 mod host;
@@ -17,7 +18,7 @@ mod tests;
 mod trace;
 mod traces;
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hyper::StatusCode;
@@ -27,6 +28,7 @@ pub(crate) use self::asked::Asked;
 pub use self::host::{Host, Watched};
 pub(crate) use self::live::Live;
 use super::disk::Disk;
+use super::losses::{Losses, Lost};
 use super::span::TraceId;
 use super::store::{Limits, Store, Trace};
 use crate::status::{Counters, Meaning, OpenRequest, Snapshot};
@@ -35,10 +37,13 @@ use crate::status::{Counters, Meaning, OpenRequest, Snapshot};
 pub(crate) struct Viewer {
     store: Mutex<Store>,
     snapshot: Mutex<Snapshot>,
+    losses: Mutex<Losses>,
     host: Mutex<Host>,
     disk: Mutex<Option<Disk>>,
     /// Number of the newest trace that was looked at for the file.
     arrivals_seen: AtomicU64,
+    /// Colours of services that are in it.
+    slots_saved: AtomicUsize,
     /// Traces that were written to it, those that grew each time.
     saved: AtomicU64,
     /// Traces that were to be written and were not.
@@ -70,9 +75,11 @@ impl Viewer {
         Self {
             store: Mutex::new(Store::new(limits)),
             snapshot: Mutex::default(),
+            losses: Mutex::default(),
             host: Mutex::default(),
             disk: Mutex::default(),
             arrivals_seen: AtomicU64::new(0),
+            slots_saved: AtomicUsize::new(0),
             saved: AtomicU64::new(0),
             not_saved: AtomicU64::new(0),
         }
@@ -82,9 +89,21 @@ impl Viewer {
         self.store.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The agent's newest numbers, and what is open.
-    pub(crate) fn set_snapshot(&self, snapshot: Snapshot) {
+    /// The agent's numbers at `now`, ns since 1970, and what is open.
+    pub(crate) fn set_snapshot(&self, snapshot: Snapshot, now: u64) {
         *self.snapshot() = snapshot;
+        let counters = self.counters();
+        self.losses().take(&counters, now);
+    }
+
+    fn losses(&self) -> MutexGuard<'_, Losses> {
+        self.losses.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What was lost in the range that is asked about, by reason.
+    fn lost(&self, asked: &Asked) -> Lost {
+        let window = asked.window();
+        self.losses().between(window.from, window.to.saturating_add(1))
     }
 
     fn snapshot(&self) -> MutexGuard<'_, Snapshot> {
@@ -111,7 +130,9 @@ impl Viewer {
         counters
     }
 
+    /// Who is traced. Each has a colour before its first span, so that none changes with it.
     pub(crate) fn set_host(&self, host: Host) {
+        self.store().expect(host.services());
         *self.host.lock().unwrap_or_else(PoisonError::into_inner) = host;
     }
 
@@ -129,6 +150,7 @@ impl Viewer {
     pub(crate) fn save(&self, now: u64) {
         let disk = self.disk();
         let Some(disk) = disk.as_ref() else { return };
+        self.save_slots(disk);
         // Whoever saves holds the file's lock: nobody else counts meanwhile.
         let before = self.arrivals_seen.load(Relaxed);
         let (new, newest) = self.store().since(before);
@@ -145,6 +167,20 @@ impl Viewer {
             }
         }
         self.not_saved.fetch_add(lost, Relaxed);
+    }
+
+    /// Keeps the services' colours where there are new ones.
+    fn save_slots(&self, disk: &Disk) {
+        let slots: Vec<_> =
+            self.store().slots().map(|(service, slot)| (service.clone(), slot)).collect();
+        if slots.len() == self.slots_saved.load(Relaxed) {
+            return;
+        }
+        match disk.save_slots(&slots) {
+            Ok(()) => self.slots_saved.store(slots.len(), Relaxed),
+            // Nothing is lost by it: they are chosen again.
+            Err(error) => log::warn!("colours cannot be kept in the store: {error}"),
+        }
     }
 
     /// That trace: from memory, else from the file.

@@ -6,19 +6,18 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use super::asked::trace as find;
+use super::clocks::KnownClocks;
 use super::traces::missing;
 use super::{Answered, Asked, Refused, Viewer};
 use crate::viewer::analysis::{
-    self, Broken, Clock, NONE, Reason, Tree, critical_path, icon, own_time, pairs, similar,
+    self, Broken, Clock, Group, NONE, Reason, Tree, critical_path, icon, own_time, pairs, similar,
 };
 use crate::viewer::span::{Span, span_hex, trace_hex};
 use crate::viewer::store::Trace;
 use crate::viewer::underway;
 
-/// Traces around this one tell of clocks: so long before and after it, ns. Clocks drift, and are set.
-const AROUND: u64 = 600_000_000_000;
-/// And no more than so many of them.
-const MOST_AROUND: usize = 5_000;
+/// Traces so long before and after a trace tell what is typical of its kind, ns: what is so now may not have been then.
+const AROUND: u64 = 900_000_000_000;
 
 /// Texts that columns name by number.
 #[derive(Default)]
@@ -42,7 +41,7 @@ impl<'a> Strings<'a> {
 /// as spans that last until now, and counts for nothing.
 pub(super) fn trace(viewer: &Viewer, id: &str, asked: &Asked) -> Answered {
     let stored = find(viewer, id)?;
-    let clocks = clocks(viewer, &stored);
+    let clocks = KnownClocks::default().of(viewer, &stored);
     let is_raw = asked.get("skew") == Some("raw");
     let moves = !is_raw && clocks.iter().any(|clock| clock.ahead.is_some());
     let finished = if moves { Arc::new(analysis::moved(&stored, &clocks)) } else { stored };
@@ -87,6 +86,7 @@ pub(super) fn trace(viewer: &Viewer, id: &str, asked: &Asked) -> Answered {
         "orphan",
         "open",
         "moved",
+        "lost",
     ]
     .map(|name| (name, Vec::with_capacity(trace.spans.len())))
     .into();
@@ -95,7 +95,7 @@ pub(super) fn trace(viewer: &Viewer, id: &str, asked: &Asked) -> Answered {
         let span = &trace.spans[at];
         let peer = span.peer.as_deref().unwrap_or_default();
         let icon = if span.kind.calls() && other[at] == NONE { icon(trace, span) } else { "" };
-        let row: [Value; 16] = [
+        let row: [Value; 17] = [
             span_hex(span.id).into(),
             placed(tree.parent[at]).into(),
             placed(other[at]).into(),
@@ -113,6 +113,7 @@ pub(super) fn trace(viewer: &Viewer, id: &str, asked: &Asked) -> Answered {
             orphan(span, tree.is_orphan[at]).into(),
             u8::from(is_open(at)).into(),
             u8::from(is_moved[at]).into(),
+            u8::from(analysis::has_lost(trace, span)).into(),
         ];
         for ((_, column), value) in columns.iter_mut().zip(row) {
             column.push(value);
@@ -130,17 +131,7 @@ pub(super) fn trace(viewer: &Viewer, id: &str, asked: &Asked) -> Answered {
             ])
         })
         .collect();
-    let groups: Vec<Value> = similar(&finished, &finished_tree)
-        .iter()
-        .map(|group| {
-            json!({
-                "members": group.members.iter().map(|at| placed(*at)).collect::<Vec<_>>(),
-                "total": group.total as f64 / 1e3,
-                "longest": group.longest as f64 / 1e3,
-                "overlap": group.overlap,
-            })
-        })
-        .collect();
+    let (groups, typical) = alike(viewer, &finished, &placed);
     let columns: Map<String, Value> =
         columns.into_iter().map(|(name, column)| (name.to_owned(), column.into())).collect();
     Ok(json!({
@@ -173,15 +164,38 @@ pub(super) fn trace(viewer: &Viewer, id: &str, asked: &Asked) -> Answered {
         "columns": columns,
         "path": path,
         "similar": groups,
+        "typical": typical,
     }))
 }
 
-/// What the traces around this one say of its hosts' clocks.
-fn clocks(viewer: &Viewer, trace: &Trace) -> Vec<Clock> {
-    let (from, to) = (trace.start.saturating_sub(AROUND), trace.end.saturating_add(AROUND));
-    analysis::clocks(trace, || {
-        viewer.store().between(from, to).traces.into_iter().take(MOST_AROUND)
-    })
+/// Groups of calls that are alike, each with how often the typical request makes them; and that request.
+fn alike(viewer: &Viewer, trace: &Trace, placed: &impl Fn(u32) -> i64) -> (Vec<Value>, Value) {
+    let tree = Tree::of(trace);
+    let groups = similar(trace, &tree);
+    let typical = if groups.is_empty() {
+        None
+    } else {
+        let (from, to) = (trace.start.saturating_sub(AROUND), trace.end.saturating_add(AROUND));
+        let around = viewer.store().between(from, to).traces;
+        analysis::typical(trace, &around)
+    };
+    let usual = typical
+        .as_ref()
+        .map(|(typical, _)| analysis::usual_calls(trace, &pairs(trace, &tree), &groups, typical));
+    let one = |(number, group): (usize, &Group)| {
+        let usual = usual.as_ref().map(|usual| usual[number]);
+        json!({
+            "members": group.members.iter().map(|at| placed(*at)).collect::<Vec<_>>(),
+            "total": group.total as f64 / 1e3,
+            "longest": group.longest as f64 / 1e3,
+            "overlap": group.overlap,
+            "usual": usual,
+            "repeated": group.is_n_plus_one(usual),
+        })
+    };
+    let groups = groups.iter().enumerate().map(one).collect();
+    let typical = typical.map(|(typical, of)| json!({ "id": trace_hex(typical.id), "of": of }));
+    (groups, typical.into())
 }
 
 fn clock(clock: &Clock) -> Value {

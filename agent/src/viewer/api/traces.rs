@@ -6,12 +6,13 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::asked::Found;
+use super::clocks::KnownClocks;
 use super::{Answered, Asked, Viewer};
 use crate::status::OpenRequest;
 use crate::viewer::analysis::{
-    Incomplete, NONE, Reason, Request, Stats, Summary, Window, findings, icon,
+    Finding, Incomplete, NONE, Reason, Request, Stats, Summary, Window, findings, icon,
 };
-use crate::viewer::span::trace_hex;
+use crate::viewer::span::{Span, trace_hex};
 use crate::viewer::store::Trace;
 use crate::viewer::underway;
 
@@ -37,18 +38,7 @@ pub(super) fn traces(viewer: &Viewer, asked: &Asked) -> Answered {
     let totals = totals(&found, window);
     let all: Vec<Arc<Trace>> = found.iter().map(|(trace, _)| trace.clone()).collect();
     let beside = beside(&all, window);
-    let findings: Vec<Value> = findings(&all)
-        .into_iter()
-        .map(|finding| {
-            json!({
-                "kind": finding.kind.name(),
-                "title": finding.title,
-                "detail": finding.detail,
-                "query": finding.query,
-                "traces": finding.traces,
-            })
-        })
-        .collect();
+    let findings = known_wrong(&all);
     drop(all);
     if sort == "failing" {
         found.retain(|(trace, request)| request.failed || trace.summary().failed);
@@ -65,9 +55,8 @@ pub(super) fn traces(viewer: &Viewer, asked: &Asked) -> Answered {
         _ => found.sort_by_key(|(trace, request)| (u64::MAX - request.start, trace.id)),
     }
     let excluding = if found.is_empty() { excluding(viewer, asked, window) } else { Vec::new() };
-    let open = viewer.open();
-    let rows: Vec<Value> =
-        found.iter().take(limit).map(|(trace, request)| row(trace, *request, &open)).collect();
+    let shown = &found[..found.len().min(limit)];
+    let rows = rows(viewer, shown, &mut KnownClocks::default());
     Ok(json!({
         "from": window.from.to_string(),
         "to": window.to.to_string(),
@@ -84,8 +73,35 @@ pub(super) fn traces(viewer: &Viewer, asked: &Asked) -> Answered {
     }))
 }
 
+/// What is known to be wrong with these traces.
+pub(super) fn known_wrong(traces: &[Arc<Trace>]) -> Vec<Value> {
+    let told = |finding: Finding| {
+        json!({
+            "kind": finding.kind.name(),
+            "title": finding.title,
+            "detail": finding.detail,
+            "query": finding.query,
+            "traces": finding.traces,
+        })
+    };
+    findings(traces).into_iter().map(told).collect()
+}
+
+/// Lines of the list, by the clock of each trace's first span.
+pub(super) fn rows(viewer: &Viewer, found: &[Found], known: &mut KnownClocks) -> Vec<Value> {
+    let open = viewer.open();
+    let one = |(trace, request): &Found| match known.corrected(viewer, trace) {
+        None => row(trace, *request, &open),
+        Some(moved) => {
+            let start = moved.spans[request.span as usize].start;
+            row(&moved, Request { start, ..*request }, &open)
+        }
+    };
+    found.iter().map(one).collect()
+}
+
 /// One line of the list.
-pub(super) fn row(trace: &Trace, request: Request, open: &[OpenRequest]) -> Value {
+fn row(trace: &Trace, request: Request, open: &[OpenRequest]) -> Value {
     let summary = trace.summary();
     let active = underway::of_trace(trace, open).count();
     let mut shares: Vec<(&str, u64)> = Vec::new();
@@ -170,13 +186,13 @@ fn totals(found: &[Found], window: Window) -> Value {
 
 fn totals_before(found: &[Found], window: Window) -> Value {
     let mut stats = Stats::default();
-    for (_, request) in found {
-        stats.add(window, request.start, request.duration, request.failed);
+    for (trace, request) in found {
+        stats.add(window, trace.weight, request.start, request.duration, request.failed);
     }
     let percentiles = stats.durations.percentiles([0.5, 0.95, 0.99]);
     json!({
         "count": stats.count(),
-        "rate": stats.count() as f64 / window.seconds(),
+        "rate": stats.rate(window),
         "errors": stats.errors,
         "p50": percentiles.map(|p| p[0]),
         "p95": percentiles.map(|p| p[1]),
@@ -186,8 +202,8 @@ fn totals_before(found: &[Found], window: Window) -> Value {
 
 /// Services with their requests and errors, and whom they talk to.
 fn beside(traces: &[Arc<Trace>], window: Window) -> Value {
-    let mut services: HashMap<&str, (u64, u64)> = HashMap::new();
-    let mut peers: HashMap<&str, (u64, u64, &'static str)> = HashMap::new();
+    let mut services: HashMap<&str, Beside> = HashMap::new();
+    let mut peers: HashMap<&str, (Beside, &'static str)> = HashMap::new();
     for trace in traces {
         let mut answered = vec![false; trace.spans.len()];
         let parents = &trace.summary().parents;
@@ -198,33 +214,55 @@ fn beside(traces: &[Arc<Trace>], window: Window) -> Value {
         }
         for (span, answered) in trace.spans.iter().zip(answered) {
             if span.kind.is_called() {
-                let entry = services.entry(span.service()).or_default();
-                entry.0 += 1;
-                entry.1 += u64::from(span.failed);
+                services.entry(span.service()).or_default().add(trace, span);
             } else if span.kind.calls()
                 && !answered
                 && let Some(peer) = &span.peer
             {
-                let entry = peers.entry(peer).or_insert_with(|| (0, 0, icon(trace, span)));
-                entry.0 += 1;
-                entry.1 += u64::from(span.failed);
+                let entry = peers.entry(peer);
+                let entry = entry.or_insert_with(|| (Beside::default(), icon(trace, span)));
+                entry.0.add(trace, span);
             }
         }
     }
     let seconds = window.seconds();
     let mut services: Vec<_> = services.into_iter().collect();
-    services.sort_by(|(a, (x, _)), (b, (y, _))| y.cmp(x).then_with(|| a.cmp(b)));
+    services.sort_by(|(a, x), (b, y)| y.calls.cmp(&x.calls).then_with(|| a.cmp(b)));
     let mut peers: Vec<_> = peers.into_iter().collect();
-    peers.sort_by(|(a, (x, ..)), (b, (y, ..))| y.cmp(x).then_with(|| a.cmp(b)));
-    let share = |errors: u64, count: u64| errors as f64 / count.max(1) as f64;
+    peers.sort_by(|(a, (x, _)), (b, (y, _))| y.calls.cmp(&x.calls).then_with(|| a.cmp(b)));
+    let line = |name: &str, of: &Beside| {
+        json!({
+            "name": name,
+            "rate": of.weight / seconds,
+            "errors": of.errors as f64 / of.calls.max(1) as f64,
+        })
+    };
+    let peer = |(name, (of, icon)): &(&str, (Beside, &str))| {
+        let mut line = line(name, of);
+        line["icon"] = (*icon).into();
+        line
+    };
     json!({
-        "services": services.iter().map(|(name, (count, errors))| json!({
-            "name": name, "rate": *count as f64 / seconds, "errors": share(*errors, *count),
-        })).collect::<Vec<_>>(),
-        "peers": peers.iter().map(|(name, (count, errors, icon))| json!({
-            "name": name, "rate": *count as f64 / seconds, "errors": share(*errors, *count), "icon": icon,
-        })).collect::<Vec<_>>(),
+        "services": services.iter().map(|(name, of)| line(name, of)).collect::<Vec<_>>(),
+        "peers": peers.iter().map(peer).collect::<Vec<_>>(),
     })
+}
+
+/// Calls of one who stands beside the list.
+#[derive(Default)]
+struct Beside {
+    calls: u64,
+    errors: u64,
+    /// How many calls these stand for.
+    weight: f64,
+}
+
+impl Beside {
+    fn add(&mut self, trace: &Trace, span: &Span) {
+        self.calls += 1;
+        self.errors += u64::from(span.failed);
+        self.weight += trace.weight;
+    }
 }
 
 /// For a query that finds nothing: how many each of its parts leaves when it is taken away.

@@ -63,10 +63,10 @@ export function fill(node, ...children) {
 }
 
 let slots = {};
-/** Whether any is another than what its name led to. */
+/** Takes what the store says; whether any is another than what its name led to. */
 export function setSlots(given) {
   const changed = Object.entries(given).some(([service, is]) => slot(service) !== is);
-  slots = given;
+  slots = { ...slots, ...given };
   return changed;
 }
 

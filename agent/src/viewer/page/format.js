@@ -19,11 +19,15 @@ export function digits(number) {
   return number.toFixed(2);
 }
 
+let about = '';
+/** Whether sampling has left requests out: then rates are scaled, and say so. */
+export const sampled = (is) => (about = is ? '~' : '');
+
 /** Requests a second. */
 export function rate(number) {
   if (!(number > 0)) return '0';
-  if (number >= 99.5) return Math.round(number).toLocaleString();
-  return number >= 0.095 ? number.toFixed(1) : number >= 0.005 ? number.toFixed(2) : '<0.01';
+  if (number >= 99.5) return about + Math.round(number).toLocaleString();
+  return number >= 0.005 ? about + number.toFixed(number >= 0.095 ? 1 : 2) : '<0.01';
 }
 
 export const many = (n, one, more = `${one}s`) => `${count(n)} ${n === 1 ? one : more}`;

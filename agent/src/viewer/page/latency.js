@@ -156,7 +156,9 @@ export function start(main, { signal }) {
   }
 
   function drawSide() {
-    if (!state.params.get('box') || !found) {
+    const waits = !state.params.get('box') || !found;
+    side.classList.toggle('waits', waits);
+    if (waits) {
       fill(below);
       return fill(side, el('h2', {}, 'What differs'), el('p', { class: 'dim' }, 'Drag a box over requests that interest you, the slow ones for example. Here stands what they have in common and the others do not.'));
     }

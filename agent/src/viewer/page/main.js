@@ -4,7 +4,7 @@ import * as format from './format.js';
 import * as search from './search.js';
 import { locked } from './lens.js';
 import { showOpen, showTraced } from './traced.js';
-import { ask, change, fixedLink, host, isLive, listen, local, open, readAddress, setHost, state, takeToken } from './state.js';
+import { ask, change, fixedLink, host, isLive, listen, local, open, rangeName, readAddress, setHost, state, takeToken } from './state.js';
 
 const VIEWS = { traces: 'Traces', services: 'Services', map: 'Map', latency: 'Latency' };
 const MODULES = {
@@ -40,12 +40,12 @@ function drawBar() {
     el('nav', { class: 'row', 'aria-label': 'Views' }, Object.entries(VIEWS).map(([name, title]) =>
       el('button', { class: 'tab', 'aria-current': tab === name ? 'page' : null, onclick: () => open(`/${name}`) }, title))),
     el('span', { class: 'grow' }),
-    el('span', { class: `livedot ${away ? 'off' : ''}` }),
-    away ? el('span', { class: 'dim' }, `No data since ${format.clock(lastAnswer)}, the agent stopped`)
-      : el('span', {}, el('strong', {}, host.host || ''), el('span', { class: 'dim' }, all ? ` tracing ${traced === all ? '' : `${traced} of `}${format.many(all, 'process', 'processes')}` : services ? ` tracing ${format.many(services, 'service')}` : ' nothing seen yet')),
+    el('span', { class: 'row' }, el('span', { class: `livedot ${away ? 'off' : ''}` }), away ? el('span', { class: 'dim' }, `No data since ${format.clock(lastAnswer)}, the agent stopped`)
+      : el('span', {}, el('strong', {}, host.host || ''), el('span', { class: 'dim' }, all ? ` tracing ${traced === all ? '' : `${traced} of `}${format.many(all, 'process', 'processes')}` : services ? ` tracing ${format.many(services, 'service')}` : ' nothing seen yet'))),
     !away && host.open.length > 0 && el('button', { class: 'chip', title: 'Requests that have not ended yet', onclick: showOpen }, `${host.open.length} under way`),
     !away && all > traced && el('button', { class: 'chip amber', onclick: showTraced }, `${all - traced} not traced`),
-    total > 0 && el('button', { class: 'chip amber', title: 'What was lost, by reason', onclick: () => showLost(lost) }, `${format.count(total)} events lost`),
+    host.kept && el('span', { class: 'chip', title: 'Sampling leaves out the others. Rates are scaled by it: ~' }, `${+(host.kept * 100).toPrecision(2)}% kept`),
+    total > 0 && el('button', { class: 'chip amber', title: 'What was lost, by reason', onclick: () => showLost(lost) }, `${format.count(total)} events lost ${within}`),
     el('span', { class: 'row' },
       button('', swapTheme, { name: isDark() ? 'sun' : 'moon', className: 'plain', title: 'Light or dark (d)' }),
       button('', help, { name: 'help', className: 'plain', title: 'Keys (?)' })));
@@ -53,8 +53,8 @@ function drawBar() {
 
 const sum = (rows) => rows.reduce((n, row) => n + row.processes, 0);
 function showLost(lost) {
-  dialog(el('h2', {}, 'Lost since the agent started'), el('table', {}, lost.map(([reason, n]) => el('tr', {}, el('td', {}, reason), el('td', { class: 'right' }, format.count(n))))),
-    el('p', { class: 'dim' }, 'The same: spanwire doctor --live'));
+  dialog(el('h2', {}, `Lost ${within}`), el('table', {}, lost.map(([reason, n]) => el('tr', {}, el('td', {}, reason), el('td', { class: 'right' }, format.count(n))))),
+    el('p', { class: 'dim' }, 'Since the agent started: spanwire doctor --live'));
 }
 const KEYS = [['/', 'search'], ['g t  g s  g m  g l', 'Traces, Services, Map, Latency'], ['Space', 'live'], ['t', 'range'], ['y', 'copy link'], ['d', 'light or dark'], ['Esc', 'one step back'],
   ['j k ↑ ↓', 'row'], ['Enter', 'open'], ['x', 'mark to compare, twice'], ['f', 'failing only'], ['.', 'take what is new'],
@@ -69,10 +69,15 @@ function help() {
 }
 
 let lastAnswer = Date.now();
+/** The range that losses were told of. */
+let within = '';
 /** Asks now and from now on; whether this page may know. */
 async function lookAtHost() {
   try {
-    setHost(await ask('/view/host'));
+    const name = rangeName();
+    setHost(await ask('/view/host', { q: null }));
+    within = name ? `in ${name.slice(5)}` : 'in this range';
+    format.sampled(host.kept);
     failures = 0;
     lastAnswer = Date.now();
     // Colours that were guessed from names may have been another's.
@@ -130,6 +135,7 @@ addEventListener('keydown', (event) => {
   }
   event.preventDefault();
 });
+addEventListener('lost', drawBar);
 addEventListener('popstate', () => { readAddress(); draw(); });
 
 takeToken();

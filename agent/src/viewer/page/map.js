@@ -7,7 +7,7 @@ import { ask, change, open, state } from './state.js';
 import { layers } from './layers.js';
 
 const [W, H, STEP] = [146, 48, 196];
-const MOST = 80;
+const FOLDS = 40, MOST = 80;
 /** Places by name, for the session: nobody moves because somebody else came. */
 const places = new Map();
 /** How long who has vanished is still shown, ms. */
@@ -29,13 +29,32 @@ function settle(nodes, layer, y) {
   }
 }
 
+function callersOf(edges) {
+  const callers = new Map();
+  for (const e of edges) callers.set(e.to, [...(callers.get(e.to) || []), e.from]);
+  return callers;
+}
+
+/** Those who call nobody and are called by one only, as one node of that caller where they are several. */
+function foldLeaves(nodes, edges) {
+  const callers = callersOf(edges), calls = new Set(edges.map((e) => e.from));
+  const isLeaf = (n) => !calls.has(n.name) && callers.get(n.name)?.length === 1;
+  const leaves = Map.groupBy(nodes.filter(isLeaf), (n) => callers.get(n.name)[0]);
+  const more = [...leaves].filter(([, all]) => all.length > 1).map(([from, all]) => {
+    const rate = all.reduce((sum, n) => sum + n.rate, 0), errors = all.reduce((sum, n) => sum + n.rate * n.errors, 0) / (rate || 1);
+    return { from, to: `${from} +`, name: `${from} +`, kind: 'more', all: all.sort((a, b) => b.rate - a.rate), rate, errors, p50: null };
+  });
+  const gone = new Set(more.flatMap((m) => m.all.map((n) => n.name)));
+  return { nodes: [...nodes.filter((n) => !gone.has(n.name)), ...more], edges: [...edges.filter((e) => !gone.has(e.to)), ...more] };
+}
+
 export function start(main, { signal }) {
   const picture = el('div', { class: 'mappicture', role: 'group', 'aria-label': 'Map of services' });
   const side = el('aside', { class: 'panel', hidden: true, 'aria-label': 'Selected' });
   const stage = el('div', { class: 'mapstage grow' }, picture, el('div', { class: 'mapfoot row small dim' }, 'Width: requests per second, logarithmic. A rate is written on an edge only where its target has several callers.', el('span', { class: 'edgekey' }), '1% or more fail', el('span', { class: 'grow' }),
     button('', () => zoom(1.25), { name: 'plus', title: 'Larger (+)' }), button('', () => zoom(0.8), { name: 'minus', title: 'Smaller (−)' }), button('Fit', () => fit(), { key: '0' })));
   fill(main, stage, side);
-  let data = null, scale = 1, view = [0, 0], size = [1, 1], shown = '', asked = '';
+  let data = null, folds = [], scale = 1, view = [0, 0], size = [1, 1], shown = '', asked = '';
   const seen = new Map();
   const { update: ask_ } = lens({
     signal,
@@ -49,21 +68,21 @@ export function start(main, { signal }) {
     },
   });
 
-  /** Peers that only one service asks become one node where there are many. */
+  /** Where there are many, peers that only one service asks are told in its node; then leaves are one. */
   function folded() {
     let { nodes, edges } = data;
-    if (nodes.length <= 40) return { nodes, edges };
-    const callers = new Map();
-    for (const e of edges) callers.set(e.to, [...(callers.get(e.to) || []), e.from]);
+    if (nodes.length <= FOLDS) return { nodes, edges };
+    const callers = callersOf(edges);
     const into = new Map();
     for (const n of nodes) if (n.kind === 'peer' && callers.get(n.name)?.length === 1) into.set(n.name, callers.get(n.name)[0]);
     nodes = nodes.filter((n) => !into.has(n.name)).map((n) => ({ ...n, folded: [...into.values()].filter((caller) => caller === n.name).length }));
     edges = edges.filter((e) => !into.has(e.to));
-    return { nodes, edges };
+    return nodes.length > FOLDS ? foldLeaves(nodes, edges) : { nodes, edges };
   }
 
   function draw() {
     const { nodes, edges } = folded();
+    folds = nodes.filter((n) => n.all);
     if (!nodes.length) return fill(picture, el('div', { class: 'sheet dim' }, 'Nothing matches in this range.'));
     if (nodes.length > MOST) return fill(picture, el('div', { class: 'sheet' }, el('p', {}, `${nodes.length} services are too many for a picture.`), button('Services', () => open('/services'))));
     const { layer, links, y } = layers(nodes, edges);
@@ -80,8 +99,7 @@ export function start(main, { signal }) {
     const svg = shape('svg', { class: 'edges', width: size[0], height: size[1], 'aria-hidden': 'true' });
     const labels = [];
     const ports = portsOf(links, y);
-    const callers = new Map();
-    for (const e of edges) callers.set(e.to, (callers.get(e.to) || 0) + 1);
+    const callers = callersOf(edges);
     for (const link of links) {
       const { edge } = link;
       const failing = edge.errors >= 0.01;
@@ -95,9 +113,9 @@ export function start(main, { signal }) {
       if (isSelected) svg.append(shape('path', { class: 'halo', d, 'stroke-width': width + 8 }));
       svg.append(shape('path', { class: `edge ${failing ? 'failing' : ''}`, d, 'stroke-width': width.toFixed(2) }), shape('path', { class: `head ${failing ? 'failing' : ''}`, d: `M${ax} ${ay}l${-7 * sign} -3.5v7Z` }));
       const hit = shape('path', { class: 'hit', d, 'stroke-width': 14 }, shape('title', {}, visible(`${edge.from} → ${edge.to}: ${format.rate(edge.rate)}/s, ${format.percent(edge.errors)} fail`)));
-      hit.addEventListener('click', () => pick({ edge: `${edge.from}>${edge.to}`, node: null }));
+      hit.addEventListener('click', () => pick(edge.all ? { edge: null, node: edge.name } : { edge: `${edge.from}>${edge.to}`, node: null }));
       svg.append(hit);
-      if (callers.get(edge.to) > 1 || isSelected) {
+      if (callers.get(edge.to).length > 1 || isSelected) {
         const [lx, ly] = points.length > 2 ? points[Math.floor(points.length / 2)] : [(x1 + x2) / 2, (y1 + y2) / 2];
         labels.push(el('span', { class: `edgelabel small ${failing ? 'bad strong' : 'dim'}`, at: { left: lx, top: ly } }, `${format.rate(edge.rate)}/s${failing ? ` ${format.percent(edge.errors)}` : ''}`));
       }
@@ -105,10 +123,10 @@ export function start(main, { signal }) {
     const boxes = [...nodes, ...gone].map((node) => {
       const [left, middle] = at(node.name);
       const failing = node.errors >= 0.01;
-      const mark = node.kind === 'service' ? dot(node.name) : icon(node.icon);
+      const mark = node.kind === 'service' ? dot(node.name) : icon(node.all ? 'layers' : node.icon);
       const total = node.kind === 'clients' || !node.rate ? edges.filter((e) => e.from === node.name).reduce((sum, e) => sum + e.rate, 0) : node.rate;
       return el('button', { class: `mapnode ${node.kind} ${failing ? 'failing' : ''} ${gone.includes(node) ? 'gone' : ''}`, 'aria-pressed': String(state.params.get('node') === node.name), onclick: () => pick({ node: node.name, edge: null }), at: { left, top: middle - H / 2 }, title: node.name },
-        el('span', { class: 'row' }, mark, el('strong', { class: 'cut' }, value(node.name))),
+        el('span', { class: 'row' }, mark, el('strong', { class: 'cut' }, node.all ? `+${node.all.length}` : value(node.name))),
         el('span', { class: 'row small dim' }, el('span', {}, `${format.rate(total)}/s`), node.p50 !== null && el('span', { class: 'cut' }, `${failing ? '' : node.p99 === null ? 'p50 ' : 'p99 '}${format.duration(node.p99 ?? node.p50)}`), node.folded > 0 && el('span', {}, `+${node.folded} peers`), failing && el('span', { class: 'bad strong', at: { 'margin-left': 'auto' } }, format.percent(node.errors))));
     });
     fill(picture, svg, labels, boxes);
@@ -148,18 +166,23 @@ export function start(main, { signal }) {
     change(what, { redraw: false });
     draw();
   }
+  const mark = (n) => { const node = data.nodes.find((d) => d.name === n); return node?.kind === 'service' ? dot(n) : icon(node?.icon); };
+  const close = () => [el('span', { class: 'grow' }), button('', () => pick({ node: null, edge: null }), { name: 'close', className: 'plain', title: 'Close (Esc)' })];
   function drawSide() {
     const [name, edge] = [state.params.get('node'), state.params.get('edge')];
     const one = edge ? data.edges.find((e) => `${e.from}>${e.to}` === edge) : data.nodes.find((n) => n.name === name);
     const was = side.hidden;
-    side.hidden = !one;
+    const fold = folds.find((n) => n.name === name);
+    side.hidden = !one && !fold;
     if (was !== side.hidden) requestAnimationFrame(() => fit());
+    if (fold) {
+      return fill(side, el('h2', { class: 'row' }, icon('layers'), `${fold.all.length} called by `, value(fold.from), close()), el('section', {}, fold.all.map((n) => el('button', { class: 'factline', onclick: () => pick({ node: n.name, edge: null }) }, el('span', { class: 'row cut' }, mark(n.name), value(n.name, 'cut')), el('span', { class: 'dim right' }, `${format.rate(n.rate)}/s`), el('span', { class: `right ${n.errors >= 0.01 ? 'bad' : 'dim'}` }, format.percent(n.errors))))));
+    }
     if (!one) return;
-    const mark = (n) => { const node = data.nodes.find((d) => d.name === n); return node?.kind === 'service' ? dot(n) : icon(node?.icon); };
     const line = (title, picture_, text, bad) => el('div', { class: 'factline' }, el('span', { class: 'dim' }, title), picture_ || el('span'), el('strong', { class: `right ${bad ? 'bad' : ''}` }, text));
     const isPeer = (n) => data.nodes.find((d) => d.name === n)?.kind === 'peer';
     const term = edge ? [one.from !== 'clients' && !isPeer(one.to) ? `{service=${format.quote(one.from)}} {service=${format.quote(one.to)}}` : isPeer(one.to) ? `service=${format.quote(one.from)} peer=${format.quote(one.to)}` : `service=${format.quote(one.to)}`][0] : `${isPeer(one.name) ? 'peer' : 'service'}=${format.quote(one.name)}`;
-    fill(side, el('h2', { class: 'row' }, edge ? [mark(one.from), value(one.from), icon('arrow'), mark(one.to), value(one.to)] : [mark(one.name), value(one.name)], el('span', { class: 'grow' }), button('', () => pick({ node: null, edge: null }), { name: 'close', className: 'plain', title: 'Close (Esc)' })),
+    fill(side, el('h2', { class: 'row' }, edge ? [mark(one.from), value(one.from), icon('arrow'), mark(one.to), value(one.to)] : [mark(one.name), value(one.name)], close()),
       line('Requests', spark(one.series.map(([n]) => n), { width: 88 }), `${format.rate(one.rate)} /s`), line('Errors', spark(one.series.map(([n, e]) => (n ? e / n : 0)), { width: 88, className: `spark ${one.errors >= 0.01 ? 'failing' : ''}` }), format.percent(one.errors), one.errors >= 0.01),
       ['p50', 'p95', 'p99'].map((p) => one[p] !== null && line(p, null, format.duration(one[p]))), edge && one.network !== null && line('Network', null, format.duration(one.network)),
       one.reasons?.length > 0 && el('section', {}, el('h3', {}, 'Errors by reason'), one.reasons.map(([reason, n]) => el('div', { class: 'factline' }, value(reason, 'mono'), el('span'), el('strong', { class: 'bad right' }, format.count(n))))),

@@ -19,7 +19,7 @@ export async function panel(side, trace, at, named, { close, selectSpan, signal,
   fill(side,
     el('div', { class: 'row panelhead' }, dot(service), el('span', { class: 'dim cut' }, value(service), group && peer && [' → ', value(peer)]), el('span', { class: 'grow' }), button('', close, { name: 'close', className: 'plain', title: 'Close (Esc)' })),
     el('h2', {}, value(trace.text('operation', named))),
-    group ? [alike(), calls()] : [el('p', { class: 'row wrap' }, outcome && el('span', { class: `chip ${failed ? 'error' : ''}` }, value(outcome)), el('span', { class: 'chip' }, isPair ? 'both ends seen' : `${trace.text('kind', at)} only`)),
+    group ? [alike(), calls()] : [el('p', { class: 'row wrap' }, outcome && el('span', { class: `chip ${failed ? 'error' : ''}` }, value(outcome)), el('span', { class: 'chip' }, isPair ? 'both ends seen' : `${trace.text('kind', at)} only`), (trace.lost(at) || trace.lost(named)) && el('span', { class: 'chip amber' }, 'bytes lost, end not seen')),
     causeOf(), times()], details);
   try {
     const ends = isPair ? [at, named] : [at];
@@ -31,7 +31,7 @@ export async function panel(side, trace, at, named, { close, selectSpan, signal,
 
   /** What a group's calls have in common, and how long each took. */
   function alike() {
-    const { members, total, overlap } = group;
+    const { members, total, overlap, usual, repeated } = group;
     const n = members.length, inTurn = overlap < 0.1;
     const all = members.map((m) => trace.duration[m]).sort((a, b) => a - b);
     const [least, most] = [all[0], all[n - 1]];
@@ -40,9 +40,14 @@ export async function panel(side, trace, at, named, { close, selectSpan, signal,
     for (const us of all) bins[Math.min(11, Math.floor(((us - least) / (most - least || 1)) * 12))] += 1;
     const one = (name, us) => el('span', {}, el('span', { class: 'dim' }, `${name} `), el('strong', {}, format.micros(us)));
     return [el('p', { class: 'row wrap' }, el('span', { class: 'chip amber' }, `×${n} similar`), el('span', { class: 'chip' }, inTurn ? 'one after another' : overlap > 0.9 ? 'in parallel' : 'partly in parallel'), onPath > 0 && el('span', { class: 'chip' }, `${format.percent(onPath / trace.whole)} of the critical path`)),
-      inTurn && n >= 10 && el('div', { class: 'repeats' }, el('strong', {}, 'Looks like N+1'), el('br'), 'The same call with other values, and each waits for the one before.'),
+      repeated && el('div', { class: 'repeats' }, el('strong', {}, 'Looks like N+1'), el('br'), 'The same call with other values, and each waits for the one before.', usual !== null && [el('br'), typical()]),
+      !repeated && usual !== null && el('p', { class: 'dim small usual' }, typical()),
       el('section', {}, el('h3', {}, `${n} calls`), el('p', { class: 'row small spread' }, one('total', total), one('min', least), one('p50', all[n >> 1]), one('max', most)),
         el('div', { class: `bins ${colour(service)}`, 'aria-hidden': 'true' }, bins.map((count) => el('i', { at: { height: `${(count / Math.max(...bins)) * 100}%` } }))), el('p', { class: 'row label spread' }, el('span', {}, format.micros(least)), el('span', {}, format.micros(most))))];
+  }
+  /** How often the typical request of the kind makes them. */
+  function typical() {
+    return [`The typical one of ${format.many(trace.typical.of, 'request', 'requests')} makes ${group.usual || 'none'}. `, el('button', { class: 'part strong', onclick: () => open(`/compare/${trace.typical.id}/${trace.id}`, { a: 'typical' }) }, 'Compare')];
   }
   function calls() {
     const slowest = [...group.members].sort((a, b) => trace.duration[b] - trace.duration[a]).slice(0, 8);

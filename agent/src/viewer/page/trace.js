@@ -3,7 +3,7 @@ import { button, colour, copy, dot, el, fill, icon, place, save, token, value, v
 import * as format from './format.js';
 import { drawn, once } from './lens.js';
 import { ask, change, fixedLink, open, state } from './state.js';
-import { GAP, GROUP, RULE, Trace, barsOf, foldable, layout, spanOf } from './waterfall.js';
+import { GAP, GROUP, RULE, Trace, barsOf, foldable, layout, layoutInSlices, spanOf } from './waterfall.js';
 import { panel } from './panel.js';
 
 const ROW = 26;
@@ -38,10 +38,11 @@ export function start(main, { rest: [id], signal }) {
     if (trace?.open || data?.open) setTimeout(load, GROWS, true);
     if (!data) return;
     const seen = trace && selected >= 0 ? trace.ids[spanOf(trace, rows, selected)] : null;
-    trace = new Trace(data);
+    const next = new Trace(data), laid = await layoutInSlices(next, { pairs: pairs(), shut, opened });
+    if (signal.aborted) return;
+    [trace, rows] = [next, laid];
     const [from, to] = (state.params.get('w') || '').split('..').map(Number);
     [w0, w1] = to > from ? [from, to] : [0, Math.max(1, trace.length)];
-    rows = layout(trace, { pairs: pairs(), shut, opened });
     if (seen) selected = rowOf(trace.ids.indexOf(seen));
     redraw();
     if (seen) return;
@@ -63,8 +64,7 @@ export function start(main, { rest: [id], signal }) {
     drawMini();
     drawRows(true);
   }
-  const rowCount = () => `${format.many(spanRows(), 'row')} for ${format.many(trace.count, 'span')}`;
-  const spanRows = () => rows.kind.reduce((n, kind) => n + (kind !== RULE && kind !== GAP), 0);
+  const rowCount = () => `${format.many(rows.kind.reduce((n, kind) => n + (kind !== RULE && kind !== GAP), 0), 'row')} for ${format.many(trace.count, 'span')}`;
   const entryText = () => trace.text('operation', trace.entry);
 
   function drawHead() {
@@ -192,7 +192,7 @@ export function start(main, { rest: [id], signal }) {
 
   function spoken(at, named, service, group) {
     const outcome = trace.text('outcome', named);
-    return visible(`${service} ${trace.text('operation', named)}, ${group ? `${group.members.length} similar calls, ` : ''}${trace.failed(at) ? 'failed ' : ''}${outcome}, starts at ${format.micros(trace.start[at])}, takes ${format.micros(trace.duration[at])}, own time ${format.micros(trace.own[named])}${trace.onPath[at] ? ', on the critical path' : ''}`);
+    return visible(`${service} ${trace.text('operation', named)}, ${group ? `${group.members.length} similar calls, ` : ''}${trace.failed(at) ? 'failed ' : ''}${outcome}, starts at ${format.micros(trace.start[at])}, takes ${format.micros(trace.duration[at])}, own time ${format.micros(trace.own[named])}${trace.lost(at) || trace.lost(named) ? ', bytes of it were lost' : ''}${trace.onPath[at] ? ', on the critical path' : ''}`);
   }
 
   function toggle(row, to) {

@@ -1,16 +1,17 @@
 // The list: what is happening, what is known to be wrong, which requests.
-import { button, dot, el, fill, icon, place, reasonIcon, say, value } from './dom.js';
+import { button, dot, el, fill, icon, place, reasonIcon, say, setSlots, value } from './dom.js';
 import * as format from './format.js';
 import * as search from './search.js';
 import { asked_, lens, reason, shares } from './lens.js';
 import { empty, showTraced } from './traced.js';
-import { ask, change, host, isLive, open, state, stream } from './state.js';
+import { ask, change, host, isLive, open, range, setHost, state, stream } from './state.js';
 
 const MOST = 400;
 const ROW = 31, SPARE = 10;
 
 export function start(main, { signal }) {
   const rail = el('aside', { class: 'rail', 'aria-label': 'Services and results' });
+  const wrong = el('div', { class: 'findings' });
   const above = el('div', { class: 'above' });
   const head = el('div', { class: 'list head label', role: 'row' }, ['Age', 'Request', 'Why', 'Where the time went', 'Duration', 'Spans'].map((t, i) => el('span', { role: 'columnheader', class: i > 3 ? 'right' : '' }, t)));
   const list = el('div', { class: 'rows', role: 'rowgroup' });
@@ -63,10 +64,19 @@ export function start(main, { signal }) {
     let pause = 0;
     while (!mine.signal.aborted) {
       try {
-        await stream('/view/live', data ? { after: data.newest } : {}, mine.signal, (line) => {
+        await stream('/view/live', data ? { t: range(), after: data.newest } : { t: range() }, mine.signal, (line) => {
           pause = 0;
-          if (data && line.newest) data.newest = line.newest;
-          if (line.rows && !mine.signal.aborted) arrive(line);
+          if (mine.signal.aborted) return;
+          if (line.lost) {
+            setHost({ ...host, lost: line.lost });
+            dispatchEvent(new Event('lost'));
+          }
+          if (data) {
+            if (line.slots && setSlots(line.slots)) draw();
+            if (line.findings) drawFindings(line.findings);
+            if (line.newest) data.newest = line.newest;
+          }
+          if (line.rows) arrive(line);
         });
       } catch { /* the bar says so */ }
       await new Promise((done) => setTimeout(done, [1, 2, 5, 10][Math.min(pause++, 3)] * 1e3));
@@ -105,7 +115,8 @@ export function start(main, { signal }) {
     rail.hidden = nothing;
     if (nothing) return drawEmpty();
     drawRail();
-    fill(above, numbers(), data.findings.length > 0 && findings(), tools());
+    fill(above, numbers(), wrong, tools());
+    drawFindings(data.findings);
     head.hidden = false;
     if (keeps) drawVisible();
     else drawRows();
@@ -151,7 +162,7 @@ export function start(main, { signal }) {
     return node;
   }
 
-  const findings = () => el('div', { class: 'findings' }, data.findings.map((finding) =>
+  const drawFindings = (findings) => fill(wrong, (data.findings = findings).map((finding) =>
     el('button', { class: 'finding', onclick: () => change({ q: finding.query }, { push: true }) },
       el('span', { class: finding.kind === 'repeats' ? 'warn' : 'bad' }, icon(reasonIcon(finding.kind))), el('span', { class: 'cut' }, el('strong', {}, value(finding.title)), el('br'), el('span', { class: 'dim small' }, value(finding.detail))))));
 

@@ -5,6 +5,8 @@ import * as format from './format.js';
 
 export const SPAN = 0, GROUP = 1, GAP = 2, RULE = 3;
 const MOST_GAPS = 5;
+/** Width of the mark where bytes were lost, px. */
+const HATCH = 14;
 
 export class Trace {
   constructor(data) {
@@ -32,6 +34,8 @@ export class Trace {
   failed(at) { return this.columns.failed[at] === 1; }
   /** Its request is still under way. */
   isOpen(at) { return this.columns.open[at] === 1; }
+  /** Bytes of it were lost, and with them its end. */
+  lost(at) { return this.columns.lost[at] === 1; }
   /** Why it has no parent here; empty for one that has. */
   orphan(at) { return this.columns.orphan[at]; }
   isClient(at) { return this.pair[at] > at; }
@@ -46,30 +50,48 @@ export class Trace {
       if (this.columns.kind[span] !== undefined && this.isClient(span)) continue;
       const children = this.children[span];
       for (const [from, to] of segments) {
-        const isBetween = children.some((c) => this.start[c] + this.duration[c] <= from + 1) && children.some((c) => this.start[c] >= to - 1);
-        if (to - from >= least && isBetween) found.push({ span, from, to });
+        const isBetween = () => children.some((c) => this.start[c] + this.duration[c] <= from + 1) && children.some((c) => this.start[c] >= to - 1);
+        if (to - from >= least && isBetween()) found.push({ span, from, to });
       }
     }
     return found.sort((a, b) => b.to - b.from - (a.to - a.from)).slice(0, MOST_GAPS);
   }
 }
 
+/** Longest that rows are laid out at a stretch, ms. */
+const SLICE = 8;
+/** Spans that are looked at between two looks at the clock. */
+const STEP = 200;
+
 /** The rows that are shown: kind, what (a span, a group or a gap by its number), depth, and the place among siblings. */
-export function layout(trace, { pairs, shut, opened }) {
+export function layout(trace, shown) {
+  const steps = laying(trace, shown);
+  for (;;) { const { done, value } = steps.next(); if (done) return value; }
+}
+
+/** The same in slices, between which the browser can do what else there is. */
+export async function layoutInSlices(trace, shown) {
+  const steps = laying(trace, shown);
+  for (;;) {
+    const until = performance.now() + SLICE;
+    do { const { done, value } = steps.next(); if (done) return value; } while (performance.now() < until);
+    await (globalThis.scheduler?.yield?.() ?? new Promise((go) => setTimeout(go)));
+  }
+}
+
+function* laying(trace, { pairs, shut, opened }) {
   const kinds = [], whats = [], depths = [], places = [], sizes = [];
   const push = (kind, what, depth, place = 1, size = 1) => { kinds.push(kind); whats.push(what); depths.push(depth); places.push(place); sizes.push(size); };
   const stack = [];
   const roots = [];
   for (let at = 0; at < trace.count; at++) if (trace.parent[at] < 0) roots.push(at);
   const enter = (at, depth, place, size) => stack.push([SPAN, at, depth, place, size]);
-  let shownRule = false;
-  for (const root of roots) {
-    if (root !== roots[0] && !shownRule) {
-      shownRule = true;
-      push(RULE, 0, 0);
-    }
-    enter(root, 0, roots.indexOf(root) + 1, roots.length);
+  let laid = 0;
+  for (const [number, root] of roots.entries()) {
+    if (number === 1) push(RULE, 0, 0);
+    enter(root, 0, number + 1, roots.length);
     while (stack.length) {
+      if (++laid % STEP === 0) yield;
       const [kind, at, depth, place, size] = stack.pop();
       push(kind, at, depth, place, size);
       if (kind === GAP) continue;
@@ -128,6 +150,9 @@ export function foldable(trace, rows, row, pairs) {
 export function barsOf({ trace, x, w0, w1, width }) {
   const pathLine = (from, to) => (to < w0 || from > w1 ? null : el('span', { class: 'onpath', at: { left: x(Math.max(from, w0)), width: Math.max(2, x(Math.min(to, w1)) - x(Math.max(from, w0))) } }));
 
+  /** Where bytes were lost: behind the bar, as far as there is room. */
+  const hatch = (at) => trace.lost(at) && el('span', { class: 'lost', title: 'Bytes of it were lost here: its end was not seen.', at: { left: Math.min(Math.ceil(x(trace.start[at] + trace.duration[at])), width - HATCH) } });
+
   function span(at, named) {
     const from = trace.start[at], to = from + trace.duration[at];
     const out = el('span', { class: 'bars' });
@@ -153,7 +178,9 @@ export function barsOf({ trace, x, w0, w1, width }) {
     if (own < outer || trace.duration[named] === 0) box('own', own, outer, 1);
     for (const end of named === at ? [at] : [at, named]) for (const [a, b] of trace.segments.get(end) || []) { const line = pathLine(a, b); if (line) out.append(line); }
     if (trace.failed(at)) out.append(el('span', { class: 'cap', at: { left: Math.ceil(x(Math.min(to, w1))) - 2 } }));
-    out.append(into === out ? barLabel(from, to, format.micros(trace.duration[at]), own, outer) : barLabel(from, to, `${format.micros(trace.duration[at])} so far`, to));
+    const took = format.micros(trace.duration[at]), cut = hatch(at) || hatch(named);
+    if (cut) out.append(cut);
+    out.append(into === out ? barLabel(from, to, took, own, outer, cut && HATCH) : barLabel(from, to, `${took} so far`, to));
     return out;
   }
   function group(group_) {
@@ -165,6 +192,7 @@ export function barsOf({ trace, x, w0, w1, width }) {
       if (r < 0 || l > width || r <= until) continue;
       out.append(el('span', { class: 'own each', at: { left: Math.max(l, until), width: Math.max(1, r - Math.max(l, until) - 1) } }));
       until = r;
+      if (trace.lost(m)) out.append(hatch(m));
       for (const [a, b] of trace.segments.get(m) || []) { const line = pathLine(a, b); if (line) out.append(line); }
     }
     const how = group_.overlap < 0.1 ? `${format.micros(group_.total)} in ${group_.members.length} calls` : `${group_.members.length} calls in parallel, longest ${format.micros(group_.longest)}`;
@@ -172,12 +200,12 @@ export function barsOf({ trace, x, w0, w1, width }) {
     return out;
   }
   /** Beside the bar; where there is no room, on its last solid part, `own` to `outer`, else on the tint before that. */
-  function barLabel(from, to, text, own = from, outer = to) {
-    const l = x(Math.max(from, w0)), r = x(Math.min(to, w1)), need = text.length * 6.6 + 12;
+  function barLabel(from, to, text, own = from, outer = to, beside = 0) {
+    const l = x(Math.max(from, w0)), r = x(Math.min(to, w1)) + beside, need = text.length * 6.6 + 12;
     if (width - r > need) return el('span', { class: 'barlabel', at: { left: r + 6 } }, text);
     if (l > need) return el('span', { class: 'barlabel end', at: { right: width - l + 6 } }, text);
     const end = x(Math.min(outer, w1)), onSolid = end - x(Math.max(own, w0)) > need;
-    return el('span', { class: `barlabel end inside ${onSolid ? 'onsolid' : ''}`, at: { right: width - (onSolid ? end : x(Math.min(own, w1))) + 6 } }, text);
+    return el('span', { class: `barlabel end inside ${onSolid ? 'onsolid' : ''}`, at: { right: width - (onSolid ? end : x(Math.min(own, w1))) + 6 + beside } }, text);
   }
   return { pathLine, span, group };
 }

@@ -109,6 +109,25 @@ impl Store {
         }
     }
 
+    /// Keeps a colour for each of these services, whether spans of it come or not.
+    pub(crate) fn expect<'a>(&mut self, services: impl Iterator<Item = &'a str>) {
+        for service in services {
+            self.slots.of(&service.into());
+        }
+    }
+
+    /// Gives services the colours that they had, before any has another.
+    pub(crate) fn restore_slots(&mut self, slots: Vec<(Arc<str>, usize)>) {
+        for (service, slot) in slots {
+            self.slots.restore(service, slot);
+        }
+    }
+
+    /// The colour slot of that service.
+    pub(crate) fn slot(&mut self, service: &Arc<str>) -> usize {
+        self.slots.of(service)
+    }
+
     /// Takes spans at `now`, ns since 1970.
     pub(crate) fn take(&mut self, request: ExportTraceServiceRequest, now: u64) {
         let Self { ingest, dictionary, traces, young, open, bytes, counts, slots, .. } = self;

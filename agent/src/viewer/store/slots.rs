@@ -31,12 +31,27 @@ impl Slots {
             .flat_map(|round| (0..COLOURS).map(move |step| round + (first + step) % COLOURS))
             .find(|slot| !self.used.get(*slot).copied().unwrap_or(false))
             .unwrap_or(first);
+        self.give(service.clone(), slot);
+        slot
+    }
+
+    fn give(&mut self, service: Arc<str>, slot: usize) {
         if slot >= self.used.len() {
             self.used.resize(slot + 1, false);
         }
         self.used[slot] = true;
-        self.taken.insert(service.clone(), slot);
-        slot
+        self.taken.insert(service, slot);
+    }
+
+    /// Gives a service the slot that it had, if that is free.
+    pub(super) fn restore(&mut self, service: Arc<str>, slot: usize) {
+        let is_free = !self.used.get(slot).copied().unwrap_or(false);
+        // Slots are taken in their order: none is beyond the last one that can be.
+        let fits = slot < MOST + COLOURS && self.taken.len() < MOST;
+        if !fits || !is_free || self.taken.contains_key(&service) {
+            return;
+        }
+        self.give(service, slot);
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (&Arc<str>, usize)> {

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
+use crate::trace::probability;
 use crate::viewer::analysis::Summary;
 use crate::viewer::dictionary::Dictionary;
 use crate::viewer::span::{Span, TraceId};
@@ -27,6 +28,8 @@ pub(crate) struct Trace {
     pub(crate) has_errors: bool,
     /// It took longer than most of its kind.
     pub(crate) is_slow: bool,
+    /// How many traces it stands for: 1 unless sampling left others out.
+    pub(crate) weight: f64,
     /// Spans beyond [`MOST_SPANS`].
     pub(crate) left_out: u64,
     pub(crate) dictionary: Arc<Dictionary>,
@@ -46,6 +49,7 @@ impl Trace {
             bytes: size_of::<Self>() + size_of::<Summary>() + ENTRY,
             has_errors: false,
             is_slow: false,
+            weight: 1.0,
             left_out: 0,
             dictionary,
             summary: OnceLock::new(),
@@ -62,6 +66,10 @@ impl Trace {
         self.start = self.start.min(span.start);
         self.end = self.end.max(span.end);
         self.has_errors |= span.failed;
+        let state = span.more.as_ref().map_or("", |more| &more.trace_state);
+        if !state.is_empty() {
+            self.weight = self.weight.max(probability::stands_for(state));
+        }
         self.bytes += span.bytes();
         self.spans.push(Arc::new(span));
         self.summary = OnceLock::new();

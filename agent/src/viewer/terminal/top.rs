@@ -55,11 +55,12 @@ fn table(red: &Value, color: bool) -> String {
         let share = format!("{:>6.1}%", errors * 100.0);
         let share =
             if color && errors >= FAILING { format!("\x1b[31m{share}\x1b[0m") } else { share };
+        let rate =
+            format!("{}{:.1}", if row["estimated"] == true { "~" } else { "" }, number("rate"));
         let blank = " ".repeat(NAME - width(&name));
         let _ = writeln!(
             out,
-            "{name}{blank} {:>9.1} {share} {:>9} {:>9} {:>9} {:>9.1}",
-            number("rate"),
+            "{name}{blank} {rate:>9} {share} {:>9} {:>9} {:>9} {:>9.1}",
             time("p50"),
             time("p95"),
             time("p99"),
@@ -83,14 +84,14 @@ mod tests {
         let red = json!({ "rows": [
             { "name": "shop\u{1b}[2J", "outside": false, "rate": 31.04, "errors": 0.048, "p50": 62_000_000,
               "p95": 1_040_000_000, "p99": null, "in_flight": 3.1 },
-            { "name": "postgres", "outside": true, "rate": 203.0, "errors": 0.0, "p50": 1_900_000,
+            { "name": "postgres", "outside": true, "rate": 203.0, "estimated": true, "errors": 0.0, "p50": 1_900_000,
               "p95": 14_000_000, "p99": 38_000_000, "in_flight": 0.6 },
         ]});
         assert_eq!(
             table(&red, false),
             "service                              req/s  errors       p50       p95       p99 in flight\n\
              shop\u{fffd}[2J                              31.0    4.8%   62.0 ms    1.04 s         –       3.1\n\
-             → postgres                           203.0    0.0%   1.90 ms   14.0 ms   38.0 ms       0.6\n"
+             → postgres                          ~203.0    0.0%   1.90 ms   14.0 ms   38.0 ms       0.6\n"
         );
         assert!(table(&red, true).contains("\u{1b}[31m   4.8%\u{1b}[0m"));
         assert!(table(&json!({}), false).ends_with("no request yet\n"));
