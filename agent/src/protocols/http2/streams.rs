@@ -42,13 +42,24 @@ pub(super) struct Streams {
     last_accepted: Option<u32>,
     /// Every request's head has been seen since the connection began.
     all_seen: bool,
+    /// The highest number of which a part of the answer was passed over, because its request had not been seen. That may still
+    /// come: frames wait for a proof that they are some.
+    passed_over: u32,
     held: usize,
 }
 
 impl Streams {
     /// None yet. `all_seen`: the connection begins here.
     pub(super) const fn new(role: Role, all_seen: bool) -> Self {
-        Self { role, open: BTreeMap::new(), highest: 0, last_accepted: None, all_seen, held: 0 }
+        Self {
+            role,
+            open: BTreeMap::new(),
+            highest: 0,
+            last_accepted: None,
+            all_seen,
+            passed_over: 0,
+            held: 0,
+        }
     }
 
     /// Stream 1 is an exchange that began as HTTP/1.
@@ -102,6 +113,7 @@ impl Streams {
             self.add(number);
         }
         let refused = self.last_accepted.is_some_and(|last| number > last);
+        let is_answered = opens && number <= self.passed_over;
         self.change(number, out, |stream, out| {
             stream.moved(Part::Request, octets, ended);
             if ends {
@@ -114,6 +126,9 @@ impl Streams {
                 stream.end(Some(Failure::StreamReset(REFUSED_STREAM)), ended);
             }
         });
+        if is_answered {
+            self.forget(number, out);
+        }
         self.make_room(out);
     }
 
@@ -128,6 +143,7 @@ impl Streams {
             self.drop_overdue(ended, out);
             self.add(number);
         }
+        self.pass_over(Part::Answer, number);
         self.change(number, out, |stream, _| {
             stream.moved(Part::Answer, octets, ended);
             stream.answer(head, mark, ends);
@@ -141,6 +157,7 @@ impl Streams {
     /// A part of a DATA frame.
     pub(super) fn data(&mut self, part: Part, data: Data<'_>, out: &mut Outlet<'_>) {
         let Data { header, offset, body, octets, ends, ended } = data;
+        self.pass_over(part, header.stream);
         self.change(header.stream, out, |stream, _| {
             stream.moved(part, octets, ended);
             stream.data(part, header, offset, body);
@@ -166,6 +183,7 @@ impl Streams {
             (_, Some(code)) => Failure::StreamReset(code),
             (_, None) => Failure::Unseen,
         };
+        self.pass_over(part, number);
         self.change(number, out, |stream, _| stream.end(Some(failure), at));
     }
 
@@ -213,6 +231,14 @@ impl Streams {
             }
         }
         self.held = 0;
+    }
+
+    /// Something moved on this stream, which may be one that is yet to be seen to begin.
+    fn pass_over(&mut self, part: Part, number: u32) {
+        let is_unknown = number > self.highest && !self.open.contains_key(&number);
+        if part == Part::Answer && is_unknown && !number.is_multiple_of(2) {
+            self.passed_over = self.passed_over.max(number);
+        }
     }
 
     /// A stream of which nothing has been seen, unless it is there.
