@@ -106,6 +106,9 @@ pub(crate) async fn repeated_calls_are_compared_with_the_typical(
     browser.wait(".compared .line .both").await?;
     let typical = trace["typical"]["id"].as_str().context("the typical one")?;
     browser.until(&format!("location.pathname === '/compare/{typical}/{id}'")).await?;
+    let of = trace["typical"]["of"].as_u64().context("of how many")?;
+    let facts = "document.querySelector('.facts').textContent";
+    browser.until(&format!("{facts}.includes('typical, the median of {of}')")).await?;
     browser.complaints()
 }
 

@@ -17,9 +17,9 @@ export function start(main, { rest: [a, b], signal }) {
   }
 
   function draw() {
-    const difference = data.b.duration - data.a.duration, typical = state.params.get('a') === 'typical';
+    const difference = data.b.duration - data.a.duration, typical = state.params.get('a');
     const failed = data.b.failed && !data.a.failed ? ', and it failed' : data.a.failed && !data.b.failed ? ', and it did not fail' : '';
-    const one = (letter, className, t) => el('button', { class: 'row', onclick: () => open(`/trace/${t.id}`) }, el('span', { class: `chip ${className}` }, letter), typical && el('span', {}, letter === 'A' ? 'typical' : 'this'), el('span', { class: 'mono dim' }, `${t.id.slice(0, 6)}…`), el('strong', {}, format.duration(t.duration)), el('span', { class: t.failed ? 'bad strong' : 'dim' }, value(t.outcome || '')), el('span', { class: 'dim small' }, `${format.day(format.ms(t.start))} ${format.clock(format.ms(t.start))}`));
+    const one = (letter, className, t) => el('button', { class: 'row', onclick: () => open(`/trace/${t.id}`) }, el('span', { class: `chip ${className}` }, letter), typical && el('span', {}, letter === 'B' ? 'this' : typical > 0 ? `typical, the median of ${typical}` : 'typical'), el('span', { class: 'mono dim' }, `${t.id.slice(0, 6)}…`), el('strong', {}, format.duration(t.duration)), el('span', { class: t.failed ? 'bad strong' : 'dim' }, value(t.outcome || '')), el('span', { class: 'dim small' }, `${format.day(format.ms(t.start))} ${format.clock(format.ms(t.start))}`));
     fill(head, el('div', { class: 'row small dim' }, button(`${data.b.service} ${data.b.operation}`, () => open(`/trace/${data.b.id}`), { name: 'left', className: 'crumb' })),
       el('div', { class: 'row' }, el('h1', {}, difference === 0 ? 'As long as the other' : `${format.duration(Math.abs(difference))} ${difference > 0 ? 'slower' : 'faster'} than ${typical ? 'typical' : 'A'}${failed}`), el('span', { class: 'grow' }), button('Swap', swap, { key: 'x' }), button('Copy link', () => copy(fixedLink()), { name: 'link' })),
       el('div', { class: 'facts' }, one('A', '', data.a), one('B', 'blue', data.b)));

@@ -47,7 +47,7 @@ export async function panel(side, trace, at, named, { close, selectSpan, signal,
   }
   /** How often the typical request of the kind makes them. */
   function typical() {
-    return [`The typical one of ${format.many(trace.typical.of, 'request', 'requests')} makes ${group.usual || 'none'}. `, el('button', { class: 'part strong', onclick: () => open(`/compare/${trace.typical.id}/${trace.id}`, { a: 'typical' }) }, 'Compare')];
+    return [`The typical one of ${format.many(trace.typical.of, 'request', 'requests')} makes ${group.usual || 'none'}. `, el('button', { class: 'part strong', onclick: () => open(`/compare/${trace.typical.id}/${trace.id}`, { a: trace.typical.of }) }, 'Compare')];
   }
   function calls() {
     const slowest = [...group.members].sort((a, b) => trace.duration[b] - trace.duration[a]).slice(0, 8);

@@ -255,7 +255,7 @@ export function start(main, { rest: [id], signal }) {
   async function compare() {
     try {
       const typical = await ask(`/view/typical/${trace.id}`, { q: null, t: around() });
-      open(`/compare/${typical.id}/${trace.id}`, { a: 'typical' });
+      open(`/compare/${typical.id}/${trace.id}`, { a: typical.of });
     } catch (error) {
       const chip = el('span', { class: 'chip amber' }, error.message);
       head.children[1].append(chip);
