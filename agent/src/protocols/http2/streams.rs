@@ -45,6 +45,8 @@ pub(super) struct Streams {
     /// The highest number of which a part of the answer was passed over, because its request had not been seen. That may still
     /// come: frames wait for a proof that they are some.
     passed_over: u32,
+    /// Until when frames of the answers' direction are missing: those of such a request may be among them, too.
+    answers_lost: Option<Nanos>,
     held: usize,
 }
 
@@ -58,6 +60,7 @@ impl Streams {
             last_accepted: None,
             all_seen,
             passed_over: 0,
+            answers_lost: None,
             held: 0,
         }
     }
@@ -113,7 +116,8 @@ impl Streams {
             self.add(number);
         }
         let refused = self.last_accepted.is_some_and(|last| number > last);
-        let is_answered = opens && number <= self.passed_over;
+        let is_late = number <= self.passed_over
+            || self.answers_lost.is_some_and(|until| mark.began <= until);
         self.change(number, out, |stream, out| {
             stream.moved(Part::Request, octets, ended);
             if ends {
@@ -126,7 +130,7 @@ impl Streams {
                 stream.end(Some(Failure::StreamReset(REFUSED_STREAM)), ended);
             }
         });
-        if is_answered {
+        if opens && is_late {
             self.forget(number, out);
         }
         self.make_room(out);
@@ -210,6 +214,7 @@ impl Streams {
     /// Frames of the answers' direction that moved until `at` are missing: how exchanges went that had begun by then
     /// is not known.
     pub(super) fn lose_answers(&mut self, at: Nanos, out: &mut Outlet<'_>) {
+        self.answers_lost = self.answers_lost.max(Some(at));
         let begun: Vec<u32> = self
             .open
             .iter()
@@ -291,7 +296,10 @@ impl Streams {
     fn forget(&mut self, number: u32, out: &mut Outlet<'_>) {
         match self.take(number) {
             Some(stream) if stream.began().is_some() => stream.unseen(out),
-            Some(_) => out.lose(Loss::Unpaired, 1),
+            Some(_) => {
+                self.passed_over = self.passed_over.max(number);
+                out.lose(Loss::Unpaired, 1);
+            }
             None => {}
         }
     }
