@@ -6,7 +6,7 @@ use abi::runtime::Rule;
 
 use super::Row;
 use crate::runtime::{
-    Rules,
+    self, Rules,
     go::{Examiner, Found, Refusal},
 };
 
@@ -26,10 +26,16 @@ pub(super) fn text(rows: &[Row], rules: Rules) -> String {
 }
 
 fn followed(found: &Found, rules: Rules) -> String {
-    let is_on = |rule: &Rule| rules.has(*rule) && found.off.iter().all(|(off, _)| off != rule);
+    let waits = runtime::waiting(&found.places);
+    let is_on = |rule: &Rule| {
+        rules.has(*rule) && !waits.contains(rule) && found.off.iter().all(|(off, _)| off != rule)
+    };
     let names: Vec<&str> =
         Rule::ALL.iter().filter(|rule| is_on(rule)).map(|rule| rule.name()).collect();
     let mut text = format!("Go {}: {}", found.version, names.join(", "));
+    for rule in waits {
+        let _ = write!(text, "; {} from its first HTTP/2 in the clear on", rule.name());
+    }
     for (rule, why) in &found.off {
         let _ = write!(text, "; not {}, {why}", rule.name());
     }

@@ -43,6 +43,7 @@ mod runtime_rule;
 mod sampler;
 mod sdk;
 mod settings;
+mod spoken;
 mod streams;
 mod thread_rule;
 mod traceparent;
@@ -58,6 +59,7 @@ pub use counts::{Count, Counts};
 pub use routes::{RouteRule, RouteSettings};
 pub use sampler::{Sampler, Share};
 pub use settings::Settings;
+pub use spoken::Spoken;
 pub use tracer::{FinishedSpan, Tracer};
 
 /// Schema that attribute names follow: semantic conventions 1.44.0.

@@ -2,6 +2,7 @@
 //! path.
 
 mod grpc;
+mod probes;
 mod truth;
 
 use anyhow::ensure;
@@ -79,6 +80,7 @@ pub(crate) fn add(suite: &mut Suite) {
         });
     }
     grpc::add(suite);
+    probes::add(suite);
     suite.test("goroutines::rules_are_switched_off_by_name", rules_off);
 }
 

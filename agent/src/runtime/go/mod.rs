@@ -84,7 +84,7 @@ pub struct Found {
     /// or the HTTP/2 of `net/http`,
     pub http2: Option<GoHttp2>,
     /// where these are put into its file,
-    pub(super) places: Vec<Place>,
+    pub(crate) places: Vec<Place>,
     /// and which file that is.
     pub(super) program: Program,
     /// How to see that a goroutine has ended.
