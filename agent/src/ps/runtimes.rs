@@ -7,7 +7,7 @@ use abi::runtime::Rule;
 use super::Row;
 use crate::runtime::{
     self, Rules,
-    go::{Examiner, Found, Refusal},
+    go::{Examiner, Found, Refusal, Source},
 };
 
 /// Lines below the table, one for each such process.
@@ -32,7 +32,11 @@ fn followed(found: &Found, rules: Rules) -> String {
     };
     let names: Vec<&str> =
         Rule::ALL.iter().filter(|rule| is_on(rule)).map(|rule| rule.name()).collect();
-    let mut text = format!("Go {}: {}", found.version, names.join(", "));
+    let known = match found.layouts.first() {
+        Some((_, Source::Program)) => " (known by its debugging information)",
+        _ => "",
+    };
+    let mut text = format!("Go {}{known}: {}", found.version, names.join(", "));
     for rule in waits {
         let _ = write!(text, "; {} from its first HTTP/2 in the clear on", rule.name());
     }

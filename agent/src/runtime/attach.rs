@@ -201,6 +201,9 @@ impl Thread {
                     self.forget(pid);
                 } else {
                     self.wanted.found(pid, found.program, &found.places);
+                    for (of, source) in &found.layouts {
+                        log::debug!("process {pid}: {of} is laid out as {source}");
+                    }
                     log::debug!("process {pid} runs Go {}", found.version);
                     for (rule, why) in &found.off {
                         log::debug!("process {pid}: {} is off, {why}", rule.name());

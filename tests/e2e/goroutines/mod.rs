@@ -2,6 +2,7 @@
 //! path.
 
 mod grpc;
+mod layouts;
 mod probes;
 mod truth;
 
@@ -80,6 +81,7 @@ pub(crate) fn add(suite: &mut Suite) {
         });
     }
     grpc::add(suite);
+    layouts::add(suite);
     probes::add(suite);
     suite.test("goroutines::rules_are_switched_off_by_name", rules_off);
 }
