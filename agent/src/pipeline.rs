@@ -11,7 +11,7 @@ use crate::{
     input::{ConnId, Input, Nanos},
     selection::Selection,
     status::{Counter, Counters, Group, Meaning},
-    trace::{Active, EncodedSpan, Sampler, Settings, Tracer},
+    trace::{Active, EncodedSpan, Sampler, Settings, Spoken, Tracer},
 };
 
 /// All stages between the kernel's events and the exporters.
@@ -130,6 +130,17 @@ impl Pipeline {
     /// Processes that nothing is to be said of on the wire any more (`true`), or again; since this was last asked.
     pub fn quiet(&mut self) -> Vec<(u32, bool)> {
         self.tracer.quiet()
+    }
+
+    /// Processes that were seen to speak HTTP/2 in the clear, since this was last asked.
+    pub fn spoken(&mut self) -> Vec<(u32, Spoken)> {
+        self.tracer.spoken()
+    }
+
+    /// What a process's service is called; empty if that is not known.
+    #[must_use]
+    pub fn service(&self, pid: u32) -> &str {
+        self.tracer.service_name(pid)
     }
 
     /// Other rules of what is traced and kept, from now on.

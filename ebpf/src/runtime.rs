@@ -110,11 +110,14 @@ pub enum Absent {
     NobodyWaits = 7,
     /// There are more processors than can be looked at.
     ManyProcessors = 8,
+    /// It is a stream of HTTP/2, and no probe in its process told who opened it: there was none yet, or the stream was opened in another
+    /// way.
+    NotTold = 9,
 }
 
 impl Absent {
     /// All, in ABI order.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::NoTask,
         Self::NoRequest,
         Self::Receives,
@@ -123,6 +126,7 @@ impl Absent {
         Self::UnlikeFrame,
         Self::NobodyWaits,
         Self::ManyProcessors,
+        Self::NotTold,
     ];
 
     /// The reason of an ABI byte; `None` for a byte no probe writes.
@@ -143,6 +147,7 @@ impl Absent {
             Self::UnlikeFrame => "unlike_frame",
             Self::NobodyWaits => "nobody_waits",
             Self::ManyProcessors => "many_processors",
+            Self::NotTold => "not_told",
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::cpu::Places;
 use crate::modes::{Compares, Load, Measure, Mode, Order, Sample, Sort, Speaks};
 use crate::sink::Sink;
 use crate::statistics::{Comparison, Round};
-use crate::watched::{Use, Watched};
+use crate::watched::{Dress, Use, Watched};
 
 /// The delay planted in calls, ns: it must be found.
 pub(crate) const PLANTED: u32 = 300;
@@ -62,6 +62,8 @@ pub(crate) struct Outcome {
 
 /// What the agent's programs did in a pass of its own.
 pub(crate) struct Programs {
+    /// Without the rules of runtimes.
+    pub(crate) without_rules: bool,
     /// The kind of calls, where the load has several.
     pub(crate) part: Option<&'static str>,
     pub(crate) units: f64,
@@ -118,13 +120,16 @@ impl Bench {
                     // Nothing to compare: only the agent itself is of interest.
                     Arm::Without | Arm::Again if measures.is_empty() => continue,
                     Arm::Without | Arm::Again => match mode.compares {
-                        Compares::Agent => run(load, self.plan.time, 0)?,
-                        Compares::Viewer => self.with_agent(mode, load, false)?.sample,
+                        Compares::Agent | Compares::Rules => run(load, self.plan.time, 0)?,
+                        Compares::Viewer => self.with_agent(mode, load, Dress::Plain)?.sample,
                     },
                     Arm::Planted => run(load, self.plan.time, PLANTED)?,
                     Arm::With => {
-                        let views = mode.compares == Compares::Viewer;
-                        let Ran { sample, used, expected } = self.with_agent(mode, load, views)?;
+                        let dress = match mode.compares {
+                            Compares::Agent | Compares::Rules => Dress::Plain,
+                            Compares::Viewer => Dress::Viewer,
+                        };
+                        let Ran { sample, used, expected } = self.with_agent(mode, load, dress)?;
                         outcome.agents.push(used);
                         outcome.expected.extend(expected);
                         sample
@@ -138,14 +143,17 @@ impl Bench {
         }
         outcome.compared =
             measures.into_iter().zip(rounds.iter().map(|rounds| Comparison::of(rounds))).collect();
-        if mode.compares == Compares::Agent {
-            self.count_programs(load, &mut outcome)?;
+        if mode.compares == Compares::Rules {
+            self.count_programs(load, Dress::NoRules, &mut outcome)?;
+        }
+        if mode.compares != Compares::Viewer {
+            self.count_programs(load, Dress::Plain, &mut outcome)?;
         }
         Ok(outcome)
     }
 
-    fn with_agent(&self, mode: &Mode, load: &mut dyn Load, views: bool) -> anyhow::Result<Ran> {
-        let mut agent = Watched::start(&self.sink.endpoint(), self.hooks, views)?;
+    fn with_agent(&self, mode: &Mode, load: &mut dyn Load, dress: Dress) -> anyhow::Result<Ran> {
+        let mut agent = Watched::start(&self.sink.endpoint(), self.hooks, dress)?;
         let warm = run(load, WARM_UP, 0)?;
         agent.load_begins()?;
         let mut sample = run(load, self.plan.time, 0)?;
@@ -162,12 +170,18 @@ impl Bench {
     }
 
     /// Counts the agent's programs, each part of the load alone.
-    fn count_programs(&self, load: &mut dyn Load, outcome: &mut Outcome) -> anyhow::Result<()> {
+    fn count_programs(
+        &self,
+        load: &mut dyn Load,
+        dress: Dress,
+        outcome: &mut Outcome,
+    ) -> anyhow::Result<()> {
         let parts: Vec<_> = match load.parts() {
             [] => vec![None],
             parts => parts.iter().map(|part| Some(*part)).collect(),
         };
-        let agent = Watched::start(&self.sink.endpoint(), self.hooks, false)?;
+        let agent = Watched::start(&self.sink.endpoint(), self.hooks, dress)?;
+        let without_rules = dress == Dress::NoRules;
         let measuring = Measuring::start()?;
         for part in parts {
             let order = |time| Order { time, planted: 0, part };
@@ -176,7 +190,7 @@ impl Bench {
             let sample = load.run(&order(self.plan.time))?;
             let after = bpf::programs(agent.pid())?;
             let runs = bpf::since(&before, &after);
-            outcome.programs.push(Programs { part, units: sample.units, runs });
+            outcome.programs.push(Programs { without_rules, part, units: sample.units, runs });
         }
         drop(measuring);
         agent.stop()?;

@@ -14,7 +14,7 @@ use crate::cpu::{self, Places};
 use crate::modes::web::{Nginx, at_rate};
 use crate::sink::Sink;
 use crate::statistics::{Comparison, Round, midmean, quantile};
-use crate::watched::Watched;
+use crate::watched::{Dress, Watched};
 
 /// Exchanges a second that must not lose anything: both ends of half as many requests.
 const EXCHANGES: f64 = 20_000.0;
@@ -35,7 +35,7 @@ fn nothing_lost() -> TestResult {
     let nginx = Nginx::start(places.servers)?;
     let sink = cpu::on(places.clients, Sink::start)?;
     let mut client = cpu::on(places.clients, || nginx.client(32))?;
-    let mut agent = Watched::start(&sink.endpoint(), Hooks::Auto, false)?;
+    let mut agent = Watched::start(&sink.endpoint(), Hooks::Auto, Dress::Plain)?;
     agent.load_begins()?;
     let sample = at_rate(&mut client, TIME, EXCHANGES / 2.0, nginx.pid())?;
     agent.load_ends()?;

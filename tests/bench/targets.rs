@@ -3,8 +3,8 @@
 //! A target is judged by the median; a difference that is smaller than the run could tell from nothing is nothing.
 //! A target whose mode did not run is not judged, never met.
 
-use crate::bench::{Outcome, PLANTED};
-use crate::modes::Sort;
+use crate::bench::{Outcome, PLANTED, Programs};
+use crate::modes::{Sort, goroutines};
 use crate::statistics::Comparison;
 use crate::watched::Use;
 
@@ -93,6 +93,14 @@ pub(crate) fn judge(outcomes: &[Outcome]) -> Vec<Verdict> {
             end: End::met(lost == 0.0 && offered > 0.0),
         });
     }
+    if let Some(calls) = mode("go-calls") {
+        verdicts.extend(at_most(calls, goroutines::WRITE, 3000.0));
+        verdicts.extend(traps(calls, 0.0));
+    }
+    if let Some(grpc) = mode("go-grpc") {
+        // One where the call is opened, and one where it is served.
+        verdicts.extend(traps(grpc, 2.0));
+    }
     if let Some(hundred) = mode("hundred-services") {
         let [_, steady, peak] = [0, 1, 2].map(|at| hundred.of_agents(|used| used.memory[at]));
         verdicts.push(Verdict {
@@ -157,6 +165,22 @@ fn ratio(outcome: &Outcome, name: &str, least: f64) -> Option<Verdict> {
             100.0 * lost / (lost + seen).max(1.0)
         ),
         end: End::met(compared.ratio.median >= least && lost + spans == 0.0),
+    })
+}
+
+/// Traps into the kernel for a request with its call: runs of the agent's programs in other programs.
+fn traps(outcome: &Outcome, most: f64) -> Option<Verdict> {
+    /// They are called, as the kernel keeps names.
+    const NAMES: [&str; 4] =
+        ["grpc_new_stream", "grpc_handle_str", "http2_write_hea", "http2_run_handl"];
+    let is_it = |programs: &&Programs| programs.part == Some("call") && !programs.without_rules;
+    let programs = outcome.programs.iter().find(is_it)?;
+    let runs = NAMES.iter().filter_map(|name| programs.runs.get(*name));
+    let each = runs.map(|runs| runs.count).sum::<u64>() as f64 / programs.units.max(1.0);
+    Some(Verdict {
+        target: format!("{}: at most {most:.0} traps a request", outcome.mode.name),
+        found: format!("{each:.2}"),
+        end: End::met(each <= most),
     })
 }
 

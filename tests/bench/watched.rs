@@ -47,6 +47,31 @@ pub(crate) struct Watched {
     memory: Memory,
 }
 
+/// How it is set up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dress {
+    /// As it comes.
+    Plain,
+    /// Its spans go to the viewer, too.
+    Viewer,
+    /// Without the rules of runtimes.
+    NoRules,
+}
+
+impl Dress {
+    fn setup(self) -> Setup {
+        let setup = Setup::default();
+        match self {
+            Self::Plain => setup,
+            Self::Viewer => setup.argument("--viewer"),
+            Self::NoRules => setup.environment(
+                "SPANWIRE_RULES_OFF",
+                "go-handler,go-child,go-context,go-transport,go-grpc,go-http2",
+            ),
+        }
+    }
+}
+
 /// What it used while the load ran.
 struct Loaded {
     began: Instant,
@@ -105,11 +130,10 @@ impl Use {
 
 impl Watched {
     /// Starts an agent that exports there, and waits until it traces.
-    /// With `views` its spans go to the viewer, too.
-    pub(crate) fn start(endpoint: &str, hooks: Hooks, views: bool) -> anyhow::Result<Self> {
+    pub(crate) fn start(endpoint: &str, hooks: Hooks, dress: Dress) -> anyhow::Result<Self> {
         let began = wait::now();
-        let setup = if views { Setup::default().argument("--viewer") } else { Setup::default() };
-        let agent = setup
+        let agent = dress
+            .setup()
             .hooks(hooks)
             .endpoint(endpoint.to_owned(), "http/protobuf")
             // What tests set to be quick is set back to the standard's default.

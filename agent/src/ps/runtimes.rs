@@ -6,8 +6,8 @@ use abi::runtime::Rule;
 
 use super::Row;
 use crate::runtime::{
-    Rules,
-    go::{Examiner, Found, Refusal},
+    self, Rules,
+    go::{Examiner, Found, Refusal, Source},
 };
 
 /// Lines below the table, one for each such process.
@@ -26,10 +26,20 @@ pub(super) fn text(rows: &[Row], rules: Rules) -> String {
 }
 
 fn followed(found: &Found, rules: Rules) -> String {
-    let is_on = |rule: &Rule| rules.has(*rule) && found.off.iter().all(|(off, _)| off != rule);
+    let waits = runtime::waiting(&found.places);
+    let is_on = |rule: &Rule| {
+        rules.has(*rule) && !waits.contains(rule) && found.off.iter().all(|(off, _)| off != rule)
+    };
     let names: Vec<&str> =
         Rule::ALL.iter().filter(|rule| is_on(rule)).map(|rule| rule.name()).collect();
-    let mut text = format!("Go {}: {}", found.version, names.join(", "));
+    let known = match found.layouts.first() {
+        Some((_, Source::Program)) => " (known by its debugging information)",
+        _ => "",
+    };
+    let mut text = format!("Go {}{known}: {}", found.version, names.join(", "));
+    for rule in waits {
+        let _ = write!(text, "; {} from its first HTTP/2 in the clear on", rule.name());
+    }
     for (rule, why) in &found.off {
         let _ = write!(text, "; not {}, {why}", rule.name());
     }

@@ -105,6 +105,8 @@ pub fn run(run: &Run) -> Result<()> {
     )?;
     drop(kernel); // the table of its types is as large as all that is kept while tracing
     let maps = probes.runtimes.take();
+    // Where no rule asks for it, nobody's runtime is looked at.
+    let maps = maps.filter(|_| settings.rules.bits() != 0);
     let start = || maps.map(|maps| Attacher::start(maps, settings.rules));
     let (attacher, kept) = privileges::keep_needed(start);
     if let Err(error) = kept {
@@ -206,6 +208,9 @@ pub fn run(run: &Run) -> Result<()> {
         for (pid, quiet) in live.pipeline.quiet() {
             capture.quiet(pid, quiet);
         }
+        for (pid, spoken) in live.pipeline.spoken() {
+            live.attacher.iter().for_each(|attacher| attacher.spoke(pid, spoken));
+        }
         if signals.reload()
             && let Some(settings) = reload.read()
         {
@@ -266,6 +271,9 @@ pub fn run(run: &Run) -> Result<()> {
 fn of_kernel(capture: &Capture, live: &Live) -> Counters {
     let mut counters = status::of_kernel(capture);
     live.left_out.count(&mut counters, |rule| capture.left_out(rule));
+    if let Some(attacher) = &live.attacher {
+        attacher.count(&mut counters, |pid| live.pipeline.service(pid));
+    }
     counters
 }
 

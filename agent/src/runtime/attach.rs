@@ -21,7 +21,11 @@ use zerocopy::IntoBytes as _;
 use super::{
     Rules,
     go::{Examiner, Found, Record, Refusal},
-    traps::Traps,
+    wanted::{Standings, Wanted},
+};
+use crate::{
+    status::{Counters, Meaning},
+    trace::Spoken,
 };
 
 /// When a process is looked at again: its runtime has to be up, and what is read of it may be changed in the middle. Ms.
@@ -46,6 +50,8 @@ enum Message {
     Began(u32),
     /// It has talked for the first time.
     Talks(u32),
+    /// It has done so by HTTP/2 in the clear.
+    Spoke(u32, Spoken),
     /// It has ended.
     Gone(u32),
 }
@@ -57,6 +63,7 @@ pub(super) type Records = Arc<Mutex<HashMap<u32, Record>>>;
 pub struct Attacher {
     messages: Sender<Message>,
     records: Records,
+    standings: Standings,
     /// Processes that are known to talk.
     talkers: HashSet<u32>,
 }
@@ -66,10 +73,11 @@ impl Attacher {
     pub(crate) fn start(maps: Maps, rules: Rules) -> Self {
         let (messages, inbox) = mpsc::channel();
         let records = Records::default();
-        let traps = Traps::of(Weak::clone(&maps.probes));
+        let standings = Standings::default();
+        let wanted = Wanted::new(Weak::clone(&maps.probes), Arc::clone(&standings));
         let thread = Thread {
             maps,
-            traps,
+            wanted,
             rules,
             examiner: Examiner::default(),
             records: Arc::clone(&records),
@@ -81,7 +89,7 @@ impl Attacher {
         if let Err(error) = started {
             log::warn!("goroutines are not looked at: {error}");
         }
-        Self { messages, records, talkers: HashSet::new() }
+        Self { messages, records, standings, talkers: HashSet::new() }
     }
 
     /// A process has begun a program.
@@ -97,6 +105,11 @@ impl Attacher {
         }
     }
 
+    /// A process was seen to speak HTTP/2 in the clear. Told once, until it has ended or begun another program.
+    pub(crate) fn spoke(&self, pid: u32, spoken: Spoken) {
+        let _ = self.messages.send(Message::Spoke(pid, spoken));
+    }
+
     /// A process has ended.
     pub(crate) fn gone(&mut self, pid: u32) {
         self.talkers.remove(&pid);
@@ -106,11 +119,21 @@ impl Attacher {
     pub(super) fn records(&self) -> &Records {
         &self.records
     }
+
+    /// Says how many probes of which rules are in each process, or wait, or were refused. `name` tells what its service is called.
+    pub(crate) fn count<'a>(&self, counters: &mut Counters, name: impl Fn(u32) -> &'a str) {
+        for (pid, standings) in &*lock(&self.standings) {
+            for ((rule, standing), probes) in standings {
+                let row = format!("{}[{pid}] {rule}, {}", name(*pid), standing.words());
+                counters.add("probes_in_programs", row, Meaning::Level, *probes);
+            }
+        }
+    }
 }
 
 struct Thread {
     maps: Maps,
-    traps: Traps,
+    wanted: Wanted,
     rules: Rules,
     examiner: Examiner,
     records: Records,
@@ -148,6 +171,7 @@ impl Thread {
                         self.look(pid, 0, clock.now());
                     }
                 }
+                Ok(Message::Spoke(pid, spoken)) => self.wanted.spoke(pid, spoken),
                 Ok(Message::Gone(pid)) => self.forget(pid),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
@@ -167,14 +191,19 @@ impl Thread {
         let born = birth(pid);
         match self.examiner.examine(pid, self.rules) {
             Ok(found) => {
-                if let Err(why) = self.tell(pid, &found) {
+                if let Err(why) =
+                    self.tell(pid, &found).and_then(|()| self.tell_of_streams(pid, &found))
+                {
                     log::warn!("the goroutines of process {pid} are not followed: {why}");
                     self.forget(pid);
                 } else if birth(pid) != born || born.is_none() {
                     // Another process by now: what was found is not true of it.
                     self.forget(pid);
                 } else {
-                    self.trap(pid, &found);
+                    self.wanted.found(pid, found.program, &found.places);
+                    for (of, source) in &found.layouts {
+                        log::debug!("process {pid}: {of} is laid out as {source}");
+                    }
                     log::debug!("process {pid} runs Go {}", found.version);
                     for (rule, why) in &found.off {
                         log::debug!("process {pid}: {} is off, {why}", rule.name());
@@ -211,11 +240,8 @@ impl Thread {
             .map_err(|error| format!("it cannot be told: {error}"))
     }
 
-    /// Puts probes into its program, if it has what they are for.
-    fn trap(&mut self, pid: u32, found: &Found) {
-        if found.places.is_empty() {
-            return;
-        }
+    /// Says where its streams of HTTP/2 are: for the probes in its program, and so that connections are known before these are there.
+    fn tell_of_streams(&mut self, pid: u32, found: &Found) -> Result<(), String> {
         let mut told = Ok(());
         if let Some(grpc) = &found.grpc {
             let mut words = [0; GoGrpc::WORDS];
@@ -227,20 +253,14 @@ impl Thread {
             words.as_mut_bytes().copy_from_slice(http2.as_bytes());
             told = told.and(self.maps.http2.insert(pid, words, 0));
         }
-        let told = told.map_err(|error| error.to_string());
-        let put = told.and_then(|()| self.traps.put(pid, found.program, &found.places));
-        if let Err(why) = put {
-            let _ = self.maps.grpc.remove(&pid);
-            let _ = self.maps.http2.remove(&pid);
-            log::warn!("process {pid}: its streams of HTTP/2 are not followed, {why}");
-        }
+        told.map_err(|error| format!("its streams cannot be told: {error}"))
     }
 
     fn forget(&mut self, pid: u32) {
         let _ = self.maps.processes.remove(&pid);
         let _ = self.maps.grpc.remove(&pid);
         let _ = self.maps.http2.remove(&pid);
-        self.traps.forget(pid);
+        self.wanted.forget(pid);
         lock(&self.records).remove(&pid);
         self.due.retain(|(_, known), _| *known != pid);
         for start in self.told.remove(&pid).unwrap_or_default() {

@@ -9,6 +9,7 @@ mod ends;
 pub mod go;
 mod memory;
 mod traps;
+mod wanted;
 
 use abi::runtime::Rule;
 
@@ -16,6 +17,7 @@ pub use attach::Attacher;
 pub(crate) use attach::Maps;
 pub use ends::Ends;
 pub(crate) use traps::Trap;
+pub(crate) use wanted::waiting;
 
 /// The rules that are on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,6 +8,7 @@ use std::{
     sync::{Mutex, PoisonError, Weak},
 };
 
+use abi::runtime::Rule;
 use aya::{
     Ebpf,
     programs::{
@@ -18,13 +19,13 @@ use aya::{
 
 use super::go::Program;
 
-/// Programs with probes in them at a time.
+/// Kinds of probes in programs at a time.
 const PROGRAMS: usize = 256;
-/// Probes in one program: more returns than that has no function.
+/// Probes of one kind in one program: more returns than that has no function.
 const PLACES: usize = 256;
 
 /// A probe that can be put into programs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Trap {
     /// Where `(*http2Client).NewStream` of grpc-go returns.
     GrpcNewStream,
@@ -55,6 +56,14 @@ impl Trap {
         }
     }
 
+    /// The rule that it belongs to.
+    pub(crate) const fn rule(self) -> Rule {
+        match self {
+            Self::GrpcNewStream | Self::GrpcHandleStream => Rule::GoGrpc,
+            Self::Http2WriteHeaders | Self::Http2RunHandler => Rule::GoHttp2,
+        }
+    }
+
     /// What is off where the kernel refuses it.
     pub(crate) const fn feature(self) -> &'static str {
         match self {
@@ -77,14 +86,14 @@ pub(crate) struct Place {
 /// Those that are there.
 pub(super) struct Traps {
     probes: Weak<Mutex<Ebpf>>,
-    programs: HashMap<Program, Set>,
+    programs: HashMap<(Program, Trap), Set>,
 }
 
-/// Those in one program.
+/// All of one kind in one program.
 #[derive(Default)]
 struct Set {
     processes: HashSet<u32>,
-    links: Vec<(Trap, UProbeLinkId)>,
+    links: Vec<UProbeLinkId>,
 }
 
 impl Traps {
@@ -92,35 +101,36 @@ impl Traps {
         Self { probes, programs: HashMap::new() }
     }
 
-    /// The process runs that program: puts all into its file, unless they are there.
+    /// The process runs that program: puts those of one kind into its file, unless they are there.
     pub(super) fn put(
         &mut self,
         pid: u32,
         program: Program,
-        places: &[Place],
+        trap: Trap,
+        offsets: &[u64],
     ) -> Result<(), String> {
-        if let Some(set) = self.programs.get_mut(&program) {
+        if let Some(set) = self.programs.get_mut(&(program, trap)) {
             set.processes.insert(pid);
             return Ok(());
         }
-        if self.programs.len() >= PROGRAMS || places.len() > PLACES {
+        if self.programs.len() >= PROGRAMS || offsets.len() > PLACES {
             return Err("there are too many".to_owned());
         }
         let probes = self.probes.upgrade().ok_or("the probes are off")?;
         let mut probes = probes.lock().unwrap_or_else(PoisonError::into_inner);
         let mut set = Set { processes: HashSet::from([pid]), links: Vec::new() };
         let file = format!("/proc/{pid}/exe");
-        for place in places {
-            match attach(&mut probes, *place, &file) {
-                Ok(link) => set.links.push((place.trap, link)),
+        for offset in offsets {
+            match attach(&mut probes, trap, *offset, &file) {
+                Ok(link) => set.links.push(link),
                 Err(why) => {
                     // All or none: some calls with a parent and others without would only confuse.
-                    set.take_out(&mut probes);
+                    set.take_out(&mut probes, trap);
                     return Err(why);
                 }
             }
         }
-        self.programs.insert(program, set);
+        self.programs.insert((program, trap), set);
         Ok(())
     }
 
@@ -135,29 +145,26 @@ impl Traps {
         }
         let Some(probes) = self.probes.upgrade() else { return };
         let mut probes = probes.lock().unwrap_or_else(PoisonError::into_inner);
-        for (_, set) in unused {
-            set.take_out(&mut probes);
+        for ((_, trap), set) in unused {
+            set.take_out(&mut probes, trap);
         }
     }
 }
 
 impl Set {
-    fn take_out(self, probes: &mut Ebpf) {
-        for (trap, link) in self.links {
-            if let Ok(probe) = probe(probes, trap) {
-                let _ = probe.detach(link);
-            }
+    fn take_out(self, probes: &mut Ebpf, trap: Trap) {
+        let Ok(probe) = probe(probes, trap) else { return };
+        for link in self.links {
+            let _ = probe.detach(link);
         }
     }
 }
 
-fn attach(probes: &mut Ebpf, place: Place, file: &str) -> Result<UProbeLinkId, String> {
-    probe(probes, place.trap)?.attach(place.offset, file, UProbeScope::AllProcesses).map_err(
-        |error| {
-            let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
-            format!("{}: {error}{}", place.trap.program(), cause.unwrap_or_default())
-        },
-    )
+fn attach(probes: &mut Ebpf, trap: Trap, offset: u64, file: &str) -> Result<UProbeLinkId, String> {
+    probe(probes, trap)?.attach(offset, file, UProbeScope::AllProcesses).map_err(|error| {
+        let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
+        format!("{}: {error}{}", trap.program(), cause.unwrap_or_default())
+    })
 }
 
 fn probe(probes: &mut Ebpf, trap: Trap) -> Result<&mut UProbe, String> {

@@ -46,6 +46,7 @@ mod sampler;
 mod sdk;
 mod settings;
 mod span_writer;
+mod spoken;
 mod streams;
 mod thread_rule;
 mod traceparent;
@@ -62,6 +63,7 @@ pub use finished::{EncodedSpan, FinishedSpan};
 pub use routes::{RouteRule, RouteSettings};
 pub use sampler::{Sampler, Share};
 pub use settings::Settings;
+pub use spoken::Spoken;
 pub use tracer::Tracer;
 
 /// Schema that attribute names follow: semantic conventions 1.44.0.

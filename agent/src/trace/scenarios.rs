@@ -13,6 +13,7 @@ mod on_cpu;
 mod retransmits;
 mod runtimes;
 mod sampling;
+mod spoken;
 mod streams;
 mod threads;
 mod wire;

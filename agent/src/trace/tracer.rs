@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use abi::id::Seed;
+use abi::runtime::Absent;
 use abi::wire::Carried;
 use abi::{Family, Opened};
 
@@ -22,6 +23,7 @@ use crate::trace::routes::Routes;
 use crate::trace::runtime_rule::Workers;
 use crate::trace::sdk::Sdks;
 use crate::trace::span_writer::SpanWriter;
+use crate::trace::spoken::{Speakers, Spoken};
 use crate::trace::streams::{Streams, Told};
 use crate::trace::thread_rule::Threads;
 use crate::trace::traceparent::Incoming;
@@ -29,6 +31,9 @@ use crate::trace::tracestate::TraceState;
 use crate::trace::unix::{Found, UnixPairs};
 use crate::trace::wire::Wires;
 use crate::trace::{Count, Counts, EncodedSpan, Settings, checks};
+
+/// What is known of a stream before it is told who opened it.
+const NOT_TOLD: Runtime = Runtime::Absent(Absent::NotTold);
 
 /// Exchanges in, spans out. Time comes with [`Tracer::tick`] only.
 pub struct Tracer {
@@ -44,6 +49,7 @@ pub struct Tracer {
     pub(in crate::trace) unix: UnixPairs,
     pub(in crate::trace) wires: Wires,
     pub(in crate::trace) quiet: Quiet,
+    pub(in crate::trace) speakers: Speakers,
     pub(in crate::trace) threads: Threads,
     pub(in crate::trace) workers: Workers,
     pub(in crate::trace) streams: Streams,
@@ -79,6 +85,7 @@ impl Tracer {
             unix: UnixPairs::default(),
             wires: Wires::default(),
             quiet: Quiet::default(),
+            speakers: Speakers::default(),
             threads: Threads::default(),
             workers: Workers::default(),
             streams: Streams::default(),
@@ -140,6 +147,11 @@ impl Tracer {
     /// Processes that nothing is to be said of on the wire any more (`true`), or again; since this was last asked.
     pub fn quiet(&mut self) -> Vec<(u32, bool)> {
         self.quiet.news()
+    }
+
+    /// Processes that were seen to speak HTTP/2 in the clear, since this was last asked.
+    pub fn spoken(&mut self) -> Vec<(u32, Spoken)> {
+        self.speakers.news()
     }
 
     /// Whose work the call is that comes next.
@@ -205,6 +217,7 @@ impl Tracer {
     fn another_program(&mut self, pid: u32) {
         self.sdks.gone(pid);
         self.quiet.remove(pid);
+        self.speakers.remove(pid);
         if self.services.loads_sdk(pid) {
             self.sdks.told(pid);
         }
@@ -213,6 +226,7 @@ impl Tracer {
     /// A process ended.
     pub fn process_gone(&mut self, pid: u32) {
         self.quiet.remove(pid);
+        self.speakers.remove(pid);
         self.services.gone(pid, self.now);
         self.threads.gone(pid, self.now);
     }
@@ -253,11 +267,14 @@ impl Tracer {
         &self.counts
     }
 
+    /// What a process's service is called; empty if that is not known.
+    pub fn service_name(&self, pid: u32) -> &str {
+        self.services.name(pid).unwrap_or_default()
+    }
+
     /// Why calls have no parent in their process: process, its service's name, reason, how many.
     pub fn absences(&self) -> impl Iterator<Item = (u32, &str, &'static str, u64)> {
-        self.absences
-            .iter()
-            .map(|(pid, why, count)| (pid, self.services.name(pid).unwrap_or_default(), why, count))
+        self.absences.iter().map(|(pid, why, count)| (pid, self.service_name(pid), why, count))
     }
 
     fn started(&mut self, mut started: Started) {
@@ -275,6 +292,7 @@ impl Tracer {
             return;
         }
         self.make_room();
+        self.speakers.started(&started);
         let service = self.services.known(started.task.pid);
         let mut name = span;
         if let Some(stream) = started.stream {
@@ -284,7 +302,8 @@ impl Tracer {
             }
         }
         let workers = self.workers.started(name, started.at);
-        if started.role == Role::Client {
+        // Who opened a stream may be told after its first frame; whether it ever was is seen at the end.
+        if started.role == Role::Client && started.runtime != NOT_TOLD {
             self.absent(started.task.pid, started.runtime);
         }
         let context = Context { share, wire, workers, ..self.context(started, service) };
@@ -383,6 +402,9 @@ impl Tracer {
         context.unseen = finished.failure == Some(crate::exchange::Failure::Unseen);
         let role = context.role;
         let pid = context.task.pid;
+        if role == Role::Client && context.runtime == NOT_TOLD {
+            self.absences.add(pid, Absent::NotTold.name());
+        }
         if let Some(workers) = &context.workers {
             self.workers.finished(workers, end);
         }

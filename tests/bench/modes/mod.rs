@@ -3,6 +3,7 @@
 //! A mode knows its programs and what they say of themselves. It must not know whether the agent is there.
 
 mod calls;
+pub(crate) mod goroutines;
 mod others;
 mod services;
 pub(crate) mod web;
@@ -32,6 +33,8 @@ pub(crate) struct Mode {
 pub(crate) enum Compares {
     /// The host without the agent and with it.
     Agent,
+    /// The same; and its programs are counted with and without the rules of runtimes.
+    Rules,
     /// The agent without the viewer and with it.
     Viewer,
 }
@@ -110,6 +113,10 @@ pub(crate) const ALL: &[Mode] = &[
     web::VIEWER,
     services::PYTHON,
     services::GO,
+    goroutines::CALLS,
+    goroutines::CALLS_SATURATED,
+    goroutines::GRPC,
+    goroutines::GRPC_SATURATED,
     services::DOWNLOAD,
     services::UPLOAD,
     web::CONNECTIONS,

@@ -72,7 +72,10 @@ fn program_line(outcome: &Outcome, programs: &Programs) -> String {
     let units = programs.units.max(1.0);
     let all: u64 = programs.runs.values().map(|runs| runs.nanos).sum();
     let unit = outcome.mode.unit;
-    let what = programs.part.map_or_else(|| unit.to_owned(), |part| format!("{unit} ({part})"));
+    let mut what = programs.part.map_or_else(|| unit.to_owned(), |part| format!("{unit} ({part})"));
+    if programs.without_rules {
+        what += " without rules of runtimes";
+    }
     let mut line = format!("programs: {} a {what}", nanos(all as f64 / units));
     for (name, runs) in &programs.runs {
         let each = runs.nanos as f64 / (runs.count.max(1)) as f64;

@@ -56,7 +56,12 @@ fn mode(outcome: &Outcome) -> Value {
                     (name.clone(), of)
                 })
                 .collect();
-            json!({ "part": programs.part, "units": programs.units, "runs": runs })
+            json!({
+                "without_rules": programs.without_rules,
+                "part": programs.part,
+                "units": programs.units,
+                "runs": runs,
+            })
         })
         .collect();
     json!({

@@ -2,6 +2,8 @@
 //! path.
 
 mod grpc;
+mod layouts;
+mod probes;
 mod truth;
 
 use anyhow::ensure;
@@ -79,6 +81,8 @@ pub(crate) fn add(suite: &mut Suite) {
         });
     }
     grpc::add(suite);
+    layouts::add(suite);
+    probes::add(suite);
     suite.test("goroutines::rules_are_switched_off_by_name", rules_off);
 }
 

@@ -84,7 +84,25 @@ impl Stage {
             let line = format!("process {} runs Go", service.server.program.pid());
             agent.wait_line(&line, Deadline::seconds(20))?;
         }
+        self.wait_for_streams(&mut agent)?;
         self.score(vec![agent], requests, clients)
+    }
+
+    /// Waits until who opens a stream of HTTP/2 and who serves one is told, of the services that speak it, if the agent wants to know.
+    /// What it waits for is that they do: their timers ask each other.
+    fn wait_for_streams(&self, agent: &mut Agent) -> anyhow::Result<()> {
+        for (level, service) in self.services.iter().enumerate().filter(|(_, it)| it.http2) {
+            let process = format!("process {}: http2_", service.server.program.pid());
+            if !agent.lines().iter().any(|line| line.contains(&process)) {
+                continue;
+            }
+            let calls = (level + 1 < self.services.len()).then_some("write_headers");
+            let serves = (level > 0).then_some("run_handler");
+            for probe in calls.into_iter().chain(serves) {
+                agent.wait_line(&format!("{process}{probe} is in"), Deadline::seconds(20))?;
+            }
+        }
+        Ok(())
     }
 
     /// Scores two agents, which see nothing of each other, over a case on two hosts. They are there before its services: a

@@ -57,6 +57,8 @@ pub struct Started {
     pub server: Server,
     /// Its goroutines tell, once the agent has looked into its program.
     pub goroutines: bool,
+    /// It speaks HTTP/2 in the clear with the others, and they with it: what tells of its streams comes with the first.
+    pub http2: bool,
     /// What must stay as long as it runs.
     _folder: Option<tempfile::TempDir>,
     /// See [`Self::_folder`].
@@ -65,7 +67,7 @@ pub struct Started {
 
 impl Started {
     fn of(server: Server) -> Self {
-        Self { server, goroutines: false, _folder: None, _databases: None }
+        Self { server, goroutines: false, http2: false, _folder: None, _databases: None }
     }
 }
 

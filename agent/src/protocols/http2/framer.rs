@@ -14,7 +14,7 @@ use std::borrow::Cow;
 
 use super::frame::{FrameHeader, HEADER, kind};
 use super::resume::{Expected, Resume, Verdict};
-use crate::input::{Nanos, Task};
+use crate::input::{Nanos, Runtime, Task};
 use crate::protocols::{Body, Kept, Piece};
 
 /// What a client begins with (RFC 9113 §3.4).
@@ -31,11 +31,19 @@ pub(super) struct Mark {
     pub(super) task: Task,
     /// The kernel took it for a request's first.
     pub(super) told: bool,
+    /// What a runtime said of the call that moved it.
+    pub(super) runtime: Runtime,
 }
 
 impl Mark {
     const fn of(piece: &Piece<'_>) -> Self {
-        Self { position: piece.position, began: piece.began, task: piece.task, told: piece.request }
+        Self {
+            position: piece.position,
+            began: piece.began,
+            task: piece.task,
+            told: piece.request,
+            runtime: piece.runtime,
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use super::head::Head;
 use crate::exchange::{
     Asked, Call, ExchangeId, Failure, Finished, Header, Http, Report, Role, Sizes, Started, Version,
 };
-use crate::input::{Nanos, Runtime, Task, Waits};
+use crate::input::{Nanos, Task, Waits};
 use crate::protocols::{Body, Outlet, grpc};
 
 /// Which part of an exchange.
@@ -152,9 +152,9 @@ impl Stream {
             at: mark.began,
             task: mark.task,
             // The thread that reads or writes a stream is rarely the one that serves it: no rule of threads holds. What a
-            // runtime knows of it, it tells by the number.
+            // runtime knows of it, it tells by the number; here is only whether it may.
             serving: None,
-            runtime: Runtime::NotAsked,
+            runtime: mark.runtime,
             thread_waits: Waits::Otherwise,
             connected_in: None,
             told: mark.told,

@@ -1,7 +1,7 @@
 //! A Go program's file (ELF): which Go made it, and where its parts are, whether it is stripped, position-independent or
 //! linked by another linker.
 
-use std::{fs::File, os::unix::fs::FileExt};
+use std::{collections::HashSet, fs::File, os::unix::fs::FileExt};
 
 use object::{
     LittleEndian as LE, Object, ObjectSection, ObjectSymbol, ReadCache,
@@ -9,7 +9,7 @@ use object::{
     read::elf::{ElfFile64, ProgramHeader},
 };
 
-use super::{Refusal, Version, code::Code, functions::MAGICS};
+use super::{Refusal, Version, code::Code, dwarf::Members, functions::MAGICS};
 
 /// What the build information begins with (debug/buildinfo).
 const INFORMATION: &[u8] = b"\xff Go buildinf:";
@@ -72,6 +72,11 @@ impl Binary {
         self.text.iter().find_map(part_of)
     }
 
+    /// What its debugging information tells of the structs with these names, if it has any.
+    pub(super) fn members(&self, structs: &HashSet<String>) -> Option<Members> {
+        Members::read(&self.file, structs)
+    }
+
     /// The table of functions.
     pub(super) fn function_table(&self) -> Result<Vec<u8>, Refusal> {
         part(&self.file, self.functions.0, self.functions.1)
@@ -100,7 +105,7 @@ fn part(file: &File, offset: u64, length: u64) -> Result<Vec<u8>, Refusal> {
     Ok(bytes)
 }
 
-type Elf<'a> = ElfFile64<'a, LE, &'a ReadCache<File>>;
+pub(super) type Elf<'a> = ElfFile64<'a, LE, &'a ReadCache<File>>;
 
 /// The version and the modules in the build information: since 1.18 two texts, each behind its length, after 32 bytes.
 fn information(elf: &Elf<'_>, file: &File) -> Option<(Version, String)> {

@@ -1,6 +1,6 @@
 //! grpc-go in a program: which version, where its structs have what the probes read, and at which instructions these are put.
 //!
-//! Layouts are those of the table that `cargo xtask go-offsets` writes. What the probes find by them must be a socket's record each
+//! Layouts are those that its debugging information tells, else those of the table that `cargo xtask go-offsets` writes. What the probes find by them must be a socket's record each
 //! time, or nothing is said.
 
 use std::sync::LazyLock;
@@ -10,12 +10,16 @@ use abi::runtime::GoGrpc;
 use super::{
     binary::Binary,
     code::Code,
+    dwarf::{Members, within},
     functions::Functions,
     releases::{self, Release, layout, release},
+    source::{Source, choose},
 };
 use crate::runtime::traps::{Place, Trap};
 
 const MODULE: &str = "google.golang.org/grpc";
+/// The package with its structs.
+const PACKAGE: &str = "google.golang.org/grpc/internal/transport.";
 /// Its functions that are looked at: the first tells who opens a stream, the second who serves one.
 const NEW_STREAM: &str = "google.golang.org/grpc/internal/transport.(*http2Client).NewStream";
 const HANDLE_STREAM: &str = "google.golang.org/grpc.(*Server).handleStream";
@@ -28,6 +32,8 @@ pub(super) struct Anatomy {
     places: Vec<Place>,
     close: u64,
     layout: GoGrpc,
+    /// Who says so.
+    pub(super) source: Source,
 }
 
 impl Anatomy {
@@ -36,11 +42,13 @@ impl Anatomy {
         binary: &Binary,
         functions: &Functions,
         code: &Code,
+        members: Option<&Members>,
     ) -> Result<Self, &'static str> {
         let version = binary.module(MODULE).ok_or("it has no grpc-go")?;
-        let layout = release(version)
-            .and_then(|release| layout(&TABLE, release))
-            .ok_or("the layouts of its grpc-go are not known")?;
+        let told = members.and_then(|members| row(&|name| members.at_in(PACKAGE, name)));
+        let listed = release(version).and_then(|release| layout(&TABLE, release));
+        let (layout, source) =
+            choose(told, listed).ok_or("the layouts of its grpc-go are not known")?;
         let mut places = Vec::new();
         let mut put = |trap, address| {
             places.extend(binary.place(address).map(|offset| Place { trap, offset }));
@@ -58,7 +66,7 @@ impl Anatomy {
         if places.is_empty() {
             return Err("it uses no transport of grpc-go");
         }
-        Ok(Self { places, close, layout })
+        Ok(Self { places, close, layout, source })
     }
 
     /// Where probes are put.
@@ -73,8 +81,13 @@ impl Anatomy {
 }
 
 /// Layouts by the release since which they are so, in order; what depends on the process is 0.
-static TABLE: LazyLock<Vec<(Release, GoGrpc)>> =
-    LazyLock::new(|| releases::parse(include_str!("grpc_layouts.txt"), row));
+static TABLE: LazyLock<Vec<(Release, GoGrpc)>> = LazyLock::new(|| releases::parse(TEXT, row));
+const TEXT: &str = include_str!("grpc_layouts.txt");
+
+/// The columns of the table, with their package.
+pub(super) fn columns() -> impl Iterator<Item = String> {
+    releases::columns(TEXT).map(|name| within(PACKAGE, name))
+}
 
 fn row(at: &dyn Fn(&str) -> Option<u64>) -> Option<GoGrpc> {
     /// Data of an interface value.

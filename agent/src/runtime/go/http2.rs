@@ -9,9 +9,11 @@ use abi::runtime::GoHttp2;
 
 use super::{
     binary::Binary,
+    dwarf::{Members, within},
     functions::Functions,
     layout::Layout,
     releases::{self, Release, layout, release},
+    source::{Source, choose},
 };
 use crate::runtime::traps::{Place, Trap};
 
@@ -22,6 +24,8 @@ const FUNCTIONS: [(&str, Trap); 2] = [
 ];
 
 const MODULE: &str = "golang.org/x/net";
+/// The package with its structs.
+const PACKAGE: &str = "golang.org/x/net/http2.";
 /// The same of the other,
 const MODULE_FUNCTIONS: [(&str, Trap); 2] = [
     ("golang.org/x/net/http2.(*clientStream).encodeAndWriteHeaders", Trap::Http2WriteHeaders),
@@ -35,16 +39,27 @@ const BUFFERED: &str = "golang.org/x/net/http2/h2c.(*bufConn).Close";
 pub(super) struct Anatomy {
     places: Vec<Place>,
     buffered: u64,
+    /// Who says where the module's structs have their members, if it has them where the first has.
+    pub(super) source: Option<Source>,
 }
 
 impl Anatomy {
-    pub(super) fn of(binary: &Binary, functions: &Functions) -> Self {
+    /// `own` is the layout of the first.
+    pub(super) fn of(
+        binary: &Binary,
+        functions: &Functions,
+        own: GoHttp2,
+        members: Option<&Members>,
+    ) -> Self {
         let mut sought = FUNCTIONS.to_vec();
         let mut buffered = 0;
-        let own = Layout::of(binary.version).map(|layout| layout.http2);
+        let told = members.and_then(|members| row(&|name| members.at_in(PACKAGE, name), ""));
         let version = binary.module(MODULE).and_then(release);
-        let module = version.and_then(|version| layout(&TABLE, version));
-        if module.is_some() && module == own {
+        let listed = version.and_then(|version| layout(&TABLE, version));
+        // Without a module of that name its functions have other names.
+        let module = choose(told.filter(|_| version.is_some()), listed);
+        let source = module.filter(|(module, _)| *module == own).map(|(_, source)| source);
+        if source.is_some() {
             sought.extend(MODULE_FUNCTIONS);
             buffered = functions.named(BUFFERED).map_or(0, |function| function.start);
         }
@@ -52,7 +67,7 @@ impl Anatomy {
             let start = functions.named(name)?.start;
             Some(Place { trap, offset: binary.place(start)? })
         };
-        Self { places: sought.into_iter().filter_map(put).collect(), buffered }
+        Self { places: sought.into_iter().filter_map(put).collect(), buffered, source }
     }
 
     /// Where probes are put.
@@ -72,7 +87,13 @@ impl Anatomy {
 
 /// Layouts of the module by the release since which they are so, in order; what depends on the process is 0.
 static TABLE: LazyLock<Vec<(Release, GoHttp2)>> =
-    LazyLock::new(|| releases::parse(include_str!("xnet_layouts.txt"), |at| row(at, "")));
+    LazyLock::new(|| releases::parse(TEXT, |at| row(at, "")));
+const TEXT: &str = include_str!("xnet_layouts.txt");
+
+/// The columns of the table, with their package.
+pub(super) fn columns() -> impl Iterator<Item = String> {
+    releases::columns(TEXT).map(|name| within(PACKAGE, name))
+}
 
 /// A layout, from the cells of columns with these names behind the prefix.
 pub(super) fn row(at: &dyn Fn(&str) -> Option<u64>, prefix: &str) -> Option<GoHttp2> {

@@ -1,10 +1,11 @@
-//! Where members lie in Go's own structs, by version: the table that `cargo xtask go-offsets` writes.
+//! Where members lie in Go's own structs: by the program's debugging information, or by its version in the table that `cargo xtask
+//! go-offsets` writes.
 
 use std::sync::LazyLock;
 
 use abi::runtime::GoHttp2;
 
-use super::{Version, http2};
+use super::{Version, dwarf::Members, http2, releases};
 
 /// Offsets of one version; `None` where there is no such member.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,12 +36,23 @@ pub(super) struct Layout {
     pub(super) http2: GoHttp2,
 }
 
-static TABLE: LazyLock<Vec<Layout>> = LazyLock::new(|| parse(include_str!("layouts.txt")));
+const TEXT: &str = include_str!("layouts.txt");
+static TABLE: LazyLock<Vec<Layout>> = LazyLock::new(|| parse(TEXT));
+
+/// The columns of the table.
+pub(super) fn columns() -> impl Iterator<Item = &'static str> {
+    releases::columns(TEXT)
+}
 
 impl Layout {
     /// Of a version.
     pub(super) fn of(version: Version) -> Option<&'static Self> {
         TABLE.iter().find(|layout| layout.version == version)
+    }
+
+    /// Of a program of that version, by what it tells of its structs. `None` if that is not all.
+    pub(super) fn told(version: Version, members: &Members) -> Option<Self> {
+        Self::from(version, &|name| members.at(name))
     }
 }
 
@@ -56,29 +68,36 @@ fn row(names: &[&str], cells: &[&str]) -> Option<Layout> {
         cells.get(column)?.parse().ok()
     };
     let (major, minor) = cells.first()?.split_once('.')?;
-    Some(Layout {
-        version: Version(major.parse().ok()?, minor.parse().ok()?),
-        g_goid: at("runtime.g.goid")?,
-        g_parent: at("runtime.g.parentGoid"),
-        g_startpc: at("runtime.g.startpc")?,
-        g_m: at("runtime.g.m")?,
-        g_status: at("runtime.g.atomicstatus")?,
-        m_curg: at("runtime.m.curg")?,
-        p_id: at("runtime.p.id")?,
-        p_goidcache: at("runtime.p.goidcache")?,
-        chan_recvq: at("runtime.hchan.recvq")?,
-        sudog_g: at("runtime.sudog.g")?,
-        persist_conn: at("net/http.persistConn.conn")?,
-        conn_rwc: at("net/http.conn.rwc")?,
-        fd_sysfd: at("net.netFD.pfd")? + at("internal/poll.FD.Sysfd")?,
-        fd_laddr: at("net.netFD.laddr")?,
-        fd_family: at("net.netFD.family")?,
-        fd_sotype: at("net.netFD.sotype")?,
-        transport_ctx: at("net/http.transportRequest.ctx"),
-        request_ctx: at("net/http.Request.ctx")?,
-        cancel_err: at("context.cancelCtx.err")?,
-        http2: http2::row(&at, "net/http.http2")?,
-    })
+    Layout::from(Version(major.parse().ok()?, minor.parse().ok()?), &at)
+}
+
+impl Layout {
+    /// From what finds its members by name.
+    fn from(version: Version, at: &dyn Fn(&str) -> Option<u64>) -> Option<Self> {
+        Some(Self {
+            version,
+            g_goid: at("runtime.g.goid")?,
+            g_parent: at("runtime.g.parentGoid"),
+            g_startpc: at("runtime.g.startpc")?,
+            g_m: at("runtime.g.m")?,
+            g_status: at("runtime.g.atomicstatus")?,
+            m_curg: at("runtime.m.curg")?,
+            p_id: at("runtime.p.id")?,
+            p_goidcache: at("runtime.p.goidcache")?,
+            chan_recvq: at("runtime.hchan.recvq")?,
+            sudog_g: at("runtime.sudog.g")?,
+            persist_conn: at("net/http.persistConn.conn")?,
+            conn_rwc: at("net/http.conn.rwc")?,
+            fd_sysfd: at("net.netFD.pfd")? + at("internal/poll.FD.Sysfd")?,
+            fd_laddr: at("net.netFD.laddr")?,
+            fd_family: at("net.netFD.family")?,
+            fd_sotype: at("net.netFD.sotype")?,
+            transport_ctx: at("net/http.transportRequest.ctx"),
+            request_ctx: at("net/http.Request.ctx")?,
+            cancel_err: at("context.cancelCtx.err")?,
+            http2: http2::row(at, "net/http.http2")?,
+        })
+    }
 }
 
 #[cfg(test)]

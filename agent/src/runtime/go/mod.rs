@@ -3,6 +3,7 @@
 
 mod binary;
 mod code;
+mod dwarf;
 mod frames;
 mod functions;
 mod grpc;
@@ -11,13 +12,21 @@ mod layout;
 mod live;
 mod receivers;
 mod releases;
+mod source;
 
-use std::{fmt, fs::File, os::unix::fs::MetadataExt, sync::Arc};
+use std::{
+    collections::HashSet,
+    fmt,
+    fs::File,
+    os::unix::fs::MetadataExt,
+    sync::{Arc, LazyLock},
+};
 
 use abi::runtime::{GoGrpc, GoHttp2, GoProcess, Rule};
 use thiserror::Error;
 
-use self::{binary::Binary, functions::Functions, layout::Layout};
+pub use self::source::Source;
+use self::{binary::Binary, functions::Functions, layout::Layout, source::choose};
 use super::{
     Rules,
     memory::{Memory, mapped},
@@ -37,7 +46,7 @@ pub enum Refusal {
     /// It, or its file, cannot be read.
     #[error("it cannot be read: {0}")]
     Unreadable(String),
-    /// Its version is not in the table.
+    /// Its version is not in the table, and it has no debugging information.
     #[error("the layouts of Go {0} are not known")]
     UnknownVersion(Version),
     /// A part of its file is not as the compilers make it.
@@ -74,6 +83,8 @@ impl Version {
 pub struct Found {
     /// Its Go.
     pub version: Version,
+    /// Who says where members lie, of Go's structs and of those of other modules.
+    pub layouts: Vec<(&'static str, Source)>,
     /// What the probes are told.
     pub process: GoProcess,
     /// Addresses of functions with which goroutines start that receive work from others; with `true` those that may be one
@@ -84,7 +95,7 @@ pub struct Found {
     /// or the HTTP/2 of `net/http`,
     pub http2: Option<GoHttp2>,
     /// where these are put into its file,
-    pub(super) places: Vec<Place>,
+    pub(crate) places: Vec<Place>,
     /// and which file that is.
     pub(super) program: Program,
     /// How to see that a goroutine has ended.
@@ -131,6 +142,8 @@ pub(super) type Program = (u64, u64, i64, u64);
 /// What is known of a program from its file: addresses are those in the file.
 #[derive(Debug)]
 struct Anatomy {
+    layout: Layout,
+    source: Source,
     serve: Option<frames::Wrapper>,
     write: Option<frames::Wrapper>,
     receivers: Vec<(u64, bool)>,
@@ -154,7 +167,6 @@ impl Examiner {
         let file = File::open(format!("/proc/{pid}/exe")).map_err(|_| Refusal::NotGo)?;
         let status = file.metadata().map_err(unreadable)?;
         let binary = Binary::read(file)?;
-        let layout = Layout::of(binary.version).ok_or(Refusal::UnknownVersion(binary.version))?;
         let mapped = mapped(pid).ok_or(Refusal::Senseless("where its file is mapped"))?;
         let memory = Memory::of(pid).map_err(unreadable)?;
         let bias = mapped.base.wrapping_sub(binary.lowest);
@@ -173,7 +185,7 @@ impl Examiner {
                 anatomy
             }
         }?;
-        let mut found = put_together(&binary, layout, &anatomy, &memory, bias, rules)?;
+        let mut found = put_together(&binary, &anatomy, &memory, bias, rules)?;
         found.program = program;
         Ok(found)
     }
@@ -181,6 +193,11 @@ impl Examiner {
 
 impl Anatomy {
     fn of(binary: &Binary, text: u64) -> Result<Self, Refusal> {
+        let version = binary.version;
+        let members = binary.members(&STRUCTS);
+        let told = members.as_ref().and_then(|members| Layout::told(version, members));
+        let (layout, source) =
+            choose(told, Layout::of(version).cloned()).ok_or(Refusal::UnknownVersion(version))?;
         let functions = Functions::of(&binary.function_table()?, text)
             .ok_or(Refusal::Unlike("its table of functions"))?;
         let code = binary.code(text, functions.end())?;
@@ -190,21 +207,30 @@ impl Anatomy {
             receivers: receivers::of(&functions, &code),
             known: live::Known::of(&functions, &code)
                 .ok_or(Refusal::Unlike("functions of the runtime are missing"))?,
-            grpc: grpc::Anatomy::of(binary, &functions, &code),
-            http2: http2::Anatomy::of(binary, &functions),
+            grpc: grpc::Anatomy::of(binary, &functions, &code, members.as_ref()),
+            http2: http2::Anatomy::of(binary, &functions, layout.http2, members.as_ref()),
+            layout,
+            source,
         })
     }
 }
 
+/// The structs of which something is asked.
+static STRUCTS: LazyLock<HashSet<String>> = LazyLock::new(|| {
+    let columns = layout::columns().map(str::to_owned);
+    let columns = columns.chain(grpc::columns()).chain(http2::columns());
+    columns.map(|column| dwarf::struct_of(&column)).collect()
+});
+
 fn put_together(
     binary: &Binary,
-    layout: &Layout,
     anatomy: &Anatomy,
     memory: &Memory,
     bias: u64,
     rules: Rules,
 ) -> Result<Found, Refusal> {
     let mut off = Vec::new();
+    let layout = &anatomy.layout;
     let counters = live::check(memory, layout, &anatomy.known, bias)?;
     let moved = |wrapper: Option<frames::Wrapper>| {
         wrapper.map_or((0, 0, 0), |wrapper| {
@@ -275,8 +301,11 @@ fn put_together(
     }
     let record = Record { goid: layout.g_goid, status: layout.g_status };
     let program = Program::default();
+    let mut layouts = vec![("Go", anatomy.source)];
+    layouts.extend(anatomy.grpc.as_ref().ok().map(|grpc| ("grpc-go", grpc.source)));
+    layouts.extend(anatomy.http2.source.map(|source| ("golang.org/x/net", source)));
     let version = binary.version;
-    Ok(Found { version, process, receivers, grpc, http2, places, program, record, off })
+    Ok(Found { version, layouts, process, receivers, grpc, http2, places, program, record, off })
 }
 
 #[cfg(test)]

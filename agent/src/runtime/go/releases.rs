@@ -11,6 +11,12 @@ pub(super) fn release(version: &str) -> Option<Release> {
     Some((next()?, next()?, next()?))
 }
 
+/// The columns of a table, without that of the releases.
+pub(super) fn columns(table: &str) -> impl Iterator<Item = &str> {
+    let names = table.lines().find(|line| !line.starts_with('#')).unwrap_or_default();
+    names.split(' ').skip(1)
+}
+
 /// A table in order. `row` makes one of what finds the cells of its columns.
 pub(super) fn parse<T>(
     table: &str,

@@ -127,3 +127,22 @@ fn a_stream_that_is_opened_for_nobody_has_no_parent_and_a_reason() {
         host.tracer.absences().map(|(pid, _, why, many)| (pid, why, many)).collect();
     assert_eq!(reasons, [(PID, Absent::NoRequest.name(), 1)]);
 }
+
+#[test]
+fn a_stream_that_nobody_tells_of_has_a_reason_once_it_is_over() {
+    let not_told = Runtime::Absent(Absent::NotTold);
+    let reasons = |host: &Host| -> Vec<_> {
+        host.tracer.absences().map(|(pid, _, why, many)| (pid, why, many)).collect()
+    };
+    let mut host = Host::new();
+    let (served, mut late, mut never) = (served(5), opened(7), opened(9));
+    (late.started.runtime, never.started.runtime) = (not_told, not_told);
+    [&served, &late, &never].into_iter().for_each(|each| host.start(each));
+    host.tracer.stream_call(&told(&late, &served, Rule::GoHandler, &[]));
+    assert_eq!(reasons(&host), []);
+    [&late, &never, &served].into_iter().for_each(|each| host.end(each));
+    host.tick(2000);
+    host.span(&late).is_child_of(&host, &served, "go-handler");
+    host.span(&never).is_root();
+    assert_eq!(reasons(&host), [(PID, Absent::NotTold.name(), 1)]);
+}

@@ -107,7 +107,7 @@ pub(super) fn frames(state: *mut State, direction: *mut Way, way: usize, scratch
         put(&raw mut (*header).serving, 0);
         put(&raw mut (*header).on_cpu, 0);
         event::no_runtime(header);
-        runtime::frames_move(state);
+        runtime::frames_move(state, header);
         put(&raw mut (*header).flags, if len == 0 { data_flag::END } else { 0 });
         let mut from = 0;
         if len == 0 {

@@ -6,7 +6,10 @@
 
 pub(crate) mod go;
 
-use spanwire_ebpf::{ControlKind, Worker, runtime::Rule};
+use spanwire_ebpf::{
+    ControlKind, DataHeader, Worker,
+    runtime::{Absent, Rule},
+};
 
 use crate::{
     emit,
@@ -68,10 +71,15 @@ pub(crate) fn request_read(state: *const State) -> u64 {
     unsafe { go::serves((*state).generation, (*state).span) }
 }
 
-/// Frames of HTTP/2 move on a connection in the current system call.
+/// Frames of HTTP/2 move on a connection in the current system call, and are about to be told with that header. For whom a stream was
+/// opened a runtime tells by itself, if it does.
 #[inline(always)]
-pub(crate) fn frames_move(state: *const State) {
-    unsafe { go::frames_move((*state).generation) };
+pub(crate) fn frames_move(state: *const State, header: *mut DataHeader) {
+    unsafe {
+        if go::frames_move((*state).generation) != 0 {
+            (&raw mut (*header).absent).write_volatile(Absent::NotTold as u8);
+        }
+    }
 }
 
 /// A request is about to be sent: for which one the task does it goes into the scratch event, if that is certain already. Whether

@@ -104,7 +104,8 @@ fn framework(place: &Place<'_>, server: &str) -> anyhow::Result<Started> {
 fn framework_way(place: &Place<'_>, server: &str, way: &str) -> anyhow::Result<Started> {
     let mut command = Command::new(frameworks()?);
     command.env("TRUTH_SERVER", server).env("TRUTH_WAY", way);
-    Ok(Started { goroutines: true, ..told(place, command)? })
+    let http2 = matches!(server, "http2" | "x-http2");
+    Ok(Started { goroutines: true, http2, ..told(place, command)? })
 }
 
 fn net_http(

@@ -10,10 +10,9 @@ use aya_ebpf::{
 use spanwire_ebpf::runtime::{GoGrpc, Rule};
 
 use super::{
-    context,
     goroutine::{self, word},
-    is_on, nobody, process,
-    streams::{DATA, FIRST_METHOD, begins, connection, desk, register, tell, this_tgid},
+    process,
+    streams::{By, FIRST_METHOD, begins, connection, opens, register, this_tgid},
 };
 use crate::preemption;
 
@@ -54,22 +53,9 @@ unsafe fn opened(given: u64) {
         let connection = connection(go, transport.wrapping_add((*grpc).client_conn));
         let stream = stream(given, (*grpc).client_stream, (*grpc).client_stream_points);
         let number = word(stream.wrapping_add((*grpc).stream_id)) as u32;
-        if connection == 0 || number & 1 == 0 {
-            return;
-        }
-        let Some(desk) = desk() else { return };
-        let caller = &raw mut (*desk).caller;
-        nobody(caller);
-        let g = goroutine::current(go);
-        if g != 0 && goroutine::adopt(go, g, desk) {
-            goroutine::works_for(go, g, desk);
-        }
-        if (&raw const (*caller).span).read_volatile() == 0 && is_on(go, Rule::GoContext) {
-            let context = word(stream.wrapping_add((*grpc).stream_ctx + DATA));
-            (&raw mut (*caller).context).write_volatile(context);
-            context::walk_from(desk);
-        }
-        tell(connection, number, Rule::GoGrpc as u64, desk);
+        let by = By { works: goroutine::current(go), started: 0 };
+        let context = stream.wrapping_add((*grpc).stream_ctx);
+        opens(go, connection, number, Rule::GoGrpc, by, context);
     }
 }
 

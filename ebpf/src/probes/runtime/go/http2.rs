@@ -13,10 +13,9 @@ use aya_ebpf::{
 use spanwire_ebpf::runtime::{GoHttp2, Rule};
 
 use super::{
-    context,
     goroutine::{self, word},
-    is_on, nobody, process,
-    streams::{DATA, FIRST_METHOD, begins, connection, desk, register, tell, this_tgid},
+    process,
+    streams::{By, DATA, FIRST_METHOD, begins, connection, opens, register, this_tgid},
     transport::receiver_of,
 };
 use crate::preemption;
@@ -34,12 +33,12 @@ pub(super) fn is_used(tgid: u32) -> bool {
 /// The goroutine of a client's stream is about to write its head: the function is given the stream.
 #[uprobe]
 pub(crate) fn http2_write_headers(context: ProbeContext) -> u32 {
-    preemption::whole(|| unsafe { opens(register(&context, 0)) });
+    preemption::whole(|| unsafe { opened(register(&context, 0)) });
     0
 }
 
 #[inline(always)]
-unsafe fn opens(given: u64) {
+unsafe fn opened(given: u64) {
     unsafe {
         let (Some(go), Some(http2)) = (process(this_tgid()), GO_HTTP2.get_ptr(this_tgid())) else {
             return;
@@ -47,27 +46,10 @@ unsafe fn opens(given: u64) {
         let conn = word(given.wrapping_add((*http2).client_conn));
         let connection = connection(go, conn.wrapping_add((*http2).conn_socket));
         let number = word(given.wrapping_add((*http2).client_id)) as u32;
-        if connection == 0 || number & 1 == 0 {
-            return;
-        }
-        let Some(desk) = desk() else { return };
-        let caller = &raw mut (*desk).caller;
-        nobody(caller);
-        let g = goroutine::current(go);
         let waits = receiver_of(go, word(given.wrapping_add((*http2).client_received)));
-        if waits != 0 {
-            if goroutine::adopt(go, waits, desk) {
-                goroutine::works_for(go, waits, desk);
-            }
-        } else if g != 0 {
-            goroutine::started_by_server(go, g, desk);
-        }
-        if (&raw const (*caller).span).read_volatile() == 0 && is_on(go, Rule::GoContext) {
-            let context = word(given.wrapping_add((*http2).client_ctx + DATA));
-            (&raw mut (*caller).context).write_volatile(context);
-            context::walk_from(desk);
-        }
-        tell(connection, number, Rule::GoHttp2 as u64, desk);
+        let by = By { works: waits, started: goroutine::current(go) };
+        let context = given.wrapping_add((*http2).client_ctx);
+        opens(go, connection, number, Rule::GoHttp2, by, context);
     }
 }
 

@@ -19,9 +19,9 @@ use spanwire_ebpf::{
 };
 
 use super::{
-    begin_serving,
+    begin_serving, context,
     goroutine::{self, word},
-    grpc, http2, snapshot,
+    grpc, http2, is_on, nobody, snapshot,
 };
 use crate::{config, emit, registers::Call, runtime::Desk};
 
@@ -76,7 +76,8 @@ pub(super) fn desk() -> Option<*mut Desk> {
     Some(desk)
 }
 
-/// Frames of HTTP/2 move in the current system call: which connection it is on is remembered. Global, and so verified by itself.
+/// Frames of HTTP/2 move in the current system call: which connection it is on is remembered, if there may be probes in the process.
+/// Global, and so verified by itself.
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub(crate) extern "C" fn frames_move(connection: u64) -> u64 {
@@ -131,9 +132,50 @@ pub(super) unsafe fn begins(go: *const GoProcess, connection: u64, number: u32) 
     }
 }
 
+/// The stream `number` is opened on a connection, by whom `by` says: tells for which request. If no goroutine that is known works for
+/// one, the stream's own context may, whose interface value is at that address.
+#[inline(always)]
+pub(super) unsafe fn opens(
+    go: *const GoProcess,
+    connection: u64,
+    number: u32,
+    rule: Rule,
+    by: By,
+    context: u64,
+) {
+    if connection == 0 || number & 1 == 0 {
+        return;
+    }
+    let Some(desk) = desk() else { return };
+    unsafe {
+        let caller = &raw mut (*desk).caller;
+        nobody(caller);
+        if by.works != 0 {
+            if goroutine::adopt(go, by.works, desk) {
+                goroutine::works_for(go, by.works, desk);
+            }
+        } else if by.started != 0 {
+            goroutine::started_by_server(go, by.started, desk);
+        }
+        if (&raw const (*caller).span).read_volatile() == 0 && is_on(go, Rule::GoContext) {
+            (&raw mut (*caller).context).write_volatile(word(context.wrapping_add(DATA)));
+            context::walk_from(desk);
+        }
+        tell(connection, number, rule as u64, desk);
+    }
+}
+
+/// Who opens a stream.
+pub(super) struct By {
+    /// The goroutine that wants it; 0 if that is not known.
+    pub(super) works: u64,
+    /// Else one that was started for it; 0 if there is none.
+    pub(super) started: u64,
+}
+
 /// Tells for whom a stream was opened.
 #[inline(never)]
-pub(super) unsafe fn tell(connection: u64, number: u32, via: u64, desk: *const Desk) -> u64 {
+unsafe fn tell(connection: u64, number: u32, via: u64, desk: *const Desk) -> u64 {
     let Some(event) = emit::reserve::<StreamCall>() else { return 0 };
     unsafe {
         let caller = &raw const (*desk).caller;
