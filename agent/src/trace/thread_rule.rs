@@ -33,6 +33,15 @@ pub(in crate::trace) enum Verdict {
     No(Count),
 }
 
+/// A request that a thread served: what is compared with its others, without a look at them all.
+#[derive(Clone, Copy, Debug)]
+struct Served {
+    span: SpanId,
+    at: Nanos,
+    /// `None` while it is open.
+    end: Option<Nanos>,
+}
+
 /// What is known about threads.
 #[derive(Debug, Default)]
 pub(in crate::trace) struct Threads {
@@ -41,7 +50,7 @@ pub(in crate::trace) struct Threads {
     /// There were too many to remember.
     revoked_all: bool,
     /// The last served requests of each thread, in order of arrival.
-    served: Map<Task, VecDeque<SpanId>>,
+    served: Map<Task, VecDeque<Served>>,
     /// The last calls of each served request.
     calls: MixedCalls,
     /// Requests that arrived before this number were there when control events were lost.
@@ -84,16 +93,14 @@ impl Threads {
     }
 
     /// A request began to be served.
-    pub(in crate::trace) fn started(&mut self, span: SpanId, task: Task, contexts: &Contexts) {
+    pub(in crate::trace) fn started(&mut self, span: SpanId, task: Task, at: Nanos) {
         let served = self.served.entry(task).or_default();
         if served.len() >= RECENT {
             // Those still open are what doubts hang on: they go last.
-            let ended =
-                |span: &SpanId| contexts.of(*span).is_none_or(|context| context.end.is_some());
-            let first = served.iter().position(ended).unwrap_or(0);
+            let first = served.iter().position(|served| served.end.is_some()).unwrap_or(0);
             served.remove(first);
         }
-        served.push_back(span);
+        served.push_back(Served { span, at, end: None });
     }
 
     /// A served request ended: finds those that the same thread had open at the same time.
@@ -104,14 +111,15 @@ impl Threads {
         let proves = is_whole(context);
         let mut revoke = false;
         let mut overlapped = Vec::new();
-        for other in self.served.get(&task).into_iter().flatten().filter(|other| **other != span) {
-            let Some(context) = contexts.of(*other) else { continue };
+        for other in self.served.get_mut(&task).into_iter().flatten() {
+            if other.span == span {
+                other.end = Some(end);
+                continue;
+            }
             // Without an end yet it will find us when it ends.
-            if let Some(other_end) = context.end
-                && at < other_end
-                && context.at < end
-            {
-                overlapped.push(*other);
+            if other.end.is_some_and(|other_end| at < other_end) && other.at < end {
+                let Some(context) = contexts.of(other.span) else { continue };
+                overlapped.push(other.span);
                 // On one connection it is pipelining, which says nothing about the thread.
                 revoke |= proves && is_whole(context) && context.id.conn != conn;
             }
@@ -153,7 +161,7 @@ impl Threads {
     pub(in crate::trace) fn forget(&mut self, span: SpanId, task: Task) {
         self.calls.forget(span);
         if let Some(served) = self.served.get_mut(&task) {
-            served.retain(|known| *known != span);
+            served.retain(|known| known.span != span);
             if served.is_empty() {
                 self.served.remove(&task);
             }
@@ -208,7 +216,7 @@ impl Threads {
             Some(task) if task != server.task => return Verdict::No(Count::ThreadOtherThread),
             Some(_) => {}
         }
-        if server.overlapped || self.has_older_open(server, end, contexts) {
+        if server.overlapped || self.has_older_open(server, candidate, end) {
             return Verdict::No(Count::ThreadOverlapped);
         }
         match (client.at <= end, server.thread_waits) {
@@ -220,12 +228,9 @@ impl Threads {
     }
 
     /// Whether the thread still has a request open that it read before this one ended.
-    fn has_older_open(&self, server: &Context, end: Nanos, contexts: &Contexts) -> bool {
-        self.served.get(&server.task).into_iter().flatten().any(|span| {
-            contexts
-                .of(*span)
-                .is_some_and(|other| other.id != server.id && other.end.is_none() && other.at < end)
-        })
+    fn has_older_open(&self, server: &Context, span: SpanId, end: Nanos) -> bool {
+        let mut served = self.served.get(&server.task).into_iter().flatten();
+        served.any(|other| other.span != span && other.end.is_none() && other.at < end)
     }
 
     #[cfg(test)]

@@ -310,7 +310,7 @@ impl Tracer {
         let joined = self.joins.started(span, &context);
         let found = self.unix.started(span, &context);
         if context.role == Role::Server {
-            self.threads.started(span, context.task, &self.contexts);
+            self.threads.started(span, context.task, context.at);
             // Of a stream it does not matter what else its connection carries.
             if context.stream.is_none() {
                 self.workers.read(span, context.id.conn, context.at);
