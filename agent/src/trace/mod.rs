@@ -30,6 +30,7 @@ mod forwarded;
 mod http;
 mod join;
 mod mixed_calls;
+mod needs;
 mod own;
 pub(crate) mod probability;
 mod quiet;
@@ -43,7 +44,6 @@ mod runtime_rule;
 mod sampler;
 mod sdk;
 mod settings;
-mod spoken;
 mod streams;
 mod thread_rule;
 mod traceparent;
@@ -56,10 +56,10 @@ mod wire;
 pub use active::Active;
 pub use checks::CheckRule;
 pub use counts::{Count, Counts};
+pub use needs::Need;
 pub use routes::{RouteRule, RouteSettings};
 pub use sampler::{Sampler, Share};
 pub use settings::Settings;
-pub use spoken::Spoken;
 pub use tracer::{FinishedSpan, Tracer};
 
 /// Schema that attribute names follow: semantic conventions 1.44.0.
