@@ -21,7 +21,7 @@ use spanwire::{
     kernel::decode,
     pipeline::Pipeline,
     status::SampleServer,
-    trace::{FinishedSpan, Settings, Tracer},
+    trace::{EncodedSpan, Settings, Tracer},
 };
 use zerocopy::IntoBytes as _;
 
@@ -58,12 +58,12 @@ fn stages(criterion: &mut Criterion) {
     group.bench_function("OTLP protobuf", |bencher| {
         bencher.iter_batched(
             || spans.clone(),
-            |spans| batch::request(spans).encode_to_vec(),
+            |spans| batch::request(&spans),
             BatchSize::LargeInput,
         );
     });
     // The encoding above is what the agent does for its viewer; this is what the viewer's own process does.
-    let protobuf = batch::request(spans.clone()).encode_to_vec();
+    let protobuf = batch::request(&spans);
     group.bench_function("into the viewer", |bencher| {
         bencher.iter_batched(
             || SampleServer::bind(0, "token").expect("a free port").taker(),
@@ -77,7 +77,7 @@ fn stages(criterion: &mut Criterion) {
     group.bench_function("OTLP JSON", |bencher| {
         bencher.iter_batched(
             || spans.clone(),
-            |spans| json::write_lines(&mut std::io::sink(), spans),
+            |spans| json::write_lines(&mut std::io::sink(), &spans),
             BatchSize::LargeInput,
         );
     });
@@ -164,7 +164,7 @@ fn tracer(inputs: &[Input]) -> Tracer {
     tracer
 }
 
-fn trace(mut tracer: Tracer, told: Vec<Told>) -> Vec<FinishedSpan> {
+fn trace(mut tracer: Tracer, told: Vec<Told>) -> Vec<EncodedSpan> {
     let mut spans = Vec::new();
     for told in told {
         match told {
@@ -177,6 +177,6 @@ fn trace(mut tracer: Tracer, told: Vec<Told>) -> Vec<FinishedSpan> {
     spans
 }
 
-fn spans(inputs: &[Input]) -> Vec<FinishedSpan> {
+fn spans(inputs: &[Input]) -> Vec<EncodedSpan> {
     trace(tracer(inputs), reports(inputs))
 }

@@ -191,8 +191,11 @@ pub struct ReplayArgs {
     /// A file that `record` wrote, or a packet capture (pcap, pcapng).
     pub file: PathBuf,
     /// Print OTLP/JSON, one export request a line, instead of trees.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "protobuf")]
     pub json: bool,
+    /// Write OTLP/protobuf, each export request behind its length (four bytes, the highest first), instead of trees.
+    #[arg(long)]
+    pub protobuf: bool,
     /// At the end write all counters to this file, as one JSON object.
     #[arg(long, value_name = "FILE")]
     pub counters: Option<PathBuf>,

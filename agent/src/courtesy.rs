@@ -2,9 +2,12 @@
 //!
 //! The scheduler lets a running thread finish its time slice of some milliseconds while others wait that have just woken; an
 //! application that answers in microseconds sees that in its latencies. But who has a shorter slice than the one that runs
-//! replaces it at once (`PREEMPT_SHORT`, Linux 6.12). So our threads ask for the longest slice there is. Their share stays that of
-//! everybody: a lower priority would let the rings overflow, and short-lived processes be gone before they are named, on a host
-//! without an idle CPU. Nothing here may ask for more than that share.
+//! replaces it at once (`PREEMPT_SHORT`, Linux 6.12), as long as it has not had more than its share. So our threads ask for the
+//! longest slice there is, and the one that reads the rings for a small share: then nobody is ahead of it for long.
+//!
+//! A small share alone would let the rings overflow, and short-lived processes be gone before they are named, on a host without an
+//! idle CPU. So that thread takes the share of everybody for as long as the rings fill; where it may not take it back it never
+//! gives it away. Nothing here may ask for more than that.
 #![allow(
     unsafe_code,
     reason = "no wrapper knows that a thread that is not real-time can have a slice"
@@ -12,8 +15,19 @@
 
 use std::{io, mem, time::Duration};
 
+use rustix::process::{Resource, getpriority_process, getrlimit, setpriority_process};
+use rustix::thread::{CapabilitySet, capabilities};
+
+use crate::input::Nanos;
+
 /// The longest slice a thread may ask for (kernel/sched/syscalls.c, Linux 6.12); older kernels take no notice.
 const SLICE: Duration = Duration::from_millis(100);
+/// How nice the reading thread is while the rings are far from full: about a tenth of the others' share.
+const NICE: i32 = 10;
+/// Time between two looks, ns, that is too long: twice the usual and some. The rings have room for four times as much.
+const LATE: u64 = 25_000_000;
+/// How long the rings must not have filled before it is nice again, ns.
+const CALM: u64 = 1_000_000_000;
 
 /// Lets others go first from here on: the calling thread, and those that it starts.
 pub(crate) fn let_others_go_first() {
@@ -22,13 +36,66 @@ pub(crate) fn let_others_go_first() {
     }
 }
 
+/// The share of the thread that reads the rings.
+pub(crate) struct Share {
+    /// What it was started with: never more than that.
+    usual: i32,
+    /// It may take back what it gives away.
+    may_return: bool,
+    is_nice: bool,
+    /// When the rings were looked at last.
+    last: Nanos,
+    /// When there was no time last.
+    pressed: Nanos,
+}
+
+impl Share {
+    /// Of the calling thread, which has the usual one now.
+    pub(crate) fn new() -> Self {
+        let usual = getpriority_process(None).unwrap_or(NICE);
+        Self {
+            usual,
+            may_return: may_return_to(usual),
+            is_nice: false,
+            last: Nanos(0),
+            pressed: Nanos(0),
+        }
+    }
+
+    /// The rings are about to be looked at. They fill, or more was left in them than one look takes, or the last look is so long ago
+    /// that they may: then there is no time to be nice.
+    pub(crate) fn looks(&mut self, now: Nanos, fills: bool) {
+        if fills || now.since(self.last) > LATE {
+            self.pressed = now;
+        }
+        self.last = now;
+        let wants = now.since(self.pressed) >= CALM && self.may_return && self.usual < NICE;
+        if wants != self.is_nice {
+            self.is_nice = wants;
+            let wanted = if wants { NICE } else { self.usual };
+            if let Err(error) = setpriority_process(None, wanted) {
+                log::debug!("the kernel does not give a share of nice {wanted}: {error}");
+                self.may_return = false;
+            }
+        }
+    }
+}
+
+/// Whether the calling thread may have this niceness after a higher one (setpriority(2), `RLIMIT_NICE`).
+fn may_return_to(usual: i32) -> bool {
+    let limit = getrlimit(Resource::Nice).current.unwrap_or(u64::MAX);
+    let is_allowed = u64::try_from(20 - usual).is_ok_and(|needed| needed <= limit);
+    is_allowed
+        || capabilities(None).is_ok_and(|have| have.effective.contains(CapabilitySet::SYS_NICE))
+}
+
 /// Asks for a slice for the calling thread, as it is otherwise: an ordinary one.
 fn ask_for_slice(slice: Duration) -> io::Result<()> {
     // SAFETY: a structure of integers, for each of which 0 is a value.
     let mut wanted: libc::sched_attr = unsafe { mem::zeroed() };
     wanted.size = u32::try_from(size_of_val(&wanted)).unwrap_or(0);
     wanted.sched_policy = libc::SCHED_OTHER.unsigned_abs();
-    wanted.sched_nice = rustix::process::getpriority_process(None)?;
+    wanted.sched_nice = getpriority_process(None)?;
     wanted.sched_runtime = u64::try_from(slice.as_nanos()).unwrap_or(0);
     // SAFETY: the kernel reads `size` bytes of the structure, which lives until the call is over.
     let failed = unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const wanted, 0) };

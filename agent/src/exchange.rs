@@ -33,7 +33,7 @@ pub enum Report {
     /// A request's head is complete: contexts can be resolved from here on.
     Started(Started),
     /// The exchange is over: answered and complete, or known never to be.
-    Finished(Finished),
+    Finished(Box<Finished>),
 }
 
 /// A request whose head has been read.
@@ -200,6 +200,9 @@ impl Version {
     }
 }
 
+/// A header that spans need: its name in lower case, its value as it came.
+pub type Header = (&'static str, Vec<u8>);
+
 /// An HTTP exchange. Header values are bytes as they came; only headers that spans need are kept. `None` is what the
 /// message does not have, or what is not known because its header table is older than us.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -218,10 +221,10 @@ pub struct Http {
     pub response_version: Option<Version>,
     /// The final status code.
     pub status: Option<u16>,
-    /// Kept request headers, names in lower case, in order.
-    pub request_headers: Vec<(String, Vec<u8>)>,
+    /// Kept request headers, in order.
+    pub request_headers: Vec<Header>,
     /// Kept response headers, likewise.
-    pub response_headers: Vec<(String, Vec<u8>)>,
+    pub response_headers: Vec<Header>,
     /// Body bytes as sent, framing not counted; `None` when not known.
     pub request_body: Option<u64>,
     /// Likewise of the answer.

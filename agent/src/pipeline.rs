@@ -11,7 +11,7 @@ use crate::{
     input::{ConnId, Input, Nanos},
     selection::Selection,
     status::{Counter, Counters, Group, Meaning},
-    trace::{Active, FinishedSpan, Need, Sampler, Settings, Tracer},
+    trace::{Active, EncodedSpan, Need, Sampler, Settings, Tracer},
 };
 
 /// All stages between the kernel's events and the exporters.
@@ -48,7 +48,7 @@ impl Pipeline {
     }
 
     /// Takes one input; spans that it completes are appended to `out`.
-    pub fn feed(&mut self, input: Input, out: &mut Vec<FinishedSpan>) {
+    pub fn feed(&mut self, input: Input, out: &mut Vec<EncodedSpan>) {
         match &input {
             Input::Data(..) => self.seen.data_events += 1,
             Input::Process(_)
@@ -109,7 +109,7 @@ impl Pipeline {
     }
 
     /// The end of the input: what is complete goes out, what is not is counted.
-    pub fn finish(&mut self, out: &mut Vec<FinishedSpan>) {
+    pub fn finish(&mut self, out: &mut Vec<EncodedSpan>) {
         self.connections.finish(&mut self.reports);
         self.hand_on();
         self.tracer.flush(out);

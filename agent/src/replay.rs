@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use crate::{
     cli::ReplayArgs,
     export::{
-        json,
+        EncodedSpan, batch, json,
         terminal::{Style, Trees},
     },
     input::{Input, Nanos},
@@ -22,6 +22,9 @@ use crate::{
     trace::Settings,
 };
 
+/// Spans in one request of protobuf: as the exporter has them.
+const SPANS_A_REQUEST: usize = 2_048;
+
 /// Replays a recording to standard output.
 ///
 /// # Errors
@@ -31,8 +34,7 @@ pub fn replay(args: &ReplayArgs) -> Result<()> {
     let mut source = Source::open(&args.file).with_context(|| args.file.display().to_string())?;
     let mut pipeline = source.pipeline();
     let mut out = BufWriter::new(std::io::stdout().lock());
-    let mut terminal = Trees::new(Style { width: 160, color: std::io::stdout().is_terminal() });
-    let mut last = Nanos(0);
+    let mut printed = Printed::of(args);
     let mut spans = Vec::new();
     while let Some(input) = source.next() {
         let input = input.with_context(|| args.file.display().to_string())?;
@@ -41,22 +43,12 @@ pub fn replay(args: &ReplayArgs) -> Result<()> {
             _ => None,
         };
         pipeline.feed(input, &mut spans);
-        let finished = std::mem::take(&mut spans);
-        if args.json {
-            json::write_lines(&mut out, finished)?;
-        } else if let Some(now) = now {
-            last = now;
-            out.write_all(terminal.add(finished, now).as_bytes())?;
-            out.write_all(terminal.tick(now).as_bytes())?;
+        if let Some(now) = now {
+            printed.take(std::mem::take(&mut spans), now, &mut out)?;
         }
     }
     pipeline.finish(&mut spans);
-    if args.json {
-        json::write_lines(&mut out, spans)?;
-    } else {
-        out.write_all(terminal.add(spans, last).as_bytes())?;
-        out.write_all(terminal.finish(last).as_bytes())?;
-    }
+    printed.finish(spans, &mut out)?;
     out.flush()?;
     let mut counters = Counters::default();
     source.count(&mut counters);
@@ -66,6 +58,56 @@ pub fn replay(args: &ReplayArgs) -> Result<()> {
         counters.write_json(path)?;
     }
     Ok(())
+}
+
+/// How spans are printed.
+enum Printed {
+    Trees(Box<Trees>, Nanos),
+    Json,
+    Protobuf,
+}
+
+impl Printed {
+    fn of(args: &ReplayArgs) -> Self {
+        match args {
+            ReplayArgs { json: true, .. } => Self::Json,
+            ReplayArgs { protobuf: true, .. } => Self::Protobuf,
+            _ => {
+                let style = Style { width: 160, color: std::io::stdout().is_terminal() };
+                Self::Trees(Box::new(Trees::new(style)), Nanos(0))
+            }
+        }
+    }
+
+    /// Prints what has come until `now`.
+    fn take(&mut self, spans: Vec<EncodedSpan>, now: Nanos, out: &mut impl Write) -> Result<()> {
+        match self {
+            Self::Trees(trees, last) => {
+                *last = now;
+                out.write_all(trees.add(spans, now).as_bytes())?;
+                out.write_all(trees.tick(now).as_bytes())?;
+            }
+            Self::Json => json::write_lines(out, &spans)?,
+            Self::Protobuf => {
+                for spans in spans.chunks(SPANS_A_REQUEST) {
+                    let request = batch::request(spans);
+                    out.write_all(&u32::try_from(request.len())?.to_be_bytes())?;
+                    out.write_all(&request)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Prints what comes at the end.
+    fn finish(mut self, spans: Vec<EncodedSpan>, out: &mut impl Write) -> Result<()> {
+        let last = if let Self::Trees(_, last) = self { last } else { Nanos(0) };
+        self.take(spans, last, out)?;
+        if let Self::Trees(mut trees, last) = self {
+            out.write_all(trees.finish(last).as_bytes())?;
+        }
+        Ok(())
+    }
 }
 
 /// Where inputs come from.

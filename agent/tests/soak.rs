@@ -17,7 +17,7 @@ use opentelemetry_proto::tonic::trace::v1::{Span, Status, span::SpanKind, status
 use procfs::process::Process;
 use spanwire::service::Service;
 use spanwire::status::{Counters, SUBCOMMAND, Serving, StatusChild, ask, live, serve};
-use spanwire::trace::FinishedSpan;
+use spanwire::trace::{EncodedSpan, FinishedSpan};
 
 /// MiB of traces: small enough to be filled within minutes.
 const BOUND: u32 = 64;
@@ -152,7 +152,7 @@ impl Shop {
     }
 
     /// A request, and what it asks: pairs of calls, one after the other.
-    fn trace(&self, number: u64, spans: &mut Vec<FinishedSpan>) {
+    fn trace(&self, number: u64, spans: &mut Vec<EncodedSpan>) {
         let fails = number.is_multiple_of(20);
         let start = now();
         for at in 0..TRACE {
@@ -178,7 +178,7 @@ impl Shop {
                 text("user_agent.original", "soak/1"),
             ];
             attributes.extend(fails.then(|| text("error.type", status)));
-            spans.push(FinishedSpan {
+            let span = FinishedSpan {
                 service: service.clone(),
                 scope: "spanwire.http",
                 span: Span {
@@ -194,7 +194,8 @@ impl Shop {
                         .then(|| Status { code: StatusCode::Error.into(), message: String::new() }),
                     ..Span::default()
                 },
-            });
+            };
+            spans.push(span.into());
         }
     }
 }

@@ -21,7 +21,7 @@ use spanwire::status::{
     Counters, LiveError, Meaning, OpenRequest, SUBCOMMAND, Serving, Snapshot, StartError,
     StatusChild, ask, live, serve,
 };
-use spanwire::trace::FinishedSpan;
+use spanwire::trace::{EncodedSpan, FinishedSpan};
 use spanwire::viewer::Host;
 
 type Test = fn(&Path);
@@ -150,7 +150,7 @@ fn the_newest_numbers_are_told(directory: &Path) {
 fn spans_are_shown(directory: &Path) {
     let child = start(directory);
     child.introduce(Host::new("web1".to_owned(), 5, Vec::new()));
-    child.view(spans(3_000));
+    child.view(encoded(spans(3_000)));
     let get = |path: &str| {
         let (status, body) = ask(directory, path).expect("the child answers");
         (status, serde_json::from_slice::<Value>(&body).expect("JSON"))
@@ -239,7 +239,7 @@ fn memory_is_bounded(directory: &Path) {
             span.span.trace_id = (id + round * 5_000).to_be_bytes().to_vec();
         }
         sent += 5_000;
-        child.view(more);
+        child.view(encoded(more));
         while number("spans") < sent {
             thread::sleep(Duration::from_millis(10));
         }
@@ -250,6 +250,11 @@ fn memory_is_bounded(directory: &Path) {
     let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
     let resident: u64 = resident.trim().trim_end_matches(" kB").parse().expect("kB");
     assert!(resident < BASE + bound / 1_024 * 3 / 2, "{resident} kB");
+}
+
+/// As they leave the tracer.
+fn encoded(spans: Vec<FinishedSpan>) -> Vec<EncodedSpan> {
+    spans.into_iter().map(EncodedSpan::from).collect()
 }
 
 /// So many traces of one span, 1 ms and their number of ns long.
@@ -302,7 +307,7 @@ fn traces_survive_a_restart(directory: &Path) {
     let program = Path::new("/proc/self/exe");
     let child = StatusChild::start(program, directory, &serving).expect("the child starts");
     assert_eq!(fs::metadata(&path).expect("it is there").permissions().mode() & 0o777, 0o600);
-    child.view(spans(100));
+    child.view(encoded(spans(100)));
     // Another child can only have it when this one has ended.
     let both = StatusChild::start(program, &directory.with_file_name("other"), &serving);
     assert!(matches!(both, Err(StartError::Child(_))));

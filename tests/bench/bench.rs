@@ -120,13 +120,16 @@ impl Bench {
                     // Nothing to compare: only the agent itself is of interest.
                     Arm::Without | Arm::Again if measures.is_empty() => continue,
                     Arm::Without | Arm::Again => match mode.compares {
-                        Compares::Agent | Compares::Rules => run(load, self.plan.time, 0)?,
+                        Compares::Agent | Compares::Server | Compares::Rules => {
+                            run(load, self.plan.time, 0)?
+                        }
                         Compares::Viewer => self.with_agent(mode, load, Dress::Plain)?.sample,
                     },
                     Arm::Planted => run(load, self.plan.time, PLANTED)?,
                     Arm::With => {
                         let dress = match mode.compares {
                             Compares::Agent | Compares::Rules => Dress::Plain,
+                            Compares::Server => Dress::Serving,
                             Compares::Viewer => Dress::Viewer,
                         };
                         let Ran { sample, used, expected } = self.with_agent(mode, load, dress)?;
@@ -146,8 +149,12 @@ impl Bench {
         if mode.compares == Compares::Rules {
             self.count_programs(load, Dress::NoRules, &mut outcome)?;
         }
-        if mode.compares != Compares::Viewer {
-            self.count_programs(load, Dress::Plain, &mut outcome)?;
+        match mode.compares {
+            Compares::Agent | Compares::Rules => {
+                self.count_programs(load, Dress::Plain, &mut outcome)?;
+            }
+            Compares::Server => self.count_programs(load, Dress::Serving, &mut outcome)?,
+            Compares::Viewer => {}
         }
         Ok(outcome)
     }

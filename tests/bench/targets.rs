@@ -69,7 +69,7 @@ pub(crate) fn judge(outcomes: &[Outcome]) -> Vec<Verdict> {
             verdicts.extend(at_most(unrelated, name, 100.0));
         }
     }
-    if let Some(saturated) = mode("nginx-saturated") {
+    for saturated in ["nginx-saturated", "nginx-serving"].into_iter().filter_map(mode) {
         verdicts.extend(ratio(saturated, "requests/s", 0.90));
     }
     if let Some(half) = mode("nginx-half") {

@@ -4,6 +4,7 @@
 //! counters counts with it. It exports over OTLP/HTTP with its own defaults; the receiving end is not the agent.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -56,19 +57,29 @@ pub(crate) enum Dress {
     Viewer,
     /// Without the rules of runtimes.
     NoRules,
+    /// A rule leaves the load's client out: of this host only the server is left to be traced.
+    Serving,
 }
 
+/// The rule: the client is wrk.
+const CLIENT_LEFT_OUT: &str = "select:\n  - exclude: {executable: wrk}\n    name: clients\n";
+
 impl Dress {
-    fn setup(self) -> Setup {
+    /// As `file` says, if it needs one.
+    fn setup(self, file: &Path) -> anyhow::Result<Setup> {
         let setup = Setup::default();
-        match self {
+        Ok(match self {
             Self::Plain => setup,
+            Self::Serving => {
+                std::fs::write(file, CLIENT_LEFT_OUT)?;
+                setup.argument("--config").argument(file.display().to_string())
+            }
             Self::Viewer => setup.argument("--viewer"),
             Self::NoRules => setup.environment(
                 "SPANWIRE_RULES_OFF",
                 "go-handler,go-child,go-context,go-transport,go-grpc,go-http2,go-newproc",
             ),
-        }
+        })
     }
 }
 
@@ -131,9 +142,10 @@ impl Use {
 impl Watched {
     /// Starts an agent that exports there, and waits until it traces.
     pub(crate) fn start(endpoint: &str, hooks: Hooks, dress: Dress) -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let setup = dress.setup(&folder.path().join("spanwire.yaml"))?;
         let began = wait::now();
-        let agent = dress
-            .setup()
+        let agent = setup
             .hooks(hooks)
             .endpoint(endpoint.to_owned(), "http/protobuf")
             // What tests set to be quick is set back to the standard's default.

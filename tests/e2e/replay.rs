@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::ensure;
 use tests::agent::{Agent, binary, need_root};
-use tests::otlp::{Kind, Spans, spans_from_json_lines};
+use tests::otlp::{Kind, Spans, spans_from_json_lines, spans_from_protobuf};
 use tests::outcome::TestResult;
 use tests::process::{self, Program};
 use tests::programs::python;
@@ -43,7 +43,11 @@ fn recording() -> TestResult {
     let replay = || process::output(Command::new(binary()?).arg("replay").arg(&file).arg("--json"));
     let (first, second) = (replay()?, replay()?);
     ensure!(first == second, "two replays differ");
+    let mut protobuf = Command::new(binary()?);
+    let protobuf = process::output(protobuf.arg("replay").arg(&file).arg("--protobuf"))?;
     let replayed = spans_from_json_lines(&String::from_utf8(first)?)?;
+    let of_protobuf = spans_from_protobuf(&protobuf)?;
+    ensure!(without_ids(&of_protobuf) == without_ids(&replayed), "protobuf and JSON differ");
     for stop in &TOUR {
         let asked = find(&replayed, "tour-client", Kind::Client, stop)?;
         let served = find(&replayed, "recorded", Kind::Server, stop)?;

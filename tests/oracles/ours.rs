@@ -92,7 +92,7 @@ fn feed(streams: &[(Direction, &[u8])], closed: bool) -> Vec<Finished> {
     let mut finished: Vec<Finished> = reports
         .into_iter()
         .filter_map(|report| match report {
-            Report::Finished(finished) => Some(finished),
+            Report::Finished(finished) => Some(*finished),
             Report::Started(_) => None,
         })
         .collect();

@@ -34,7 +34,7 @@ pub(crate) fn check(agent: &Path, renew: bool) -> Result<()> {
     let file = places::workspace().join(BASELINE);
     if renew {
         let text = format!(
-            "# Instructions of `spanwire replay --json` over {REQUESTS} made-up requests, both ends of each seen.\n\
+            "# Instructions of `spanwire replay --protobuf` over {REQUESTS} made-up requests, both ends of each seen.\n\
              # Written by `cargo xtask bench --instructions --renew`.\n{counted}\n"
         );
         fs::write(&file, text).with_context(|| format!("cannot write {BASELINE}: free it"))?;
@@ -77,7 +77,7 @@ fn count(agent: &Path) -> Result<(u64, PathBuf)> {
     callgrind.env_clear().env("PATH", "/usr/bin:/bin");
     callgrind.args(["--tool=callgrind", "--quiet"]);
     callgrind.arg(format!("--callgrind-out-file={}", profile.display()));
-    callgrind.arg(agent).arg("replay").arg(&recording).arg("--json");
+    callgrind.arg(agent).arg("replay").arg(&recording).arg("--protobuf");
     cargo::run(callgrind.stdout(Stdio::null()).stderr(Stdio::null()), "type the same by hand")?;
 
     let text = fs::read_to_string(&profile).context("callgrind left no file: report this")?;

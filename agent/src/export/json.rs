@@ -5,7 +5,7 @@
 
 use std::io::{self, Write};
 
-use super::{FinishedSpan, batch};
+use super::{EncodedSpan, batch};
 
 /// Spans in one line. Bounds the memory a reader of a line needs (about 1 KiB a span).
 const SPANS_A_LINE: usize = 1_000;
@@ -14,19 +14,17 @@ const SPANS_A_LINE: usize = 1_000;
 ///
 /// # Errors
 /// What `out` says.
-pub fn write_lines(out: &mut impl Write, spans: Vec<FinishedSpan>) -> io::Result<()> {
-    let mut spans = spans.into_iter().peekable();
-    while spans.peek().is_some() {
-        let line = body(spans.by_ref().take(SPANS_A_LINE).collect())?;
-        out.write_all(&line)?;
+pub fn write_lines(out: &mut impl Write, spans: &[EncodedSpan]) -> io::Result<()> {
+    for spans in spans.chunks(SPANS_A_LINE) {
+        out.write_all(&body(spans)?)?;
         out.write_all(b"\n")?;
     }
     Ok(())
 }
 
 /// One request's JSON, without a line end.
-fn body(spans: Vec<FinishedSpan>) -> serde_json::Result<Vec<u8>> {
-    serde_json::to_vec(&batch::request(spans))
+fn body(spans: &[EncodedSpan]) -> serde_json::Result<Vec<u8>> {
+    serde_json::to_vec(&batch::message(spans))
 }
 
 #[cfg(test)]
@@ -63,7 +61,7 @@ mod tests {
             vec![Link { trace_id: vec![0x11; 16], span_id: vec![0x22; 8], ..Link::default() }];
         span.span.status = Some(Status { message: String::new(), code: StatusCode::Error.into() });
         let mut out = Vec::new();
-        write_lines(&mut out, vec![span]).unwrap();
+        write_lines(&mut out, &[span.into()]).unwrap();
         assert_eq!(out.iter().filter(|&&b| b == b'\n').count(), 1);
         let json: serde_json::Value = serde_json::from_slice(&out).unwrap();
         let scope = &json["resourceSpans"][0]["scopeSpans"][0];
@@ -87,11 +85,11 @@ mod tests {
     fn long_input_is_cut_into_lines_and_none_is_lost() {
         let resource = sample::service("shop");
         let spans: Vec<_> =
-            (1..=2_500).map(|i| sample::outgoing(&resource, "spanwire/http1", i)).collect();
+            (1..=2_500).map(|i| sample::outgoing(&resource, "spanwire/http1", i).into()).collect();
         let mut out = Vec::new();
-        write_lines(&mut out, spans.clone()).unwrap();
+        write_lines(&mut out, &spans).unwrap();
         let mut again = Vec::new();
-        write_lines(&mut again, spans).unwrap();
+        write_lines(&mut again, &spans).unwrap();
         assert_eq!(out, again);
         let sizes: Vec<usize> = out
             .split_inclusive(|&b| b == b'\n')
@@ -102,7 +100,7 @@ mod tests {
             .collect();
         assert_eq!(sizes, [1_000, 1_000, 500]);
         let mut none = Vec::new();
-        write_lines(&mut none, Vec::new()).unwrap();
+        write_lines(&mut none, &[]).unwrap();
         assert!(none.is_empty());
     }
 }

@@ -1,6 +1,6 @@
 //! Export: finished spans leave the agent here, as OTLP or as text.
 //!
-//! Everything in this folder takes [`FinishedSpan`] and nothing from the stages before `trace`. A destination may be
+//! Everything in this folder takes finished spans and nothing from the stages before `trace`. A destination may be
 //! slow, down or hostile: what waits for it is bounded, what is dropped is counted by its reason, and the capture side
 //! is never made to wait.
 #![forbid(unsafe_code)]
@@ -10,7 +10,7 @@ pub mod json;
 pub mod otlp;
 pub mod terminal;
 
-pub(crate) use crate::trace::FinishedSpan;
+pub(crate) use crate::trace::{EncodedSpan, FinishedSpan};
 
 /// Schema of every resource and scope that is sent: the semantic conventions the attribute names are from.
 pub const SCHEMA_URL: &str = "https://opentelemetry.io/schemas/1.44.0";
@@ -22,12 +22,16 @@ pub(crate) mod sample {
     use std::sync::Arc;
 
     use opentelemetry_proto::tonic::{
+        collector::trace::v1::ExportTraceServiceRequest,
         common::v1::{AnyValue, KeyValue, any_value::Value},
         resource::v1::Resource,
         trace::v1::{Span, span::SpanKind},
     };
 
-    use crate::{service::Service, trace::FinishedSpan};
+    use crate::{
+        service::Service,
+        trace::{EncodedSpan, FinishedSpan},
+    };
 
     pub(crate) fn text(key: &str, value: &str) -> KeyValue {
         attribute(key, Value::StringValue(value.to_owned()))
@@ -57,6 +61,12 @@ pub(crate) mod sample {
                 ..Resource::default()
             },
         })
+    }
+
+    /// An export request as those see it who take it apart.
+    pub(crate) fn request(spans: Vec<FinishedSpan>) -> ExportTraceServiceRequest {
+        let spans: Vec<EncodedSpan> = spans.into_iter().map(Into::into).collect();
+        super::batch::message(&spans)
     }
 
     /// A root server span of trace 7 whose id ends in `id`.

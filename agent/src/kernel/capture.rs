@@ -103,8 +103,8 @@ impl Capture {
     }
 
     /// Waits until it is time for the next look, or for the end.
-    pub fn wait(&mut self) {
-        self.waiter.wait(&mut self.probes);
+    pub fn wait(&mut self) -> bool {
+        self.waiter.wait(&mut self.probes)
     }
 
     /// Hands on what has happened since, in order of time; whether there may be more.

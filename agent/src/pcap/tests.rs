@@ -190,7 +190,7 @@ fn told(file: Vec<u8>) -> (Vec<FinishedSpan>, Counters) {
     let mut counters = Counters::default();
     capture.count_into(&mut counters);
     pipeline.count(&mut counters);
-    (spans, counters)
+    (spans.into_iter().map(FinishedSpan::from).collect(), counters)
 }
 
 fn spans(wire: &Wire) -> Vec<FinishedSpan> {

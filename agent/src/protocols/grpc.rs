@@ -6,10 +6,10 @@
 
 use percent_encoding::percent_decode;
 
-use crate::exchange::{Call, Http, Rpc};
+use crate::exchange::{Call, Header, Http, Rpc};
 
 /// Names and values.
-type Fields = [(String, Vec<u8>)];
+type Fields = [Header];
 
 /// Most octets kept of a status message: it describes a span, and is no payload.
 const MESSAGE_MAX: usize = 1024;
@@ -109,7 +109,7 @@ fn text(value: &[u8]) -> String {
 }
 
 fn first<'a>(headers: &'a Fields, name: &str) -> Option<&'a [u8]> {
-    headers.iter().find(|(known, _)| known == name).map(|(_, value)| &value[..])
+    headers.iter().find(|(known, _)| *known == name).map(|(_, value)| &value[..])
 }
 
 #[cfg(test)]

@@ -4,8 +4,9 @@ use rustix::time::{ClockId, clock_gettime};
 
 use crate::input::{Input, Nanos};
 
-/// Time between two ticks of the pipeline, ns. Finer than anything a stage waits for.
-const EVERY: u64 = 100_000_000;
+/// Time between two ticks of the pipeline, ns: every look at the rings has one. What is due at a tick is done without a pause,
+/// and on a host without an idle CPU that is how long somebody waits for us: it must not pile up.
+const EVERY: u64 = 5_000_000;
 
 /// Tells the pipeline that time goes on.
 #[derive(Default)]

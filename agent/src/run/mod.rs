@@ -47,7 +47,7 @@ use crate::{
     record::{Header, Metadata, Writer},
     runtime::{Attacher, Ends},
     status::Counters,
-    trace::{self, FinishedSpan, Sampler},
+    trace::{self, EncodedSpan, Sampler},
     viewer::Host,
 };
 
@@ -141,6 +141,7 @@ pub fn run(run: &Run) -> Result<()> {
     let mut reload = Reload::new(run.sources.clone(), settings.clone());
     let mut silence = Silence::new(run.silence_hint.clone());
     let mut clock = Clock::default();
+    let mut share = courtesy::Share::new();
     let since = clock.wall();
     let mut watch = None;
     let page = if wants_viewer {
@@ -156,19 +157,23 @@ pub fn run(run: &Run) -> Result<()> {
         eprintln!("spanwire: look at them at {page}");
     }
 
+    let mut more = false;
     while !signals.stop() && !signals.detach() {
-        capture.wait();
+        let fills = capture.wait();
         // What is seen now is younger than all that is still to be drained, so it comes behind that.
         let tick = clock.tick();
+        if let Some((now, _)) = &tick {
+            share.looks(*now, fills || more);
+        }
         let gone = tick.as_ref().and_then(|(now, _)| live.sweep.look(*now));
         let mut failed = None;
-        loop {
-            let more = capture.drain(|input| {
-                live.take(input, |input| write(&mut recording, input, &mut failed));
-            });
-            if !more || signals.stop() || signals.detach() {
-                break;
-            }
+        more = false;
+        while capture.drain(|input| {
+            live.take(input, |input| write(&mut recording, input, &mut failed));
+        }) && !signals.stop()
+            && !signals.detach()
+        {
+            more = true;
         }
         if let Some(lost) = capture.lost() {
             live.give(lost, &mut |input| write(&mut recording, input, &mut failed));
@@ -273,7 +278,7 @@ fn of_kernel(capture: &Capture, live: &Live) -> Counters {
 }
 
 /// To the viewer and to the chosen outputs; cloned only where both want them.
-fn hand_out(spans: &mut Vec<FinishedSpan>, status: &Status, output: &mut Output) {
+fn hand_out(spans: &mut Vec<EncodedSpan>, status: &Status, output: &mut Output) {
     output.note(spans.len());
     if status.views() {
         status.view(if output.takes() { spans.clone() } else { std::mem::take(spans) });
@@ -342,7 +347,7 @@ struct Live {
     attacher: Option<Attacher>,
     ends: Ends,
     pipeline: Pipeline,
-    spans: Vec<FinishedSpan>,
+    spans: Vec<EncodedSpan>,
 }
 
 impl Live {

@@ -14,7 +14,7 @@ use crate::{
     },
     input::Nanos,
     status::{Counters, Meaning},
-    trace::FinishedSpan,
+    trace::EncodedSpan,
 };
 
 /// The chosen destinations.
@@ -87,7 +87,7 @@ impl Output {
     }
 
     /// Takes all spans; never waits.
-    pub(super) fn take(&mut self, spans: &mut Vec<FinishedSpan>) {
+    pub(super) fn take(&mut self, spans: &mut Vec<EncodedSpan>) {
         if spans.is_empty() {
             return;
         }

@@ -11,7 +11,7 @@ use crate::{
     kernel::capture::Capture,
     pipeline::Pipeline,
     status::{Counters, Meaning, RUN_DIRECTORY, Serving, Snapshot, StatusChild},
-    trace::FinishedSpan,
+    trace::EncodedSpan,
     viewer::Host,
 };
 
@@ -74,7 +74,7 @@ impl Status {
     }
 
     /// Shows spans. Never waits.
-    pub(super) fn view(&self, spans: Vec<FinishedSpan>) {
+    pub(super) fn view(&self, spans: Vec<EncodedSpan>) {
         if let Some(child) = self.child.as_ref().filter(|_| self.views && !spans.is_empty()) {
             child.view(spans);
         }

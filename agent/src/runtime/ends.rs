@@ -14,12 +14,16 @@ use crate::input::{Input, Nanos};
 const MOST: usize = 8192;
 /// How long a task is watched, ns: whatever is longer at work is no part of a request that still waits for its spans.
 const LONGEST: u64 = 60_000_000_000;
+/// How often they are looked at, ns: each costs a read of its process's memory, and spans wait twice as long for it.
+const EVERY: u64 = 100_000_000;
 
 /// The tasks that are watched.
 #[derive(Default)]
 pub struct Ends {
     /// By process and key: where its record is, and since when it is watched.
     tasks: BTreeMap<(u32, u64), (u64, Option<Nanos>)>,
+    /// When they were last looked at.
+    last: Nanos,
 }
 
 impl Ends {
@@ -39,9 +43,10 @@ impl Ends {
 
     /// Those that have ended.
     pub fn look(&mut self, now: Nanos, attacher: &Attacher) -> Option<Input> {
-        if self.tasks.is_empty() {
+        if self.tasks.is_empty() || now.since(self.last) < EVERY {
             return None;
         }
+        self.last = now;
         let records = lock(attacher.records());
         let mut memories: HashMap<u32, Option<Memory>> = HashMap::new();
         let mut ended = Vec::new();

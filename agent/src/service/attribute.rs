@@ -14,6 +14,7 @@ pub(crate) fn number(key: &str, value: impl TryInto<i64>) -> KeyValue {
 }
 
 /// Yes or no.
+#[cfg(test)]
 pub(crate) fn truth(key: &str, value: bool) -> KeyValue {
     attribute(key, Value::BoolValue(value))
 }

@@ -13,7 +13,7 @@ use super::agent_file::AgentFile;
 use super::feed::Feed;
 use super::frame::{Message, Start};
 use super::{Counters, Listening, SUBCOMMAND, Snapshot};
-use crate::trace::FinishedSpan;
+use crate::trace::EncodedSpan;
 use crate::viewer::Host;
 
 /// How long the child may take to write what it has not yet, once it has been told all.
@@ -116,7 +116,7 @@ impl StatusChild {
     }
 
     /// Hands finished spans to the viewer. Never waits: what the child is too slow for is dropped and counted.
-    pub fn view(&self, spans: Vec<FinishedSpan>) {
+    pub fn view(&self, spans: Vec<EncodedSpan>) {
         self.feed.spans(spans);
     }
 

@@ -14,7 +14,7 @@ use std::time::Duration;
 use super::frame::Message;
 use super::{Counters, Meaning, Snapshot};
 use crate::export::batch;
-use crate::trace::FinishedSpan;
+use crate::trace::EncodedSpan;
 use crate::viewer::Host;
 
 /// Spans that may wait: about 16 MiB, and a second of heavy traffic.
@@ -41,7 +41,7 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct Waiting {
-    spans: Vec<FinishedSpan>,
+    spans: Vec<EncodedSpan>,
     snapshot: Option<Snapshot>,
     host: Option<Host>,
     /// Nothing more will come, or nobody reads any more.
@@ -70,7 +70,7 @@ impl Feed {
     }
 
     /// Takes what fits.
-    pub(super) fn spans(&self, mut spans: Vec<FinishedSpan>) {
+    pub(super) fn spans(&self, mut spans: Vec<EncodedSpan>) {
         let count = spans.len();
         let mut waiting = self.shared.lock();
         let room = if waiting.over { 0 } else { MOST_SPANS - waiting.spans.len().min(MOST_SPANS) };
@@ -153,10 +153,8 @@ fn send(waiting: Waiting, pipe: &mut impl Write) -> std::io::Result<()> {
     if let Some(host) = waiting.host {
         Message::Host(host).write(pipe)?;
     }
-    let mut spans = waiting.spans.into_iter().peekable();
-    while spans.peek().is_some() {
-        let some = spans.by_ref().take(SPANS_A_MESSAGE).collect();
-        Message::Spans(batch::request(some)).write(pipe)?;
+    for spans in waiting.spans.chunks(SPANS_A_MESSAGE) {
+        Message::Spans(batch::request(spans)).write(pipe)?;
     }
     if let Some(snapshot) = waiting.snapshot {
         Message::Snapshot(snapshot).write(pipe)?;
@@ -183,7 +181,7 @@ mod tests {
         let mut feed = Feed::start(child.stdin.take().unwrap()).unwrap();
         let shop = sample::service("shop");
         let spans: Vec<_> =
-            (1..=1_000).map(|id| sample::outgoing(&shop, "spanwire.http", id)).collect();
+            (1..=1_000).map(|id| sample::outgoing(&shop, "spanwire.http", id).into()).collect();
         for _ in 0..60 {
             feed.spans(spans.clone());
         }

@@ -4,10 +4,9 @@
 //! and JSON. The child believes no length beyond [`LONGEST`].
 #![forbid(unsafe_code)]
 
+use std::borrow::Cow;
 use std::io::{self, Read, Write};
 
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-use prost::Message as _;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::Snapshot;
@@ -41,8 +40,8 @@ pub(super) enum Message {
     Snapshot(Snapshot),
     /// Who the agent is.
     Host(Host),
-    /// Finished spans.
-    Spans(ExportTraceServiceRequest),
+    /// Finished spans: an export request of OTLP, as protobuf.
+    Spans(Vec<u8>),
 }
 
 impl Message {
@@ -52,10 +51,10 @@ impl Message {
     /// What `out` says; or it is too long.
     pub(super) fn write(&self, out: &mut impl Write) -> io::Result<()> {
         let (tag, bytes) = match self {
-            Self::Start(start) => (START, serde_json::to_vec(start)?),
-            Self::Snapshot(snapshot) => (SNAPSHOT, serde_json::to_vec(snapshot)?),
-            Self::Host(host) => (HOST, serde_json::to_vec(host)?),
-            Self::Spans(spans) => (SPANS, spans.encode_to_vec()),
+            Self::Start(start) => (START, Cow::Owned(serde_json::to_vec(start)?)),
+            Self::Snapshot(snapshot) => (SNAPSHOT, Cow::Owned(serde_json::to_vec(snapshot)?)),
+            Self::Host(host) => (HOST, Cow::Owned(serde_json::to_vec(host)?)),
+            Self::Spans(spans) => (SPANS, Cow::Borrowed(spans.as_slice())),
         };
         let length = u32::try_from(bytes.len()).ok().filter(|length| *length <= LONGEST);
         let length = length.ok_or_else(|| io::Error::other("a message is too long"))?;
@@ -86,9 +85,7 @@ impl Message {
             START => Self::Start(json(&bytes)?),
             SNAPSHOT => Self::Snapshot(json(&bytes)?),
             HOST => Self::Host(json(&bytes)?),
-            SPANS => Self::Spans(
-                ExportTraceServiceRequest::decode(bytes.as_slice()).map_err(io::Error::other)?,
-            ),
+            SPANS => Self::Spans(bytes),
             _ => return Err(io::Error::other("a message is of no known kind")),
         }))
     }
@@ -105,12 +102,12 @@ mod tests {
 
     #[test]
     fn messages_there_and_back() {
-        let spans = vec![sample::outgoing(&sample::service("shop"), "spanwire.http", 3)];
+        let spans = [sample::outgoing(&sample::service("shop"), "spanwire.http", 3).into()];
         let messages = [
             Message::Start(Start { token: "abc".to_owned(), otlp_in: Some(4318), memory: None }),
             Message::Snapshot(Snapshot::default()),
             Message::Host(Host::new("web1".to_owned(), 7, Vec::new())),
-            Message::Spans(batch::request(spans)),
+            Message::Spans(batch::request(&spans)),
         ];
         let mut bytes = Vec::new();
         for message in &messages {
@@ -125,9 +122,7 @@ mod tests {
 
     #[test]
     fn what_is_none_is_refused() {
-        for bytes in
-            [&b"X\0\0\0\0"[..], b"T\xff\xff\xff\xff", b"T\x05\0\0\0\"a", b"S\x01\0\0\0\xff"]
-        {
+        for bytes in [&b"X\0\0\0\0"[..], b"T\xff\xff\xff\xff", b"T\x05\0\0\0\"a"] {
             assert!(Message::read(&mut &*bytes).is_err(), "{bytes:?}");
         }
     }

@@ -106,7 +106,7 @@ mod tests {
     use flate2::write::GzEncoder;
 
     use super::*;
-    use crate::export::{batch, sample};
+    use crate::export::sample;
 
     fn headers(of: &[(&'static str, &'static str)]) -> HeaderMap {
         of.iter()
@@ -117,7 +117,7 @@ mod tests {
     #[test]
     fn every_way_to_write_a_request_is_read() {
         let spans = vec![sample::outgoing(&sample::service("shop"), "sdk", 3)];
-        let request = batch::request(spans);
+        let request = sample::request(spans);
         let protobuf = request.encode_to_vec();
         let json = serde_json::to_vec(&request).unwrap();
         let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());

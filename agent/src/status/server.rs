@@ -13,6 +13,8 @@ use std::time::Duration;
 
 use hyper::body::Incoming;
 use hyper::{Request, Response};
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use prost::Message as _;
 use tokio::sync::oneshot;
 
 use super::connections::{self, Bounds};
@@ -88,7 +90,10 @@ pub fn serve(store: Option<&Path>) -> io::Result<()> {
 fn listen(orders: &mut impl Read, viewer: &Viewer) {
     loop {
         match Message::read(orders) {
-            Ok(Some(Message::Spans(spans))) => viewer.store().take(spans, now()),
+            Ok(Some(Message::Spans(spans))) => match ExportTraceServiceRequest::decode(&*spans) {
+                Ok(spans) => viewer.store().take(spans, now()),
+                Err(_) => return,
+            },
             Ok(Some(Message::Snapshot(snapshot))) => viewer.set_snapshot(snapshot, now()),
             Ok(Some(Message::Host(host))) => viewer.set_host(host),
             Ok(Some(Message::Start(_)) | None) | Err(_) => return,

@@ -6,12 +6,15 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use slab::Slab;
+
 use crate::conn::Connection;
-use crate::exchange::{Asked, ExchangeId, Finished, Role};
+use crate::exchange::{Asked, ExchangeId, Role};
 use crate::hash::Map;
-use crate::input::{Nanos, Runtime, Task, Waits};
+use crate::input::{ConnId, Nanos, Runtime, Task, Waits};
 use crate::service::Service;
 use crate::trace::Share;
+use crate::trace::described::Described;
 use crate::trace::runtime_rule::Chain;
 use crate::trace::traceparent::TraceParent;
 
@@ -73,8 +76,8 @@ pub(in crate::trace) struct Context {
     pub unseen: bool,
     /// Servers: who wrote the answer.
     pub answered_by: Option<Task>,
-    /// The whole exchange, from its end until its span goes out.
-    pub finished: Option<Box<Finished>>,
+    /// What the exchange says, from its end until its span goes out.
+    pub described: Option<Described>,
     /// Trace and parent, once decided: never changed after.
     pub fixed: Option<Fixed>,
     /// When the span is looked at next, while it is held back.
@@ -126,14 +129,28 @@ impl Rule {
     }
 }
 
+/// Releases remembered without a look at how many of them are gone.
+const LEAST_RELEASED: usize = 1024;
+
+/// A live context, as far as it is looked for by more than its span.
+#[derive(Clone, Copy, Debug)]
+struct Live {
+    span: SpanId,
+    conn: ConnId,
+}
+
 /// All contexts, live (their span has not gone out) and released.
+///
+/// There are tens of thousands, each some hundred bytes, and each is looked at a dozen times: they lie in the order of their
+/// arrival, neighbours in time beside each other, and are found by a small table.
 #[derive(Debug, Default)]
 pub(in crate::trace) struct Contexts {
-    by_span: Map<SpanId, Context>,
+    places: Map<SpanId, usize>,
+    contexts: Slab<Context>,
     /// Live ones by arrival.
-    live: BTreeMap<u64, SpanId>,
-    /// Released ones with the time of it, oldest first.
-    released: VecDeque<(Nanos, SpanId)>,
+    live: BTreeMap<u64, Live>,
+    /// Released ones with the time of it and their arrival, oldest first. Some are gone already.
+    released: VecDeque<(Nanos, u64, SpanId)>,
     /// Arrival number of the next.
     next: u64,
 }
@@ -147,33 +164,45 @@ impl Contexts {
     /// Takes in a new, live context.
     pub(in crate::trace) fn insert(&mut self, span: SpanId, context: Context) {
         self.next = context.sequence + 1;
-        self.live.insert(context.sequence, span);
-        self.by_span.insert(span, context);
+        self.live.insert(context.sequence, Live { span, conn: context.id.conn });
+        let place = self.contexts.insert(context);
+        if let Some(before) = self.places.insert(span, place) {
+            self.contexts.try_remove(before);
+        }
     }
 
     /// The context of a span.
     pub(in crate::trace) fn of(&self, span: SpanId) -> Option<&Context> {
-        self.by_span.get(&span)
+        self.contexts.get(*self.places.get(&span)?)
     }
 
     /// Likewise, to be changed.
     pub(in crate::trace) fn of_mut(&mut self, span: SpanId) -> Option<&mut Context> {
-        self.by_span.get_mut(&span)
+        self.contexts.get_mut(*self.places.get(&span)?)
     }
 
     /// Whether it is known.
     pub(in crate::trace) fn contains(&self, span: SpanId) -> bool {
-        self.by_span.contains_key(&span)
+        self.places.contains_key(&span)
     }
 
     /// How many there are.
     pub(in crate::trace) fn len(&self) -> usize {
-        self.by_span.len()
+        self.places.len()
     }
 
     /// The live ones in the order of their arrival.
     pub(in crate::trace) fn live_spans(&self) -> impl Iterator<Item = (SpanId, &Context)> {
-        self.live.values().filter_map(|span| Some((*span, self.by_span.get(span)?)))
+        self.live.values().filter_map(|live| Some((live.span, self.of(live.span)?)))
+    }
+
+    /// Those of them on connections that are `wanted`.
+    pub(in crate::trace) fn live_on(
+        &self,
+        wanted: impl Fn(ConnId) -> bool,
+    ) -> impl Iterator<Item = (SpanId, &Context)> {
+        let of_wanted = self.live.values().filter(move |live| wanted(live.conn));
+        of_wanted.filter_map(|live| Some((live.span, self.of(live.span)?)))
     }
 
     /// How many are live.
@@ -183,30 +212,41 @@ impl Contexts {
 
     /// Its span has gone out; from now on it only waits for children.
     pub(in crate::trace) fn release(&mut self, span: SpanId, now: Nanos) {
-        if let Some(context) = self.by_span.get(&span)
-            && self.live.remove(&context.sequence).is_some()
+        if let Some(sequence) = self.of(span).map(|context| context.sequence)
+            && self.live.remove(&sequence).is_some()
         {
-            self.released.push_back((now, span));
+            self.released.push_back((now, sequence, span));
         }
     }
 
+    /// Whether a span has gone out, or is not known any more.
+    pub(in crate::trace) fn is_out(&self, span: SpanId) -> bool {
+        self.of(span).is_none_or(|context| !self.live.contains_key(&context.sequence))
+    }
+
     /// The released context that is oldest, if it was released at `before` or earlier.
-    pub(in crate::trace) fn oldest_released(&self, before: Nanos) -> Option<SpanId> {
-        self.released.front().filter(|(at, _)| *at <= before).map(|(_, span)| *span)
+    pub(in crate::trace) fn oldest_released(&mut self, before: Nanos) -> Option<SpanId> {
+        while let Some((at, sequence, span)) = self.released.front().copied() {
+            if self.of(span).is_some_and(|context| context.sequence == sequence) {
+                return (at <= before).then_some(span);
+            }
+            self.released.pop_front();
+        }
+        None
     }
 
     /// The live context that arrived first.
     pub(in crate::trace) fn oldest_live(&self) -> Option<SpanId> {
-        self.live.first_key_value().map(|(_, span)| *span)
+        self.live.first_key_value().map(|(_, live)| live.span)
     }
 
-    /// Takes one out. Released ones must go oldest first.
+    /// Takes one out.
     pub(in crate::trace) fn remove(&mut self, span: SpanId) -> Option<Context> {
-        let context = self.by_span.remove(&span)?;
-        if self.live.remove(&context.sequence).is_none()
-            && self.released.front().is_some_and(|(_, first)| *first == span)
-        {
-            self.released.pop_front();
+        let context = self.contexts.try_remove(self.places.remove(&span)?)?;
+        self.live.remove(&context.sequence);
+        if self.released.len() > 2 * self.places.len() + LEAST_RELEASED {
+            let places = &self.places;
+            self.released.retain(|(_, _, span)| places.contains_key(span));
         }
         Some(context)
     }

@@ -4,6 +4,7 @@
 
 use std::borrow::Cow;
 
+use crate::exchange::Header;
 use crate::trace::url::{host_and_port, is_scheme};
 
 /// The request as the first client sent it, as far as the proxies on the way have said.
@@ -19,7 +20,7 @@ pub(in crate::trace) struct Forwarded {
 
 impl Forwarded {
     /// Reads the headers (names in lower case). `Forwarded` wins, part by part.
-    pub(in crate::trace) fn of(headers: &[(String, Vec<u8>)]) -> Self {
+    pub(in crate::trace) fn of(headers: &[Header]) -> Self {
         let mut read = Self::default();
         for value in values(headers, "forwarded") {
             read.take_forwarded(&value);
@@ -60,12 +61,12 @@ impl Forwarded {
 
 /// Values of a header, lossily as text.
 pub(in crate::trace) fn values<'a>(
-    headers: &'a [(String, Vec<u8>)],
+    headers: &'a [Header],
     name: &'a str,
 ) -> impl Iterator<Item = Cow<'a, str>> {
     headers
         .iter()
-        .filter(move |(key, _)| key == name)
+        .filter(move |(key, _)| *key == name)
         .map(|(_, value)| String::from_utf8_lossy(value))
 }
 
@@ -124,11 +125,9 @@ mod tests {
 
     use super::*;
 
-    fn read(headers: &[(&str, &str)]) -> Forwarded {
-        let headers: Vec<_> = headers
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec()))
-            .collect();
+    fn read(headers: &[(&'static str, &str)]) -> Forwarded {
+        let headers: Vec<_> =
+            headers.iter().map(|(name, value)| (*name, value.as_bytes().to_vec())).collect();
         Forwarded::of(&headers)
     }
 

@@ -3,20 +3,22 @@
 //! Names a span by its method and never by its path: paths are without bound. Takes no header's value beyond those
 //! that the conventions ask for, and no body ever.
 //!
-//! Own attributes: `spanwire.time_to_first_byte_ns` (int, ns from the request's first byte to the answer's first),
-//! `spanwire.request.size` and `spanwire.response.size` (int, bytes on the wire, heads, framing and what a tunnel carried
+//! Own attributes: `spanwire.request.size` and `spanwire.response.size` (int, bytes on the wire, heads, framing and what a tunnel carried
 //! included) and `spanwire.incomplete` (bool, true when bytes were lost by us and the end of the exchange was not seen).
 
-use opentelemetry_proto::tonic::common::v1::KeyValue;
+use std::borrow::Cow;
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+
 use opentelemetry_proto::tonic::trace::v1::{Status, status::StatusCode};
 
 use crate::conn::{Address, Connection};
 use crate::exchange::{Failure, Finished, Http, Role};
-use crate::input::Nanos;
-use crate::service::attribute::{number, text, truth};
+use crate::trace::described::{Name, Said};
 use crate::trace::ends::{peer, server_address};
 use crate::trace::failure::error_type;
 use crate::trace::forwarded::{Forwarded, values};
+use crate::trace::span_writer::{Place, SpanWriter};
 use crate::trace::url::{Target, default_port};
 use crate::trace::{Settings, redact};
 
@@ -30,89 +32,85 @@ pub(in crate::trace) const KNOWN_METHODS: [&str; 10] =
 /// Longest name of a protocol that is believed to be one.
 const PROTOCOL_MAX: usize = 32;
 
-/// What a protocol says about a span.
-pub(in crate::trace) struct Described {
-    /// The span's name.
-    pub name: String,
-    /// Its attributes.
-    pub attributes: Vec<KeyValue>,
-    /// `None`: unset.
-    pub status: Option<Status>,
-}
-
-/// Describes one end of an exchange that began at `at`.
+/// Describes one end of an exchange: writes its attributes.
 pub(in crate::trace) fn describe(
     http: &Http,
     finished: &Finished,
     role: Role,
     conn: &Connection,
-    at: Nanos,
     settings: &Settings,
-) -> Described {
-    let mut attributes = Vec::with_capacity(20);
-    let name = method(http, settings, &mut attributes);
+    out: &mut SpanWriter,
+) -> Said {
+    let name = method(http, settings, out);
     let connect = http.method.as_deref() == Some("CONNECT");
     let target = http.target.as_deref().map(|target| Target::of(target, connect));
     let target = target.unwrap_or_default();
-    match role {
-        Role::Server => server(http, target, conn, settings, &mut attributes),
-        Role::Client => client(http, target, conn, settings, &mut attributes),
-    }
-    peer(conn, &mut attributes);
-    version(http, role, &mut attributes);
-    sizes(http, finished, at, &mut attributes);
-    let status = outcome(http, finished.failure, role, &mut attributes);
-    Described { name, attributes, status }
+    let path = match role {
+        Role::Server => server(http, target, conn, settings, out),
+        Role::Client => {
+            client(http, target, conn, settings, out);
+            None
+        }
+    };
+    peer(conn, out);
+    version(http, role, out);
+    sizes(http, finished, out);
+    let status = outcome(http, finished.failure, role, out);
+    Said { name, path, status }
 }
 
 /// The method, and with it the name: `HTTP` stands for a method we do not know.
-fn method(http: &Http, settings: &Settings, out: &mut Vec<KeyValue>) -> String {
+fn method(http: &Http, settings: &Settings, out: &mut SpanWriter) -> Name {
     match &http.method {
         Some(method) if settings.known_methods.contains(method) => {
-            out.push(text("http.request.method", method.as_str()));
-            return method.clone();
+            return Name::Written(out.text("http.request.method", method));
         }
         Some(method) => {
-            out.push(text("http.request.method", "_OTHER"));
-            out.push(text("http.request.method_original", method.as_str()));
+            out.text("http.request.method", "_OTHER");
+            out.text("http.request.method_original", method);
         }
         None => {}
     }
-    "HTTP".to_owned()
+    Name::Fixed("HTTP")
 }
 
-/// What a server knows of the request: as the first client meant it, where proxies have said.
+/// What a server knows of the request: as the first client meant it, where proxies have said. Where its path is.
 fn server(
     http: &Http,
     target: Target<'_>,
     conn: &Connection,
     settings: &Settings,
-    out: &mut Vec<KeyValue>,
-) {
+    out: &mut SpanWriter,
+) -> Option<Place> {
     let forwarded = Forwarded::of(&http.request_headers);
-    let scheme = forwarded.scheme.unwrap_or_else(|| own_scheme(http, target));
-    if !target.path.is_empty() {
-        out.push(text("url.path", target.path));
+    let scheme = forwarded.scheme.map_or_else(|| own_scheme(http, target), Cow::Owned);
+    let path = if !target.path.is_empty() {
+        Some(out.text("url.path", target.path))
     } else if target.scheme.is_some() {
         // An absolute target without path means the root (RFC 9112 §3.2.1).
-        out.push(text("url.path", "/"));
-    }
+        Some(out.text("url.path", "/"))
+    } else {
+        None
+    };
     if let Some(query) = target.query.filter(|query| !query.is_empty()) {
-        out.push(text("url.query", redact::query(query, &settings.redacted_query_keys)));
+        out.text("url.query", &redact::query(query, &settings.redacted_query_keys));
     }
-    let host = forwarded.host.or_else(|| authority(http, target));
+    let host = forwarded.host.map(Cow::Owned).or_else(|| authority(http, target));
     server_address(host.as_deref(), default_port(&scheme), &conn.local, out);
-    out.push(text("url.scheme", scheme));
+    out.text("url.scheme", &scheme);
     match (forwarded.client, &conn.remote) {
-        (Some(Some(client)), _) => out.push(text("client.address", client)),
+        (Some(Some(client)), _) => {
+            out.text("client.address", &client);
+        }
         (None, Address::Inet(ip, _)) => {
-            out.push(text("client.address", ip.to_canonical().to_string()));
+            out.address("client.address", *ip);
         }
         _ => {}
     }
     if let Some(agent) = values(&http.request_headers, "user-agent").next() {
-        out.push(text("user_agent.original", agent));
+        out.text("user_agent.original", &agent);
     }
+    path
 }
 
 /// What a client knows of the request: where it meant to go.
@@ -121,62 +119,93 @@ fn client(
     target: Target<'_>,
     conn: &Connection,
     settings: &Settings,
-    out: &mut Vec<KeyValue>,
+    out: &mut SpanWriter,
 ) {
     let scheme = own_scheme(http, target);
     let host = authority(http, target);
     server_address(host.as_deref(), default_port(&scheme), &conn.remote, out);
     // Without its path a URL is another one. CONNECT has none.
     let is_whole = http.target.is_some() || http.method.as_deref() == Some("CONNECT");
-    if let Some(base) = base(host.as_deref(), &scheme, &conn.remote).filter(|_| is_whole) {
-        let mut full = base;
-        // The asterisk form has no path of its own (RFC 9112 §3.3).
-        if target.path != "*" {
-            full.push_str(target.path);
-        }
-        if let Some(query) = target.query {
-            full.push('?');
-            full.push_str(&redact::query(query, &settings.redacted_query_keys));
-        }
-        out.push(text("url.full", full));
+    if let Some(base) = Base::of(host.as_deref(), &conn.remote).filter(|_| is_whole) {
+        out.composed("url.full", |full| {
+            base.write(&scheme, full);
+            // The asterisk form has no path of its own (RFC 9112 §3.3).
+            if target.path != "*" {
+                full.push_str(target.path);
+            }
+            if let Some(query) = target.query {
+                full.push('?');
+                full.push_str(&redact::query(query, &settings.redacted_query_keys));
+            }
+        });
     }
 }
 
-/// Scheme and authority of an absolute URL: as the request says, else where the socket goes.
-fn base(host: Option<&str>, scheme: &str, remote: &Address) -> Option<String> {
-    match (host, remote) {
-        (Some(host), _) => Some(format!("{scheme}://{}", redact::authority(host))),
-        (None, Address::Inet(ip, port)) => {
-            Some(format!("{scheme}://{}", std::net::SocketAddr::new(ip.to_canonical(), *port)))
+/// What an absolute URL begins with.
+enum Base<'a> {
+    /// As the request says.
+    Authority(&'a str),
+    /// Where the socket goes.
+    Socket(SocketAddr),
+    /// Likewise: its path.
+    Unix(&'a str),
+}
+
+impl<'a> Base<'a> {
+    fn of(host: Option<&'a str>, remote: &'a Address) -> Option<Self> {
+        match (host, remote) {
+            (Some(host), _) => Some(Self::Authority(host)),
+            (None, Address::Inet(ip, port)) => {
+                Some(Self::Socket(SocketAddr::new(ip.to_canonical(), *port)))
+            }
+            (None, Address::Unix(Some(path))) => Some(Self::Unix(path)),
+            (None, Address::Unix(None) | Address::Unknown) => None,
         }
-        // As clients of unix sockets write it: the socket's path, escaped, in the host's place.
-        (None, Address::Unix(Some(path))) => {
-            Some(format!("http+unix://{}", path.replace('%', "%25").replace('/', "%2F")))
-        }
-        (None, Address::Unix(None) | Address::Unknown) => None,
+    }
+
+    fn write(&self, scheme: &str, out: &mut String) {
+        // Writing into memory does not fail.
+        let _ = match self {
+            Self::Authority(host) => write!(out, "{scheme}://{}", redact::authority(host)),
+            Self::Socket(address) => write!(out, "{scheme}://{address}"),
+            // As clients of unix sockets write it: the socket's path, escaped, in the host's place.
+            Self::Unix(path) => {
+                write!(out, "http+unix://{}", path.replace('%', "%25").replace('/', "%2F"))
+            }
+        };
     }
 }
 
 /// The scheme this end saw itself. Only what was sent in the clear is seen here.
-fn own_scheme(http: &Http, target: Target<'_>) -> String {
-    let scheme = target.scheme.or(http.scheme.as_deref());
-    scheme.map_or_else(|| "http".to_owned(), str::to_ascii_lowercase)
+fn own_scheme<'a>(http: &'a Http, target: Target<'a>) -> Cow<'a, str> {
+    match target.scheme.or(http.scheme.as_deref()) {
+        None => Cow::Borrowed("http"),
+        Some(scheme) if scheme.bytes().any(|byte| byte.is_ascii_uppercase()) => {
+            Cow::Owned(scheme.to_ascii_lowercase())
+        }
+        Some(scheme) => Cow::Borrowed(scheme),
+    }
 }
 
 /// The authority asked for: an absolute target's beats `Host` (RFC 9112 §3.2.2), and so does `:authority` (RFC 9113
 /// §8.3.1).
-fn authority(http: &Http, target: Target<'_>) -> Option<String> {
-    let host = || values(&http.request_headers, "host").next().map(|host| host.trim().to_owned());
+fn authority<'a>(http: &'a Http, target: Target<'a>) -> Option<Cow<'a, str>> {
+    let host = || {
+        Some(match values(&http.request_headers, "host").next()? {
+            Cow::Borrowed(host) => Cow::Borrowed(host.trim()),
+            Cow::Owned(host) => Cow::Owned(host.trim().to_owned()),
+        })
+    };
     let asked = target.authority.or(http.authority.as_deref());
-    asked.map(str::to_owned).or_else(host).filter(|host| !host.is_empty())
+    asked.map(Cow::Borrowed).or_else(host).filter(|host| !host.is_empty())
 }
 
 /// The protocol spoken, if it is not HTTP any more, and its version.
-fn version(http: &Http, role: Role, out: &mut Vec<KeyValue>) {
+fn version(http: &Http, role: Role, out: &mut SpanWriter) {
     if let Some((name, version)) = switched(http) {
-        out.push(text("network.protocol.name", name));
+        out.text("network.protocol.name", &name);
         if let Some(version) = version {
-            out.push(text("network.protocol.version", version));
+            out.text("network.protocol.version", &version);
         }
         return;
     }
@@ -184,7 +213,7 @@ fn version(http: &Http, role: Role, out: &mut Vec<KeyValue>) {
         Role::Server => http.version,
         Role::Client => http.response_version.unwrap_or(http.version),
     };
-    out.push(text("network.protocol.version", version.name()));
+    out.text("network.protocol.version", version.name());
 }
 
 /// Name and version of the protocol that a 101 went over to (RFC 9110 §7.8): the answer names it. WebSocket's version is
@@ -206,26 +235,23 @@ fn switched(http: &Http) -> Option<(String, Option<String>)> {
     let name = name.to_ascii_lowercase();
     let version = version.or_else(|| {
         let told = || values(&http.request_headers, "sec-websocket-version").next();
-        (name == "websocket").then(told)?.map(std::borrow::Cow::into_owned)
+        (name == "websocket").then(told)?.map(Cow::into_owned)
     });
     is_token(&name).then(|| (name, version.filter(|version| is_token(version))))
 }
 
-/// Sizes where known, and the time to the answer's first byte.
-fn sizes(http: &Http, finished: &Finished, at: Nanos, out: &mut Vec<KeyValue>) {
+/// Sizes where known.
+fn sizes(http: &Http, finished: &Finished, out: &mut SpanWriter) {
     if let Some(bytes) = http.request_body {
-        out.push(number("http.request.body.size", bytes));
+        out.number("http.request.body.size", bytes);
     }
     if let Some(bytes) = http.response_body {
-        out.push(number("http.response.body.size", bytes));
+        out.number("http.response.body.size", bytes);
     }
     // Of an exchange whose end we did not see these would be any number.
     if finished.failure != Some(Failure::Unseen) {
-        out.push(number("spanwire.request.size", finished.bytes.request));
-        out.push(number("spanwire.response.size", finished.bytes.response));
-    }
-    if let Some(first) = finished.first_answer {
-        out.push(number("spanwire.time_to_first_byte_ns", first.since(at)));
+        out.number("spanwire.request.size", finished.bytes.request);
+        out.number("spanwire.response.size", finished.bytes.response);
     }
 }
 
@@ -234,15 +260,15 @@ fn outcome(
     http: &Http,
     failure: Option<Failure>,
     role: Role,
-    out: &mut Vec<KeyValue>,
+    out: &mut SpanWriter,
 ) -> Option<Status> {
     if let Some(code) = http.status {
-        out.push(number("http.response.status_code", code));
+        out.number("http.response.status_code", code);
     }
     if failure == Some(Failure::Unseen) {
-        out.push(truth("spanwire.incomplete", true));
+        out.truth("spanwire.incomplete", true);
     }
-    let error = failure.and_then(error_type).map(str::to_owned).or_else(|| {
+    let error = failure.and_then(error_type).map(Cow::Borrowed).or_else(|| {
         let code = http.status?;
         let failed = match code {
             100..400 => false,
@@ -250,9 +276,9 @@ fn outcome(
             400..500 => role == Role::Client,
             _ => true,
         };
-        failed.then(|| code.to_string())
+        failed.then(|| Cow::Owned(code.to_string()))
     })?;
-    out.push(text("error.type", error));
+    out.text("error.type", &error);
     // No description: status code and error.type say it all.
     Some(Status { code: StatusCode::Error.into(), message: String::new() })
 }

@@ -6,17 +6,17 @@
 use std::sync::Arc;
 
 use opentelemetry_proto::tonic::trace::v1::span::{Link, SpanKind};
-use opentelemetry_proto::tonic::trace::v1::{Span, Status};
 
-use crate::exchange::{Call, Finished, Role};
+use crate::exchange::Role;
 use crate::input::{Nanos, Runtime, Waits};
-use crate::service::attribute::{number, text};
+use crate::service::attribute::text;
 use crate::service::{Service, is_process};
 use crate::trace::context::{Context, Fixed, Rule, SpanId};
+use crate::trace::described::Described;
 use crate::trace::resolve::{Blocked, own_rule};
 use crate::trace::routes::Route;
-use crate::trace::url::Target;
-use crate::trace::{Count, FinishedSpan, Tracer, http, rpc, sampler};
+use crate::trace::span_writer::SpanWriter;
+use crate::trace::{Count, EncodedSpan, Tracer, sampler};
 
 /// OTLP `Span.flags`, bit 8: whether the parent (or link target) is remote is known.
 const REMOTE_KNOWN: u32 = 0x100;
@@ -83,7 +83,7 @@ impl Tracer {
                 self.forget(span);
             } else if let Some(span) = self.contexts.oldest_live() {
                 let finished =
-                    self.contexts.of(span).is_some_and(|context| context.finished.is_some());
+                    self.contexts.of(span).is_some_and(|context| context.described.is_some());
                 self.counts.add(if finished {
                     Count::HeldOverflow
                 } else {
@@ -108,10 +108,12 @@ impl Tracer {
         }
         let Some(context) = self.contexts.remove(span) else { return };
         self.sleep(span, &context);
-        self.joins.forget(span, &context);
-        self.unix.forget(span, context.id.conn);
-        self.threads.forget(span, context.task);
+        if context.other_end.is_none() {
+            self.joins.forget(span, &context);
+            self.unix.forget(span, context.id.conn);
+        }
         if context.role == Role::Server {
+            self.threads.forget(span, context.task);
             self.workers.forget_request(span, context.id.conn);
         }
         if let Some(stream) = context.stream {
@@ -199,7 +201,8 @@ impl Tracer {
     /// Hands a resolved, finished span on; the context stays for its children.
     fn release(&mut self, span: SpanId) {
         let Some(context) = self.contexts.of_mut(span) else { return };
-        let (Some(finished), Some(fixed)) = (context.finished.take(), context.fixed.clone()) else {
+        let (Some(described), Some(fixed)) = (context.described.take(), context.fixed.clone())
+        else {
             return;
         };
         let (wake, blocked_on) = (context.wake.take(), context.blocked_on.take());
@@ -213,12 +216,16 @@ impl Tracer {
         self.held.remove(&(sequence, span));
         if sampler::exports(fixed.flags) {
             let service = self.service(span);
-            let route = self.route(span, &finished, &service);
+            let route = self.route(&described, &service);
+            let mut writer = std::mem::take(&mut self.writer);
             if let Some(context) = self.contexts.of(span) {
-                let finished = self.span(span, context, &finished, &fixed, service, route);
-                self.ready.push(finished);
+                writer.begin();
+                self.write(span, context, &described, &fixed, route.as_ref(), &mut writer);
+                let (scope, bytes) = (described.scope, writer.written().into());
+                self.ready.push(EncodedSpan { service, scope, bytes });
                 self.counts.add(Count::Released);
             }
+            self.writer = writer;
         } else {
             let check = self.contexts.of(span).is_some_and(|context| context.check);
             let is_root = fixed.parent.is_none_or(|(_, rule)| rule == Rule::TcpOption);
@@ -229,19 +236,29 @@ impl Tracer {
             context.service = None;
         }
         self.contexts.release(span, self.now);
+        self.forget_client(span);
+    }
+
+    /// Once both ends of a request have gone out nobody asks for its client's any more: children are those of servers, and the
+    /// server has its trace.
+    fn forget_client(&mut self, span: SpanId) {
+        let Some((role, other)) = self.contexts.of(span).map(|end| (end.role, end.other_end))
+        else {
+            return;
+        };
+        let client = if role == Role::Client { Some(span) } else { other };
+        if let (Some(client), Some(other)) = (client, other)
+            && self.contexts.is_out(span)
+            && self.contexts.is_out(other)
+        {
+            self.forget(client);
+        }
     }
 
     /// The route of a server's request, as far as it is known (semconv 1.44, `http.route`: servers only).
-    fn route(&mut self, span: SpanId, finished: &Finished, service: &Service) -> Option<Route> {
-        let Call::Http(call) = &finished.call else { return None };
-        if self.contexts.of(span)?.role != Role::Server || call.method.as_deref() == Some("CONNECT")
-        {
-            return None;
-        }
-        let target = Target::of(call.target.as_deref()?, false);
-        // An absolute target without path means the root (RFC 9112 §3.2.1).
-        let path = if target.path.is_empty() { "/" } else { target.path };
-        self.routes.of(&service.name, path, call.status, &mut self.counts)
+    fn route(&mut self, described: &Described, service: &Service) -> Option<Route> {
+        let path = described.path?.of(&described.written);
+        self.routes.of(&service.name, path, described.status_code, &mut self.counts)
     }
 
     /// The service of a span's process: as it was when the request began, if it was known by then.
@@ -258,83 +275,77 @@ impl Tracer {
         service
     }
 
-    fn span(
+    /// Writes a span: what its exchange said, and its place.
+    fn write(
         &self,
         span: SpanId,
         context: &Context,
-        finished: &Finished,
+        described: &Described,
         fixed: &Fixed,
-        service: Arc<Service>,
-        route: Option<Route>,
-    ) -> FinishedSpan {
-        let (began, role, conn) = (self.began(context), context.role, &context.conn);
-        let (scope, mut described) = match &finished.call {
-            Call::Http(http) => {
-                (http::SCOPE, http::describe(http, finished, role, conn, began, &self.settings))
-            }
-            Call::Rpc(rpc) => (rpc::SCOPE, rpc::describe(rpc, finished, role, conn, began)),
-        };
-        if let Some(route) = route {
-            described.name = format!("{} {}", described.name, route.template);
-            described.attributes.push(text("http.route", route.template));
-            described.attributes.push(text("spanwire.http.route.source", route.source.name()));
-        }
-        if is_process(context.task.pid) {
-            described.attributes.push(number("spanwire.process.pid", context.task.pid));
-        }
-        if let Some(nanos) = self.on_cpu(span, context, finished) {
-            described.attributes.push(number("spanwire.thread.cpu_time_ns", nanos));
-        }
-        if let Some(took) = context.connected_in {
-            described.attributes.push(number("spanwire.time_to_connect_ns", took));
-        }
-        if context.retransmits > 0 {
-            described.attributes.push(number("spanwire.retransmits", context.retransmits));
-        }
-        if let Some((_, rule)) = fixed.parent {
-            described.attributes.push(text(LINK_RULE, rule.name()));
-            if let (Rule::Runtime(_), Runtime::Knows { via: Some(via), .. }) =
-                (rule, context.runtime)
-            {
-                described.attributes.push(text(LINK_VIA, via.name()));
-            }
-        }
+        route: Option<&Route>,
+        out: &mut SpanWriter,
+    ) {
+        let (began, role) = (self.began(context), context.role);
         let offset = context.wall_offset.or(self.wall_offset).unwrap_or(0);
         let start = began.0.saturating_add_signed(offset);
         let end = context.end.map_or(0, |end| end.since(began));
-        let span = Span {
-            trace_id: fixed.trace.to_vec(),
-            span_id: span.to_be_bytes().to_vec(),
-            trace_state: fixed.state.as_deref().unwrap_or_default().to_owned(),
-            parent_span_id: fixed
-                .parent
-                .map(|(parent, _)| parent.to_be_bytes().to_vec())
-                .unwrap_or_default(),
-            flags: flags(context.role, fixed),
-            name: described.name,
-            kind: match context.role {
-                Role::Client => SpanKind::Client,
-                Role::Server => SpanKind::Server,
+        out.ids(fixed.trace, span);
+        if let Some(state) = &fixed.state {
+            out.trace_state(state);
+        }
+        if let Some((parent, _)) = fixed.parent {
+            out.parent(parent);
+        }
+        out.flags(flags(role, fixed));
+        out.kind(match role {
+            Role::Client => SpanKind::Client,
+            Role::Server => SpanKind::Server,
+        });
+        out.times(start, start.saturating_add(end));
+        out.copied(&described.written);
+        if let Some(first) = described.first_answer {
+            out.number("spanwire.time_to_first_byte_ns", first.since(began));
+        }
+        if let Some(route) = route {
+            out.text("http.route", &route.template);
+            out.text("spanwire.http.route.source", route.source.name());
+        }
+        if is_process(context.task.pid) {
+            out.number("spanwire.process.pid", context.task.pid);
+        }
+        if let Some(nanos) = self.on_cpu(span, context, described) {
+            out.number("spanwire.thread.cpu_time_ns", nanos);
+        }
+        if let Some(took) = context.connected_in {
+            out.number("spanwire.time_to_connect_ns", took);
+        }
+        if context.retransmits > 0 {
+            out.number("spanwire.retransmits", context.retransmits);
+        }
+        if let Some((_, rule)) = fixed.parent {
+            out.text(LINK_RULE, rule.name());
+            if let (Rule::Runtime(_), Runtime::Knows { via: Some(via), .. }) =
+                (rule, context.runtime)
+            {
+                out.text(LINK_VIA, via.name());
             }
-            .into(),
-            start_time_unix_nano: start,
-            end_time_unix_nano: start.saturating_add(end),
-            attributes: described.attributes,
-            links: fixed.link.iter().map(|to| link(to, own_rule(context))).collect(),
-            status: described.status.or_else(|| Some(Status::default())),
-            ..Span::default()
-        };
-        FinishedSpan { service, scope, span }
+        }
+        if let Some(to) = &fixed.link {
+            out.link(&link(to, own_rule(context)));
+        }
+        let name = described.name.of(&described.written);
+        out.name(name, route.map(|route| &*route.template));
     }
 
     /// How long the thread that served a request was on a CPU for it, ns: known where it served no other meanwhile.
-    fn on_cpu(&self, span: SpanId, context: &Context, finished: &Finished) -> Option<u64> {
-        let on_cpu = finished.on_cpu.filter(|on_cpu| on_cpu.since == span)?;
+    fn on_cpu(&self, span: SpanId, context: &Context, described: &Described) -> Option<u64> {
+        let on_cpu = described.on_cpu.filter(|on_cpu| on_cpu.since == span)?;
         let alone = context.thread_waits == Waits::Alone
             && !context.overlapped
             && context.answered_by == Some(context.task)
             && !self.threads.is_revoked(context.task.pid);
-        alone.then(|| on_cpu.nanos.min(finished.end.since(context.at)))
+        let took = context.end?.since(context.at);
+        alone.then(|| on_cpu.nanos.min(took))
     }
 
     /// When a span began. A client's send is stamped when the call returns where nothing better is to be had; the

@@ -5,7 +5,7 @@
 //! tell, and it is only counted. Never holds more than [`MOST`] of them, from one tick to the next.
 #![forbid(unsafe_code)]
 
-use crate::hash::Map;
+use crate::hash::{Map, Set};
 use crate::input::{ConnId, Nanos};
 use crate::trace::context::{Context, SpanId};
 use crate::trace::{Count, Tracer};
@@ -50,8 +50,9 @@ impl Tracer {
         for (connection, at, segments) in seen {
             by_connection.entry(connection).or_default().push((at, segments, None));
         }
+        let connections: Set<ConnId> = by_connection.keys().copied().collect();
         // One walk for all of them: retransmissions are rare, and come in bursts.
-        for (span, context) in self.contexts.live_spans() {
+        for (span, context) in self.contexts.live_on(|conn| connections.contains(&conn)) {
             for (at, _, owner) in by_connection.get_mut(&context.id.conn).into_iter().flatten() {
                 *owner = among(*owner, span, context, *at);
             }

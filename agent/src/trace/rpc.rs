@@ -9,16 +9,15 @@
 //! Own attributes: `spanwire.rpc.request.messages` and `spanwire.rpc.response.messages` (int, messages of each side
 //! where they could be counted), `spanwire.rpc.timeout_ns` (int, the client's `grpc-timeout`), and those of `http.rs`.
 
-use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::trace::v1::{Status, status::StatusCode};
 
 use crate::conn::Connection;
 use crate::exchange::{Failure, Finished, Role, Rpc};
 use crate::input::Nanos;
-use crate::service::attribute::{number, text, truth};
+use crate::trace::described::{Name, Said};
 use crate::trace::ends::{peer, server_address};
 use crate::trace::failure::error_type;
-use crate::trace::http::Described;
+use crate::trace::span_writer::SpanWriter;
 
 /// Instrumentation scope of these spans.
 pub(in crate::trace) const SCOPE: &str = "spanwire.grpc";
@@ -29,18 +28,17 @@ const SYSTEM: &str = "grpc";
 /// A client's timer fires so much before its timeout has passed since the request was seen, ns: what it takes to write one.
 const EARLY: u64 = 10_000_000;
 
-/// Describes one end of a call that began at `at`.
+/// Describes one end of a call that began at `at`: writes its attributes.
 pub(in crate::trace) fn describe(
     rpc: &Rpc,
     finished: &Finished,
     role: Role,
     conn: &Connection,
     at: Nanos,
-) -> Described {
-    let mut attributes = Vec::with_capacity(16);
-    let out = &mut attributes;
+    out: &mut SpanWriter,
+) -> Said {
     let code = code(rpc, finished, at);
-    out.push(text("rpc.system.name", SYSTEM));
+    out.text("rpc.system.name", SYSTEM);
     let name = method(rpc, role, code, out);
     let socket = match role {
         Role::Client => &conn.remote,
@@ -52,26 +50,24 @@ pub(in crate::trace) fn describe(
         ("spanwire.rpc.request.messages", rpc.request_messages),
         ("spanwire.rpc.response.messages", rpc.response_messages),
         ("spanwire.rpc.timeout_ns", rpc.timeout),
-        ("spanwire.time_to_first_byte_ns", finished.first_answer.map(|first| first.since(at))),
     ] {
         if let Some(count) = count {
-            out.push(number(key, count));
+            out.number(key, count);
         }
     }
     let status = outcome(rpc, finished.failure, role, code, out);
-    Described { name, attributes, status }
+    Said { name, path: None, status }
 }
 
 /// The method, and with it the name.
-fn method(rpc: &Rpc, role: Role, code: Option<Code>, out: &mut Vec<KeyValue>) -> String {
-    let Some(method) = &rpc.method else { return SYSTEM.to_owned() };
+fn method(rpc: &Rpc, role: Role, code: Option<Code>, out: &mut SpanWriter) -> Name {
+    let Some(method) = &rpc.method else { return Name::Fixed(SYSTEM) };
     if role == Role::Server && code == Some(UNIMPLEMENTED) {
-        out.push(text("rpc.method", "_OTHER"));
-        out.push(text("rpc.method_original", method.as_str()));
-        return SYSTEM.to_owned();
+        out.text("rpc.method", "_OTHER");
+        out.text("rpc.method_original", method);
+        return Name::Fixed(SYSTEM);
     }
-    out.push(text("rpc.method", method.as_str()));
-    method.clone()
+    Name::Written(out.text("rpc.method", method))
 }
 
 /// Status, `error.type` and the span's status (gRPC, "Status").
@@ -80,19 +76,19 @@ fn outcome(
     failure: Option<Failure>,
     role: Role,
     code: Option<Code>,
-    out: &mut Vec<KeyValue>,
+    out: &mut SpanWriter,
 ) -> Option<Status> {
     if failure == Some(Failure::Unseen) {
-        out.push(truth("spanwire.incomplete", true));
+        out.truth("spanwire.incomplete", true);
     }
     let error = match code {
         Some(code) => {
-            out.push(text("rpc.response.status_code", code.name()));
+            out.text("rpc.response.status_code", code.name());
             code.is_error(role).then(|| code.name())
         }
         None => failure.and_then(error_type),
     }?;
-    out.push(text("error.type", error));
+    out.text("error.type", error);
     let message = rpc.message.clone().unwrap_or_default();
     Some(Status { code: StatusCode::Error.into(), message })
 }

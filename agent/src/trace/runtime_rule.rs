@@ -27,7 +27,7 @@ pub(in crate::trace) struct Workers {
     told: Map<SpanId, Chain>,
     order: VecDeque<SpanId>,
     /// When each request of a connection that is served was read, in order of arrival.
-    requests: Map<ConnId, Vec<(Nanos, SpanId)>>,
+    requests: Map<ConnId, VecDeque<(Nanos, SpanId)>>,
     /// Each task that a call which is remembered depends on.
     tasks: Map<u64, Task>,
 }
@@ -79,13 +79,16 @@ impl Workers {
 
     /// A request that is served was read.
     pub(in crate::trace) fn read(&mut self, request: SpanId, connection: ConnId, at: Nanos) {
-        self.requests.entry(connection).or_default().push((at, request));
+        self.requests.entry(connection).or_default().push_back((at, request));
     }
 
     /// A request that was served is forgotten.
     pub(in crate::trace) fn forget_request(&mut self, request: SpanId, connection: ConnId) {
         if let Some(requests) = self.requests.get_mut(&connection) {
-            requests.retain(|(_, known)| *known != request);
+            // Nearly always the one that came first.
+            if let Some(place) = requests.iter().position(|(_, known)| *known == request) {
+                requests.remove(place);
+            }
             if requests.is_empty() {
                 self.requests.remove(&connection);
             }

@@ -7,7 +7,6 @@ use abi::id::Seed;
 use abi::runtime::Absent;
 use abi::wire::Carried;
 use abi::{Family, Opened};
-use opentelemetry_proto::tonic::trace::v1::Span;
 
 use crate::exchange::{Asked, Finished, Report, Role, Started};
 use crate::input::{ConnId, Nanos, Runtime};
@@ -15,6 +14,7 @@ use crate::service::{ProcessFacts, Service, Services};
 use crate::trace::absences::Absences;
 use crate::trace::admission::LeftOut;
 use crate::trace::context::{Context, Contexts, SpanId};
+use crate::trace::described::Described;
 use crate::trace::join::Joins;
 use crate::trace::needs::{Need, Needs};
 use crate::trace::own::Own;
@@ -23,27 +23,17 @@ use crate::trace::retransmits::Retransmits;
 use crate::trace::routes::Routes;
 use crate::trace::runtime_rule::Workers;
 use crate::trace::sdk::Sdks;
+use crate::trace::span_writer::SpanWriter;
 use crate::trace::streams::{Streams, Told};
 use crate::trace::thread_rule::Threads;
 use crate::trace::traceparent::Incoming;
 use crate::trace::tracestate::TraceState;
 use crate::trace::unix::{Found, UnixPairs};
 use crate::trace::wire::Wires;
-use crate::trace::{Count, Counts, Settings, checks};
+use crate::trace::{Count, Counts, EncodedSpan, Settings, checks};
 
 /// What is known of a stream before it is told who opened it.
 const NOT_TOLD: Runtime = Runtime::Absent(Absent::NotTold);
-
-/// A span that is complete, resolved and sampled.
-#[derive(Clone, Debug)]
-pub struct FinishedSpan {
-    /// Whose it is.
-    pub service: Arc<Service>,
-    /// Instrumentation scope: one for each protocol.
-    pub scope: &'static str,
-    /// As OTLP has it.
-    pub span: Span,
-}
 
 /// Exchanges in, spans out. Time comes with [`Tracer::tick`] only.
 pub struct Tracer {
@@ -75,7 +65,8 @@ pub struct Tracer {
     /// Held spans that wait for the end of a server's request: that one, arrival, span.
     pub(in crate::trace) blocked: BTreeSet<(SpanId, u64, SpanId)>,
     /// Spans that are ready to be handed on.
-    pub(in crate::trace) ready: Vec<FinishedSpan>,
+    pub(in crate::trace) ready: Vec<EncodedSpan>,
+    pub(in crate::trace) writer: SpanWriter,
     pub(in crate::trace) counts: Counts,
     pub(in crate::trace) absences: Absences,
 }
@@ -107,6 +98,7 @@ impl Tracer {
             held: BTreeSet::new(),
             blocked: BTreeSet::new(),
             ready: Vec::new(),
+            writer: SpanWriter::default(),
             counts: Counts::default(),
             absences: Absences::default(),
             settings,
@@ -117,7 +109,7 @@ impl Tracer {
     pub fn report(&mut self, report: Report) {
         match report {
             Report::Started(started) => self.started(started),
-            Report::Finished(finished) => self.finished(finished),
+            Report::Finished(finished) => self.finished(&finished),
         }
     }
 
@@ -247,7 +239,7 @@ impl Tracer {
 
     /// Time went on: `now` on the monotonic clock, `wall_offset` wall-clock time minus monotonic time in ns. Spans
     /// that are ready are appended to `out`.
-    pub fn tick(&mut self, now: Nanos, wall_offset: i64, out: &mut Vec<FinishedSpan>) {
+    pub fn tick(&mut self, now: Nanos, wall_offset: i64, out: &mut Vec<EncodedSpan>) {
         self.now = self.now.max(now);
         self.wall_offset = Some(wall_offset);
         self.assign_retransmits();
@@ -260,7 +252,7 @@ impl Tracer {
     }
 
     /// The end: every finished span goes out, with what is known of its parents by now.
-    pub fn flush(&mut self, out: &mut Vec<FinishedSpan>) {
+    pub fn flush(&mut self, out: &mut Vec<EncodedSpan>) {
         while let Some((_, span)) = self.held.first().copied() {
             self.force(span);
         }
@@ -388,14 +380,14 @@ impl Tracer {
             end: None,
             unseen: false,
             answered_by: None,
-            finished: None,
+            described: None,
             fixed: None,
             wake: None,
             blocked_on: None,
         }
     }
 
-    fn finished(&mut self, finished: Finished) {
+    fn finished(&mut self, finished: &Finished) {
         let span = abi::id::span(self.seed, finished.id.conn.0, finished.id.position);
         let Some(context) = self.contexts.of_mut(span).filter(|context| context.end.is_none())
         else {
@@ -417,16 +409,17 @@ impl Tracer {
         if let Some(workers) = &context.workers {
             self.workers.finished(workers, end);
         }
-        self.sdks.finished(pid, role, &finished);
-        let found = self.unix.finished(span, &finished);
+        self.sdks.finished(pid, role, finished);
+        let found = self.unix.finished(span, finished);
         let served = self.contexts.of(span).and_then(|call| self.served_by_its_thread(call));
         if let Some(served) = served
-            && self.threads.call_finished(served, span, pid, &finished)
+            && self.threads.call_finished(served, span, pid, finished)
         {
             self.counts.add(Count::ThreadMixedCalls);
         }
         if let Some(context) = self.contexts.of_mut(span) {
-            context.finished = Some(Box::new(finished));
+            let described = Described::new(context, finished, &self.settings, &mut self.writer);
+            context.described = Some(described);
         }
         if role == Role::Server {
             self.threads.finished(span, &mut self.contexts);

@@ -187,7 +187,7 @@ fn number8(bytes: &[u8]) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::export::{batch, sample};
+    use crate::export::sample;
     use crate::viewer::attributes::Value;
 
     #[test]
@@ -202,7 +202,7 @@ mod tests {
         spans[2].span.span_id = vec![0; 8];
         spans[0].span.end_time_unix_nano = 5;
         let mut taken = Vec::new();
-        ingest.take(batch::request(spans), |trace, span| taken.push((trace, span)));
+        ingest.take(sample::request(spans), |trace, span| taken.push((trace, span)));
         assert_eq!(ingest.malformed, 1);
         let [(trace, first), (_, second)] = taken.as_slice() else { panic!("{}", taken.len()) };
         assert_eq!(*trace, 7);

@@ -121,7 +121,7 @@ fn attributes(from: &Attributes, dictionary: &Dictionary) -> Vec<KeyValue> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::export::batch;
+    use crate::export::sample;
     use crate::viewer::sample::{BEGIN, checkout};
     use crate::viewer::store::{Limits, Store};
 
@@ -146,10 +146,10 @@ mod tests {
         sample.spans[2].span.events = vec![Event {
             time_unix_nano: BEGIN,
             name: "retry".to_owned(),
-            attributes: vec![crate::export::sample::number("attempt", -2)],
+            attributes: vec![sample::number("attempt", -2)],
             ..Event::default()
         }];
-        let sent = batch::request(sample.spans);
+        let sent = sample::request(sample.spans);
         let mut store = Store::new(Limits::default());
         store.take(sent.clone(), BEGIN);
         let back = otlp(&store.trace(7).unwrap());

@@ -8,7 +8,7 @@ use opentelemetry_proto::tonic::trace::v1::{Status, span::SpanKind, status::Stat
 
 use super::span::Kind;
 use super::store::{Limits, Store, Trace};
-use crate::export::{batch, sample};
+use crate::export::sample;
 use crate::service::Service;
 use crate::trace::FinishedSpan;
 
@@ -102,7 +102,7 @@ pub(crate) fn store(samples: impl IntoIterator<Item = Sample>) -> Store {
     let mut store = Store::new(Limits::default());
     let now = BEGIN + 60_000 * MS;
     for sample in samples {
-        store.take(batch::request(sample.spans), now);
+        store.take(sample::request(sample.spans), now);
     }
     store.tick(now + 60_000 * MS);
     store

@@ -33,6 +33,8 @@ pub(crate) struct Mode {
 pub(crate) enum Compares {
     /// The host without the agent and with it.
     Agent,
+    /// The same, and the agent leaves the load's client out.
+    Server,
     /// The same; and its programs are counted with and without the rules of runtimes.
     Rules,
     /// The agent without the viewer and with it.
@@ -108,6 +110,7 @@ pub(crate) const ALL: &[Mode] = &[
     calls::CALLS,
     calls::UNRELATED,
     web::SATURATED,
+    web::SERVING,
     web::HALF,
     web::FIXED,
     web::VIEWER,

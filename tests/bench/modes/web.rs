@@ -23,6 +23,15 @@ pub(super) const SATURATED: Mode = Mode {
     start: |bench| Ok(Box::new(Saturated::start(bench, false)?)),
 };
 
+pub(super) const SERVING: Mode = Mode {
+    name: "nginx-serving",
+    about: "the same, and a rule leaves wrk out, as if it were on another host",
+    unit: "request",
+    speaks: Speaks::Each(1.0),
+    compares: Compares::Server,
+    start: |bench| Ok(Box::new(Saturated::start(bench, false)?)),
+};
+
 pub(super) const CONNECTIONS: Mode = Mode {
     name: "connections",
     about: "the same with a connection for each request",

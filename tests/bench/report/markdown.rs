@@ -59,7 +59,7 @@ How to read it: figures are medians over the rounds; ratios and differences are 
 the same, with their quartiles. **A/A** is the same thing compared with itself in the same rounds: the noise. **Found from** is
 the smallest difference these rounds could have told from nothing (95 %): what is below it is noise. Servers and measured calls
 have one CPU, clients and background another; the agent is left to the scheduler. Both ends of every request are on this host
-and both are traced (the agent has no way to leave a client out): a host that only serves has half the events. The agent
+and both are traced, but where a mode says otherwise: a host that only serves has half the events. The agent
 exports OTLP over HTTP to a receiver that drops everything; its CPU is that of all its processes from tracing to the end of the last export.
 *programs* is what the kernel itself measured (`bpf_stats`) in a pass of its own; reading the clock is part of each run.
 

@@ -6,4 +6,4 @@ mod span;
 
 pub use json::{spans_from_json, spans_from_json_lines};
 pub use receiver::Receiver;
-pub use span::{Kind, Span, Spans, Status, Value};
+pub use span::{Kind, Span, Spans, Status, Value, spans_from_protobuf};

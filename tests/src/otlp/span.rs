@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use anyhow::Context as _;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
+use prost::Message as _;
 
 use crate::hex::hex;
 
@@ -213,6 +215,22 @@ impl fmt::Display for Spans {
             more => writeln!(f, "  … and {more} more"),
         }
     }
+}
+
+/// The spans of export requests as `replay --protobuf` writes them, each behind its length.
+///
+/// # Errors
+/// When that is not what it is.
+pub fn spans_from_protobuf(mut bytes: &[u8]) -> anyhow::Result<Spans> {
+    let mut spans = Vec::new();
+    while let Some((length, rest)) = bytes.split_first_chunk() {
+        let length = u32::from_be_bytes(*length) as usize;
+        let (request, rest) = rest.split_at_checked(length).context("a request is cut off")?;
+        spans.extend(flatten(ExportTraceServiceRequest::decode(request)?));
+        bytes = rest;
+    }
+    anyhow::ensure!(bytes.is_empty(), "a length is cut off");
+    Ok(Spans(spans))
 }
 
 /// All spans of an export request, in its order.

@@ -63,7 +63,7 @@ impl Stage {
     /// The only exchange that was finished.
     fn finished(&self) -> &Finished {
         let mut finished = self.told.iter().filter_map(|report| match report {
-            Report::Finished(finished) => Some(finished),
+            Report::Finished(finished) => Some(&**finished),
             Report::Started(_) => None,
         });
         let only = finished.next().expect("an exchange is finished");

@@ -8,8 +8,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::SystemTime;
 
-use prost::Message;
-
 use super::counts::{Counts, add};
 use super::queue::Queue;
 use super::spool::Spool;
@@ -129,7 +127,7 @@ impl Backlog {
             return None;
         }
         let count = spans.len() as u64;
-        Some(Held { request: batch::request(spans).encode_to_vec(), spans: count, on_disk: false })
+        Some(Held { request: batch::request(&spans), spans: count, on_disk: false })
     }
 
     /// Writes a batch to the spool, if there is one; its number there.

@@ -25,7 +25,7 @@ use super::queue::Queue;
 use super::retry::{Backoff, BackoffTimes, Outcome};
 use super::spool::{Spool, SpoolError};
 use super::{Limits, TlsError};
-use crate::export::FinishedSpan;
+use crate::export::EncodedSpan;
 
 /// Why an exporter cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -99,7 +99,7 @@ impl Exporter {
     }
 
     /// Hands spans over; never waits for the network. What does not fit is dropped and counted.
-    pub fn offer(&self, spans: Vec<FinishedSpan>) {
+    pub fn offer(&self, spans: Vec<EncodedSpan>) {
         add(&self.shared.counts.offered, spans.len() as u64);
         let dropped = self.shared.queue.offer(spans);
         add(&self.shared.counts.dropped_queue_full, dropped as u64);

@@ -6,11 +6,10 @@
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use prost::Message;
 use tokio::sync::Notify;
 
 use super::config::Limits;
-use crate::export::FinishedSpan;
+use crate::export::EncodedSpan;
 
 /// What an envelope costs beyond its span: tags and lengths.
 const ENVELOPE: usize = 8;
@@ -25,9 +24,8 @@ pub(super) struct Queue {
 
 #[derive(Debug, Default)]
 struct Inner {
-    /// Spans with their encoded sizes.
-    spans: VecDeque<(FinishedSpan, usize)>,
-    /// Sum of the sizes.
+    spans: VecDeque<EncodedSpan>,
+    /// Sum of their sizes.
     bytes: usize,
 }
 
@@ -37,25 +35,19 @@ impl Queue {
     }
 
     /// Takes what fits; says how many spans did not.
-    pub(super) fn offer(&self, spans: Vec<FinishedSpan>) -> usize {
-        let sized: Vec<(FinishedSpan, usize)> = spans
-            .into_iter()
-            .map(|s| {
-                let size = s.span.encoded_len() + ENVELOPE;
-                (s, size)
-            })
-            .collect();
+    pub(super) fn offer(&self, spans: Vec<EncodedSpan>) -> usize {
         let mut dropped = 0;
         let enough = {
             let mut inner = self.lock();
-            for (span, size) in sized {
+            for span in spans {
+                let size = size(&span);
                 if inner.spans.len() >= self.limits.queue_spans
                     || inner.bytes + size > self.limits.queue_bytes
                 {
                     dropped += 1;
                 } else {
                     inner.bytes += size;
-                    inner.spans.push_back((span, size));
+                    inner.spans.push_back(span);
                 }
             }
             self.is_batch(&inner)
@@ -68,16 +60,16 @@ impl Queue {
 
     /// The oldest spans, as many as one batch may hold; none when there are none. A span larger than a whole batch
     /// goes alone.
-    pub(super) fn take(&self) -> Vec<FinishedSpan> {
+    pub(super) fn take(&self) -> Vec<EncodedSpan> {
         let mut inner = self.lock();
         let mut batch = Vec::new();
         let mut bytes = 0;
-        while let Some((_, size)) = inner.spans.front() {
+        while let Some(size) = inner.spans.front().map(size) {
             let over = bytes + size > self.limits.batch_bytes;
             if batch.len() >= self.limits.batch_spans || (over && !batch.is_empty()) {
                 break;
             }
-            let Some((span, size)) = inner.spans.pop_front() else { break };
+            let Some(span) = inner.spans.pop_front() else { break };
             bytes += size;
             inner.bytes -= size;
             batch.push(span);
@@ -111,6 +103,11 @@ impl Queue {
     }
 }
 
+/// Bytes that a span takes in a batch.
+fn size(span: &EncodedSpan) -> usize {
+    span.bytes.len() + ENVELOPE
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -126,9 +123,9 @@ mod tests {
         }
     }
 
-    fn spans(n: u64) -> Vec<FinishedSpan> {
+    fn spans(n: u64) -> Vec<EncodedSpan> {
         let resource = sample::service("a");
-        (1..=n).map(|i| sample::outgoing(&resource, "s", i)).collect()
+        (1..=n).map(|i| sample::outgoing(&resource, "s", i).into()).collect()
     }
 
     #[test]
@@ -143,7 +140,7 @@ mod tests {
 
     #[test]
     fn bytes_bound_queue_and_batch_but_never_hold_a_span_back() {
-        let one = spans(1)[0].span.encoded_len() + ENVELOPE;
+        let one = size(&spans(1)[0]);
         let queue = Queue::new(Limits { queue_bytes: 3 * one, batch_bytes: 2 * one, ..limits() });
         assert_eq!(queue.offer(spans(5)), 2);
         assert_eq!(queue.take().len(), 2);

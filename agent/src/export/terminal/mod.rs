@@ -95,9 +95,10 @@ impl Trees {
 
     /// Takes finished spans; returns text when there was no room for more.
     #[must_use = "text that is to be printed"]
-    pub fn add(&mut self, spans: Vec<FinishedSpan>, now: Nanos) -> String {
+    pub fn add(&mut self, spans: Vec<impl Into<FinishedSpan>>, now: Nanos) -> String {
         let mut out = String::new();
         for span in spans {
+            let span: FinishedSpan = span.into();
             if self.spans >= MOST_SPANS {
                 self.print_oldest(now, &mut out);
             }

@@ -4,10 +4,14 @@
 //! two lists are kept (privacy, memory).
 #![forbid(unsafe_code)]
 
-use httparse::{EMPTY_HEADER, Header, ParserConfig};
+use std::borrow::Cow;
+use std::mem::MaybeUninit;
+
+use httparse::ParserConfig;
+use memchr::{memchr, memchr_iter, memchr2, memrchr};
 
 use super::line::{Line, StatusLine, is_token, request_line, status_line};
-use crate::exchange::Propagation;
+use crate::exchange::{Header, Propagation};
 use crate::input::{Nanos, Runtime, Task, Waits};
 use crate::protocols::Piece;
 
@@ -18,21 +22,41 @@ const HEADERS: usize = 128;
 /// Most headers that fit [`HEAD_MAX`]: the shortest is `a:` and a line feed.
 const HEADERS_MAX: usize = HEAD_MAX / 3;
 
-/// Request headers that spans need.
-const REQUEST_KEPT: [&str; 10] = [
-    "host",
-    "user-agent",
-    "forwarded",
-    "x-forwarded-for",
-    "x-forwarded-proto",
-    "x-forwarded-host",
-    "content-type",
-    "upgrade",
-    "sec-websocket-version",
-    "grpc-timeout",
-];
-/// Response headers that spans need.
-const RESPONSE_KEPT: [&str; 4] = ["content-type", "upgrade", "grpc-status", "grpc-message"];
+/// A header that is read.
+struct Known {
+    /// In lower case.
+    name: &'static str,
+    /// Spans need it of requests.
+    of_request: bool,
+    /// And of answers.
+    of_answer: bool,
+}
+
+/// Headers that are read, for what they say of the message itself or for spans.
+const KNOWN: [Known; 17] = {
+    const fn known(name: &'static str, of_request: bool, of_answer: bool) -> Known {
+        Known { name, of_request, of_answer }
+    }
+    [
+        known("host", true, false),
+        known("user-agent", true, false),
+        known("forwarded", true, false),
+        known("x-forwarded-for", true, false),
+        known("x-forwarded-proto", true, false),
+        known("x-forwarded-host", true, false),
+        known("content-type", true, true),
+        known("upgrade", true, true),
+        known("sec-websocket-version", true, false),
+        known("grpc-timeout", true, false),
+        known("grpc-status", false, true),
+        known("grpc-message", false, true),
+        known("content-length", false, false),
+        known("transfer-encoding", false, false),
+        known("traceparent", false, false),
+        known("tracestate", false, false),
+        known("expect", false, false),
+    ]
+};
 
 /// A head that is being collected, and where and when it began.
 #[derive(Debug)]
@@ -85,14 +109,14 @@ impl Collected {
     pub(super) fn read(&mut self, bytes: &[u8]) -> (usize, bool) {
         let mut used = 0;
         let mut ended = false;
-        while let Some(end) = bytes[used..].iter().position(|b| *b == b'\n') {
+        for end in memchr_iter(b'\n', bytes) {
             ended = self.blank
-                && match &bytes[used..used + end] {
+                && match &bytes[used..end] {
                     [] => true,
                     [b'\r'] => !self.returned,
                     _ => false,
                 };
-            used += end + 1;
+            used = end + 1;
             self.blank = true;
             self.returned = false;
             if ended {
@@ -135,19 +159,14 @@ impl Collected {
             propagation: Propagation::default(),
             framing: self.framing(),
             expects: false,
-            user_agent: None,
         };
-        let read = self.each_header(|name, value| {
-            head.framing.header(name, value);
-            match name {
+        let read = self.each_header(|known, value| {
+            head.framing.header(known.name, value);
+            match known.name {
                 "traceparent" => head.propagation.traceparent.push(value.to_vec()),
                 "tracestate" => head.propagation.tracestate.push(value.to_vec()),
                 "expect" => head.expects = value.eq_ignore_ascii_case(b"100-continue"),
-                "user-agent" if head.user_agent.is_none() => {
-                    head.user_agent = Some(String::from_utf8_lossy(value).into_owned());
-                    head.kept.push((name.into(), value.to_vec()));
-                }
-                _ if REQUEST_KEPT.contains(&name) => head.kept.push((name.into(), value.to_vec())),
+                name if known.of_request => head.kept.push((name, value.to_vec())),
                 _ => {}
             }
         });
@@ -159,10 +178,10 @@ impl Collected {
     pub(super) fn answer(&self) -> Option<AnswerHead> {
         let Line::Yes(line) = status_line(&self.bytes) else { return None };
         let mut head = AnswerHead { line, kept: Vec::new(), framing: self.framing() };
-        let read = self.each_header(|name, value| {
-            head.framing.header(name, value);
-            if RESPONSE_KEPT.contains(&name) {
-                head.kept.push((name.into(), value.to_vec()));
+        let read = self.each_header(|known, value| {
+            head.framing.header(known.name, value);
+            if known.of_answer {
+                head.kept.push((known.name, value.to_vec()));
             }
         });
         head.framing.doubt(&self.bytes, read);
@@ -173,36 +192,38 @@ impl Collected {
         Framing { ended: self.ended, whole: self.ended && !self.truncated, ..Framing::default() }
     }
 
-    /// Calls for each header with its name in lower case; how many there were. Lines that are no header are left out.
-    fn each_header(&self, mut each: impl FnMut(&str, &[u8])) -> usize {
-        let after_line = |bytes: &[u8]| bytes.iter().position(|b| *b == b'\n').map(|end| end + 1);
-        let Some(start) = after_line(&self.bytes) else { return 0 };
+    /// Calls for each header that is [`KNOWN`]; how many there were of all. Lines that are no header are left out.
+    fn each_header(&self, mut each: impl FnMut(&'static Known, &[u8])) -> usize {
+        let Some(start) = memchr(b'\n', &self.bytes).map(|end| end + 1) else { return 0 };
         // The first line is understood already; the parser gets one that it cannot refuse.
-        let mut head = b"HTTP/1.1 200 OK\r\n".to_vec();
+        let first = b"HTTP/1.1 200 OK\r\n";
+        let mut head = Vec::with_capacity(first.len() + self.bytes.len() + 2);
+        head.extend_from_slice(first);
         head.extend_from_slice(&self.bytes[start..]);
         if self.truncated {
-            let whole = head.iter().rposition(|b| *b == b'\n').map_or(0, |end| end + 1);
+            let whole = memrchr(b'\n', &head).map_or(0, |end| end + 1);
             head.truncate(whole);
             head.extend_from_slice(b"\r\n");
         }
-        let mut few = [EMPTY_HEADER; HEADERS];
+        let mut few = [const { MaybeUninit::uninit() }; HEADERS];
         let mut many = Vec::new();
         let headers = match parse(&head, &mut few) {
             Ok(headers) => headers,
             Err(httparse::Error::TooManyHeaders) => {
-                many.resize(HEADERS_MAX, EMPTY_HEADER);
+                many.resize_with(HEADERS_MAX, MaybeUninit::uninit);
                 parse(&head, &mut many).unwrap_or(&[])
             }
             Err(_) => &[],
         };
         for header in headers {
-            let name = header.name.to_ascii_lowercase();
-            if header.value.iter().any(|b| matches!(b, b'\r' | b'\n')) {
+            let is_it = |known: &&Known| known.name.eq_ignore_ascii_case(header.name);
+            let Some(known) = KNOWN.iter().find(is_it) else { continue };
+            if memchr2(b'\r', b'\n', header.value).is_some() {
                 // A folded line stands for spaces (RFC 9112 §5.2).
                 let unfold = |b: &u8| if matches!(b, b'\r' | b'\n') { b' ' } else { *b };
-                each(&name, &header.value.iter().map(unfold).collect::<Vec<_>>());
+                each(known, &header.value.iter().map(unfold).collect::<Vec<_>>());
             } else {
-                each(&name, header.value);
+                each(known, header.value);
             }
         }
         headers.len()
@@ -212,14 +233,14 @@ impl Collected {
 /// Reads headers with as much patience as any server or client has.
 fn parse<'h, 'b>(
     head: &'b [u8],
-    headers: &'h mut [Header<'b>],
-) -> Result<&'h [Header<'b>], httparse::Error> {
-    let mut response = httparse::Response::new(headers);
+    headers: &'h mut [MaybeUninit<httparse::Header<'b>>],
+) -> Result<&'h [httparse::Header<'b>], httparse::Error> {
+    let mut response = httparse::Response::new(&mut []);
     ParserConfig::default()
         .allow_obsolete_multiline_headers_in_responses(true)
         .allow_spaces_after_header_name_in_responses(true)
         .ignore_invalid_headers_in_responses(true)
-        .parse_response(&mut response, head)?;
+        .parse_response_with_uninit_headers(&mut response, head, headers)?;
     Ok(response.headers)
 }
 
@@ -229,20 +250,26 @@ pub(super) struct RequestHead {
     pub(super) method: String,
     pub(super) target: String,
     pub(super) minor: u8,
-    pub(super) kept: Vec<(String, Vec<u8>)>,
+    pub(super) kept: Vec<Header>,
     pub(super) propagation: Propagation,
     pub(super) framing: Framing,
     /// It asks for `100 (Continue)` before it sends its body (RFC 9110 §10.1.1).
     pub(super) expects: bool,
+}
+
+impl RequestHead {
     /// The first `User-Agent`, lossily decoded.
-    pub(super) user_agent: Option<String>,
+    pub(super) fn user_agent(&self) -> Option<Cow<'_, str>> {
+        let (_, value) = self.kept.iter().find(|(name, _)| *name == "user-agent")?;
+        Some(String::from_utf8_lossy(value))
+    }
 }
 
 /// What is taken from an answer's head.
 #[derive(Debug)]
 pub(super) struct AnswerHead {
     pub(super) line: StatusLine,
-    pub(super) kept: Vec<(String, Vec<u8>)>,
+    pub(super) kept: Vec<Header>,
     pub(super) framing: Framing,
 }
 
@@ -310,7 +337,7 @@ impl Framing {
     /// reads it (RFC 9112 §11.2), and is not known.
     fn doubt(&mut self, head: &[u8], read: usize) {
         // The first line and the blank line end in one, too.
-        if head.iter().filter(|byte| **byte == b'\n').count() <= read + 2 {
+        if memchr_iter(b'\n', head).count() <= read + 2 {
             return;
         }
         let speaks = |line: &&[u8]| {

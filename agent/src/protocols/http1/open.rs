@@ -3,7 +3,8 @@
 
 use super::head::{AnswerHead, Collected, RequestHead};
 use crate::exchange::{
-    Asked, ExchangeId, Failure, Finished, Http, OnCpu, Report, Role, Sizes, Started, Version,
+    Asked, ExchangeId, Failure, Finished, Header, Http, OnCpu, Report, Role, Sizes, Started,
+    Version,
 };
 use crate::input::{Nanos, Task};
 use crate::protocols::{Outlet, Piece, grpc, http2};
@@ -60,8 +61,8 @@ impl Open {
             thread_waits: head.thread_waits,
             connected_in: None,
             told: head.told,
+            asked: Asked::of(&request.method, &request.target, request.user_agent().as_deref()),
             propagation: request.propagation,
-            asked: Asked::of(&request.method, &request.target, request.user_agent.as_deref()),
         }));
         let http = Http {
             method: Some(request.method),
@@ -201,7 +202,7 @@ impl Open {
             value.get(..EVENT_STREAM.len()).is_some_and(|v| v.eq_ignore_ascii_case(EVENT_STREAM))
         };
         let mut headers = self.http.response_headers.iter();
-        headers.any(|(name, value)| name == "content-type" && kind(value))
+        headers.any(|(name, value)| *name == "content-type" && kind(value))
     }
 
     /// Reports it. The end is the last byte of the answer; without one, when it failed; unseen, the last byte seen.
@@ -211,7 +212,7 @@ impl Open {
             (None, None | Some(Failure::Unseen)) => self.last,
             (None, Some(_)) => self.last.max(at),
         };
-        out.reports.push(Report::Finished(Finished {
+        out.reports.push(Report::Finished(Box::new(Finished {
             id: self.id,
             end,
             first_answer: self.first_answer,
@@ -221,14 +222,14 @@ impl Open {
             failure,
             // What gRPC-Web says in its body is not read.
             call: grpc::call(self.http, &[], [None; 2], false),
-        }));
+        })));
     }
 }
 
 /// Whether a head's `Upgrade` names HTTP/2 in the clear (RFC 7540 §3.2).
-pub(super) fn asks_for_http2(headers: &[(String, Vec<u8>)]) -> bool {
+pub(super) fn asks_for_http2(headers: &[Header]) -> bool {
     let named = |value: &[u8]| {
         value.split(|byte| *byte == b',').any(|name| name.trim_ascii().eq_ignore_ascii_case(b"h2c"))
     };
-    headers.iter().any(|(name, value)| name == "upgrade" && named(value))
+    headers.iter().any(|(name, value)| *name == "upgrade" && named(value))
 }

@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use super::hpack::Field;
-use crate::exchange::Propagation;
+use crate::exchange::{Header, Propagation};
 
 /// Most octets kept of one block's fields; what does not fit is absent. As much as of an HTTP/1 head.
 pub(super) const HEAD_MAX: usize = 16 * 1024;
@@ -31,7 +31,7 @@ pub(super) struct Head {
     pub(super) scheme: Option<String>,
     pub(super) authority: Option<String>,
     pub(super) status: Option<u16>,
-    pub(super) kept: Vec<(String, Vec<u8>)>,
+    pub(super) kept: Vec<Header>,
     pub(super) propagation: Propagation,
     /// One of a request's pseudo-header fields is in it.
     pub(super) is_request: bool,
@@ -54,12 +54,11 @@ impl Head {
             return;
         };
         self.is_request |= matches!(name, b":method" | b":path" | b":scheme" | b":authority");
-        let wanted = std::str::from_utf8(name).ok().filter(|name| {
-            name.starts_with(':')
-                || matches!(*name, "traceparent" | "tracestate")
-                || KEPT.contains(name)
-        });
-        let Some(name) = wanted else { return };
+        let kept = KEPT.iter().find(|kept| kept.as_bytes() == name);
+        let is_other = || name.starts_with(b":") || matches!(name, b"traceparent" | b"tracestate");
+        if kept.is_none() && !is_other() {
+            return;
+        }
         let Some(value) = field.value else {
             self.is_partial = true;
             return;
@@ -72,17 +71,20 @@ impl Head {
         let text = || Some(String::from_utf8_lossy(value).into_owned());
         match name {
             // A second one makes the message malformed (RFC 9113 §8.3).
-            ":method" if self.method.is_none() => self.method = text(),
-            ":path" if self.path.is_none() => self.path = text(),
-            ":scheme" if self.scheme.is_none() => self.scheme = text(),
-            ":authority" if self.authority.is_none() => self.authority = text(),
-            ":status" if self.status.is_none() => self.status = status(value),
-            "traceparent" => push(&mut self.propagation.traceparent, value),
-            "tracestate" => push(&mut self.propagation.tracestate, value),
-            name if !name.starts_with(':') && self.kept.len() < CONTEXTS => {
-                self.kept.push((name.to_owned(), value.to_vec()));
+            b":method" if self.method.is_none() => self.method = text(),
+            b":path" if self.path.is_none() => self.path = text(),
+            b":scheme" if self.scheme.is_none() => self.scheme = text(),
+            b":authority" if self.authority.is_none() => self.authority = text(),
+            b":status" if self.status.is_none() => self.status = status(value),
+            b"traceparent" => push(&mut self.propagation.traceparent, value),
+            b"tracestate" => push(&mut self.propagation.tracestate, value),
+            _ => {
+                if let Some(name) = kept
+                    && self.kept.len() < CONTEXTS
+                {
+                    self.kept.push((name, value.to_vec()));
+                }
             }
-            _ => {}
         }
     }
 }

@@ -9,7 +9,7 @@ use super::frame::FrameHeader;
 use super::framer::Mark;
 use super::head::Head;
 use crate::exchange::{
-    Asked, Call, ExchangeId, Failure, Finished, Http, Report, Role, Sizes, Started, Version,
+    Asked, Call, ExchangeId, Failure, Finished, Header, Http, Report, Role, Sizes, Started, Version,
 };
 use crate::input::{Nanos, Task, Waits};
 use crate::protocols::{Body, Outlet, grpc};
@@ -54,7 +54,7 @@ struct Answer {
     /// Its final head has been seen.
     has_head: bool,
     has_trailers: bool,
-    trailers: Vec<(String, Vec<u8>)>,
+    trailers: Vec<Header>,
     /// Something of its head or trailers is not known.
     is_partial: bool,
 }
@@ -140,7 +140,7 @@ impl Stream {
     pub(super) fn request(&mut self, number: u32, head: Head, mark: Mark, out: &mut Outlet<'_>) {
         let id = ExchangeId { conn: out.conn.id, position: mark.position };
         self.asked = Some((id, mark.began));
-        let user_agent = head.kept.iter().find(|(name, _)| name == "user-agent");
+        let user_agent = head.kept.iter().find(|(name, _)| *name == "user-agent");
         let user_agent = user_agent.map(|(_, value)| String::from_utf8_lossy(value));
         let known = |text: &Option<String>| text.clone().unwrap_or_default();
         let asked = Asked::of(&known(&head.method), &known(&head.path), user_agent.as_deref());
@@ -280,7 +280,7 @@ impl Stream {
             None if self.answer.is_partial && !self.answer.says_how(&call) => Some(Failure::Unseen),
             failure => failure,
         };
-        out.reports.push(Report::Finished(Finished {
+        out.reports.push(Report::Finished(Box::new(Finished {
             id,
             end,
             first_answer: self.answer.first.map(|(at, _)| at),
@@ -293,10 +293,10 @@ impl Stream {
             bytes: self.bytes,
             failure,
             call,
-        }));
+        })));
     }
 }
 
-fn fields_held(fields: &[(String, Vec<u8>)]) -> usize {
+fn fields_held(fields: &[Header]) -> usize {
     fields.iter().map(|(name, value)| name.len() + value.len() + 48).sum()
 }

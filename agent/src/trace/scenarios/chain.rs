@@ -65,7 +65,7 @@ fn times_are_wall_clock_and_durations_monotonic() {
     let requests = chain(1, 10);
     host.start(&requests[0]);
     // The wall clock is set while the request is served.
-    host.tracer.tick(Nanos(0), WALL + 5_000_000_000, &mut host.spans);
+    host.tick_with(WALL + 5_000_000_000);
     host.all(&requests[1..].iter().collect::<Vec<_>>());
     host.end(&requests[0]);
     host.wait(1000);
@@ -149,7 +149,7 @@ fn stopping_hands_out_what_there_is() {
     for request in &requests[1..] {
         host.end(request);
     }
-    host.tracer.flush(&mut host.spans);
+    host.flush();
     assert_eq!(host.spans.len(), 6);
     assert_eq!(host.count(Count::UnfinishedAtFlush), 1);
     host.span(&requests[1]).is_root();
@@ -204,7 +204,7 @@ proptest! {
             }
         }
         host.wait(70_000);
-        host.tracer.flush(&mut host.spans);
+        host.flush();
         for chain in &chains {
             for (at, request) in chain.iter().enumerate().filter(|(_, request)| host.has(request)) {
                 let span = host.span(request);

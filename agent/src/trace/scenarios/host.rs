@@ -137,7 +137,7 @@ impl Request {
     }
 
     pub(super) fn end(&self) -> Report {
-        Report::Finished(self.finished.clone())
+        Report::Finished(Box::new(self.finished.clone()))
     }
 }
 
@@ -165,7 +165,21 @@ impl Host {
     /// Time goes on to `ms`.
     pub(super) fn tick(&mut self, ms: u64) {
         self.now = self.now.max(ms);
-        self.tracer.tick(Nanos(self.now * MS), WALL, &mut self.spans);
+        self.tick_with(WALL);
+    }
+
+    /// The same moment, on a wall clock that differs from the monotonic one by so much.
+    pub(super) fn tick_with(&mut self, wall_offset: i64) {
+        let mut spans = Vec::new();
+        self.tracer.tick(Nanos(self.now * MS), wall_offset, &mut spans);
+        self.spans.extend(spans.into_iter().map(FinishedSpan::from));
+    }
+
+    /// The end.
+    pub(super) fn flush(&mut self) {
+        let mut spans = Vec::new();
+        self.tracer.flush(&mut spans);
+        self.spans.extend(spans.into_iter().map(FinishedSpan::from));
     }
 
     /// Time goes on by `ms`.

@@ -48,7 +48,7 @@ impl KnownClocks {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::export::batch;
+    use crate::export::sample;
     use crate::viewer::sample::{BEGIN, MS, Sample};
     use crate::viewer::span::Kind::{Client, Server};
     use crate::viewer::store::Limits;
@@ -61,7 +61,7 @@ mod tests {
             .span((1, 0), Server, ("front@web-01", "GET /"), (0, 100), &[])
             .span((2, 1), Client, ("front@web-01", "GET"), (10, 90), &[])
             .span((3, 2), Server, ("shop@web-02", "GET /"), (520, 580), &[]);
-        viewer.store().take(batch::request(sample.spans), BEGIN);
+        viewer.store().take(sample::request(sample.spans), BEGIN);
         viewer.store().tick(BEGIN + 5_000 * MS);
         let ask = |path: &str, asked: &str| {
             viewer.answer(path, asked, BEGIN + 5_000 * MS).unwrap().unwrap()

@@ -133,7 +133,7 @@ fn protocol(trace: &Trace, span: &Span) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::export::batch;
+    use crate::export::sample;
     use crate::viewer::sample::{BEGIN, MS, Sample};
     use crate::viewer::span::Kind::Server;
     use crate::viewer::store::Limits;
@@ -159,7 +159,7 @@ mod tests {
         assert_eq!(before.as_object().unwrap().len(), 12);
         for (id, name) in (1..).zip(names.iter().rev()) {
             let sample = Sample::new(id).span((1, 0), Server, (name, "GET /"), (0, 5), &[]);
-            viewer.store().take(batch::request(sample.spans), BEGIN + MS);
+            viewer.store().take(sample::request(sample.spans), BEGIN + MS);
         }
         assert_eq!(slots(), before);
     }
@@ -171,7 +171,7 @@ mod tests {
         for (id, state) in [(1, "ot=th:8"), (2, "ot=th:c"), (3, "")] {
             let mut sample = Sample::new(id).span((1, 0), Server, ("a", "GET /"), (0, 5), &[]);
             state.clone_into(&mut sample.spans[0].span.trace_state);
-            viewer.store().take(batch::request(sample.spans), BEGIN);
+            viewer.store().take(sample::request(sample.spans), BEGIN);
         }
         // Three stand for two, four and one.
         assert_eq!(kept(&viewer), Some(3.0 / 7.0));

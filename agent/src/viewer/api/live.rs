@@ -114,7 +114,7 @@ impl Live {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::export::batch;
+    use crate::export::sample;
     use crate::status::{Counters, Meaning, Snapshot};
     use crate::viewer::sample::{BEGIN, MS, Sample, checkout};
     use crate::viewer::span::Kind::Server;
@@ -128,9 +128,9 @@ mod tests {
         assert!(live.next(&viewer, now).is_none());
         for id in 1..=40 {
             let ok = Sample::new(id).span((1, 0), Server, ("a", "GET /"), (0, 5), &[]);
-            viewer.store().take(batch::request(ok.spans), BEGIN);
+            viewer.store().take(sample::request(ok.spans), BEGIN);
         }
-        viewer.store().take(batch::request(checkout(99).spans), BEGIN);
+        viewer.store().take(sample::request(checkout(99).spans), BEGIN);
         assert!(live.next(&viewer, now).is_none(), "nothing has settled");
         viewer.store().tick(now);
         let told = live.next(&viewer, now).unwrap();
@@ -156,7 +156,7 @@ mod tests {
         let mut live = Live::new(&viewer, "t=15m", at(1)).unwrap();
         assert_eq!(live.next(&viewer, at(2)), None, "it was lost before it was asked");
         for id in 1..=4 {
-            viewer.store().take(batch::request(checkout(id).spans), at(3));
+            viewer.store().take(sample::request(checkout(id).spans), at(3));
         }
         viewer.store().tick(at(5));
         let rows = live.next(&viewer, at(5)).unwrap();

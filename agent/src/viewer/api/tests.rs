@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::export::batch;
+use crate::export::sample;
 use crate::viewer::sample::{BEGIN, MS, Sample, checkout};
 use crate::viewer::span::Kind;
 
@@ -42,7 +42,7 @@ fn hostile() -> impl Strategy<Value = Vec<(u128, u64, u64, u8, u64, u64)>> {
 
 fn filled(spans: Vec<(u128, u64, u64, u8, u64, u64)>) -> Viewer {
     let viewer = Viewer::new(Limits::default());
-    viewer.store().take(batch::request(checkout(3).spans), BEGIN);
+    viewer.store().take(sample::request(checkout(3).spans), BEGIN);
     for (trace, id, parent, kind, start, end) in spans {
         let kind = [Kind::Internal, Kind::Server, Kind::Client, Kind::Producer, Kind::Consumer]
             [usize::from(kind)];
@@ -50,7 +50,7 @@ fn filled(spans: Vec<(u128, u64, u64, u8, u64, u64)>) -> Viewer {
         let mut sample = Sample::new(trace).span((id, parent), kind, ("a", "GET"), (0, 1), &error);
         sample.spans[0].span.start_time_unix_nano = start;
         sample.spans[0].span.end_time_unix_nano = end;
-        viewer.store().take(batch::request(sample.spans), BEGIN);
+        viewer.store().take(sample::request(sample.spans), BEGIN);
     }
     viewer.store().tick(BEGIN + 10_000 * MS);
     viewer
@@ -94,7 +94,7 @@ fn no_two_nodes_of_the_map_have_one_name() {
         &address,
     );
     for sample in [called, asks] {
-        viewer.store().take(batch::request(sample.spans), BEGIN);
+        viewer.store().take(sample::request(sample.spans), BEGIN);
     }
     let map = viewer.answer("/view/edges", "t=1h", BEGIN + 1_000 * MS).unwrap().unwrap();
     let mut names: Vec<&str> =

@@ -1,7 +1,7 @@
 //! The bound, and who goes first.
 
 use super::*;
-use crate::export::batch;
+use crate::export::sample;
 use crate::viewer::sample::{BEGIN, MS, Sample};
 use crate::viewer::span::Kind::Server;
 
@@ -24,7 +24,7 @@ fn the_oldest_go_first_and_what_failed_stays_longer() {
     let mut now = BEGIN;
     for id in 1..=4_000 {
         now += 10 * MS;
-        store.take(batch::request(one(id, id % 10 == 0).spans), now);
+        store.take(sample::request(one(id, id % 10 == 0).spans), now);
         store.tick(now);
         assert!(store.bytes() <= 300_000);
     }
@@ -45,7 +45,7 @@ fn the_oldest_go_first_and_what_failed_stays_longer() {
 fn only_failures_fill_no_more_than_the_bound() {
     let mut store = Store::new(Limits { bytes: 100_000 });
     for id in 1..=1_000 {
-        store.take(batch::request(one(id, true).spans), BEGIN + id * MS);
+        store.take(sample::request(one(id, true).spans), BEGIN + id * MS);
         assert!(store.bytes() <= 100_000);
     }
     assert!(store.len() > 50);
@@ -55,13 +55,13 @@ fn only_failures_fill_no_more_than_the_bound() {
 #[test]
 fn late_spans_join_their_trace() {
     let mut store = Store::new(Limits::default());
-    store.take(batch::request(one(7, false).spans), BEGIN);
+    store.take(sample::request(one(7, false).spans), BEGIN);
     store.tick(BEGIN + 5_000 * MS);
     assert_eq!(store.since(0).0.len(), 1);
     let before = store.trace(7).unwrap();
     let late =
         Sample::new(7).span((2, 1), Server, ("b", "GET /"), (1, 4), &[("error.type", "500")]);
-    store.take(batch::request(late.spans), BEGIN + 9_000 * MS);
+    store.take(sample::request(late.spans), BEGIN + 9_000 * MS);
     let after = store.trace(7).unwrap();
     assert_eq!((before.spans.len(), after.spans.len()), (1, 2));
     assert_eq!((before.summary().errors, after.summary().errors), (0, 1));
@@ -78,7 +78,7 @@ fn a_trace_ends_somewhere() {
     for id in 1..=trace::MOST_SPANS as u64 + 5 {
         spans.extend(Sample::new(1).span((id, 0), Server, ("a", "x"), (0, 1), &[]).spans);
     }
-    store.take(batch::request(spans), BEGIN);
+    store.take(sample::request(spans), BEGIN);
     let trace = store.trace(1).unwrap();
     assert_eq!((trace.spans.len(), trace.left_out), (trace::MOST_SPANS, 5));
     assert_eq!(number(&store, "spans_of_endless_traces"), 5);

@@ -14,7 +14,7 @@ use tonic::{Code, Status};
 use self::server::{Reply, Server};
 use super::retry::{Any, ProtoDuration, RetryInfo, RpcStatus};
 use super::*;
-use crate::export::{FinishedSpan, sample};
+use crate::export::{EncodedSpan, sample};
 
 const EVERY: [Protocol; 3] = [Protocol::Grpc, Protocol::HttpProtobuf, Protocol::HttpJson];
 
@@ -44,9 +44,10 @@ fn config(protocol: Protocol, address: std::net::SocketAddr, extra: &[(&str, &st
     config
 }
 
-fn spans(ids: std::ops::RangeInclusive<u64>) -> Vec<FinishedSpan> {
+fn spans(ids: std::ops::RangeInclusive<u64>) -> Vec<EncodedSpan> {
     let services = [sample::service("a"), sample::service("b")];
-    ids.map(|id| sample::outgoing(&services[(id % 2) as usize], "spanwire/http1", id)).collect()
+    ids.map(|id| sample::outgoing(&services[(id % 2) as usize], "spanwire/http1", id).into())
+        .collect()
 }
 
 /// Waits until the totals are as wanted, ten seconds at most.

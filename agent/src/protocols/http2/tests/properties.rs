@@ -105,7 +105,7 @@ fn nothing_is_wrong(told: &[Report], conversation: &Conversation) -> Vec<(Truth,
                 assert!(open.contains(&finished.id.position), "{finished:?}");
                 let truth = &conversation.truth[&finished.id.position];
                 is_right(finished, truth);
-                done.push((truth.clone(), finished.clone()));
+                done.push((truth.clone(), (**finished).clone()));
             }
         }
     }

@@ -36,7 +36,7 @@ fn told(calls: &[(Part, Vec<u8>)], late: usize, lost: Option<usize>) -> Vec<Fini
     }
     reading.end();
     let finished = |report| match report {
-        Report::Finished(finished) => Some(finished),
+        Report::Finished(finished) => Some(*finished),
         Report::Started(_) => None,
     };
     reading.reports.into_iter().filter_map(finished).collect()

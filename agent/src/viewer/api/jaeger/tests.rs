@@ -1,7 +1,7 @@
 //! Answers in Jaeger's words.
 
 use super::*;
-use crate::export::batch;
+use crate::export::sample;
 use crate::viewer::sample::{BEGIN, MS, checkout};
 use crate::viewer::store::Limits;
 
@@ -9,7 +9,7 @@ fn viewer() -> Viewer {
     let viewer = Viewer::new(Limits::default());
     for id in 1..=3_u64 {
         let sample = checkout(id.into()).later(id * 1_000 * MS);
-        viewer.store().take(batch::request(sample.spans), BEGIN);
+        viewer.store().take(sample::request(sample.spans), BEGIN);
     }
     viewer
 }
