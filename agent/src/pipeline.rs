@@ -11,7 +11,7 @@ use crate::{
     input::{ConnId, Input, Nanos},
     selection::Selection,
     status::{Counter, Counters, Group, Meaning},
-    trace::{Active, EncodedSpan, Sampler, Settings, Spoken, Tracer},
+    trace::{Active, EncodedSpan, Need, Sampler, Settings, Tracer},
 };
 
 /// All stages between the kernel's events and the exporters.
@@ -132,9 +132,9 @@ impl Pipeline {
         self.tracer.quiet()
     }
 
-    /// Processes that were seen to speak HTTP/2 in the clear, since this was last asked.
-    pub fn spoken(&mut self) -> Vec<(u32, Spoken)> {
-        self.tracer.spoken()
+    /// What more must be known of processes, since this was last asked.
+    pub fn needs(&mut self) -> Vec<(u32, Need)> {
+        self.tracer.needs()
     }
 
     /// What a process's service is called; empty if that is not known.

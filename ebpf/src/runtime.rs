@@ -42,17 +42,20 @@ pub enum Rule {
     GoGrpc = 5,
     /// The same of HTTP/2 in `net/http`.
     GoHttp2 = 6,
+    /// No rule by itself: who starts a goroutine is told where that happens, so that those are known which make no call of their own.
+    GoNewproc = 7,
 }
 
 impl Rule {
     /// All, in ABI order.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::GoHandler,
         Self::GoChild,
         Self::GoContext,
         Self::GoTransport,
         Self::GoGrpc,
         Self::GoHttp2,
+        Self::GoNewproc,
     ];
 
     /// The rule of an ABI byte; `None` for a byte no probe writes.
@@ -65,6 +68,7 @@ impl Rule {
             4 => Some(Self::GoTransport),
             5 => Some(Self::GoGrpc),
             6 => Some(Self::GoHttp2),
+            7 => Some(Self::GoNewproc),
             _ => None,
         }
     }
@@ -79,6 +83,7 @@ impl Rule {
             Self::GoTransport => "go-transport",
             Self::GoGrpc => "go-grpc",
             Self::GoHttp2 => "go-http2",
+            Self::GoNewproc => "go-newproc",
         }
     }
 
@@ -113,11 +118,13 @@ pub enum Absent {
     /// It is a stream of HTTP/2, and no probe in its process told who opened it: there was none yet, or the stream was opened in another
     /// way.
     NotTold = 9,
+    /// What has started it is a goroutine of which nothing is known, and not the program's first.
+    MakerUnknown = 10,
 }
 
 impl Absent {
     /// All, in ABI order.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::NoTask,
         Self::NoRequest,
         Self::Receives,
@@ -127,6 +134,7 @@ impl Absent {
         Self::NobodyWaits,
         Self::ManyProcessors,
         Self::NotTold,
+        Self::MakerUnknown,
     ];
 
     /// The reason of an ABI byte; `None` for a byte no probe writes.
@@ -148,6 +156,7 @@ impl Absent {
             Self::NobodyWaits => "nobody_waits",
             Self::ManyProcessors => "many_processors",
             Self::NotTold => "not_told",
+            Self::MakerUnknown => "maker_unknown",
         }
     }
 }

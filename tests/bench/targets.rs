@@ -171,8 +171,8 @@ fn ratio(outcome: &Outcome, name: &str, least: f64) -> Option<Verdict> {
 /// Traps into the kernel for a request with its call: runs of the agent's programs in other programs.
 fn traps(outcome: &Outcome, most: f64) -> Option<Verdict> {
     /// They are called, as the kernel keeps names.
-    const NAMES: [&str; 4] =
-        ["grpc_new_stream", "grpc_handle_str", "http2_write_hea", "http2_run_handl"];
+    const NAMES: [&str; 5] =
+        ["grpc_new_stream", "grpc_handle_str", "http2_write_hea", "http2_run_handl", "go_newproc"];
     let is_it = |programs: &&Programs| programs.part == Some("call") && !programs.without_rules;
     let programs = outcome.programs.iter().find(is_it)?;
     let runs = NAMES.iter().filter_map(|name| programs.runs.get(*name));

@@ -38,7 +38,11 @@ fn followed(found: &Found, rules: Rules) -> String {
     };
     let mut text = format!("Go {}{known}: {}", found.version, names.join(", "));
     for rule in waits {
-        let _ = write!(text, "; {} from its first HTTP/2 in the clear on", rule.name());
+        let when = match rule {
+            Rule::GoNewproc => "when calls need it",
+            _ => "from its first HTTP/2 in the clear on",
+        };
+        let _ = write!(text, "; {} {when}", rule.name());
     }
     for (rule, why) in &found.off {
         let _ = write!(text, "; not {}, {why}", rule.name());

@@ -208,8 +208,8 @@ pub fn run(run: &Run) -> Result<()> {
         for (pid, quiet) in live.pipeline.quiet() {
             capture.quiet(pid, quiet);
         }
-        for (pid, spoken) in live.pipeline.spoken() {
-            live.attacher.iter().for_each(|attacher| attacher.spoke(pid, spoken));
+        for (pid, need) in live.pipeline.needs() {
+            live.attacher.iter().for_each(|attacher| attacher.needs(pid, need));
         }
         if signals.reload()
             && let Some(settings) = reload.read()

@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     status::{Counters, Meaning},
-    trace::Spoken,
+    trace::Need,
 };
 
 /// When a process is looked at again: its runtime has to be up, and what is read of it may be changed in the middle. Ms.
@@ -50,8 +50,8 @@ enum Message {
     Began(u32),
     /// It has talked for the first time.
     Talks(u32),
-    /// It has done so by HTTP/2 in the clear.
-    Spoke(u32, Spoken),
+    /// Something more must be known of it.
+    Needs(u32, Need),
     /// It has ended.
     Gone(u32),
 }
@@ -105,9 +105,9 @@ impl Attacher {
         }
     }
 
-    /// A process was seen to speak HTTP/2 in the clear. Told once, until it has ended or begun another program.
-    pub(crate) fn spoke(&self, pid: u32, spoken: Spoken) {
-        let _ = self.messages.send(Message::Spoke(pid, spoken));
+    /// Something more must be known of a process. Told once, until it has ended or begun another program.
+    pub(crate) fn needs(&self, pid: u32, need: Need) {
+        let _ = self.messages.send(Message::Needs(pid, need));
     }
 
     /// A process has ended.
@@ -156,11 +156,12 @@ impl Thread {
                 let ((_, pid), look) = entry.remove_entry();
                 self.look(pid, look, now);
             }
+            self.wanted.look(clock.now());
             let wait =
                 self.due.first_key_value().map_or(Duration::from_secs(3600), |((at, _), _)| {
                     Duration::from_millis(at - now.min(*at))
                 });
-            match inbox.recv_timeout(wait) {
+            match inbox.recv_timeout(wait.min(self.wanted.rests())) {
                 Ok(Message::Began(pid)) => {
                     self.forget(pid);
                     self.due.insert((clock.now() + LOOKS[0], pid), 1);
@@ -171,7 +172,7 @@ impl Thread {
                         self.look(pid, 0, clock.now());
                     }
                 }
-                Ok(Message::Spoke(pid, spoken)) => self.wanted.spoke(pid, spoken),
+                Ok(Message::Needs(pid, need)) => self.wanted.needs(pid, need),
                 Ok(Message::Gone(pid)) => self.forget(pid),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
@@ -200,14 +201,15 @@ impl Thread {
                     // Another process by now: what was found is not true of it.
                     self.forget(pid);
                 } else {
-                    self.wanted.found(pid, found.program, &found.places);
                     for (of, source) in &found.layouts {
                         log::debug!("process {pid}: {of} is laid out as {source}");
                     }
-                    log::debug!("process {pid} runs Go {}", found.version);
                     for (rule, why) in &found.off {
                         log::debug!("process {pid}: {} is off, {why}", rule.name());
                     }
+                    let version = found.version;
+                    self.wanted.found(pid, found);
+                    log::debug!("process {pid} runs Go {version}");
                 }
             }
             Err(Refusal::NotGo) => {}

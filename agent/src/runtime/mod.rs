@@ -6,6 +6,7 @@
 
 mod attach;
 mod ends;
+mod gauge;
 pub mod go;
 mod memory;
 mod traps;
@@ -63,7 +64,7 @@ mod tests {
     fn rules_are_switched_off_one_by_one() {
         let rules = Rules::default().without(Rule::GoChild);
         assert!(!rules.has(Rule::GoChild) && rules.has(Rule::GoHandler));
-        assert_eq!(rules.bits(), 0b111_1010);
+        assert_eq!(rules.bits(), 0b1111_1010);
         assert_eq!(rule("go-context"), Some(Rule::GoContext));
         assert_eq!(rule("go-nothing"), None);
     }

@@ -35,15 +35,18 @@ pub(crate) enum Trap {
     Http2WriteHeaders,
     /// Where its `(*serverConn).runHandler` does.
     Http2RunHandler,
+    /// Where `runtime.newproc1` of Go returns.
+    GoNewproc,
 }
 
 impl Trap {
     /// All.
-    pub(crate) const ALL: [Self; 4] = [
+    pub(crate) const ALL: [Self; 5] = [
         Self::GrpcNewStream,
         Self::GrpcHandleStream,
         Self::Http2WriteHeaders,
         Self::Http2RunHandler,
+        Self::GoNewproc,
     ];
 
     /// The name of its program in the object.
@@ -53,6 +56,7 @@ impl Trap {
             Self::GrpcHandleStream => "grpc_handle_stream",
             Self::Http2WriteHeaders => "http2_write_headers",
             Self::Http2RunHandler => "http2_run_handler",
+            Self::GoNewproc => "go_newproc",
         }
     }
 
@@ -61,6 +65,7 @@ impl Trap {
         match self {
             Self::GrpcNewStream | Self::GrpcHandleStream => Rule::GoGrpc,
             Self::Http2WriteHeaders | Self::Http2RunHandler => Rule::GoHttp2,
+            Self::GoNewproc => Rule::GoNewproc,
         }
     }
 
@@ -71,6 +76,7 @@ impl Trap {
             Self::GrpcHandleStream => "parents of what servers of grpc-go call",
             Self::Http2WriteHeaders => "parents of calls over HTTP/2 by net/http",
             Self::Http2RunHandler => "parents of what servers of HTTP/2 in net/http call",
+            Self::GoNewproc => "parents through goroutines that make no call",
         }
     }
 }
@@ -132,6 +138,13 @@ impl Traps {
         }
         self.programs.insert((program, trap), set);
         Ok(())
+    }
+
+    /// Takes those of one kind out of a program.
+    pub(super) fn take_out(&mut self, program: Program, trap: Trap) {
+        let Some(set) = self.programs.remove(&(program, trap)) else { return };
+        let Some(probes) = self.probes.upgrade() else { return };
+        set.take_out(&mut probes.lock().unwrap_or_else(PoisonError::into_inner), trap);
     }
 
     /// A process does not run its program any more: takes out what nobody runs.

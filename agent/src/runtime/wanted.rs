@@ -1,11 +1,12 @@
-//! Which of a program's probes are wanted: some at once, others from the moment on when the process is seen to do what they are for.
-//! Until then they cost nobody anything, and what they would have told is absent.
+//! Which of a program's probes are wanted: some at once, others from the moment on when something must be known of the process that they
+//! tell. Until then they cost nobody anything, and what they would have told is absent. One is only wanted while it would be met seldom.
 //!
 //! What waits, and what could not be had, is kept here as well: an operator is told of each process.
 
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, Weak},
+    time::Duration,
 };
 
 use abi::runtime::Rule;
@@ -13,10 +14,12 @@ use aya::Ebpf;
 
 use super::{
     attach::lock,
-    go::Program,
+    gauge::{self, Gauge},
+    go::{Found, Program},
+    memory::Memory,
     traps::{Place, Trap, Traps},
 };
-use crate::trace::Spoken;
+use crate::trace::Need;
 
 /// Processes of which it is told how their probes stand: as many as the kernel half knows.
 const TOLD: usize = 1024;
@@ -28,8 +31,12 @@ pub(crate) enum Standing {
     In,
     /// They wait until it serves HTTP/2 in the clear,
     WaitForServer,
-    /// or calls somebody so.
+    /// calls somebody so,
     WaitForClient,
+    /// or makes a call of which only they would tell for whom.
+    WaitForMaker,
+    /// It starts too many tasks, or has not started few for long enough.
+    Busy,
     /// The kernel has refused them.
     Refused,
 }
@@ -41,6 +48,8 @@ impl Standing {
             Self::In => "in",
             Self::WaitForServer => "waiting until it serves clear HTTP/2",
             Self::WaitForClient => "waiting until it calls over clear HTTP/2",
+            Self::WaitForMaker => "waiting for a call that needs it",
+            Self::Busy => "out while many goroutines are started",
             Self::Refused => "refused by the kernel",
         }
     }
@@ -49,13 +58,24 @@ impl Standing {
 /// How many probes of a rule stand how, by process.
 pub(crate) type Standings = Arc<Mutex<BTreeMap<u32, BTreeMap<(&'static str, Standing), u64>>>>;
 
+/// A process whose program can have probes.
+struct Process {
+    program: Program,
+    places: Vec<Place>,
+    /// Where it counts the goroutines that it has started.
+    count_at: u64,
+}
+
 /// The probes of all processes.
 pub(super) struct Wanted {
     traps: Traps,
-    /// What each was seen to speak: bits of [`Spoken`].
-    spoken: HashMap<u32, u8>,
-    /// Where probes can be put into the programs that they run.
-    programs: HashMap<u32, (Program, Vec<Place>)>,
+    /// What must be known of each: bits of [`Need`].
+    needs: HashMap<u32, u8>,
+    processes: HashMap<u32, Process>,
+    /// Of programs where it must be known who starts tasks.
+    gauges: HashMap<Program, Gauge>,
+    /// When these are looked at next, ms.
+    next: u64,
     standings: Standings,
 }
 
@@ -63,40 +83,78 @@ impl Wanted {
     pub(super) fn new(probes: Weak<Mutex<Ebpf>>, standings: Standings) -> Self {
         Self {
             traps: Traps::of(probes),
-            spoken: HashMap::new(),
-            programs: HashMap::new(),
+            needs: HashMap::new(),
+            processes: HashMap::new(),
+            gauges: HashMap::new(),
+            next: 0,
             standings,
         }
     }
 
-    /// The process runs a program with these places.
-    pub(super) fn found(&mut self, pid: u32, program: Program, places: &[Place]) {
-        if places.is_empty() {
+    /// A process was examined.
+    pub(super) fn found(&mut self, pid: u32, found: Found) {
+        if found.places.is_empty() {
             return;
         }
-        self.programs.insert(pid, (program, places.to_vec()));
+        let (program, places) = (found.program, found.places);
+        self.processes.insert(pid, Process { program, places, count_at: found.process.goidgen });
         self.put(pid);
     }
 
-    /// The process was seen to speak HTTP/2 in the clear.
-    pub(super) fn spoke(&mut self, pid: u32, spoken: Spoken) {
-        *self.spoken.entry(pid).or_default() |= spoken as u8;
+    /// Something must be known of a process.
+    pub(super) fn needs(&mut self, pid: u32, need: Need) {
+        *self.needs.entry(pid).or_default() |= need as u8;
         self.put(pid);
     }
 
     /// It does not run its program any more.
     pub(super) fn forget(&mut self, pid: u32) {
-        self.spoken.remove(&pid);
-        if self.programs.remove(&pid).is_some() {
+        self.needs.remove(&pid);
+        if let Some(gone) = self.processes.remove(&pid) {
             self.traps.forget(pid);
             lock(&self.standings).remove(&pid);
+            if !self.processes.values().any(|process| process.program == gone.program) {
+                self.gauges.remove(&gone.program);
+            }
+        }
+    }
+
+    /// How long nothing has to be looked at.
+    pub(super) fn rests(&self) -> Duration {
+        if self.gauges.is_empty() { Duration::MAX } else { Duration::from_millis(gauge::PERIOD) }
+    }
+
+    /// Looks how many tasks are started, `now` in ms.
+    pub(super) fn look(&mut self, now: u64) {
+        if now < self.next || self.gauges.is_empty() {
+            return;
+        }
+        self.next = now + gauge::PERIOD;
+        let mut changed = Vec::new();
+        for (program, gauge) in &mut self.gauges {
+            // All that run the program: its probes are met by all of them.
+            let of_it = self.processes.iter().filter(|(_, process)| process.program == *program);
+            let count = |(pid, process): (&u32, &Process)| {
+                Some((*pid, Memory::of(*pid).ok()?.word(process.count_at)?))
+            };
+            if gauge.look(now, of_it.filter_map(count).collect()) {
+                changed.push((*program, gauge.is_low()));
+            }
+        }
+        for (program, is_low) in changed {
+            if !is_low {
+                self.traps.take_out(program, Trap::GoNewproc);
+            }
+            let of_it = self.processes.iter().filter(|(_, process)| process.program == program);
+            let of_it: Vec<u32> = of_it.map(|(pid, _)| *pid).collect();
+            of_it.into_iter().for_each(|pid| self.put(pid));
         }
     }
 
     /// Puts in what is wanted by now.
     fn put(&mut self, pid: u32) {
-        let Some((program, places)) = self.programs.get(&pid) else { return };
-        let spoken = self.spoken.get(&pid).copied().unwrap_or(0);
+        let Some(Process { program, places, .. }) = self.processes.get(&pid) else { return };
+        let needs = self.needs.get(&pid).copied().unwrap_or(0);
         let has_grpc = places.iter().any(|place| place.trap == Trap::GrpcNewStream);
         let mut standings: BTreeMap<_, u64> = BTreeMap::new();
         for trap in Trap::ALL {
@@ -108,22 +166,22 @@ impl Wanted {
             if offsets.is_empty() {
                 continue;
             }
-            let standing = match waits_for(trap, spoken, has_grpc) {
-                Some(waits) => {
-                    log::debug!("process {pid}: {} is {}", trap.program(), waits.words());
-                    waits
-                }
+            let mut waits = waits_for(trap, needs, has_grpc);
+            if trap == Trap::GoNewproc && waits.is_none() {
+                let is_low = self.gauges.entry(*program).or_default().is_low();
+                waits = (!is_low).then_some(Standing::Busy);
+            }
+            let standing = match waits {
+                Some(waits) => waits,
                 None => match self.traps.put(pid, *program, trap, &offsets) {
-                    Ok(()) => {
-                        log::debug!("process {pid}: {} is in", trap.program());
-                        Standing::In
-                    }
+                    Ok(()) => Standing::In,
                     Err(why) => {
                         log::warn!("process {pid}: {} are off, {why}", trap.feature());
                         Standing::Refused
                     }
                 },
             };
+            log::debug!("process {pid}: {} is {}", trap.program(), standing.words());
             *standings.entry((trap.rule().name(), standing)).or_default() += offsets.len() as u64;
         }
         let mut told = lock(&self.standings);
@@ -133,25 +191,24 @@ impl Wanted {
     }
 }
 
-/// What a probe still waits for in a process that has spoken this, with or without a client of grpc-go in it.
-const fn waits_for(trap: Trap, spoken: u8, has_grpc: bool) -> Option<Standing> {
-    let called = if has_grpc {
-        Spoken::Called as u8
+/// What a probe still waits for in a process of which this must be known, with or without a client of grpc-go in it.
+const fn waits_for(trap: Trap, needs: u8, has_grpc: bool) -> Option<Standing> {
+    let client = if has_grpc {
+        Need::ClientStreams as u8
     } else {
-        Spoken::Called as u8 | Spoken::CalledMaybeByGrpc as u8
+        Need::ClientStreams as u8 | Need::MaybeClientStreams as u8
     };
-    match trap {
-        Trap::GrpcNewStream | Trap::GrpcHandleStream => None,
+    let (need, standing) = match trap {
+        Trap::GrpcNewStream | Trap::GrpcHandleStream => return None,
         // Functions of its own server only: whoever else serves HTTP/2 does not come by.
-        Trap::Http2RunHandler if spoken & Spoken::Served as u8 == 0 => {
-            Some(Standing::WaitForServer)
-        }
-        Trap::Http2WriteHeaders if spoken & called == 0 => Some(Standing::WaitForClient),
-        Trap::Http2RunHandler | Trap::Http2WriteHeaders => None,
-    }
+        Trap::Http2RunHandler => (Need::ServerStreams as u8, Standing::WaitForServer),
+        Trap::Http2WriteHeaders => (client, Standing::WaitForClient),
+        Trap::GoNewproc => (Need::Makers as u8, Standing::WaitForMaker),
+    };
+    if needs & need == 0 { Some(standing) } else { None }
 }
 
-/// Rules of which probes wait in a process that has spoken nothing yet.
+/// Rules of which probes wait in a process of which nothing must be known yet.
 pub(crate) fn waiting(places: &[Place]) -> Vec<Rule> {
     let mut rules: Vec<Rule> = places
         .iter()
@@ -166,19 +223,24 @@ pub(crate) fn waiting(places: &[Place]) -> Vec<Rule> {
 mod tests {
     use super::*;
 
-    /// Standings of a process with all probes (none of which can be put in here) after it has spoken this.
-    fn standing(spoken: &[Spoken], traps: &[Trap]) -> Vec<(&'static str, Standing)> {
-        let standings = Standings::default();
-        let mut wanted = Wanted::new(Weak::new(), Arc::clone(&standings));
-        let places: Vec<Place> =
-            traps.iter().map(|trap| Place { trap: *trap, offset: 0 }).collect();
-        for each in spoken {
-            wanted.spoke(7, *each);
+    fn wanted(needs: &[Need], traps: &[Trap], pid: u32) -> Wanted {
+        let mut wanted = Wanted::new(Weak::new(), Standings::default());
+        for each in needs {
+            wanted.needs(pid, *each);
         }
-        wanted.found(7, Program::default(), &places);
-        let told = lock(&standings).get(&7).cloned().unwrap_or_default();
+        let places = traps.iter().map(|trap| Place { trap: *trap, offset: 0 }).collect();
+        let process = Process { program: Program::default(), places, count_at: 0 };
+        wanted.processes.insert(pid, process);
+        wanted.put(pid);
+        wanted
+    }
+
+    /// Standings of a process with these probes (none of which can be put in here) of which this must be known.
+    fn standing(needs: &[Need], traps: &[Trap]) -> Vec<(&'static str, Standing)> {
+        let mut wanted = wanted(needs, traps, 7);
+        let told = lock(&wanted.standings).get(&7).cloned().unwrap_or_default();
         wanted.forget(7);
-        assert!(lock(&standings).is_empty());
+        assert!(lock(&wanted.standings).is_empty());
         told.into_keys().collect()
     }
 
@@ -190,10 +252,10 @@ mod tests {
         assert_eq!(standing(&[], &http2), [(name, server), (name, client)]);
         // Without probes to be put in the kernel refuses what is wanted.
         let off = Standing::Refused;
-        assert_eq!(standing(&[Spoken::Served], &http2), [(name, client), (name, off)]);
-        assert_eq!(standing(&[Spoken::Called], &http2), [(name, server), (name, off)]);
-        assert_eq!(standing(&[Spoken::CalledMaybeByGrpc], &http2), [(name, server), (name, off)]);
-        assert_eq!(standing(&[Spoken::Called, Spoken::Served], &http2), [(name, off)]);
+        assert_eq!(standing(&[Need::ServerStreams], &http2), [(name, client), (name, off)]);
+        assert_eq!(standing(&[Need::ClientStreams], &http2), [(name, server), (name, off)]);
+        assert_eq!(standing(&[Need::MaybeClientStreams], &http2), [(name, server), (name, off)]);
+        assert_eq!(standing(&[Need::ClientStreams, Need::ServerStreams], &http2), [(name, off)]);
     }
 
     #[test]
@@ -207,12 +269,33 @@ mod tests {
         let both = [Trap::GrpcNewStream, Trap::Http2WriteHeaders];
         let (grpc, http2) = (Rule::GoGrpc.name(), Rule::GoHttp2.name());
         assert_eq!(
-            standing(&[Spoken::CalledMaybeByGrpc], &both),
+            standing(&[Need::MaybeClientStreams], &both),
             [(grpc, Standing::Refused), (http2, Standing::WaitForClient)]
         );
         assert_eq!(
-            standing(&[Spoken::Called], &both),
+            standing(&[Need::ClientStreams], &both),
             [(grpc, Standing::Refused), (http2, Standing::Refused)]
         );
+    }
+
+    #[test]
+    fn makers_are_looked_at_where_they_are_few() {
+        let name = Rule::GoNewproc.name();
+        let newproc = [Trap::GoNewproc];
+        assert_eq!(standing(&[], &newproc), [(name, Standing::WaitForMaker)]);
+        assert_eq!(standing(&[Need::Makers], &newproc), [(name, Standing::Busy)]);
+
+        // In this process, in which a count stands still.
+        let (pid, count) = (std::process::id(), Box::new(4711_u64));
+        let mut wanted = wanted(&[Need::Makers], &newproc, pid);
+        wanted.processes.get_mut(&pid).unwrap().count_at = &raw const *count as u64;
+        assert!(wanted.rests() < Duration::from_secs(1));
+        for now in (0..2000).step_by(100) {
+            wanted.look(now);
+        }
+        let told = lock(&wanted.standings).get(&pid).cloned().unwrap_or_default();
+        assert_eq!(told.into_keys().collect::<Vec<_>>(), [(name, Standing::Refused)]);
+        wanted.forget(pid);
+        assert_eq!(wanted.rests(), Duration::MAX);
     }
 }

@@ -32,6 +32,7 @@ mod forwarded;
 mod http;
 mod join;
 mod mixed_calls;
+mod needs;
 mod own;
 pub(crate) mod probability;
 mod quiet;
@@ -46,7 +47,6 @@ mod sampler;
 mod sdk;
 mod settings;
 mod span_writer;
-mod spoken;
 mod streams;
 mod thread_rule;
 mod traceparent;
@@ -60,10 +60,10 @@ pub use active::Active;
 pub use checks::CheckRule;
 pub use counts::{Count, Counts};
 pub use finished::{EncodedSpan, FinishedSpan};
+pub use needs::Need;
 pub use routes::{RouteRule, RouteSettings};
 pub use sampler::{Sampler, Share};
 pub use settings::Settings;
-pub use spoken::Spoken;
 pub use tracer::Tracer;
 
 /// Schema that attribute names follow: semantic conventions 1.44.0.

@@ -16,6 +16,7 @@ use crate::trace::admission::LeftOut;
 use crate::trace::context::{Context, Contexts, SpanId};
 use crate::trace::described::Described;
 use crate::trace::join::Joins;
+use crate::trace::needs::{Need, Needs};
 use crate::trace::own::Own;
 use crate::trace::quiet::Quiet;
 use crate::trace::retransmits::Retransmits;
@@ -23,7 +24,6 @@ use crate::trace::routes::Routes;
 use crate::trace::runtime_rule::Workers;
 use crate::trace::sdk::Sdks;
 use crate::trace::span_writer::SpanWriter;
-use crate::trace::spoken::{Speakers, Spoken};
 use crate::trace::streams::{Streams, Told};
 use crate::trace::thread_rule::Threads;
 use crate::trace::traceparent::Incoming;
@@ -49,7 +49,7 @@ pub struct Tracer {
     pub(in crate::trace) unix: UnixPairs,
     pub(in crate::trace) wires: Wires,
     pub(in crate::trace) quiet: Quiet,
-    pub(in crate::trace) speakers: Speakers,
+    pub(in crate::trace) needs: Needs,
     pub(in crate::trace) threads: Threads,
     pub(in crate::trace) workers: Workers,
     pub(in crate::trace) streams: Streams,
@@ -85,7 +85,7 @@ impl Tracer {
             unix: UnixPairs::default(),
             wires: Wires::default(),
             quiet: Quiet::default(),
-            speakers: Speakers::default(),
+            needs: Needs::default(),
             threads: Threads::default(),
             workers: Workers::default(),
             streams: Streams::default(),
@@ -149,9 +149,9 @@ impl Tracer {
         self.quiet.news()
     }
 
-    /// Processes that were seen to speak HTTP/2 in the clear, since this was last asked.
-    pub fn spoken(&mut self) -> Vec<(u32, Spoken)> {
-        self.speakers.news()
+    /// What more must be known of processes, since this was last asked.
+    pub fn needs(&mut self) -> Vec<(u32, Need)> {
+        self.needs.news()
     }
 
     /// Whose work the call is that comes next.
@@ -191,6 +191,7 @@ impl Tracer {
     fn absent(&mut self, pid: u32, runtime: Runtime) {
         if let Runtime::Absent(why) = runtime {
             self.absences.add(pid, why.name());
+            self.needs.said(pid, runtime);
         }
     }
 
@@ -217,7 +218,7 @@ impl Tracer {
     fn another_program(&mut self, pid: u32) {
         self.sdks.gone(pid);
         self.quiet.remove(pid);
-        self.speakers.remove(pid);
+        self.needs.remove(pid);
         if self.services.loads_sdk(pid) {
             self.sdks.told(pid);
         }
@@ -226,7 +227,7 @@ impl Tracer {
     /// A process ended.
     pub fn process_gone(&mut self, pid: u32) {
         self.quiet.remove(pid);
-        self.speakers.remove(pid);
+        self.needs.remove(pid);
         self.services.gone(pid, self.now);
         self.threads.gone(pid, self.now);
     }
@@ -292,7 +293,7 @@ impl Tracer {
             return;
         }
         self.make_room();
-        self.speakers.started(&started);
+        self.needs.started(&started);
         let service = self.services.known(started.task.pid);
         let mut name = span;
         if let Some(stream) = started.stream {

@@ -94,8 +94,13 @@ impl<'a> Truth<'a> {
     }
 
     pub(super) fn row(&self, way: &Way, first: usize) -> Row {
+        self.row_of(way, first, REQUESTS)
+    }
+
+    /// The same of so many requests.
+    pub(super) fn row_of(&self, way: &Way, first: usize, requests: usize) -> Row {
         let mut row = Row::default();
-        for request in first..first + REQUESTS {
+        for request in first..first + requests {
             let calls = self.calls.get(&request).map_or(&[][..], Vec::as_slice);
             row.missing += way.calls.saturating_sub(calls.len());
             for (parent, rule) in calls {

@@ -30,7 +30,7 @@ use self::{binary::Binary, functions::Functions, layout::Layout, source::choose}
 use super::{
     Rules,
     memory::{Memory, mapped},
-    traps::Place,
+    traps::{Place, Trap},
 };
 use crate::hash::Map;
 
@@ -150,6 +150,8 @@ struct Anatomy {
     known: live::Known,
     grpc: Result<grpc::Anatomy, &'static str>,
     http2: http2::Anatomy,
+    /// Where it starts goroutines.
+    newproc: Vec<Place>,
 }
 
 impl Examiner {
@@ -209,10 +211,18 @@ impl Anatomy {
                 .ok_or(Refusal::Unlike("functions of the runtime are missing"))?,
             grpc: grpc::Anatomy::of(binary, &functions, &code, members.as_ref()),
             http2: http2::Anatomy::of(binary, &functions, layout.http2, members.as_ref()),
+            newproc: newproc(binary, &functions, &code),
             layout,
             source,
         })
     }
+}
+
+/// Where the function returns that starts goroutines; nowhere if that is not known.
+fn newproc(binary: &Binary, functions: &Functions, code: &code::Code) -> Vec<Place> {
+    let found = functions.named("runtime.newproc1").and_then(|function| code.returns(function));
+    let offsets = found.unwrap_or_default().into_iter().filter_map(|at| binary.place(at));
+    offsets.map(|offset| Place { trap: Trap::GoNewproc, offset }).collect()
 }
 
 /// The structs of which something is asked.
@@ -298,6 +308,13 @@ fn put_together(
     } else if rules.has(Rule::GoHttp2) {
         http2 = Some(anatomy.http2.told(layout, bias));
         places.extend(anatomy.http2.places());
+    }
+    if layout.g_parent.is_none() {
+        off.push((Rule::GoNewproc, "goroutines do not name who started them before Go 1.21"));
+    } else if anatomy.newproc.is_empty() {
+        off.push((Rule::GoNewproc, "where it starts goroutines is not known"));
+    } else if rules.has(Rule::GoNewproc) && rules.has(Rule::GoChild) {
+        places.extend(&anatomy.newproc);
     }
     let record = Record { goid: layout.g_goid, status: layout.g_status };
     let program = Program::default();

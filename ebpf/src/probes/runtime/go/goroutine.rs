@@ -183,9 +183,11 @@ pub(super) unsafe fn adopt(go: *const GoProcess, g: u64, desk: *mut Desk) -> boo
             say(desk, Absent::NoRequest);
             return false;
         }
-        let maker = key_of(desk, word(g.wrapping_add((*go).g_parent)));
+        let parent = word(g.wrapping_add((*go).g_parent));
+        let maker = key_of(desk, parent);
         let Some(served) = SERVING.get_ptr(maker) else {
-            say(desk, Absent::NoRequest);
+            // What the program's first starts is there for all.
+            say(desk, if parent > 1 { Absent::MakerUnknown } else { Absent::NoRequest });
             return false;
         };
         let (span, root) = ((*served).span, (*served).root);

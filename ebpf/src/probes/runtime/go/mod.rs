@@ -7,6 +7,7 @@ mod context;
 mod goroutine;
 mod grpc;
 mod http2;
+mod newproc;
 mod snapshot;
 mod streams;
 mod transport;
