@@ -25,6 +25,7 @@ mod checks;
 mod context;
 mod counts;
 mod described;
+mod encode;
 mod ends;
 mod failure;
 mod finished;

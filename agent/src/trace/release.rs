@@ -3,29 +3,11 @@
 //! A finished span waits a moment for late news, and where its parent may be a request that is still being served, for
 //! the end of that, but not for ever. Every wait has an end in event time, every store has a size.
 
-use std::sync::Arc;
-
-use opentelemetry_proto::tonic::trace::v1::span::{Link, SpanKind};
-
 use crate::exchange::Role;
-use crate::input::{Nanos, Runtime, Waits};
-use crate::service::attribute::text;
-use crate::service::{Service, is_process};
-use crate::trace::context::{Context, Fixed, Rule, SpanId};
-use crate::trace::described::Described;
-use crate::trace::resolve::{Blocked, own_rule};
-use crate::trace::routes::Route;
-use crate::trace::span_writer::SpanWriter;
-use crate::trace::{Count, EncodedSpan, Tracer, sampler};
-
-/// OTLP `Span.flags`, bit 8: whether the parent (or link target) is remote is known.
-const REMOTE_KNOWN: u32 = 0x100;
-/// Bit 9: it is.
-const REMOTE: u32 = 0x200;
-/// Attribute that says by which rule a span has its parent.
-const LINK_RULE: &str = "spanwire.link.rule";
-/// Attribute that says which rule led from the task that made the call to the one for which it did.
-const LINK_VIA: &str = "spanwire.link.via";
+use crate::input::Nanos;
+use crate::trace::context::{Context, Rule, SpanId};
+use crate::trace::resolve::Blocked;
+use crate::trace::{Count, Tracer, sampler};
 
 impl Tracer {
     /// A span has ended: it waits for late news.
@@ -215,17 +197,10 @@ impl Tracer {
         }
         self.held.remove(&(sequence, span));
         if sampler::exports(fixed.flags) {
-            let service = self.service(span);
-            let route = self.route(&described, &service);
-            let mut writer = std::mem::take(&mut self.writer);
-            if let Some(context) = self.contexts.of(span) {
-                writer.begin();
-                self.write(span, context, &described, &fixed, route.as_ref(), &mut writer);
-                let (scope, bytes) = (described.scope, writer.written().into());
-                self.ready.push(EncodedSpan { service, scope, bytes });
+            if let Some(written) = self.encoded(span, &described, &fixed) {
+                self.ready.push(written);
                 self.counts.add(Count::Released);
             }
-            self.writer = writer;
         } else {
             let check = self.contexts.of(span).is_some_and(|context| context.check);
             let is_root = fixed.parent.is_none_or(|(_, rule)| rule == Rule::TcpOption);
@@ -253,130 +228,5 @@ impl Tracer {
         {
             self.forget(client);
         }
-    }
-
-    /// The route of a server's request, as far as it is known (semconv 1.44, `http.route`: servers only).
-    fn route(&mut self, described: &Described, service: &Service) -> Option<Route> {
-        let path = described.path?.of(&described.written);
-        self.routes.of(&service.name, path, described.status_code, &mut self.counts)
-    }
-
-    /// The service of a span's process: as it was when the request began, if it was known by then.
-    fn service(&mut self, span: SpanId) -> Arc<Service> {
-        let context = self.contexts.of(span);
-        if let Some(service) = context.and_then(|context| context.service.clone()) {
-            return service;
-        }
-        let pid = context.map_or(0, |context| context.task.pid);
-        let service = self.services.of(pid);
-        if !service.is_known() {
-            self.counts.add(Count::ServiceUnknown);
-        }
-        service
-    }
-
-    /// Writes a span: what its exchange said, and its place.
-    fn write(
-        &self,
-        span: SpanId,
-        context: &Context,
-        described: &Described,
-        fixed: &Fixed,
-        route: Option<&Route>,
-        out: &mut SpanWriter,
-    ) {
-        let (began, role) = (self.began(context), context.role);
-        let offset = context.wall_offset.or(self.wall_offset).unwrap_or(0);
-        let start = began.0.saturating_add_signed(offset);
-        let end = context.end.map_or(0, |end| end.since(began));
-        out.ids(fixed.trace, span);
-        if let Some(state) = &fixed.state {
-            out.trace_state(state);
-        }
-        if let Some((parent, _)) = fixed.parent {
-            out.parent(parent);
-        }
-        out.flags(flags(role, fixed));
-        out.kind(match role {
-            Role::Client => SpanKind::Client,
-            Role::Server => SpanKind::Server,
-        });
-        out.times(start, start.saturating_add(end));
-        out.copied(&described.written);
-        if let Some(first) = described.first_answer {
-            out.number("spanwire.time_to_first_byte_ns", first.since(began));
-        }
-        if let Some(route) = route {
-            out.text("http.route", &route.template);
-            out.text("spanwire.http.route.source", route.source.name());
-        }
-        if is_process(context.task.pid) {
-            out.number("spanwire.process.pid", context.task.pid);
-        }
-        if let Some(nanos) = self.on_cpu(span, context, described) {
-            out.number("spanwire.thread.cpu_time_ns", nanos);
-        }
-        if let Some(took) = context.connected_in {
-            out.number("spanwire.time_to_connect_ns", took);
-        }
-        if context.retransmits > 0 {
-            out.number("spanwire.retransmits", context.retransmits);
-        }
-        if let Some((_, rule)) = fixed.parent {
-            out.text(LINK_RULE, rule.name());
-            if let (Rule::Runtime(_), Runtime::Knows { via: Some(via), .. }) =
-                (rule, context.runtime)
-            {
-                out.text(LINK_VIA, via.name());
-            }
-        }
-        if let Some(to) = &fixed.link {
-            out.link(&link(to, own_rule(context)));
-        }
-        let name = described.name.of(&described.written);
-        out.name(name, route.map(|route| &*route.template));
-    }
-
-    /// How long the thread that served a request was on a CPU for it, ns: known where it served no other meanwhile.
-    fn on_cpu(&self, span: SpanId, context: &Context, described: &Described) -> Option<u64> {
-        let on_cpu = described.on_cpu.filter(|on_cpu| on_cpu.since == span)?;
-        let alone = context.thread_waits == Waits::Alone
-            && !context.overlapped
-            && context.answered_by == Some(context.task)
-            && !self.threads.is_revoked(context.task.pid);
-        let took = context.end?.since(context.at);
-        alone.then(|| on_cpu.nanos.min(took))
-    }
-
-    /// When a span began. A client's send is stamped when the call returns where nothing better is to be had; the
-    /// other end cannot have read it before it was written.
-    fn began(&self, context: &Context) -> Nanos {
-        let read = || Some(self.contexts.of(context.other_end?)?.at);
-        match context.role {
-            Role::Client => read().map_or(context.at, |read| read.min(context.at)),
-            Role::Server => context.at,
-        }
-    }
-}
-
-/// W3C flags, and whether the parent is in another process. A header that a client carries may name a span of its own
-/// process or one far away: that is not known.
-fn flags(role: Role, fixed: &Fixed) -> u32 {
-    u32::from(fixed.flags)
-        | match (role, fixed.parent) {
-            (Role::Client, Some((_, Rule::TraceParent))) => 0,
-            (_, None | Some((_, Rule::Thread | Rule::Runtime(_)))) => REMOTE_KNOWN,
-            (_, Some(_)) => REMOTE_KNOWN | REMOTE,
-        }
-}
-
-/// The request that caused this one and was over before.
-fn link((trace, span, flags): &([u8; 16], SpanId, u8), rule: Rule) -> Link {
-    Link {
-        trace_id: trace.to_vec(),
-        span_id: span.to_be_bytes().to_vec(),
-        attributes: vec![text(LINK_RULE, rule.name())],
-        flags: u32::from(*flags) | REMOTE_KNOWN,
-        ..Link::default()
     }
 }
