@@ -62,8 +62,8 @@ impl Share {
         }
     }
 
-    /// The rings are about to be looked at. They fill, or more was left in them than one look takes, or the last look is so long ago
-    /// that they may: then there is no time to be nice.
+    /// The rings are about to be looked at. At the last look they were filling, or it is so long ago that they may be: then there is
+    /// no time to be nice.
     pub(crate) fn looks(&mut self, now: Nanos, fills: bool) {
         if fills || now.since(self.last) > LATE {
             self.pressed = now;

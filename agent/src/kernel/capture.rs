@@ -29,6 +29,8 @@ pub struct Capture {
     data: Vec<Stamped>,
     order: Order,
     lost: [u64; 2],
+    /// Bytes that came out of the data rings since the last wait.
+    taken: u64,
     /// Events no probe writes: 0 unless kernel and agent are of different builds.
     pub malformed: u64,
     /// How often the rings were looked at.
@@ -52,6 +54,7 @@ impl Capture {
             data: Vec::new(),
             order: Order::default(),
             lost: [0; 2],
+            taken: 0,
             malformed: 0,
             looks: 0,
             last_counters: None,
@@ -103,8 +106,15 @@ impl Capture {
     }
 
     /// Waits until it is time for the next look, or for the end.
-    pub fn wait(&mut self) -> bool {
-        self.waiter.wait(&mut self.probes)
+    pub fn wait(&mut self) {
+        self.waiter.wait(&mut self.probes);
+        self.taken = 0;
+    }
+
+    /// Whether since the last wait so much came that the rings would not hold four times as much.
+    #[must_use]
+    pub fn fills(&self) -> bool {
+        self.taken > self.probes.data.bytes() / 4
     }
 
     /// Hands on what has happened since, in order of time; whether there may be more.
@@ -114,16 +124,19 @@ impl Capture {
         let before = self.data.len();
         // Data first: whatever announces a connection was written before its data, so it is in the control ring by now (and
         // where that is not read to its end, data waits).
-        let (data, malformed) = (&mut self.data, &mut self.malformed);
-        let up_to = self.probes.data.drain(now, most_of_each, |item| match decode::data(&item) {
-            Ok(input) => {
-                let at = time(&input);
-                data.push((at, input));
-                at
-            }
-            Err(_) => {
-                *malformed += 1;
-                0
+        let (data, malformed, taken) = (&mut self.data, &mut self.malformed, &mut self.taken);
+        let up_to = self.probes.data.drain(now, most_of_each, |item| {
+            *taken += item.len() as u64;
+            match decode::data(&item) {
+                Ok(input) => {
+                    let at = time(&input);
+                    data.push((at, input));
+                    at
+                }
+                Err(_) => {
+                    *malformed += 1;
+                    0
+                }
             }
         });
         while self.control.len() < BATCH

@@ -31,6 +31,8 @@ impl Sizes {
 /// The rings that hold what moved.
 pub struct DataRings {
     rings: Vec<RingBuf<MapData>>,
+    /// What they hold, together.
+    bytes: u64,
     /// The array in which the probes find them.
     _places: ArrayOfMaps<MapData, RingBuf<MapData>>,
 }
@@ -50,7 +52,8 @@ impl DataRings {
             places.set(ring, &map, 0)?;
             rings.push(map);
         }
-        Ok(Self { rings, _places: places })
+        let bytes = u64::from(sizes.bytes) * rings.len() as u64;
+        Ok(Self { rings, bytes, _places: places })
     }
 
     /// Each ring, to be waited for.
@@ -61,6 +64,11 @@ impl DataRings {
     /// How many there are.
     pub(super) const fn len(&self) -> usize {
         self.rings.len()
+    }
+
+    /// How many bytes they hold, together.
+    pub(super) const fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// Hands on what is in the rings, each ring's in its order, at most so many of each. `take` says when an event happened.

@@ -27,9 +27,6 @@ const IDLE_EVERY: Duration = Duration::from_secs(1);
 /// pipeline waits that is to be punctual.
 const IDLE_AFTER: u32 = 300;
 
-/// The mark of data rings among what is waited for.
-const DATA: u64 = 1;
-
 /// Waits for both rings and for the signal to stop.
 pub(super) struct Waiter {
     epoll: OwnedFd,
@@ -46,7 +43,7 @@ impl Waiter {
         let edges = epoll::EventFlags::IN | epoll::EventFlags::ET;
         epoll::add(&epoll, &probes.control, epoll::EventData::new_u64(0), edges)?;
         for ring in probes.data.each() {
-            epoll::add(&epoll, ring, epoll::EventData::new_u64(DATA), edges)?;
+            epoll::add(&epoll, ring, epoll::EventData::new_u64(1), edges)?;
         }
         epoll::add(&epoll, stop, epoll::EventData::new_u64(2), epoll::EventFlags::IN)?;
         Ok(Self { epoll, quiet: 0, wakes: 0 })
@@ -57,8 +54,8 @@ impl Waiter {
         self.quiet = if found { 0 } else { self.quiet.saturating_add(1) };
     }
 
-    /// Waits until the timer is over, the probes wake us, or `stop` becomes readable. Whether a data ring fills.
-    pub(super) fn wait(&mut self, probes: &mut Probes) -> bool {
+    /// Waits until the timer is over, the probes wake us, or `stop` becomes readable.
+    pub(super) fn wait(&mut self, probes: &mut Probes) {
         let mut every = DRAIN_EVERY;
         if self.quiet < IDLE_AFTER {
             ask(probes, wake::RING_FILLS);
@@ -66,7 +63,7 @@ impl Waiter {
             // An event may have come before the probes could see the question. Whatever comes from here on wakes us.
             fence(Ordering::SeqCst);
             if something_waits(probes) {
-                return false;
+                return;
             }
             every = IDLE_EVERY;
         }
@@ -79,12 +76,9 @@ impl Waiter {
             data: epoll::EventData::new_u64(0),
         }; 3];
         // Interrupted or not: what follows is a look at the rings.
-        let count = epoll::wait(&self.epoll, &mut woken, Some(&timeout)).unwrap_or(0);
-        if count > 0 {
+        if epoll::wait(&self.epoll, &mut woken, Some(&timeout)).is_ok_and(|count| count > 0) {
             self.wakes += 1;
         }
-        let asked_for_any = every != DRAIN_EVERY;
-        !asked_for_any && woken.iter().take(count).any(|event| event.data.u64() == DATA)
     }
 }
 

@@ -157,24 +157,25 @@ pub fn run(run: &Run) -> Result<()> {
         eprintln!("spanwire: look at them at {page}");
     }
 
-    let mut more = false;
+    let mut fills = false;
     while !signals.stop() && !signals.detach() {
-        let fills = capture.wait();
+        capture.wait();
         // What is seen now is younger than all that is still to be drained, so it comes behind that.
         let tick = clock.tick();
         if let Some((now, _)) = &tick {
-            share.looks(*now, fills || more);
+            share.looks(*now, fills);
         }
         let gone = tick.as_ref().and_then(|(now, _)| live.sweep.look(*now));
         let mut failed = None;
-        more = false;
-        while capture.drain(|input| {
-            live.take(input, |input| write(&mut recording, input, &mut failed));
-        }) && !signals.stop()
-            && !signals.detach()
-        {
-            more = true;
+        loop {
+            let more = capture.drain(|input| {
+                live.take(input, |input| write(&mut recording, input, &mut failed));
+            });
+            if !more || signals.stop() || signals.detach() {
+                break;
+            }
         }
+        fills = capture.fills();
         if let Some(lost) = capture.lost() {
             live.give(lost, &mut |input| write(&mut recording, input, &mut failed));
         }
