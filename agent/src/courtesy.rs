@@ -65,11 +65,7 @@ impl Share {
     /// The rings are about to be looked at. At the last look they were filling, or it is so long ago that they may be: then there is
     /// no time to be nice.
     pub(crate) fn looks(&mut self, now: Nanos, fills: bool) {
-        if fills || now.since(self.last) > LATE {
-            self.pressed = now;
-        }
-        self.last = now;
-        let wants = now.since(self.pressed) >= CALM && self.may_return && self.usual < NICE;
+        let wants = self.has_time(now, fills) && self.may_return && self.usual < NICE;
         if wants != self.is_nice {
             self.is_nice = wants;
             let wanted = if wants { NICE } else { self.usual };
@@ -78,6 +74,15 @@ impl Share {
                 self.may_return = false;
             }
         }
+    }
+
+    /// Whether there was time enough for long enough.
+    fn has_time(&mut self, now: Nanos, fills: bool) -> bool {
+        if fills || now.since(self.last) > LATE {
+            self.pressed = now;
+        }
+        self.last = now;
+        now.since(self.pressed) >= CALM
     }
 }
 
@@ -100,4 +105,40 @@ fn ask_for_slice(slice: Duration) -> io::Result<()> {
     // SAFETY: the kernel reads `size` bytes of the structure, which lives until the call is over.
     let failed = unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const wanted, 0) };
     if failed == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Looks every 10 ms until `to`, ms: whether there is time at the last of them.
+    fn look(share: &mut Share, to: u64) -> bool {
+        let mut has_time = false;
+        while share.last.0 < to * 1_000_000 {
+            has_time = share.has_time(share.last.plus(10_000_000), false);
+        }
+        has_time
+    }
+
+    fn share() -> Share {
+        Share { usual: 0, may_return: true, is_nice: false, last: Nanos(0), pressed: Nanos(0) }
+    }
+
+    #[test]
+    fn it_is_nice_after_a_calm_second_and_not_while_the_rings_fill() {
+        let mut share = share();
+        assert!(!look(&mut share, 990));
+        assert!(look(&mut share, 1_000));
+        assert!(!share.has_time(share.last.plus(10_000_000), true));
+        assert!(!look(&mut share, 2_000));
+        assert!(look(&mut share, 2_020));
+    }
+
+    #[test]
+    fn a_look_that_comes_late_is_no_time_to_be_nice() {
+        let mut share = share();
+        assert!(look(&mut share, 3_000));
+        assert!(share.has_time(share.last.plus(LATE), false));
+        assert!(!share.has_time(share.last.plus(LATE + 1), false));
+    }
 }
