@@ -6,7 +6,7 @@ use std::io::Cursor;
 use libfuzzer_sys::fuzz_target;
 use spanwire::pcap::Capture;
 use spanwire::pipeline::Pipeline;
-use spanwire::trace::Settings;
+use spanwire::trace::{FinishedSpan, Settings};
 
 fuzz_target!(|bytes: &[u8]| {
     let Ok(capture) = Capture::new(Cursor::new(bytes.to_vec())) else { return };
@@ -17,7 +17,7 @@ fuzz_target!(|bytes: &[u8]| {
         pipeline.feed(input, &mut spans);
     }
     pipeline.finish(&mut spans);
-    for span in spans {
+    for span in spans.into_iter().map(FinishedSpan::from) {
         assert_eq!((span.span.trace_id.len(), span.span.span_id.len()), (16, 8));
         assert!(span.span.end_time_unix_nano >= span.span.start_time_unix_nano);
     }

@@ -4,7 +4,7 @@
 use libfuzzer_sys::fuzz_target;
 use spanwire::pipeline::Pipeline;
 use spanwire::record::Reader;
-use spanwire::trace::Settings;
+use spanwire::trace::{FinishedSpan, Settings};
 
 fuzz_target!(|bytes: &[u8]| {
     let Ok(reader) = Reader::new(bytes) else { return };
@@ -15,7 +15,7 @@ fuzz_target!(|bytes: &[u8]| {
         pipeline.feed(input, &mut spans);
     }
     pipeline.finish(&mut spans);
-    for span in spans {
+    for span in spans.into_iter().map(FinishedSpan::from) {
         assert_eq!((span.span.trace_id.len(), span.span.span_id.len()), (16, 8));
         assert!(span.span.end_time_unix_nano >= span.span.start_time_unix_nano);
     }
