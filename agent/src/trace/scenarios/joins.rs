@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
+use opentelemetry_proto::tonic::common::v1::KeyValue;
+
 use super::host::{Host, MS, Request, from_outside, tcp, unix};
 use crate::conn::{Address, Connection};
-use crate::exchange::Role;
+use crate::exchange::{Failure, Role};
 use crate::input::Nanos;
+use crate::service::attribute::number;
 use crate::trace::{Count, Settings};
 
 const TRACE: u128 = 0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736;
@@ -430,6 +433,42 @@ fn a_unix_send_may_be_stamped_after_its_answer() {
     host.all(&[&asks, &serves]);
     host.span(&serves).is_child_of(&host, &asks, "same-host");
     assert_eq!(host.span(&asks).0.start_time_unix_nano, host.span(&serves).0.start_time_unix_nano);
+    // Counted from where the span begins, wherever the request was stamped: 20 ms to 40.
+    let first_byte = number("spanwire.time_to_first_byte_ns", 20 * MS);
+    assert!(host.span(&asks).0.attributes.contains(&first_byte), "{:?}", host.span(&asks).0);
+}
+
+#[test]
+fn the_time_to_the_first_byte_is_told_where_there_was_one() {
+    let mut host = Host::new();
+    let (mut asks, serves) = both(1);
+    asks.finished.first_answer = Some(Nanos(25 * MS));
+    let cut = Request::client(&tcp(2).0, 7, 1, 10, 40).failed(Failure::ConnectionClosed);
+    host.all(&[&asks, &serves, &cut]);
+    let first_byte = number("spanwire.time_to_first_byte_ns", 15 * MS);
+    assert!(host.span(&asks).0.attributes.contains(&first_byte));
+    let is_it = |known: &KeyValue| known.key == first_byte.key;
+    assert!(!host.span(&cut).0.attributes.iter().any(is_it));
+}
+
+#[test]
+fn a_client_is_forgotten_once_both_ends_have_gone_out() {
+    for client_first in [true, false] {
+        let mut host = Host::new();
+        let (asks, serves) = both(1);
+        host.start(&asks);
+        host.start(&serves);
+        let (first, then) = if client_first { (&asks, &serves) } else { (&serves, &asks) };
+        host.end(first);
+        host.wait(1000);
+        assert!(host.tracer.contexts.contains(asks.span()), "its server may still need its trace");
+        host.end(then);
+        host.wait(1000);
+        assert!(host.has(&asks) && host.has(&serves));
+        assert!(!host.tracer.contexts.contains(asks.span()));
+        assert!(host.tracer.contexts.contains(serves.span()), "its calls may still come");
+        host.span(&serves).is_child_of(&host, &asks, "same-host");
+    }
 }
 
 #[test]
