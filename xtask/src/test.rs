@@ -72,7 +72,9 @@ fn static_agent(sum: &mut Sum) -> Option<PathBuf> {
     if static_build::possible() {
         sum.check("the static build", || static_build::check().map(|file| made = Some(file)));
     } else {
-        say::note("the static build is not tried: Rust's library for musl or musl-gcc is missing");
+        say::note(
+            "the static build is not tried: musl-gcc is missing (apt-get install musl-tools)",
+        );
         sum.add("the static build", Tally::SKIPPED);
     }
     made
