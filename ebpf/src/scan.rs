@@ -113,13 +113,15 @@ impl Ending {
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub struct BlankLine {
-    /// The high bit of each byte of the word before that was LF.
+    /// The high bit of each byte of the word before that may have been LF.
     newlines: u64,
-    /// Likewise for CR.
-    returns: u64,
+    /// The word before.
+    before: u64,
 }
 
 const HIGH: u64 = 0x8080_8080_8080_8080;
+const NEWLINES: u64 = 0x0a0a_0a0a_0a0a_0a0a;
+const RETURNS: u64 = 0x0d0d_0d0d_0d0d_0d0d;
 
 impl BlankLine {
     /// At the start of a call.
@@ -127,9 +129,11 @@ impl BlankLine {
     #[inline(always)]
     pub const fn after(ending: Ending) -> Self {
         match ending.0 {
-            Ending::AFTER_NEWLINE => Self { newlines: 0x80 << 56, returns: 0 },
-            Ending::AFTER_NEWLINE_RETURN => Self { newlines: 0x80 << 48, returns: 0x80 << 56 },
-            _ => Self { newlines: 0, returns: 0 },
+            Ending::AFTER_NEWLINE => Self { newlines: 0x80 << 56, before: 0x0a << 56 },
+            Ending::AFTER_NEWLINE_RETURN => {
+                Self { newlines: 0x80 << 48, before: 0x0d << 56 | 0x0a << 48 }
+            }
+            _ => Self { newlines: 0, before: 0 },
         }
     }
 
@@ -138,17 +142,30 @@ impl BlankLine {
     #[must_use]
     #[inline(always)]
     pub const fn word(&mut self, word: u64) -> u64 {
-        if !may_have_newline(word) {
-            self.newlines = 0;
+        let newlines = may_be_newlines(word);
+        let Self { newlines: newlines_before, before } = *self;
+        *self = Self { newlines, before: word };
+        if newlines == 0 {
             return 0;
         }
-        let newlines = bytes_equal(word, 0x0a0a_0a0a_0a0a_0a0a);
-        let returns = bytes_equal(word, 0x0d0d_0d0d_0d0d_0d0d);
-        let newline_before = newlines << 8 | self.newlines >> 56;
-        let return_before = returns << 8 | self.returns >> 56;
-        let newline_two_before = newlines << 16 | self.newlines >> 48;
-        self.newlines = newlines;
-        self.returns = returns;
+        // Most lines have more than one character: that is the cheap question.
+        let near = newlines << 8 | newlines << 16 | newlines_before >> 56 | newlines_before >> 48;
+        if newlines & near == 0 {
+            return 0;
+        }
+        Self::blank_lines(word, before)
+    }
+
+    /// The high bit of each byte of `word` that is the LF of a blank line, exactly.
+    #[inline(always)]
+    const fn blank_lines(word: u64, before: u64) -> u64 {
+        let newlines = bytes_equal(word, NEWLINES);
+        let returns = bytes_equal(word, RETURNS);
+        let newlines_before = bytes_equal(before, NEWLINES);
+        let returns_before = bytes_equal(before, RETURNS);
+        let newline_before = newlines << 8 | newlines_before >> 56;
+        let return_before = returns << 8 | returns_before >> 56;
+        let newline_two_before = newlines << 16 | newlines_before >> 48;
         newlines & (newline_before | return_before & newline_two_before)
     }
 
@@ -187,7 +204,7 @@ impl FieldStarts {
     #[inline(always)]
     pub const fn word(&mut self, word: u64, letter: u8) -> u64 {
         const LOWER: u64 = 0x2020_2020_2020_2020;
-        let newlines = bytes_equal(word, 0x0a0a_0a0a_0a0a_0a0a);
+        let newlines = bytes_equal(word, NEWLINES);
         let starts = newlines << 8 | self.newlines >> 56;
         self.newlines = newlines;
         let letters = bytes_equal(word | LOWER, letter as u64 * 0x0101_0101_0101_0101);
@@ -221,11 +238,11 @@ impl Hex {
     }
 }
 
-/// False only for words without LF. True for a few others too: it is the cheap question.
+/// The high bit of each byte of `word` that is LF, and of a few others too: a byte above an LF may borrow from it.
 #[inline(always)]
-const fn may_have_newline(word: u64) -> bool {
-    let x = word ^ 0x0a0a_0a0a_0a0a_0a0a;
-    x.wrapping_sub(0x0101_0101_0101_0101) & !x & HIGH != 0
+const fn may_be_newlines(word: u64) -> u64 {
+    let x = word ^ NEWLINES;
+    x.wrapping_sub(0x0101_0101_0101_0101) & !x & HIGH
 }
 
 /// The high bit of each byte of `word` that equals its byte of `pattern`: exact, no carry crosses bytes.
@@ -349,7 +366,8 @@ mod tests {
             let pattern = u64::from_le_bytes([byte; 8]);
             let expected = word.to_le_bytes().map(|b| if b == byte { 0x80 } else { 0 });
             prop_assert_eq!(bytes_equal(word, pattern).to_le_bytes(), expected);
-            prop_assert!(may_have_newline(word) || !word.to_le_bytes().contains(&b'\n'));
+            let exactly = bytes_equal(word, NEWLINES);
+            prop_assert_eq!(may_be_newlines(word) & exactly, exactly);
         }
     }
 }

@@ -7,6 +7,7 @@ use core::hint::black_box;
 
 use spanwire_ebpf::scan::{BlankLine, Ending, Start, start};
 
+use super::message::SMALL_MESSAGES;
 use crate::{
     bytes::{copy, copy_inline, payload},
     emit,
@@ -69,7 +70,9 @@ pub(crate) extern "C" fn look(len: u64, ending: u64, looks: u64) -> u64 {
     let in_head = looks & how::HEAD != 0;
     let after = if in_head { ending as u8 } else { 0 };
     let mut begins = begins::NOTHING;
-    let mut want = u64::from(if looks & how::FAR != 0 { FIRST } else { INSIDE });
+    // A call that is taken whole if a message begins in it is read at once.
+    let far = if len <= u64::from(SMALL_MESSAGES) { len } else { u64::from(FIRST) };
+    let mut want = if looks & how::FAR != 0 { far } else { u64::from(INSIDE) };
     loop {
         let have = copy_inline(scratch, 0, 0, if len < want { len } else { want });
         if have == 0 {
@@ -137,11 +140,14 @@ pub(super) extern "C" fn ending(have: u64, before: u64) -> u64 {
 /// [`HEAD_CAP`] bytes are searched. The call before ended like `after`.
 #[inline(always)]
 fn head_len(scratch: *mut Scratch, len: u64, after: u8) -> u64 {
-    unsafe {
-        let search = &raw mut (*scratch).search;
-        search.write_volatile(BlankLine::after(Ending::from_byte(after)));
+    // Most heads end in the first one.
+    let mut blank = BlankLine::after(Ending::from_byte(after));
+    let end = search(scratch, 0, &mut blank);
+    if end != 0 {
+        return if end <= len { end } else { 0 };
     }
-    let mut block = 0;
+    unsafe { (&raw mut (*scratch).search).write_volatile(blank) };
+    let mut block = 1;
     while block < u64::from(HEAD_CAP) / BLOCK {
         if block * BLOCK >= len {
             break;
@@ -159,11 +165,20 @@ fn head_len(scratch: *mut Scratch, len: u64, after: u8) -> u64 {
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn head_block(block: u64) -> u64 {
-    const WORDS: u64 = BLOCK / 8;
     let Some(scratch) = emit::this_scratch() else { return 0 };
-    let search = unsafe { &raw mut (*scratch).search };
-    let mut blank = unsafe { search.read_volatile() };
+    let mut blank = unsafe { (&raw const (*scratch).search).read_volatile() };
     let first = black_box(block) % (u64::from(HEAD_CAP) / BLOCK) * WORDS;
+    let end = search(scratch, first, &mut blank);
+    unsafe { (&raw mut (*scratch).search).write_volatile(blank) };
+    end
+}
+
+/// Words in a block.
+const WORDS: u64 = BLOCK / 8;
+
+/// Searches the block that begins with word `first`.
+#[inline(always)]
+fn search(scratch: *mut Scratch, first: u64, blank: &mut BlankLine) -> u64 {
     let mut i = 0;
     while i < WORDS {
         let ends = blank.word(word(scratch, (first + i) as usize));
@@ -172,7 +187,6 @@ extern "C" fn head_block(block: u64) -> u64 {
         }
         i += 1;
     }
-    unsafe { search.write_volatile(blank) };
     0
 }
 
