@@ -220,6 +220,7 @@ fn load_set(kernel: &Kernel, options: &Options, set: HookSet) -> Result<Probes, 
     let counters = PerCpuArray::try_from(take(&mut ebpf, "COUNTERS")?).map_err(EbpfError::from)?;
 
     let processes = HashMap::try_from(take(&mut ebpf, "GO_PROCESSES")?).map_err(EbpfError::from)?;
+    let round = Array::try_from(take(&mut ebpf, "RUNTIME_ROUND")?).map_err(EbpfError::from)?;
     let receivers = HashMap::try_from(take(&mut ebpf, "GO_RECEIVERS")?).map_err(EbpfError::from)?;
     let grpc = HashMap::try_from(take(&mut ebpf, "GO_GRPC")?).map_err(EbpfError::from)?;
     let http2 = HashMap::try_from(take(&mut ebpf, "GO_HTTP2")?).map_err(EbpfError::from)?;
@@ -253,7 +254,7 @@ fn load_set(kernel: &Kernel, options: &Options, set: HookSet) -> Result<Probes, 
         })
         .collect();
     let attached = Arc::new(Mutex::new(ebpf));
-    let maps = Maps { processes, receivers, grpc, http2, probes: Arc::downgrade(&attached) };
+    let maps = Maps { processes, round, receivers, grpc, http2, probes: Arc::downgrade(&attached) };
     let probes = Probes {
         hooks: set,
         refused: Vec::new(),

@@ -14,7 +14,7 @@ use std::{
 use abi::runtime::{GoGrpc, GoHttp2, GoProcess};
 use aya::{
     Ebpf,
-    maps::{HashMap as KernelMap, MapData},
+    maps::{Array, HashMap as KernelMap, MapData},
 };
 use zerocopy::IntoBytes as _;
 
@@ -35,6 +35,8 @@ const LOOKS: [u64; 4] = [20, 100, 500, 2000];
 pub(crate) struct Maps {
     /// By process: the words of a [`GoProcess`].
     pub(crate) processes: KernelMap<MapData, u32, [u64; GoProcess::WORDS]>,
+    /// How often a process was told of.
+    pub(crate) round: Array<MapData, u32>,
     /// By process and address; 1, or 2 for those that are exempt.
     pub(crate) receivers: KernelMap<MapData, [u64; 2], u64>,
     /// By process: the words of a [`GoGrpc`].
@@ -235,11 +237,17 @@ impl Thread {
         lock(&self.records).insert(pid, found.record);
         let mut words = [0; GoProcess::WORDS];
         words.as_mut_bytes().copy_from_slice(found.process.as_bytes());
-        // Last: from here on the probes believe it.
+        // From here on the probes believe it,
         self.maps
             .processes
             .insert(pid, words, 0)
-            .map_err(|error| format!("it cannot be told: {error}"))
+            .map_err(|error| format!("it cannot be told: {error}"))?;
+        // and from here on those that know of none ask again.
+        self.maps
+            .round
+            .get(&0, 0)
+            .and_then(|round| self.maps.round.set(0, round.checked_add(1).unwrap_or(1), 0))
+            .map_err(|error| format!("its connections stay unknown: {error}"))
     }
 
     /// Says where its streams of HTTP/2 are: for the probes in its program, and so that connections are known before these are there.

@@ -15,7 +15,7 @@ use spanwire_ebpf::{
 
 use crate::{
     config,
-    maps::{CONTROL, DATA, SCRATCH, Scratch, WAKE, count},
+    maps::{CONTROL, COUNTERS, DATA, SCRATCH, Scratch, WAKE, count},
 };
 
 #[inline(always)]
@@ -51,6 +51,12 @@ pub(crate) fn release(scratch: *mut Scratch) {
 #[inline(never)]
 pub(crate) extern "C" fn data() -> u64 {
     let Some(scratch) = this_scratch() else { return 0 };
+    data_in_line(scratch)
+}
+
+/// The same, for programs that are verified in one piece.
+#[inline(always)]
+pub(crate) fn data_in_line(scratch: *mut Scratch) -> u64 {
     let header = unsafe { &raw const (*scratch).header };
     let mut size = unsafe { u64::from((*header).head) + u64::from((*header).tail) };
     size = core::hint::black_box(size);
@@ -68,15 +74,24 @@ pub(crate) extern "C" fn data() -> u64 {
             u64::from(BPF_RB_NO_WAKEUP),
         )
     };
-    wake_reader(ring, config::wake_at());
+    let mut looks = true;
     if failed == 0 {
-        count(Counter::DataEvents, 1);
+        if let Some(events) = COUNTERS.get_ptr_mut(Counter::DataEvents as u32) {
+            unsafe {
+                *events += 1;
+                looks = *events % LOOKS == 0 || config::wake_at() < LOOKS * MAX_PAYLOAD as u64;
+            }
+        }
     } else {
         count(Counter::DataRingFull, 1);
         count(Counter::DataRingFullBytes, u64::from(unsafe { (*scratch).header.len }));
     }
+    wake_reader(ring, config::wake_at(), looks);
     u64::from(failed == 0)
 }
+
+/// Every so many data events it is looked how full the ring is, if that many of the largest are less than what is waited for.
+const LOOKS: u64 = 16;
 
 /// Bytes waiting in the control ring at which the reader is woken before its timer: a quarter.
 const CONTROL_ENOUGH: u64 = 256 << 10;
@@ -86,13 +101,17 @@ const CONTROL_ENOUGH: u64 = 256 << 10;
 ///
 /// Comes after the event: a reader that asks and then finds the rings empty is woken for whatever is written later. One
 /// wake-up answers; a second CPU that has read the word before may add one, which does no harm.
-#[inline(never)]
-fn wake_reader(ring: *mut c_void, enough: u64) {
+#[inline(always)]
+fn wake_reader(ring: *mut c_void, enough: u64, looks: bool) {
     let Some(asked) = WAKE.get_ptr_mut(0) else { return };
     let what = unsafe { asked.read_volatile() };
-    if what == wake::NEVER {
-        return;
+    if what != wake::NEVER && (looks || what != wake::RING_FILLS) {
+        wake_if_due(ring, enough, asked, what);
     }
+}
+
+#[inline(never)]
+fn wake_if_due(ring: *mut c_void, enough: u64, asked: *mut u32, what: u32) {
     if what == wake::RING_FILLS {
         let waiting = unsafe { bpf_ringbuf_query(ring, u64::from(BPF_RB_AVAIL_DATA)) };
         if waiting < enough {
@@ -127,7 +146,7 @@ pub(crate) fn control<T>(event: &T, urgent: bool) -> bool {
         count(Counter::ControlRingFull, 1);
     }
     if !urgent {
-        wake_reader(ring, CONTROL_ENOUGH);
+        wake_reader(ring, CONTROL_ENOUGH, true);
     }
     failed == 0
 }
@@ -157,7 +176,7 @@ pub(crate) fn reserve<T>() -> Option<*mut T> {
 #[inline(always)]
 pub(crate) fn submit<T>(event: *mut T) {
     unsafe { bpf_ringbuf_submit(event.cast(), u64::from(BPF_RB_NO_WAKEUP)) };
-    wake_reader((&raw const CONTROL).cast_mut().cast(), CONTROL_ENOUGH);
+    wake_reader((&raw const CONTROL).cast_mut().cast(), CONTROL_ENOUGH, true);
 }
 
 #[inline(always)]

@@ -12,6 +12,10 @@ use crate::config::offset;
 
 /// A way to read members of kernel structs. The hooks differ in it; what they do with it does not.
 pub(crate) trait Reach {
+    /// Programs that read so run for every call on a socket, on kernels whose verifier follows all of it in one piece: calls
+    /// between functions, which cost them more than what is done in them, are spared.
+    const IN_ONE_PIECE: bool;
+
     /// Reads a member.
     ///
     /// # Safety
@@ -30,6 +34,8 @@ pub(crate) struct Typed;
 pub(crate) struct Probed;
 
 impl Reach for Typed {
+    const IN_ONE_PIECE: bool = true;
+
     #[inline(always)]
     unsafe fn member<T: Copy>(base: *const c_void, of: Offset) -> T {
         unsafe { ptr::read_volatile(base.cast::<u8>().add(offset(of)).cast::<T>()) }
@@ -42,6 +48,8 @@ impl Reach for Typed {
 }
 
 impl Reach for Probed {
+    const IN_ONE_PIECE: bool = false;
+
     #[inline(always)]
     unsafe fn member<T: Copy>(base: *const c_void, of: Offset) -> T {
         unsafe { kernel(base as u64 + offset(of) as u64) }
@@ -70,6 +78,16 @@ pub(crate) unsafe fn kernel<T: Copy>(address: u64) -> T {
         );
         value.assume_init()
     }
+}
+
+/// A word of kernel memory, read where it is needed and not by a function: for what every call on a socket does.
+#[inline(always)]
+pub(crate) unsafe fn kernel_here(address: u64) -> u64 {
+    let mut word = 0u64;
+    unsafe {
+        bpf_probe_read_kernel((&raw mut word).cast(), 8, address as *const c_void);
+    }
+    word
 }
 
 /// Up to eight bytes of kernel memory. A function of its own, because each read in line takes a place on the stack.

@@ -10,7 +10,7 @@ use core::ffi::c_void;
 
 use spanwire_ebpf::Offset;
 
-use crate::{config, emit, memory::Reach, state::State};
+use crate::{config, memory::Reach, state::State};
 
 /// The longest tick there is (`CONFIG_HZ=100`), ns: what cannot have been counted is shorter. More is a clock that jumps.
 const TICK: i64 = 10_000_000;
@@ -32,7 +32,7 @@ impl OnCpu {
 
 /// The running thread has read a request; `waits` if it serves no other meanwhile.
 #[inline(always)]
-pub(crate) unsafe fn begin<R: Reach>(state: *mut State, waits: bool) {
+pub(crate) unsafe fn begin<R: Reach>(state: *mut State, waits: bool, now: u64) {
     unsafe {
         let on_cpu = &raw mut (*state).on_cpu;
         if !waits {
@@ -41,14 +41,14 @@ pub(crate) unsafe fn begin<R: Reach>(state: *mut State, waits: bool) {
         }
         let task = R::task();
         (*on_cpu).counted = R::member(task, Offset::TaskRanFor);
-        (*on_cpu).clock = clock::<R>(task);
+        (*on_cpu).clock = clock::<R>(task, now);
     }
 }
 
 /// How long the running thread, `task`, was on a CPU since it read the request that is answered, µs and at least 1; 0 when
 /// another thread had read it or nothing is known.
 #[inline(always)]
-pub(crate) unsafe fn since<R: Reach>(state: *const State, task: u64) -> u32 {
+pub(crate) unsafe fn since<R: Reach>(state: *const State, task: u64, now: u64) -> u32 {
     unsafe {
         let before = &raw const (*state).on_cpu;
         if (*before).clock == 0 || (*state).reader != task || (*state).pipelined != 0 {
@@ -57,7 +57,7 @@ pub(crate) unsafe fn since<R: Reach>(state: *const State, task: u64) -> u32 {
         let task = R::task();
         let counted: u64 = R::member(task, Offset::TaskRanFor);
         let counted = counted.wrapping_sub((*before).counted) as i64;
-        let mut nanos = clock::<R>(task).wrapping_sub((*before).clock) as i64;
+        let mut nanos = clock::<R>(task, now).wrapping_sub((*before).clock) as i64;
         if nanos > counted + TICK {
             nanos = counted + TICK;
         }
@@ -73,8 +73,8 @@ pub(crate) unsafe fn since<R: Reach>(state: *const State, task: u64) -> u32 {
 }
 
 /// What the scheduler has counted for the running thread, and what that has run since.
-#[inline(never)]
-unsafe fn clock<R: Reach>(task: *const c_void) -> u64 {
+#[inline(always)]
+unsafe fn clock<R: Reach>(task: *const c_void, now: u64) -> u64 {
     unsafe {
         let counted: u64 = R::member(task, Offset::TaskRanFor);
         if !config::exists(Offset::TaskQueue) || !config::exists(Offset::QueueRunQueue) {
@@ -86,7 +86,7 @@ unsafe fn clock<R: Reach>(task: *const c_void) -> u64 {
         // Of all time, and without that of interrupts and of a hypervisor, which is none of the thread's.
         let all: u64 = R::member(queue, Offset::RunQueueClock);
         let of_tasks: u64 = R::member(queue, Offset::RunQueueClockOfTasks);
-        let now = emit::now().wrapping_sub(all).wrapping_add(of_tasks);
+        let now = now.wrapping_sub(all).wrapping_add(of_tasks);
         counted.wrapping_add(now).wrapping_sub(counted_at)
     }
 }

@@ -2,14 +2,12 @@
 
 use core::ffi::c_void;
 
-use aya_ebpf::helpers::generated::{
-    bpf_get_current_task, bpf_get_current_task_btf, bpf_task_pt_regs,
-};
+use aya_ebpf::helpers::generated::{bpf_get_current_task, bpf_task_pt_regs};
 use spanwire_ebpf::{Offset, config_flag};
 
 use crate::{
     config::has,
-    memory::{Probed, Reach, kernel},
+    memory::{Probed, Reach, Typed, kernel},
 };
 
 /// A system call's number and its first four arguments.
@@ -67,9 +65,9 @@ mod layout {
 impl Call {
     /// By typed pointers: 5.15 and later, in `tp_btf` programs.
     #[inline(always)]
-    pub(crate) fn typed() -> Self {
+    pub(crate) fn typed(task: *const c_void) -> Self {
         unsafe {
-            let registers = bpf_task_pt_regs(bpf_get_current_task_btf()) as *const u8;
+            let registers = bpf_task_pt_regs(task.cast_mut().cast()) as *const u8;
             Self::read(|at| core::ptr::read_volatile(registers.add(at).cast::<u64>()))
         }
     }
@@ -78,7 +76,7 @@ impl Call {
     #[inline(always)]
     pub(crate) fn probed() -> Self {
         if has(config_flag::TASK_PT_REGS) {
-            return Self::typed();
+            return Self::typed(unsafe { Typed::task() });
         }
         Self::on_stack()
     }

@@ -26,7 +26,7 @@ pub(crate) fn request_read(
         let span = id::span(config::seed(), connection, position);
         (*state).span = span;
         (*state).reader = task;
-        if runtime::knows(task, scratch) {
+        if runtime::knows(task, state, scratch) {
             (*state).reader = runtime::request_read(state);
             return;
         }
@@ -56,7 +56,7 @@ pub(crate) fn request_read(
 /// another task.
 #[inline(always)]
 pub(crate) fn request_goes_on(state: *mut State, task: u64, scratch: *mut Scratch) {
-    if runtime::knows(task, scratch) {
+    if runtime::knows(task, state, scratch) {
         unsafe { (*state).reader = runtime::request_read(state) }
     }
 }
@@ -82,8 +82,8 @@ pub(crate) fn abandoned(state: *const State) {
 
 /// A request is sent: for which one goes into the scratch event's header.
 #[inline(always)]
-pub(crate) fn request_sent(state: *const State, task: u64, position: u64, scratch: *mut Scratch) {
-    if runtime::knows(task, scratch) {
+pub(crate) fn request_sent(state: *mut State, task: u64, position: u64, scratch: *mut Scratch) {
+    if runtime::knows(task, state, scratch) {
         runtime::request_sent(state, position, scratch);
     } else {
         unsafe { (&raw mut (*scratch).header.serving).write_volatile(of(task)) }

@@ -2,14 +2,12 @@
 
 use core::ffi::c_void;
 
-use aya_ebpf::helpers::generated::{
-    bpf_get_current_task, bpf_get_current_task_btf, bpf_skc_to_tcp_sock,
-};
+use aya_ebpf::helpers::generated::{bpf_get_current_task, bpf_skc_to_tcp_sock};
 use spanwire_ebpf::{Direction, Family, Offset, data_flag};
 
 use crate::{
     config::{exists, offset},
-    memory::{Probed, Reach, Typed, kernel},
+    memory::{Probed, Reach, Typed, kernel, kernel_here},
     registers::Call,
 };
 
@@ -115,14 +113,13 @@ pub(crate) unsafe fn origins<R: Reach>(tcp: *const c_void) -> [u32; 2] {
 /// Whether the running system call was made on this socket: its descriptor names the socket's file. Kernel threads,
 /// `io_uring` completions and the like run inside calls that have nothing to do with the socket.
 #[inline(always)]
-pub(crate) unsafe fn called_on(sock: *const c_void, call: &Call) -> bool {
+pub(crate) unsafe fn called_on(sock: *const c_void, task: *const c_void, call: &Call) -> bool {
     unsafe {
         let socket: *const c_void = Typed::member(sock, Offset::SkSocket);
         if socket.is_null() {
             return false;
         }
         let file: u64 = Typed::member(socket, Offset::SocketFile);
-        let task = bpf_get_current_task_btf() as *const c_void;
         if exists(Offset::TaskIoUring) {
             // io_uring could complete on the very descriptor that the call names.
             let ring: u64 = Typed::member(task, Offset::TaskIoUring);
@@ -143,7 +140,7 @@ pub(crate) unsafe fn called_on(sock: *const c_void, call: &Call) -> bool {
             return false;
         }
         let array: u64 = Typed::member(table, Offset::FdtFd);
-        file != 0 && kernel::<u64>(array + 8 * call.first) == file
+        file != 0 && kernel_here(array + 8 * call.first) == file
     }
 }
 

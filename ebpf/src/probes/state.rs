@@ -2,7 +2,7 @@
 
 use spanwire_ebpf::Direction;
 
-use crate::{left_out::LeftOut, on_cpu::OnCpu};
+use crate::{left_out::LeftOut, on_cpu::OnCpu, runtime};
 
 /// The state of one end. All zero is a connection never seen.
 #[derive(Clone, Copy)]
@@ -20,6 +20,8 @@ pub(crate) struct State {
     pub(crate) on_cpu: OnCpu,
     /// Whether it is left out.
     pub(crate) left_out: LeftOut,
+    /// Whose process is none of a known runtime.
+    pub(crate) no_runtime: runtime::Unknown,
     /// Inode of the socket file, where state is found by address: another inode is another connection.
     pub(crate) inode: u64,
     /// When it began to connect; once it has, how long that took, µs. 0 where that was not seen.
@@ -151,6 +153,7 @@ impl State {
         reader: 0,
         on_cpu: OnCpu::UNKNOWN,
         left_out: LeftOut::NEVER_ASKED,
+        no_runtime: runtime::Unknown::NEVER_ASKED,
         inode: 0,
         connecting: 0,
         origins: [0; 2],
@@ -180,6 +183,12 @@ impl State {
     #[inline(always)]
     pub(crate) fn is(&self, mode: Mode) -> bool {
         self.mode == mode as u8
+    }
+
+    /// Whether it is left alone for good, and nobody is still to be told of it: then not even its positions are followed.
+    #[inline(always)]
+    pub(crate) fn is_given_up(&self) -> bool {
+        self.is(Mode::Ignored) && self.second_looks == 0 && self.own == 0
     }
 
     /// The 64-bit position of a 32-bit sequence number: the one nearest to where the direction stands.

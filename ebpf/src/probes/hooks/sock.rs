@@ -24,7 +24,7 @@ use crate::{
     preemption,
     registers::Call,
     socket::{self, Stream},
-    state::{Mode, SendInFlight, State},
+    state::{SendInFlight, State},
     wire::{self, Sending},
 };
 
@@ -73,7 +73,7 @@ unsafe fn about_to_send(context: &BtfTracePointContext) {
         if state.is_null() {
             return;
         }
-        if (*state).is(Mode::Ignored) && (*state).second_looks == 0 || left_out::holds(state) {
+        if (*state).is_given_up() || left_out::holds(state) {
             return;
         }
         let task = bpf_get_current_pid_tgid();
@@ -164,8 +164,12 @@ unsafe fn sent(sock: *const c_void, returned: i32) {
             count(Counter::ConnectionsUntracked, 1);
             return;
         }
+        if (*state).is_given_up() {
+            return;
+        }
         let in_flight = (*state).send;
-        let ours = in_flight.task != 0 && in_flight.task == bpf_get_current_pid_tgid();
+        let task = bpf_get_current_pid_tgid();
+        let ours = in_flight.task != 0 && in_flight.task == task;
         if ours {
             (*state).send.task = 0;
         }
@@ -173,13 +177,6 @@ unsafe fn sent(sock: *const c_void, returned: i32) {
             return;
         }
         let len = returned as u32;
-        let after = match stream {
-            Stream::Tcp => match socket::sequence_typed(sock, Direction::Sent) {
-                Some(after) => after,
-                None => return,
-            },
-            Stream::Unix => 0,
-        };
         if (*state).generation == 0 {
             meet_typed(sock, state, stream, Direction::Sent, len);
         }
@@ -189,10 +186,11 @@ unsafe fn sent(sock: *const c_void, returned: i32) {
             Stream::Tcp if ours => {
                 ((*state).extend(Direction::Sent, in_flight.sequence), taken_from(&in_flight))
             }
-            Stream::Tcp => (
-                (*state).extend(Direction::Sent, after.wrapping_sub(len)),
-                Source::none(NoData::Nothing),
-            ),
+            Stream::Tcp => {
+                let Some(after) = socket::sequence_typed(sock, Direction::Sent) else { return };
+                let position = (*state).extend(Direction::Sent, after.wrapping_sub(len));
+                (position, Source::none(NoData::Nothing))
+            }
         };
         (*state).ways[0].next = position + u64::from(len);
         if observe::passes(sock as u64, state, Direction::Sent as usize) {
@@ -200,17 +198,18 @@ unsafe fn sent(sock: *const c_void, returned: i32) {
         }
         let mut source = source;
         if !ours {
-            let call = Call::typed();
+            let task = Typed::task();
+            let call = Call::typed(task);
             source = if position != expected {
                 Source::none(NoData::Raced)
-            } else if socket::called_on(sock, &call) {
+            } else if socket::called_on(sock, task, &call) {
                 Source::of(&call)
             } else {
                 uncalled(&call)
             };
         }
         let began = in_flight_began(ours, &in_flight);
-        let what = Moved { way: Direction::Sent as usize, position, expected, len, began };
+        let what = Moved { way: Direction::Sent as usize, position, expected, len, began, task };
         observe::moved(sock as u64, state, &what, source);
         // If its context did not go first: for who reads the request on this host, and may already have.
         if stream == Stream::Tcp
@@ -277,6 +276,9 @@ unsafe fn received(sock: *const c_void, returned: i32, flags: u64) {
             }
             return;
         }
+        if (*state).is_given_up() {
+            return;
+        }
         if (*state).generation == 0 {
             meet_typed(sock, state, stream, Direction::Received, len);
         }
@@ -294,11 +296,17 @@ unsafe fn received(sock: *const c_void, returned: i32, flags: u64) {
         }
         let mut source = Source::none(NoData::Form);
         if len > 0 && flags & MSG_TRUNC == 0 {
-            let call = Call::typed();
-            source =
-                if socket::called_on(sock, &call) { Source::of(&call) } else { uncalled(&call) };
+            let task = Typed::task();
+            let call = Call::typed(task);
+            source = if socket::called_on(sock, task, &call) {
+                Source::of(&call)
+            } else {
+                uncalled(&call)
+            };
         }
-        let what = Moved { way: Direction::Received as usize, position, expected, len, began: 0 };
+        let task = bpf_get_current_pid_tgid();
+        let way = Direction::Received as usize;
+        let what = Moved { way, position, expected, len, began: 0, task };
         observe::moved(sock as u64, state, &what, source);
     }
 }

@@ -172,7 +172,8 @@ extern "C" fn moved(descriptor: u64, len: u64, direction: u64) -> u64 {
         let expected = (*state).ways[way].next;
         (*state).ways[way].next = position + u64::from(len as u32);
         if !observe::passes(sock, state, way) {
-            let what = Moved { way, position, expected, len: len as u32, began: 0 };
+            let task = bpf_get_current_pid_tgid();
+            let what = Moved { way, position, expected, len: len as u32, began: 0, task };
             observe::report::<Probed>(sock, state, &what, scratch);
         }
         0

@@ -1,6 +1,5 @@
 //! The end of every report: what all events say alike, and the event written.
 
-use aya_ebpf::helpers::generated::bpf_get_current_pid_tgid;
 use spanwire_ebpf::{Counter, DataHeader, NoData, data_flag};
 
 use super::message::{get, put};
@@ -10,10 +9,16 @@ use crate::{
     state::State,
 };
 
-/// Writes the event that the scratch header begins: its position, its lengths, its flags, what is missing and whom it serves
-/// are there. Whether there was room.
+/// Writes the event that the scratch header begins, as [`fill`] says. Whether there was room.
 #[inline(always)]
 pub(super) unsafe fn write(state: *mut State, way: usize, scratch: *mut Scratch) -> u64 {
+    unsafe { fill(state, way, scratch) };
+    emit::data()
+}
+
+/// Puts the rest into the scratch header: its position, its lengths, its flags, what is missing and whom it serves are there.
+#[inline(always)]
+pub(super) unsafe fn fill(state: *mut State, way: usize, scratch: *mut Scratch) {
     unsafe {
         let call = &raw const (*scratch).call;
         let header = &raw mut (*scratch).header;
@@ -22,8 +27,8 @@ pub(super) unsafe fn write(state: *mut State, way: usize, scratch: *mut Scratch)
             (*state).silent = 0;
             put(flags, get(flags) | data_flag::AFTER_SILENCE);
         }
-        let task = bpf_get_current_pid_tgid();
-        let time = emit::now();
+        let task = get(&raw const (*call).task);
+        let time = get(&raw const (*call).now);
         let began = get(&raw const (*call).began);
         let began_before = if began == 0 { 0 } else { at_most_u32(time - began) };
         put(&raw mut (*header).began_before, began_before);
@@ -33,7 +38,6 @@ pub(super) unsafe fn write(state: *mut State, way: usize, scratch: *mut Scratch)
         (*header).tid = task as u32;
         (*header).direction = way as u8;
         (*header).reserved2 = 0;
-        emit::data()
     }
 }
 

@@ -101,6 +101,7 @@ pub(super) fn frames(state: *mut State, direction: *mut Way, way: usize, scratch
         let len = u64::from(get(&raw const (*call).len));
         put(&raw mut (*walking).frames, (*direction).frames);
         put(&raw mut (*walking).headers, 0);
+        put(&raw mut (*scratch).call.now, emit::now());
         if position != get(&raw const (*call).expected) {
             put(&raw mut (*walking).frames, Frames::BOUNDARY);
         }

@@ -5,7 +5,6 @@
 
 use core::ffi::c_void;
 
-use aya_ebpf::helpers::generated::bpf_get_current_pid_tgid;
 use spanwire_ebpf::{Counter, Direction, NoData, config_flag, data_flag, id};
 
 use super::{
@@ -14,7 +13,7 @@ use super::{
     look::{begins, ending, gather, how, long_head_len, look},
 };
 use crate::{
-    config, control, left_out,
+    config, control, emit, left_out,
     maps::{COUNTERS, Scratch, count},
     memory::Reach,
     on_cpu, serving, socket,
@@ -25,7 +24,7 @@ use crate::{
 /// Bytes kept behind the head of a message with a body: small bodies, and answers that were sent together.
 const AFTER_HEAD: u32 = 512;
 /// A call that begins a message is copied whole up to this length: several small messages may be in it.
-const SMALL_MESSAGES: u32 = 2048;
+pub(super) const SMALL_MESSAGES: u32 = 2048;
 /// A body call up to this long is copied whole: one read costs no more than two, and its framing is then known.
 const SMALL: u32 = 1024;
 
@@ -41,14 +40,41 @@ pub(crate) struct Moving {
     pub(crate) position: u64,
     pub(super) expected: u64,
     pub(super) began: u64,
+    pub(super) task: u64,
+    /// What the events of the call are stamped with, ns.
+    pub(super) now: u64,
     pub(super) len: u32,
     /// The other direction moved last.
     pub(super) turns: u8,
     reserved: [u8; 3],
 }
 
-/// Puts together what is told of a message, or of a part of one; whether anything is.
+/// [`message`] as a function of its own.
 #[inline(never)]
+pub(super) fn message_apart<R: Reach>(
+    sock: u64,
+    state: *mut State,
+    direction: *mut Way,
+    way: usize,
+    scratch: *mut Scratch,
+) -> bool {
+    message::<R>(sock, state, direction, way, scratch)
+}
+
+/// [`complete`] as a function of its own. Not called by [`message_apart`] but after it: together the two would need too much of the
+/// stack.
+#[inline(never)]
+pub(super) fn complete_apart<R: Reach>(
+    sock: u64,
+    state: *mut State,
+    way: usize,
+    scratch: *mut Scratch,
+) {
+    complete::<R>(sock, state, way, scratch);
+}
+
+/// Puts together what is told of a message, or of a part of one; whether anything is.
+#[inline(always)]
 pub(super) fn message<R: Reach>(
     sock: u64,
     state: *mut State,
@@ -150,15 +176,15 @@ pub(super) fn message<R: Reach>(
 }
 
 /// Finds out for whom the message is, and writes what is told of it.
-///
-/// Not called by [`message`] but after it: together the two would need too much of the stack.
-#[inline(never)]
+#[inline(always)]
 pub(super) fn complete<R: Reach>(sock: u64, state: *mut State, way: usize, scratch: *mut Scratch) {
     unsafe {
         let call = &raw const (*scratch).call;
         let header = &raw mut (*scratch).header;
         let found = &raw const (*scratch).found;
-        let task = bpf_get_current_pid_tgid();
+        let task = get(&raw const (*call).task);
+        let now = emit::now();
+        put(&raw mut (*scratch).call.now, now);
         put(&raw mut (*header).flags, 0);
         put(&raw mut (*header).serving, 0);
         put(&raw mut (*header).on_cpu, 0);
@@ -175,7 +201,7 @@ pub(super) fn complete<R: Reach>(sock: u64, state: *mut State, way: usize, scrat
                 put(flags, data_flag::REQUEST | waits);
                 let position = get(&raw const (*call).position);
                 serving::request_read(state, task, position, waits != 0, scratch);
-                on_cpu::begin::<R>(state, waits == data_flag::THREAD_WAITS);
+                on_cpu::begin::<R>(state, waits == data_flag::THREAD_WAITS, now);
                 // A first byte that is read alone tells nothing yet.
                 if get(&raw const (*call).len) > FIRST_BYTE {
                     wire_read(sock, state, 0, scratch);
@@ -185,7 +211,7 @@ pub(super) fn complete<R: Reach>(sock: u64, state: *mut State, way: usize, scrat
             if begins != begins::NOTHING {
                 serving::answered(state);
             }
-            let on_cpu = on_cpu::since::<R>(state, task);
+            let on_cpu = on_cpu::since::<R>(state, task, now);
             if on_cpu != 0 {
                 put(&raw mut (*header).on_cpu, on_cpu);
                 put(&raw mut (*header).serving, (*state).span);
@@ -202,7 +228,8 @@ pub(super) fn complete<R: Reach>(sock: u64, state: *mut State, way: usize, scrat
         }
         event::tally(get(&raw const (*header).no_data));
         put(&raw mut (*header).position, get(&raw const (*call).position));
-        let written = event::write(state, way, scratch);
+        event::fill(state, way, scratch);
+        let written = if R::IN_ONE_PIECE { emit::data_in_line(scratch) } else { emit::data() };
         if written == 0 && get(flags) & data_flag::REQUEST != 0 {
             count_way(Counter::RequestsSentLost, way);
         }

@@ -21,7 +21,7 @@ pub(crate) use self::{
 };
 use self::{
     frames::frames,
-    message::{complete, message, put},
+    message::{complete, complete_apart, message, message_apart, put},
 };
 use crate::{
     bytes::{self, Source},
@@ -48,6 +48,8 @@ pub(crate) struct Moved {
     pub(crate) len: u32,
     /// When the first byte moved, if that is known to be earlier than now.
     pub(crate) began: u64,
+    /// The running task, as `bpf_get_current_pid_tgid` names it.
+    pub(crate) task: u64,
 }
 
 /// Gives a connection that was never seen, and is met in that task, its generation number, and its positions unless they are known from its birth.
@@ -131,13 +133,25 @@ pub(crate) fn report<R: Reach>(sock: u64, state: *mut State, what: &Moved, scrat
         put(&raw mut (*call).position, what.position);
         put(&raw mut (*call).expected, what.expected);
         put(&raw mut (*call).began, what.began);
+        put(&raw mut (*call).task, what.task);
         put(&raw mut (*call).len, what.len);
         put(&raw mut (*call).turns, u8::from(turns));
         bytes::begin(scratch);
         // It may find out that frames begin here, and then leaves them to us.
-        if !(*state).is(Mode::Http2) && message::<R>(sock, state, direction, way, scratch) {
-            complete::<R>(sock, state, way, scratch);
-            return;
+        if !(*state).is(Mode::Http2) {
+            let told = if R::IN_ONE_PIECE {
+                message::<R>(sock, state, direction, way, scratch)
+            } else {
+                message_apart::<R>(sock, state, direction, way, scratch)
+            };
+            if told {
+                if R::IN_ONE_PIECE {
+                    complete::<R>(sock, state, way, scratch);
+                } else {
+                    complete_apart::<R>(sock, state, way, scratch);
+                }
+                return;
+            }
         }
         if (*state).is(Mode::Http2) {
             frames(state, direction, way, scratch);

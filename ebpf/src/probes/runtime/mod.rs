@@ -6,6 +6,7 @@
 
 pub(crate) mod go;
 
+use aya_ebpf::{btf_maps::Array, macros::btf_map};
 use spanwire_ebpf::{
     ControlKind, DataHeader, Worker,
     runtime::{Absent, Rule},
@@ -51,9 +52,47 @@ pub(crate) struct Caller {
     pub(crate) objects: [u64; 3],
 }
 
-/// Whether a runtime that is known runs in the process of `task`, the current one. What is asked after this is asked about it.
+/// How often user space has told of a process; 0 while it has told of none.
+#[btf_map(name = "RUNTIME_ROUND")]
+static RUNTIME_ROUND: Array<u32, 1> = Array::new();
+
+/// A process in which no runtime was known, and when that was.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct Unknown {
+    round: u32,
+    tgid: u32,
+}
+
+impl Unknown {
+    /// Nobody has asked yet: no process has this number.
+    pub(crate) const NEVER_ASKED: Self = Self { round: 0, tgid: 0 };
+}
+
+/// Whether a runtime that is known runs in the process of `task`, the current one, which uses this connection. What is asked after
+/// this is asked about it.
 #[inline(always)]
-pub(crate) fn knows(task: u64, scratch: *mut Scratch) -> bool {
+pub(crate) fn knows(task: u64, state: *mut State, scratch: *mut Scratch) -> bool {
+    unsafe {
+        let Some(round) = RUNTIME_ROUND.get_ptr(0) else { return false };
+        let round = round.read_volatile();
+        let unknown = &raw mut (*state).no_runtime;
+        let tgid = (task >> 32) as u32;
+        if round == 0 || (*unknown).round == round && (*unknown).tgid == tgid {
+            return false;
+        }
+        let known = knows_now(task, scratch);
+        if !known {
+            (*unknown).round = round;
+            (*unknown).tgid = tgid;
+        }
+        known
+    }
+}
+
+/// The same, without a connection that remembers it.
+#[inline(always)]
+pub(crate) fn knows_now(task: u64, scratch: *mut Scratch) -> bool {
     unsafe { (&raw mut (*scratch).desk.caller.tgid).write_volatile(task >> 32) }
     go::process((task >> 32) as u32).is_some()
 }

@@ -266,7 +266,7 @@ extern "C" fn sent() -> u64 {
         let end = u64::from((seen >> 16) as u16);
         let header = if is_request && end != 0 { head::traceparent(end) } else { UNSURE };
         match header {
-            NONE if runtime::knows(task, scratch) => OF_RUNTIME,
+            NONE if runtime::knows_now(task, scratch) => OF_RUNTIME,
             NONE => OF_THREAD,
             UNSURE => UNSURE_ITSELF,
             // A request that says itself whose it is needs nothing beside it.
