@@ -14,6 +14,7 @@ mod counter;
 mod data;
 pub mod frame;
 pub mod id;
+pub mod insert;
 pub mod preemption;
 pub mod runtime;
 pub mod scan;
