@@ -42,6 +42,7 @@ pub fn doctor(args: &DoctorArgs) -> Result<ExitCode> {
             seed: [0; 2],
             network_namespace: None,
             wire: Some(Wire::default()),
+            insert: None,
             sampling: Sampling::default(),
         };
         let says = match load::load(&kernel, &options) {

@@ -7,7 +7,7 @@ use clap::Parser;
 use spanwire::{
     cli::{Cli, Command},
     config::{Settings, Sources},
-    control, doctor, logging, manual, ps, replay,
+    control, doctor, insertion, logging, manual, ps, replay,
     run::{self, Record, Run},
     status,
     viewer::terminal,
@@ -51,6 +51,7 @@ fn perform(command: Command) -> anyhow::Result<ExitCode> {
         Command::Completions(args) => manual::completions(args.shell),
         Command::Top(args) => terminal::top(&args)?,
         Command::Trace(args) => terminal::trace(&args)?,
+        Command::InsertionTrial => println!("{}", insertion::trial::perform()),
         Command::StatusServer(args) => status::serve(args.store.as_deref())?,
     }
     Ok(ExitCode::SUCCESS)

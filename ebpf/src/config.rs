@@ -139,11 +139,12 @@ pub enum Offset {
     SkSndbuf,
     SkProt,
     ProtoMemoryPressure,
+    TcpNotsentLowat,
 }
 
 impl Offset {
     /// Every offset with the struct and the (possibly nested) member it is read from.
-    pub const ALL: [(Self, &'static str, &'static str); 65] = [
+    pub const ALL: [(Self, &'static str, &'static str); 66] = [
         (Self::TaskFiles, "task_struct", "files"),
         (Self::TaskStack, "task_struct", "stack"),
         (Self::TaskIoUring, "task_struct", "io_uring"),
@@ -209,5 +210,6 @@ impl Offset {
         (Self::SkSndbuf, "sock", "sk_sndbuf"),
         (Self::SkProt, "sock", "__sk_common.skc_prot"),
         (Self::ProtoMemoryPressure, "proto", "memory_pressure"),
+        (Self::TcpNotsentLowat, "tcp_sock", "notsent_lowat"),
     ];
 }

@@ -145,5 +145,11 @@ impl Counter {
     ];
 }
 
+/// Most processes of named programs ([`crate::insert`]).
+pub const NAMED_PROCESSES: usize = 4096;
+
+/// Most of their sockets. No round number: by it, and what stands around it, the map's definition is found in the object.
+pub const SOCKETS: u32 = 65_521;
+
 /// Rules that leave out processes are counted in so many slots, by their number, from 1 on: a power of two.
 pub const LEFT_OUT_RULES: usize = 512;

@@ -2,7 +2,7 @@
 
 use spanwire_ebpf::Direction;
 
-use crate::{left_out::LeftOut, on_cpu::OnCpu};
+use crate::{insert::Insertion, left_out::LeftOut, on_cpu::OnCpu};
 
 /// The state of one end. All zero is a connection never seen.
 #[derive(Clone, Copy)]
@@ -26,6 +26,8 @@ pub(crate) struct State {
     pub(crate) connecting: u64,
     /// Where the directions began, 0 while that is not known: see [`crate::socket::origins`].
     pub(crate) origins: [u32; 2],
+    /// What may be put into its requests.
+    pub(crate) insertion: Insertion,
     /// A send in flight, between its two tracepoints.
     pub(crate) send: SendInFlight,
     /// A [`Mode`].
@@ -154,6 +156,7 @@ impl State {
         inode: 0,
         connecting: 0,
         origins: [0; 2],
+        insertion: Insertion::NONE,
         send: SendInFlight {
             task: 0,
             sequence: 0,

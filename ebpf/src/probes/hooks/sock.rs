@@ -17,7 +17,9 @@ use spanwire_ebpf::{Counter, Direction, NoData, Offset, config_flag};
 
 use crate::{
     bytes::Source,
-    config, emit, left_out,
+    config, emit,
+    insert::Insertion,
+    left_out,
     maps::{STATES, count},
     memory::{Reach, Typed},
     observe::{self, Moved},
@@ -74,6 +76,10 @@ unsafe fn about_to_send(context: &BtfTracePointContext) {
             return;
         }
         if (*state).is(Mode::Ignored) && (*state).second_looks == 0 || left_out::holds(state) {
+            return;
+        }
+        // What comes here of such a socket are pieces of its message, with what was put into it: the call is read when it returns.
+        if (*state).insertion.member != 0 {
             return;
         }
         let task = bpf_get_current_pid_tgid();
@@ -184,17 +190,18 @@ unsafe fn sent(sock: *const c_void, returned: i32) {
             meet_typed(sock, state, stream, Direction::Sent, len);
         }
         let expected = (*state).ways[0].next;
+        let inserted = Insertion::taken(&raw mut (*state).insertion, after, len);
         let (position, source) = match stream {
             Stream::Unix => (expected, Source::none(NoData::Nothing)),
             Stream::Tcp if ours => {
                 ((*state).extend(Direction::Sent, in_flight.sequence), taken_from(&in_flight))
             }
             Stream::Tcp => (
-                (*state).extend(Direction::Sent, after.wrapping_sub(len)),
+                (*state).extend(Direction::Sent, after.wrapping_sub(len + inserted)),
                 Source::none(NoData::Nothing),
             ),
         };
-        (*state).ways[0].next = position + u64::from(len);
+        (*state).ways[0].next = position + u64::from(len + inserted);
         if observe::passes(sock as u64, state, Direction::Sent as usize) {
             return;
         }
@@ -214,6 +221,7 @@ unsafe fn sent(sock: *const c_void, returned: i32) {
         observe::moved(sock as u64, state, &what, source);
         // If its context did not go first: for who reads the request on this host, and may already have.
         if stream == Stream::Tcp
+            && (*state).insertion.member == 0
             && config::has(config_flag::WIRE_LATE)
             && wire::is_awake()
             && may_be_request(sock, state, position as u32, u64::from(len)) != 0

@@ -1,0 +1,380 @@
+//! Looking at what a member sends, before the kernel has it: where a request begins that has no `traceparent` and whose trace is
+//! certain, one is put behind its request line.
+//!
+//! The socket is locked meanwhile, so its sequence numbers stand. A program of its own, which reaches the probes' other functions
+//! by a way that is not the one of calls.
+
+use core::{ffi::c_void, hint::black_box, ptr};
+
+use aya_ebpf::{
+    bindings::sk_msg_md,
+    helpers::generated::{
+        bpf_msg_pop_data, bpf_msg_pull_data, bpf_msg_push_data, bpf_probe_read_kernel,
+        bpf_sk_storage_get,
+    },
+    macros::sk_msg,
+    programs::SkMsgContext,
+};
+use spanwire_ebpf::{
+    ControlKind, Counter, Offset,
+    insert::{Head, Inserted, LEN, MOST, has, is_plain_method},
+};
+
+use super::{Insertion, blocks, stage};
+use crate::{
+    bytes::payload,
+    emit,
+    maps::{STATES, Scratch, count},
+    memory::{Probed, Reach, kernel},
+    observe::{self, FIRST_LAP, byte, word},
+    preemption,
+    registers::task,
+    state::State,
+    wire::{self, Sent},
+};
+
+/// `SK_PASS`, `SK_DROP`
+const PASS: u32 = 1;
+const DROP: u32 = 0;
+
+/// Shorter ones are no requests.
+const LEAST: u32 = 16;
+/// Up to this length a message is put into one piece again: each piece becomes a segment.
+const SMALL: u32 = 8 * 1024;
+/// Room that must be left in the send buffer, beside twice what is sent: overheads of as many segments.
+const SPARE: i64 = 16 * 1024;
+/// Bytes of a head that are read in one go.
+const BLOCK: u64 = 64;
+
+/// A member is about to send.
+#[sk_msg]
+pub(crate) fn insert_context(context: SkMsgContext) -> u32 {
+    let mut verdict = PASS;
+    preemption::whole_message(|| verdict = unsafe { about_to_send(context.msg) });
+    verdict
+}
+
+#[inline(always)]
+unsafe fn about_to_send(msg: *mut sk_msg_md) -> u32 {
+    unsafe {
+        let sk = ptr::read_volatile(&raw const (*msg).__bindgen_anon_3.sk);
+        if sk.is_null() {
+            return PASS;
+        }
+        let states = (&raw const STATES).cast_mut().cast();
+        let state: *mut State = bpf_sk_storage_get(states, sk.cast(), ptr::null_mut(), 0).cast();
+        if state.is_null() {
+            return PASS;
+        }
+        let insertion = &raw mut (*state).insertion;
+        if (*insertion).stage != stage::KNOWN {
+            return PASS;
+        }
+        let size = ptr::read_volatile(&raw const (*msg).size);
+        let sequence: u32 =
+            Probed::member((*insertion).sock as *const c_void, Offset::TcpWriteSeq);
+        // Again the same place: what was looked at last was not sent.
+        if sequence != (*insertion).next && sequence != (*insertion).start {
+            let left = (*insertion).next.wrapping_sub(sequence) as i32;
+            if left < 0 || (left as u32) < size {
+                lost(insertion);
+            }
+            return PASS;
+        }
+        (*insertion).start = sequence;
+        (*insertion).inserted = 0;
+        let Some(scratch) = emit::scratch() else {
+            lost(insertion);
+            return PASS;
+        };
+        let verdict = begins(msg, state, size, sequence, scratch);
+        emit::release(scratch);
+        verdict
+    }
+}
+
+/// It is not known any more where the next request begins.
+#[inline(always)]
+unsafe fn lost(insertion: *mut Insertion) {
+    unsafe { (*insertion).stage = stage::LOST };
+    count(Counter::InsertLost, 1);
+}
+
+/// A request begins, or something else does.
+#[inline(always)]
+unsafe fn begins(
+    msg: *mut sk_msg_md,
+    state: *mut State,
+    size: u32,
+    sequence: u32,
+    scratch: *mut Scratch,
+) -> u32 {
+    unsafe {
+        let insertion = &raw mut (*state).insertion;
+        let sock = (*insertion).sock;
+        let read = if size < LEAST { SPLIT } else { read(msg, size, scratch) };
+        if read != WHOLE || blocks(sock) {
+            count(if read == SPLIT { Counter::InsertSplit } else { Counter::InsertOther }, 1);
+            lost(insertion);
+            return PASS;
+        }
+        let head = &raw const (*scratch).letter.head;
+        let line = (&raw const (*head).line).read_volatile() as u32;
+        let has = (&raw const (*head).has).read_volatile();
+        let len = (*head).whole().unwrap_or(0);
+        let total = len + (&raw const (*head).length).read_volatile();
+        let mut verdict = PASS;
+        let mut inserted = 0;
+        if has & has::TRACEPARENT != 0 {
+            count(Counter::InsertHasOne, 1);
+        } else if !has_room(sock, len) {
+            count(Counter::InsertNoRoom, 1);
+        } else if context(state, sock, sequence, scratch) {
+            if put(msg, line, size, scratch, &mut verdict) {
+                inserted = LEN as u32;
+                count(Counter::InsertDone, 1);
+                wire::tell_sent();
+                tell(line);
+            } else {
+                count(Counter::InsertFailed, 1);
+            }
+        }
+        (*insertion).inserted = inserted;
+        (*insertion).next = sequence.wrapping_add(total as u32).wrapping_add(inserted);
+        let is_known = has & (has::ENCODING | has::EXPECT | has::UPGRADE) == 0;
+        // What begins behind it in the same message is not looked at.
+        if !is_known || total < u64::from(size) {
+            lost(insertion);
+        }
+        verdict
+    }
+}
+
+/// What [`read`] gives.
+const OTHER: u64 = 0;
+const SPLIT: u64 = 1;
+const WHOLE: u64 = 2;
+
+/// Reads the head that the message begins with.
+#[inline(always)]
+unsafe fn read(msg: *mut sk_msg_md, size: u32, scratch: *mut Scratch) -> u64 {
+    let have = unsafe { copy(msg, size, scratch) };
+    if have < u64::from(LEAST) || !is_plain_method(word(scratch, 0)) {
+        return OTHER;
+    }
+    insert_head(have)
+}
+
+/// Copies as much of the message as a head may be long; how much that was.
+#[inline(always)]
+unsafe fn copy(msg: *mut sk_msg_md, size: u32, scratch: *mut Scratch) -> u64 {
+    unsafe {
+        let want = if size < MOST as u32 { size } else { MOST as u32 };
+        let (mut data, mut end) = bytes(msg);
+        if end - data < u64::from(want) {
+            if bpf_msg_pull_data(msg, 0, want, 0) != 0 {
+                return 0;
+            }
+            (data, end) = bytes(msg);
+        }
+        let mut have = black_box(end - data);
+        if have > MOST as u64 {
+            have = MOST as u64;
+        }
+        let payload = payload(scratch).cast();
+        let failed = bpf_probe_read_kernel(payload, have as u32, data as *const c_void);
+        if failed == 0 { have } else { 0 }
+    }
+}
+
+/// Where the bytes are that can be looked at.
+#[inline(always)]
+unsafe fn bytes(msg: *mut sk_msg_md) -> (u64, u64) {
+    unsafe {
+        let data = ptr::read_volatile(&raw const (*msg).__bindgen_anon_1.data);
+        let end = ptr::read_volatile(&raw const (*msg).__bindgen_anon_2.data_end);
+        (data as u64, end as u64)
+    }
+}
+
+/// Reads the head that the first `have` bytes of the payload begin. Global, and so verified by itself.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn insert_head(have: u64) -> u64 {
+    let Some(scratch) = emit::this_scratch() else { return OTHER };
+    unsafe {
+        let head = &raw mut (*scratch).letter.head;
+        head.write_volatile(Head::NONE);
+        let mut block = 0;
+        while block < MOST as u64 / BLOCK {
+            if block * BLOCK >= have || insert_block(block, have) != 0 {
+                break;
+            }
+            block += 1;
+        }
+        let head = &*head;
+        if head.whole().is_some() {
+            WHOLE
+        } else if head.is_refused() {
+            OTHER
+        } else {
+            SPLIT
+        }
+    }
+}
+
+/// Reads the next bytes of it; not zero once it is over.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn insert_block(block: u64, have: u64) -> u64 {
+    let Some(scratch) = emit::this_scratch() else { return 1 };
+    let mut i = 0;
+    while i < BLOCK {
+        let at = block * BLOCK + i;
+        if at >= have || insert_byte(u64::from(byte(scratch, at))) != 0 {
+            return 1;
+        }
+        i += 1;
+    }
+    0
+}
+
+/// Reads one; not zero once it is over.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn insert_byte(byte: u64) -> u64 {
+    let Some(scratch) = emit::this_scratch() else { return 1 };
+    unsafe {
+        let head = &mut *(&raw mut (*scratch).letter.head);
+        head.byte(byte as u8);
+        u64::from(head.is_over())
+    }
+}
+
+/// Whether all that is inserted finds room at once: of a part the application would be told too few bytes, and would send
+/// some twice.
+#[inline(always)]
+unsafe fn has_room(sock: u64, head: u64) -> bool {
+    unsafe {
+        let sock = sock as *const c_void;
+        let queued: i32 = Probed::member(sock, Offset::SkWmemQueued);
+        let buffer: i32 = Probed::member(sock, Offset::SkSndbuf);
+        let needed = 2 * (head as i64 + LEN as i64) + SPARE;
+        if i64::from(queued) + needed >= i64::from(buffer) {
+            return false;
+        }
+        // Who asks to be stopped at so many bytes that are not sent yet can be stopped anywhere.
+        let unsent: u32 = Probed::member(sock, Offset::TcpNotsentLowat);
+        if unsent != 0 && unsent != u32::MAX {
+            return false;
+        }
+        let protocol: *const c_void = Probed::member(sock, Offset::SkProt);
+        let pressure: u64 = Probed::member(protocol, Offset::ProtoMemoryPressure);
+        pressure == 0 || kernel::<u64>(pressure) == 0
+    }
+}
+
+/// The request's context, which is in the scratch event then; `false` if it must not go.
+#[inline(always)]
+unsafe fn context(state: *mut State, sock: u64, sequence: u32, scratch: *mut Scratch) -> bool {
+    unsafe {
+        let task = task();
+        if (*state).generation == 0 {
+            let received: u32 = Probed::member(sock as *const c_void, Offset::TcpCopiedSeq);
+            let next = [FIRST_LAP + u64::from(sequence), FIRST_LAP + u64::from(received)];
+            observe::meet(sock, state, next, task);
+        }
+        match wire::of_message(sock, state, task, sequence, scratch) {
+            Sent::Bound => true,
+            Sent::Unbound => {
+                count(Counter::InsertUnbound, 1);
+                false
+            }
+            Sent::Quiet => {
+                count(Counter::InsertQuiet, 1);
+                false
+            }
+        }
+    }
+}
+
+/// Puts the line in behind the first `line` bytes of the message; whether it is there. Where the kernel fails in between it is
+/// taken out again, and where not even that can be done, the call fails: better than bytes that nobody has written.
+#[inline(always)]
+unsafe fn put(
+    msg: *mut sk_msg_md,
+    line: u32,
+    size: u32,
+    scratch: *mut Scratch,
+    verdict: &mut u32,
+) -> bool {
+    unsafe {
+        if bpf_msg_push_data(msg, line, LEN as u32, 0) != 0 {
+            return false;
+        }
+        if size + LEN as u32 <= SMALL {
+            // In pieces it is right as well.
+            bpf_msg_pull_data(msg, 0, size + LEN as u32, 0);
+        }
+        if bpf_msg_pull_data(msg, line, line + LEN as u32, 0) == 0 {
+            let (data, end) = bytes(msg);
+            if data + LEN as u64 <= end {
+                write(data as *mut u8, scratch);
+                return true;
+            }
+        }
+        if bpf_msg_pop_data(msg, line, LEN as u32, 0) != 0 {
+            *verdict = DROP;
+        }
+        false
+    }
+}
+
+/// Writes the line.
+#[inline(always)]
+unsafe fn write(to: *mut u8, scratch: *mut Scratch) {
+    const NAME: &[u8; 16] = b"traceparent: 00-";
+    let (trace, span, sampled) = wire::sent_context(scratch);
+    unsafe {
+        let mut i = 0;
+        while i < NAME.len() {
+            to.add(i).write_volatile(NAME[i]);
+            i += 1;
+        }
+        hex(to.add(16), trace[0]);
+        hex(to.add(32), trace[1]);
+        to.add(48).write_volatile(b'-');
+        hex(to.add(49), span);
+        to.add(65).write_volatile(b'-');
+        to.add(66).write_volatile(b'0');
+        to.add(67).write_volatile(if sampled { b'1' } else { b'0' });
+        to.add(68).write_volatile(b'\r');
+        to.add(69).write_volatile(b'\n');
+    }
+}
+
+#[inline(always)]
+unsafe fn hex(to: *mut u8, value: u64) {
+    let mut i = 0;
+    while i < 16 {
+        let digit = (value >> (60 - 4 * i)) as u8 & 0xf;
+        let digit = if digit < 10 { b'0' + digit } else { b'a' - 10 + digit };
+        unsafe { to.add(i).write_volatile(digit) };
+        i += 1;
+    }
+}
+
+/// Tells user space of it. Global, and straight into the ring.
+#[inline(always)]
+unsafe fn tell(line: u32) {
+    unsafe {
+        let Some(event) = emit::reserve::<Inserted>() else { return };
+        (*event).header = emit::header(ControlKind::Inserted);
+        let (connection, position) = wire::sent_where();
+        (*event).connection = connection;
+        (*event).position = position;
+        (*event).at = line;
+        (*event).len = LEN as u32;
+        emit::submit(event);
+    }
+}
