@@ -42,7 +42,10 @@ fn perform(command: Command) -> anyhow::Result<ExitCode> {
             run::run(&Run { record: Some(record), ..capture(args.capture.sources(), counters)? })?;
         }
         Command::Replay(args) => replay::replay(&args)?,
-        Command::Doctor(args) => return doctor::doctor(&args),
+        Command::Doctor(args) => {
+            let settings = configured(Sources::new(None))?.1;
+            return doctor::doctor(&args, &settings);
+        }
         Command::Ps(args) => ps::ps(&configured(Sources::new(args.config))?.1)?,
         Command::Config(args) => print!("{}", configured(Sources::new(args.config))?.1.table()),
         Command::Stop => control::stop()?,

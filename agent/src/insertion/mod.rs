@@ -92,6 +92,7 @@ impl Insertion {
         match verdict(facts, &self.programs) {
             Verdict::Named => {
                 self.enrolment.name(facts.pid);
+                log::debug!("headers are put into requests of process {} from now on", facts.pid);
                 self.named.insert(facts.pid, (facts.clone(), self.now));
             }
             Verdict::Harmed(why) => {

@@ -219,6 +219,9 @@ fn ready(client: &TcpStream, what: PollFlags) -> io::Result<()> {
     }
 }
 
+/// What an answer's body begins with: else it would be a request to whoever reads on there.
+const MARK: u8 = b'=';
+
 /// Bytes of an answer's head: of one length, so that it needs no parser.
 const HEAD: usize = 64;
 
@@ -241,7 +244,7 @@ fn is_whole(message: &[u8]) -> bool {
 
 fn body(answer: &[u8]) -> io::Result<&[u8]> {
     let (head, _) = length(answer).ok_or_else(|| io::Error::other("an answer has no head"))?;
-    Ok(&answer[head..])
+    answer.get(head + 1..).ok_or_else(|| io::Error::other("an answer has no body"))
 }
 
 /// Answers each request with all that it has read of it.
@@ -280,9 +283,10 @@ fn serve(mut stream: TcpStream) -> io::Result<()> {
         }
         request.extend_from_slice(&buffer[..n]);
         if is_whole(&request) {
-            stream.write_all(head(request.len()).as_bytes())?;
-            stream.write_all(&request)?;
-            request.clear();
+            let mut answer = head(1 + request.len()).into_bytes();
+            answer.push(MARK);
+            answer.append(&mut request);
+            stream.write_all(&answer)?;
         }
     }
 }

@@ -370,7 +370,7 @@ fn namespace(settings: &Settings) -> Result<u64, &'static str> {
 }
 
 /// What the probes are told of contexts in headers.
-fn insert(settings: &Settings) -> Option<Insert> {
+pub(crate) fn insert(settings: &Settings) -> Option<Insert> {
     if settings.headers.is_empty() {
         return None;
     }

@@ -29,8 +29,9 @@ use crate::{
     observe::{self, FIRST_LAP, byte, word},
     preemption,
     registers::task,
+    runtime,
     state::State,
-    wire::{self, Sent},
+    wire,
 };
 
 /// `SK_PASS`, `SK_DROP`
@@ -83,13 +84,22 @@ unsafe fn about_to_send(msg: *mut sk_msg_md) -> u32 {
         }
         (*insertion).start = sequence;
         (*insertion).inserted = 0;
-        let Some(scratch) = emit::scratch() else {
-            lost(insertion);
-            return PASS;
-        };
-        let verdict = begins(msg, state, size, sequence, scratch);
-        emit::release(scratch);
-        verdict
+        // One step after the other: one function in the other would need too much of the stack.
+        match looks(msg, state, size) {
+            BUSY => return PASS,
+            WANTED => {}
+            _ => return done(state, sequence, size),
+        }
+        let whose = whose(state, sequence);
+        if whose == wire::WHOSE_RUNTIME
+            && let Some(scratch) = emit::this_scratch()
+        {
+            runtime::request_goes(scratch);
+        }
+        if is_bound(whose) {
+            puts(msg, size);
+        }
+        done(state, sequence, size)
     }
 }
 
@@ -100,49 +110,113 @@ unsafe fn lost(insertion: *mut Insertion) {
     count(Counter::InsertLost, 1);
 }
 
-/// A request begins, or something else does.
-#[inline(always)]
-unsafe fn begins(
-    msg: *mut sk_msg_md,
-    state: *mut State,
-    size: u32,
-    sequence: u32,
-    scratch: *mut Scratch,
-) -> u32 {
+/// What [`looks`] gives: the scratch event is somebody else's;
+const BUSY: u64 = 0;
+/// nothing is to be put in;
+const NOTHING: u64 = 1;
+/// a context is, if there is one.
+const WANTED: u64 = 2;
+
+/// Looks at the message: whether a request begins there that can have a context. Then, or if not, the scratch event is ours.
+#[inline(never)]
+unsafe fn looks(msg: *mut sk_msg_md, state: *mut State, size: u32) -> u64 {
     unsafe {
         let insertion = &raw mut (*state).insertion;
+        let Some(scratch) = emit::scratch() else {
+            lost(insertion);
+            return BUSY;
+        };
+        let letter = &raw mut (*scratch).letter;
+        (&raw mut (*letter).total).write_volatile(0);
+        (&raw mut (*letter).inserted).write_volatile(0);
+        (&raw mut (*letter).drop).write_volatile(0);
         let sock = (*insertion).sock;
         let read = if size < LEAST { SPLIT } else { read(msg, size, scratch) };
         if read != WHOLE || blocks(sock) {
             count(if read == SPLIT { Counter::InsertSplit } else { Counter::InsertOther }, 1);
-            lost(insertion);
-            return PASS;
+            return NOTHING;
         }
-        let head = &raw const (*scratch).letter.head;
-        let line = (&raw const (*head).line).read_volatile() as u32;
-        let has = (&raw const (*head).has).read_volatile();
+        let head = &raw const (*letter).head;
         let len = (*head).whole().unwrap_or(0);
         let total = len + (&raw const (*head).length).read_volatile();
-        let mut verdict = PASS;
-        let mut inserted = 0;
-        if has & has::TRACEPARENT != 0 {
+        (&raw mut (*letter).total).write_volatile(total);
+        if (&raw const (*head).has).read_volatile() & has::TRACEPARENT != 0 {
             count(Counter::InsertHasOne, 1);
-        } else if !has_room(sock, len) {
-            count(Counter::InsertNoRoom, 1);
-        } else if context(state, sock, sequence, scratch) {
-            if put(msg, line, size, scratch, &mut verdict) {
-                inserted = LEN as u32;
-                count(Counter::InsertDone, 1);
-                wire::tell_sent();
-                tell(line);
-            } else {
-                count(Counter::InsertFailed, 1);
-            }
+            return NOTHING;
         }
+        if !has_room(sock, len) {
+            count(Counter::InsertNoRoom, 1);
+            return NOTHING;
+        }
+        if (*state).generation == 0 {
+            let received: u32 = Probed::member(sock as *const c_void, Offset::TcpCopiedSeq);
+            let sent: u32 = Probed::member(sock as *const c_void, Offset::TcpWriteSeq);
+            let next = [FIRST_LAP + u64::from(sent), FIRST_LAP + u64::from(received)];
+            observe::meet(sock, state, next, task());
+        }
+        WANTED
+    }
+}
+
+/// Who is to be asked for the request's context.
+#[inline(never)]
+unsafe fn whose(state: *mut State, sequence: u32) -> u64 {
+    let Some(scratch) = emit::this_scratch() else { return wire::WHOSE_QUIET };
+    unsafe {
+        let sock = (*state).insertion.sock;
+        wire::whose_message(sock, state, task(), sequence, scratch)
+    }
+}
+
+/// Makes it; whether it may go.
+#[inline(always)]
+fn is_bound(whose: u64) -> bool {
+    if whose == wire::WHOSE_QUIET {
+        count(Counter::InsertQuiet, 1);
+        return false;
+    }
+    let is_bound = wire::bind_message(whose);
+    if !is_bound {
+        count(Counter::InsertUnbound, 1);
+    }
+    is_bound
+}
+
+/// Puts it in, and tells of it.
+#[inline(never)]
+unsafe fn puts(msg: *mut sk_msg_md, size: u32) -> u64 {
+    let Some(scratch) = emit::this_scratch() else { return 0 };
+    unsafe {
+        let letter = &raw mut (*scratch).letter;
+        let line = (&raw const (*letter).head.line).read_volatile() as u32;
+        if put(msg, line, size, scratch) {
+            (&raw mut (*letter).inserted).write_volatile(LEN as u64);
+            count(Counter::InsertDone, 1);
+            wire::tell_sent();
+            insert_tell();
+        } else {
+            count(Counter::InsertFailed, 1);
+        }
+    }
+    0
+}
+
+/// Remembers where the next request begins, and gives the scratch event back.
+#[inline(never)]
+unsafe fn done(state: *mut State, sequence: u32, size: u32) -> u32 {
+    let Some(scratch) = emit::this_scratch() else { return PASS };
+    unsafe {
+        let insertion = &raw mut (*state).insertion;
+        let letter = &raw const (*scratch).letter;
+        let total = (&raw const (*letter).total).read_volatile();
+        let inserted = (&raw const (*letter).inserted).read_volatile() as u32;
+        let has = (&raw const (*letter).head.has).read_volatile();
+        let verdict = if (&raw const (*letter).drop).read_volatile() != 0 { DROP } else { PASS };
+        emit::release(scratch);
         (*insertion).inserted = inserted;
         (*insertion).next = sequence.wrapping_add(total as u32).wrapping_add(inserted);
         let is_known = has & (has::ENCODING | has::EXPECT | has::UPGRADE) == 0;
-        // What begins behind it in the same message is not looked at.
+        // What begins behind it in the same message is not looked at; nor what is no request.
         if !is_known || total < u64::from(size) {
             lost(insertion);
         }
@@ -274,40 +348,10 @@ unsafe fn has_room(sock: u64, head: u64) -> bool {
     }
 }
 
-/// The request's context, which is in the scratch event then; `false` if it must not go.
-#[inline(always)]
-unsafe fn context(state: *mut State, sock: u64, sequence: u32, scratch: *mut Scratch) -> bool {
-    unsafe {
-        let task = task();
-        if (*state).generation == 0 {
-            let received: u32 = Probed::member(sock as *const c_void, Offset::TcpCopiedSeq);
-            let next = [FIRST_LAP + u64::from(sequence), FIRST_LAP + u64::from(received)];
-            observe::meet(sock, state, next, task);
-        }
-        match wire::of_message(sock, state, task, sequence, scratch) {
-            Sent::Bound => true,
-            Sent::Unbound => {
-                count(Counter::InsertUnbound, 1);
-                false
-            }
-            Sent::Quiet => {
-                count(Counter::InsertQuiet, 1);
-                false
-            }
-        }
-    }
-}
-
 /// Puts the line in behind the first `line` bytes of the message; whether it is there. Where the kernel fails in between it is
 /// taken out again, and where not even that can be done, the call fails: better than bytes that nobody has written.
 #[inline(always)]
-unsafe fn put(
-    msg: *mut sk_msg_md,
-    line: u32,
-    size: u32,
-    scratch: *mut Scratch,
-    verdict: &mut u32,
-) -> bool {
+unsafe fn put(msg: *mut sk_msg_md, line: u32, size: u32, scratch: *mut Scratch) -> bool {
     unsafe {
         if bpf_msg_push_data(msg, line, LEN as u32, 0) != 0 {
             return false;
@@ -324,7 +368,7 @@ unsafe fn put(
             }
         }
         if bpf_msg_pop_data(msg, line, LEN as u32, 0) != 0 {
-            *verdict = DROP;
+            (&raw mut (*scratch).letter.drop).write_volatile(1);
         }
         false
     }
@@ -365,16 +409,19 @@ unsafe fn hex(to: *mut u8, value: u64) {
 }
 
 /// Tells user space of it. Global, and straight into the ring.
-#[inline(always)]
-unsafe fn tell(line: u32) {
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn insert_tell() -> u64 {
+    let Some(scratch) = emit::this_scratch() else { return 0 };
     unsafe {
-        let Some(event) = emit::reserve::<Inserted>() else { return };
+        let Some(event) = emit::reserve::<Inserted>() else { return 0 };
         (*event).header = emit::header(ControlKind::Inserted);
-        let (connection, position) = wire::sent_where();
+        let (connection, position) = wire::sent_where(scratch);
         (*event).connection = connection;
         (*event).position = position;
-        (*event).at = line;
+        (*event).at = (&raw const (*scratch).letter.head.line).read_volatile() as u32;
         (*event).len = LEN as u32;
         emit::submit(event);
     }
+    0
 }

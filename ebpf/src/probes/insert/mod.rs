@@ -80,6 +80,12 @@ impl Insertion {
 #[repr(C)]
 pub(crate) struct Letter {
     head: insert::Head,
+    /// Length of the request; 0 while that is not known.
+    total: u64,
+    /// Bytes that were put in.
+    inserted: u64,
+    /// Not zero if the call is to fail.
+    drop: u64,
 }
 
 /// Whether calls on the socket at that address wait: nothing is known of it where it has no file any more.

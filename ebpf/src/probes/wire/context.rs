@@ -378,33 +378,28 @@ extern "C" fn goes(counts: u64) -> u64 {
     0
 }
 
-/// What becomes of the context of a request that is looked at as a message.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Sent {
-    /// Nothing is said of its process's requests.
-    Quiet,
-    /// It is not certain to which trace it belongs.
-    Unbound,
-    /// It can go.
-    Bound,
-}
+/// What [`whose_message`] gives: nothing is said of its process's requests;
+pub(crate) const WHOSE_QUIET: u64 = NOTHING;
+/// the runtime is to be asked first.
+pub(crate) const WHOSE_RUNTIME: u64 = OF_RUNTIME;
 
-/// Makes the context of the request that begins at `sequence`, says nothing of its trace itself, and is sent by `task`.
+/// Who is to be asked for the context of the request that begins at `sequence`, says nothing of its trace itself, and is sent by
+/// `task`.
 #[inline(always)]
-pub(crate) unsafe fn of_message(
+pub(crate) unsafe fn whose_message(
     sock: u64,
     state: *mut State,
     task: u64,
     sequence: u32,
     scratch: *mut Scratch,
-) -> Sent {
+) -> u64 {
     unsafe {
         let tgid = (task >> 32) as u32;
         if tgid == config::own_tgid()
             || QUIET.get_ptr(tgid).is_some()
             || left_out::is_left_out(tgid)
         {
-            return Sent::Quiet;
+            return WHOSE_QUIET;
         }
         let [_, origin] = origins(sock, state);
         let position = (*state).extend(Direction::Sent, sequence);
@@ -416,14 +411,17 @@ pub(crate) unsafe fn of_message(
         (&raw mut (*looking).task).write_volatile(task);
         let span = id::span(config::seed(), (*state).generation, position);
         (&raw mut (*looking).context.span).write_volatile(span);
-        let whose = if runtime::knows(task, scratch) { OF_RUNTIME } else { OF_THREAD };
-        if whose == OF_RUNTIME {
-            runtime::request_goes(scratch);
-        }
-        bind(whose);
-        let bits = (&raw const (*looking).context.bits).read_volatile();
-        if bits & bits::BOUND != 0 { Sent::Bound } else { Sent::Unbound }
+        if runtime::knows(task, scratch) { OF_RUNTIME } else { OF_THREAD }
     }
+}
+
+/// Makes that context; whether it may go.
+#[inline(always)]
+pub(crate) fn bind_message(whose: u64) -> bool {
+    bind(whose);
+    let Some(scratch) = emit::this_scratch() else { return false };
+    let bits = unsafe { (&raw const (*scratch).wire.context.bits).read_volatile() };
+    bits & bits::BOUND != 0
 }
 
 /// Its trace, its span, and whether it is sampled.
@@ -439,8 +437,7 @@ pub(crate) fn sent_context(scratch: *const Scratch) -> ([u64; 2], u64, bool) {
 
 /// Its connection and its position.
 #[inline(always)]
-pub(crate) fn sent_where() -> (u64, u64) {
-    let Some(scratch) = emit::this_scratch() else { return (0, 0) };
+pub(crate) fn sent_where(scratch: *const Scratch) -> (u64, u64) {
     unsafe {
         let looking = &raw const (*scratch).wire;
         let connection = (&raw const (*looking).connection).read_volatile();

@@ -23,7 +23,8 @@ use spanwire_ebpf::config_flag;
 use crate::{config, emit};
 
 pub(crate) use self::context::{
-    Looking, Sending, Sent, about_to_send, meet, of_message, read, sent_context, sent_where, tell_sent,
+    Looking, Sending, WHOSE_QUIET, WHOSE_RUNTIME, about_to_send, bind_message, meet, read,
+    sent_context, sent_where, tell_sent, whose_message,
 };
 pub(crate) use self::option::{MANY, change, field, has_agent, is_ours, scope};
 
