@@ -9,8 +9,8 @@ use std::fmt;
 use abi::{
     Closed, DataHeader, Opened, ProcessEvent, Retransmitted, Revoked, StreamCall, TcpState, Worker,
     data_flag,
-    runtime::{Absent, Rule},
     insert::Inserted,
+    runtime::{Absent, Rule},
     wire::Carried,
 };
 

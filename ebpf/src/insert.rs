@@ -353,7 +353,8 @@ mod tests {
         for method in ["GET", "POST", "PUT", "HEAD", "DELETE", "PATCH", "OPTIONS"] {
             assert!(is(&format!("{method} /......")), "{method}");
         }
-        for text in ["CONNECT a:1", "PRI * HTTP/2.0", "GETS /.....", "get /......", "TRACE /....."] {
+        for text in ["CONNECT a:1", "PRI * HTTP/2.0", "GETS /.....", "get /......", "TRACE /....."]
+        {
             assert!(!is(text), "{text}");
         }
     }

@@ -19,7 +19,7 @@ use tests::namespace::{ADDRESSES, Hosts};
 use tests::otlp::Kind;
 use tests::outcome::{TestResult, skip};
 use tests::process::{self, Program};
-use tests::programs::{Server, installed, node, npm, pypi, python, workload};
+use tests::programs::{Server, node, npm, pypi, python, workload};
 use tests::runner::Suite;
 use tests::tour;
 use tests::vm;
@@ -54,7 +54,9 @@ pub(crate) fn add(suite: &mut Suite) {
     suite.test("insert::nothing_is_loaded_unasked", nothing_is_loaded);
     suite.test("insert::clients", clients);
     suite.test("insert::a_header_of_its_own_stays_alone", own_header);
-    suite.test("insert::bodies_that_look_like_heads", || cases_are_same(&[("bodies_like_heads", 3)]));
+    suite.test("insert::bodies_that_look_like_heads", || {
+        cases_are_same(&[("bodies_like_heads", 3)])
+    });
     suite.test("insert::not_sampled", not_sampled);
     suite.test("insert::sockets_that_block", blocking);
     suite.test("insert::sockets_that_begin_to_block", begins_to_block);
@@ -183,9 +185,16 @@ fn waiting(command: &Command, fifo: &Path) -> anyhow::Result<Command> {
     Ok(waits)
 }
 
-/// The path of Python, behind its links.
+/// The path of Python, whatever stands before it, as the kernel knows it.
 fn python_path() -> anyhow::Result<String> {
-    Ok(fs::canonicalize(installed("python3")?)?.display().to_string())
+    of_python("os.readlink('/proc/self/exe')")
+}
+
+/// What Python says of itself.
+fn of_python(what: &str) -> anyhow::Result<String> {
+    let script = format!("import os, sys; print({what})");
+    let told = process::output(python::command()?.args(["-c", &script]))?;
+    Ok(String::from_utf8(told)?.trim().to_owned())
 }
 
 /// Each line that was put in is the context of one span of the client, with this flag.
@@ -227,7 +236,9 @@ fn forms(hooks: Hooks) -> TestResult {
     let forms: Vec<_> = FORMS.iter().filter(few).collect();
     let ask_all = |mut agent: Option<&mut Agent>| {
         let each = forms.iter().map(|(form, ..)| {
-            ground.ask(&ground.form(form)?, agent.as_deref_mut()).with_context(|| (*form).to_owned())
+            ground
+                .ask(&ground.form(form)?, agent.as_deref_mut())
+                .with_context(|| (*form).to_owned())
         });
         each.collect::<anyhow::Result<Vec<_>>>()
     };
@@ -380,7 +391,8 @@ fn harmed() -> TestResult {
     fs::set_permissions(&copy, fs::Permissions::from_mode(0o755))?;
     let original = ground.form("plain")?;
     let mut command = Command::new(&copy);
-    command.args(original.get_args()).env("PYTHONHOME", "/usr").env("PYTHONDONTWRITEBYTECODE", "1");
+    command.args(original.get_args()).env("PYTHONDONTWRITEBYTECODE", "1");
+    command.env("PYTHONHOME", of_python("sys.base_prefix")?);
     let mut client = ground.wait(&command)?;
     let line = format!("no header is put into requests of process {}", client.pid());
     agent.wait_line(&line, Deadline::seconds(10))?;

@@ -107,7 +107,8 @@ fn tried() -> io::Result<String> {
 fn small(server: &Server) -> io::Result<()> {
     let mut client = server.connect()?;
     for i in 0..20 {
-        let request = format!("GET /small/{i} HTTP/1.1\r\nHost: trial\r\nX: {}\r\n\r\n", "y".repeat(i * 40));
+        let request =
+            format!("GET /small/{i} HTTP/1.1\r\nHost: trial\r\nX: {}\r\n\r\n", "y".repeat(i * 40));
         send(&mut client, request.as_bytes())?;
         check(&receive(&mut client)?, request.as_bytes())?;
     }
@@ -118,7 +119,8 @@ fn small(server: &Server) -> io::Result<()> {
 fn large(server: &Server) -> io::Result<()> {
     let mut client = server.connect()?;
     let mut request =
-        format!("POST /large HTTP/1.1\r\nHost: trial\r\nContent-Length: {LARGE}\r\n\r\n").into_bytes();
+        format!("POST /large HTTP/1.1\r\nHost: trial\r\nContent-Length: {LARGE}\r\n\r\n")
+            .into_bytes();
     request.extend((0..LARGE).map(|i| (i % 251) as u8));
     send(&mut client, &request)?;
     check(&receive(&mut client)?, &request)
@@ -144,7 +146,8 @@ fn begins_to_block(server: &Server) -> io::Result<()> {
         receive(&mut client)?;
         client.set_nonblocking(false)?;
         let mut request =
-            format!("POST /blocks HTTP/1.1\r\nHost: trial\r\nContent-Length: {LARGE}\r\n\r\n").into_bytes();
+            format!("POST /blocks HTTP/1.1\r\nHost: trial\r\nContent-Length: {LARGE}\r\n\r\n")
+                .into_bytes();
         request.extend((0..LARGE).map(|i| (i % 241) as u8));
         client.write_all(&request)?;
         let mut answer = Vec::new();
@@ -204,7 +207,9 @@ fn receive(client: &mut TcpStream) -> io::Result<Vec<u8>> {
         match client.read(&mut buffer) {
             Ok(0) => return Err(io::Error::other("an answer ended early")),
             Ok(n) => answer.extend_from_slice(&buffer[..n]),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready(client, PollFlags::IN)?,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                ready(client, PollFlags::IN)?
+            }
             Err(error) => return Err(error),
         }
     }

@@ -4,9 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use abi::{
     Closed, ControlHeader, DataHeader, MAX_PAYLOAD, Opened, ProcessEvent, Retransmitted, Revoked,
-    TcpState,
-    insert::Inserted,
-    wire::Carried,
+    TcpState, insert::Inserted, wire::Carried,
 };
 use proptest::prelude::*;
 

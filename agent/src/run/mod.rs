@@ -147,7 +147,7 @@ pub fn run(run: &Run) -> Result<()> {
     let mut capture = Capture::new(probes, &signals).context("the rings cannot be watched")?;
     let wants_viewer = settings.viewer.unwrap_or(output.leaves_room()) && run.record.is_none();
     let mut status = Status::start(wants_viewer.then_some(&settings.serving))?;
-    let own_pids: Vec<u32> = 
+    let own_pids: Vec<u32> =
         std::iter::once(std::process::id()).chain(status.pid()).chain(tried_by).collect();
     let mut live = Live {
         facts: Facts::default(),

@@ -71,9 +71,12 @@ unsafe fn about_to_send(msg: *mut sk_msg_md) -> u32 {
         if (*insertion).stage != stage::KNOWN {
             return PASS;
         }
+        // It is taken out as this is sent.
+        if blocks((*insertion).sock) {
+            return PASS;
+        }
         let size = ptr::read_volatile(&raw const (*msg).size);
-        let sequence: u32 =
-            Probed::member((*insertion).sock as *const c_void, Offset::TcpWriteSeq);
+        let sequence: u32 = Probed::member((*insertion).sock as *const c_void, Offset::TcpWriteSeq);
         // Again the same place: what was looked at last was not sent.
         if sequence != (*insertion).next && sequence != (*insertion).start {
             let left = (*insertion).next.wrapping_sub(sequence) as i32;
@@ -132,7 +135,7 @@ unsafe fn looks(msg: *mut sk_msg_md, state: *mut State, size: u32) -> u64 {
         (&raw mut (*letter).drop).write_volatile(0);
         let sock = (*insertion).sock;
         let read = if size < LEAST { SPLIT } else { read(msg, size, scratch) };
-        if read != WHOLE || blocks(sock) {
+        if read != WHOLE {
             count(if read == SPLIT { Counter::InsertSplit } else { Counter::InsertOther }, 1);
             return NOTHING;
         }
