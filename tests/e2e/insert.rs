@@ -208,7 +208,12 @@ fn are_spans(inserted: &[String], stopped: &Stopped, flag: &str) -> TestResult {
     let distinct: BTreeSet<&String> = inserted.iter().collect();
     ensure!(distinct.len() == inserted.len(), "a context was put into two requests");
     for line in inserted {
-        ensure!(of_spans.contains(line), "{line} is no span's: {spans:?}");
+        let trace = line.split('-').nth(1).unwrap_or_default();
+        ensure!(
+            of_spans.contains(line),
+            "{line} is no span's; of its trace there are: {:?}",
+            stopped.spans.0.iter().filter(|span| span.trace_id == trace).collect::<Vec<_>>()
+        );
     }
     Ok(())
 }

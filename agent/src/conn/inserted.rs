@@ -3,17 +3,21 @@
 //! They are put into what is told of the call, so that every position behind them is the wire's. What stands in them is none of the
 //! application's: a header line that says nothing.
 
+use std::collections::VecDeque;
+
 use abi::{DataHeader, Direction, insert::Inserted};
 
 use crate::{hash::Map, input::ConnId};
 
-/// Most that wait for their calls. Each waits for the one call that is under way on its connection.
+/// Most connections on which something waits for its calls,
 const MOST: usize = 16_384;
+/// and most that does on each: what was put in is told at once, and calls a moment later.
+const MOST_OF_EACH: usize = 1_024;
 
 /// What waits for its call.
 #[derive(Debug, Default)]
 pub(super) struct Insertions {
-    waiting: Map<ConnId, Inserted>,
+    waiting: Map<ConnId, VecDeque<Inserted>>,
 }
 
 impl Insertions {
@@ -22,8 +26,13 @@ impl Insertions {
         if self.waiting.len() >= MOST {
             self.waiting.clear();
         }
+        let waiting = self.waiting.entry(ConnId(event.connection)).or_default();
         // A call that failed is made again.
-        self.waiting.insert(ConnId(event.connection), *event);
+        waiting.retain(|before| before.position != event.position);
+        if waiting.len() >= MOST_OF_EACH {
+            waiting.pop_front();
+        }
+        waiting.push_back(*event);
     }
 
     /// A connection is gone.
@@ -40,9 +49,12 @@ impl Insertions {
         if self.waiting.is_empty() || header.direction != Direction::Sent as u8 {
             return None;
         }
-        let inserted = self.waiting.remove(&ConnId(header.connection))?;
-        if inserted.position != header.position {
-            return None;
+        let waiting = self.waiting.get_mut(&ConnId(header.connection))?;
+        let at = waiting.iter().position(|inserted| inserted.position == header.position)?;
+        // The calls of those before it were lost.
+        let inserted = waiting.drain(..=at).next_back()?;
+        if waiting.is_empty() {
+            self.waiting.remove(&ConnId(header.connection));
         }
         let mut header = *header;
         header.len = header.len.saturating_add(inserted.len);
@@ -97,6 +109,19 @@ mod tests {
         assert_eq!(insertions.with(&call(100, 27), payload), None);
     }
 
+    /// Calls are told of some time after what was put into them.
+    #[test]
+    fn several_wait_for_their_calls() {
+        let mut insertions = Insertions::default();
+        for position in [100, 300, 500, 500] {
+            insertions.note(&Inserted { position, ..AT });
+        }
+        assert!(insertions.with(&call(100, 0), b"tail").is_some());
+        // The one at 300 was lost.
+        assert!(insertions.with(&call(500, 0), b"tail").is_some());
+        assert!(insertions.waiting.is_empty());
+    }
+
     #[test]
     fn only_the_call_at_that_position_has_it() {
         let mut insertions = Insertions::default();
@@ -105,7 +130,6 @@ mod tests {
         let received = DataHeader { direction: Direction::Received as u8, ..call(100, 0) };
         assert_eq!(insertions.with(&received, b"tail"), None, "what is read has it in it");
         assert_eq!(insertions.with(&call(90, 0), b"tail"), None);
-        insertions.note(&AT);
         insertions.forget(ConnId(7));
         assert_eq!(insertions.with(&call(100, 0), b"tail"), None);
         // Bytes that could not be read are as many as there were.
