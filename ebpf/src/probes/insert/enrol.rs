@@ -84,6 +84,7 @@ fn connected(ops: *mut bpf_sock_ops) {
     if state.is_null() {
         return;
     }
+    let first = field!(ops, snd_nxt);
     unsafe {
         let insertion = &raw mut (*state).insertion;
         if (*insertion).stage != stage::WANTED {
@@ -114,7 +115,6 @@ fn connected(ops: *mut bpf_sock_ops) {
             count(Counter::InsertBlocks, 1);
             return;
         }
-        let first = field!(ops, snd_nxt);
         (*insertion).start = first;
         (*insertion).next = first;
         (*insertion).inserted = 0;
