@@ -208,7 +208,7 @@ fn receive(client: &mut TcpStream) -> io::Result<Vec<u8>> {
             Ok(0) => return Err(io::Error::other("an answer ended early")),
             Ok(n) => answer.extend_from_slice(&buffer[..n]),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                ready(client, PollFlags::IN)?
+                ready(client, PollFlags::IN)?;
             }
             Err(error) => return Err(error),
         }

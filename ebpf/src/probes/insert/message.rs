@@ -322,7 +322,7 @@ extern "C" fn insert_block(block: u64, have: u64) -> u64 {
 extern "C" fn insert_byte(byte: u64) -> u64 {
     let Some(scratch) = emit::this_scratch() else { return 1 };
     unsafe {
-        let head = &mut *(&raw mut (*scratch).letter.head);
+        let head = &mut (*scratch).letter.head;
         head.byte(byte as u8);
         u64::from(head.is_over())
     }
