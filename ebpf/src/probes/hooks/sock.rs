@@ -190,18 +190,20 @@ unsafe fn sent(sock: *const c_void, returned: i32) {
             meet_typed(sock, state, stream, Direction::Sent, len);
         }
         let expected = (*state).ways[0].next;
-        let inserted = Insertion::taken(&raw mut (*state).insertion, after, len);
         let (position, source) = match stream {
             Stream::Unix => (expected, Source::none(NoData::Nothing)),
             Stream::Tcp if ours => {
                 ((*state).extend(Direction::Sent, in_flight.sequence), taken_from(&in_flight))
             }
             Stream::Tcp => (
-                (*state).extend(Direction::Sent, after.wrapping_sub(len + inserted)),
+                (*state).extend(
+                    Direction::Sent,
+                    Insertion::began(&raw mut (*state).insertion, after, len),
+                ),
                 Source::none(NoData::Nothing),
             ),
         };
-        (*state).ways[0].next = position + u64::from(len + inserted);
+        (*state).ways[0].next = position + u64::from(len) + u64::from((*state).insertion.passed);
         if observe::passes(sock as u64, state, Direction::Sent as usize) {
             return;
         }

@@ -33,7 +33,8 @@ pub(crate) struct Insertion {
     stage: u32,
     /// Not zero once it has been among the sockets whose messages are looked at: it sends by another function of the kernel then.
     pub(crate) member: u32,
-    reserved: u32,
+    /// Bytes that were put into the call that was sent last.
+    pub(crate) passed: u32,
 }
 
 /// How far a socket has come.
@@ -50,30 +51,30 @@ mod stage {
 
 impl Insertion {
     /// As a socket is before it has been seen.
-    pub(crate) const NONE: Self = Self {
-        sock: 0,
-        start: 0,
-        next: 0,
-        inserted: 0,
-        stage: stage::NONE,
-        member: 0,
-        reserved: 0,
-    };
+    pub(crate) const NONE: Self =
+        Self { sock: 0, start: 0, next: 0, inserted: 0, stage: stage::NONE, member: 0, passed: 0 };
 
-    /// How many bytes were put into a call that has sent `len` bytes of its own, and after which the sequence numbers stand there.
-    #[inline(always)]
-    pub(crate) unsafe fn taken(this: *mut Self, after: u32, len: u32) -> u32 {
+    /// Where a call began that has sent `len` bytes of its own, and after which the sequence numbers stand there; how many were put
+    /// into it has passed then. A function of its own: there is little room on the stack where it is needed.
+    #[inline(never)]
+    pub(crate) unsafe fn began(this: *mut Self, after: u32, len: u32) -> u32 {
         unsafe {
+            let began = after.wrapping_sub(len);
             let inserted = (*this).inserted;
-            if inserted == 0 {
-                return 0;
-            }
             (*this).inserted = 0;
-            let began = after.wrapping_sub(len).wrapping_sub(inserted);
-            if began == (*this).start { inserted } else { 0 }
+            (*this).passed = 0;
+            if inserted != 0 && began.wrapping_sub(inserted) == (*this).start {
+                (*this).passed = inserted;
+                return (*this).start;
+            }
+            began
         }
     }
 }
+
+/// Room for what is put in, in whole words.
+const TEXT: usize = 128;
+const _: () = assert!(insert::LEN <= TEXT);
 
 /// What is found out of a message; it lies in the scratch event.
 #[derive(Clone, Copy)]
@@ -86,6 +87,8 @@ pub(crate) struct Letter {
     inserted: u64,
     /// Not zero if the call is to fail.
     drop: u64,
+    /// What is put in.
+    text: [u64; TEXT / 8],
 }
 
 /// Whether calls on the socket at that address wait: nothing is known of it where it has no file any more.
