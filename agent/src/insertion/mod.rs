@@ -34,8 +34,9 @@ pub enum Verdict {
 /// What holds for a process.
 #[must_use]
 pub fn verdict(facts: &ProcessFacts, programs: &[Pattern]) -> Verdict {
-    let is_named = programs.iter().any(|pattern| pattern.fits_path(&facts.exe));
-    if facts.exe.is_empty() || !is_named {
+    let exe = facts.exe.strip_suffix(" (deleted)").unwrap_or(&facts.exe);
+    let is_named = programs.iter().any(|pattern| pattern.fits_path(exe));
+    if exe.is_empty() || !is_named {
         return Verdict::NotNamed;
     }
     harmed(facts).map_or(Verdict::Named, Verdict::Harmed)
@@ -69,7 +70,8 @@ impl Insertion {
             };
             let Ok(exe) = std::fs::read_link(entry.path().join("exe")) else { continue };
             let exe = exe.to_string_lossy();
-            if self.programs.iter().any(|pattern| pattern.fits_path(&exe))
+            let exe = exe.strip_suffix(" (deleted)").unwrap_or(&exe);
+            if self.programs.iter().any(|pattern| pattern.fits_path(exe))
                 && let Some(facts) = reader.read(pid)
             {
                 self.is(&facts);

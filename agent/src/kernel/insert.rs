@@ -10,12 +10,15 @@ use aya::{
     programs::{CgroupAttachMode, SkMsg, SockOps},
 };
 
-use super::{hooks::HookSet, refusal::one_line, wire};
+use super::{features::Kernel, hooks::HookSet, refusal::one_line, wire};
 
 /// Contexts go in a header of requests that are sent.
 pub const FEATURE: &str = "contexts in headers";
 /// Why it is off where nobody asks for it.
 pub const NOT_ASKED: &str = "no programs are named by propagation.headers";
+
+/// Linux release since which functions that are verified by themselves may be called where that is forbidden.
+const UNINTERRUPTED: (u32, u32) = (6, 15);
 
 /// What may be given a context.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,10 +30,19 @@ pub struct Insert {
 }
 
 impl Insert {
-    /// Why a set of hooks cannot have it.
-    pub(super) fn refusal(self, set: HookSet) -> Option<String> {
+    /// Why it cannot be had with a set of hooks on a kernel.
+    pub(super) fn refusal(self, kernel: &Kernel, set: HookSet) -> Option<String> {
         if set == HookSet::Syscall {
             return Some("it needs the hooks at sock_*_length, which came with Linux 6.3".into());
+        }
+        // What looks at messages can be interrupted, by others that use what belongs to the CPU. Where that can be forbidden, it
+        // could not be for programs as large before.
+        let can_forbid = kernel.types.function("bpf_preempt_disable").is_some();
+        if kernel.version < UNINTERRUPTED || !can_forbid {
+            let (major, minor) = UNINTERRUPTED;
+            return Some(format!(
+                "its program could be interrupted by others, which can be forbidden since Linux {major}.{minor}"
+            ));
         }
         if let Err(why) = self.namespace {
             return Some(why.into());

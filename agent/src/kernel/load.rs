@@ -189,7 +189,7 @@ fn load_set(kernel: &Kernel, options: &Options, set: HookSet) -> Result<Probes, 
     };
     let mut inserts = match options.insert {
         None => Err(insert::NOT_ASKED.to_owned()),
-        Some(insert) => insert.refusal(set).map_or(Ok(insert), Err),
+        Some(insert) => insert.refusal(kernel, set).map_or(Ok(insert), Err),
     };
     let mut ebpf = match created(inserts.clone().ok()) {
         // A kernel without maps of sockets does all the rest.
