@@ -51,6 +51,9 @@ pub enum Command {
     Man(ManArgs),
     /// Print the completions for a shell.
     Completions(CompletionsArgs),
+    /// Whether this kernel puts headers into requests without harm; started by the agent itself.
+    #[command(name = crate::insertion::trial::COMMAND, hide = true)]
+    InsertionTrial,
     /// The unprivileged child that tells the counters; started by the agent itself.
     #[command(name = crate::status::SUBCOMMAND, hide = true)]
     StatusServer(StatusServerArgs),

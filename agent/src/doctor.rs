@@ -8,13 +8,16 @@ use anyhow::Result;
 
 use crate::{
     cli::DoctorArgs,
+    config::Settings,
+    insertion::trial,
     kernel::{
         features::Kernel,
         hooks::{HookSet, LIFECYCLE},
+        insert,
         load::{self, LoadError, Options},
         wire::{self, Sampling, Wire},
     },
-    status,
+    run, status,
 };
 
 /// Prints the table; the exit code says whether this host can be traced.
@@ -22,7 +25,7 @@ use crate::{
 /// # Errors
 ///
 /// When the running agent cannot be asked (`--live`), or why this host cannot be traced.
-pub fn doctor(args: &DoctorArgs) -> Result<ExitCode> {
+pub fn doctor(args: &DoctorArgs, settings: &Settings) -> Result<ExitCode> {
     if args.live {
         let now = status::live(std::path::Path::new(status::RUN_DIRECTORY))?;
         say(&now.counters.table())?;
@@ -34,6 +37,7 @@ pub fn doctor(args: &DoctorArgs) -> Result<ExitCode> {
     say(&format!("lockdown  {}\n", kernel.lockdown.as_deref().unwrap_or("not known")))?;
     say("BTF       yes\n")?;
     // The best set that works, and what is off in it. No two sets are attached at once.
+    let mut tried = String::new();
     let mut chosen: Option<(HookSet, Vec<(&str, String)>)> = None;
     for set in HookSet::ALL {
         let options = Options {
@@ -42,10 +46,17 @@ pub fn doctor(args: &DoctorArgs) -> Result<ExitCode> {
             seed: [0; 2],
             network_namespace: None,
             wire: Some(Wire::default()),
+            insert: run::insert(settings),
             sampling: Sampling::default(),
         };
         let says = match load::load(&kernel, &options) {
-            Ok(probes) => {
+            Ok(mut probes) => {
+                if let Some(mut enrolment) = probes.enrolment.take().filter(|_| chosen.is_none()) {
+                    match trial::run(&mut enrolment).result {
+                        Ok(notes) => tried = format!("on, by sockhash and sk_msg; {notes}"),
+                        Err(why) => probes.off.push((insert::FEATURE, why)),
+                    }
+                }
                 chosen.get_or_insert((set, probes.off));
                 "works".to_owned()
             }
@@ -57,9 +68,10 @@ pub fn doctor(args: &DoctorArgs) -> Result<ExitCode> {
         say(&format!("hooks     {set}: {says}\n"))?;
     }
     let optional = LIFECYCLE.iter().filter_map(|program| program.feature);
-    for feature in optional.chain(wire::FEATURES) {
+    for feature in optional.chain(wire::FEATURES).chain([insert::FEATURE]) {
         let off = chosen.iter().flat_map(|(_, off)| off).find(|(off, _)| *off == feature);
-        let says = off.map_or_else(|| "on".to_owned(), |(_, why)| format!("off, {why}"));
+        let on = if feature == insert::FEATURE { &tried } else { "on" };
+        let says = off.map_or_else(|| on.to_owned(), |(_, why)| format!("off, {why}"));
         say(&format!("feature   {feature}: {says}\n"))?;
     }
     for (what, has, without) in kernel.offers() {

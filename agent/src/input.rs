@@ -9,6 +9,7 @@ use std::fmt;
 use abi::{
     Closed, DataHeader, Opened, ProcessEvent, Retransmitted, Revoked, StreamCall, TcpState, Worker,
     data_flag,
+    insert::Inserted,
     runtime::{Absent, Rule},
     wire::Carried,
 };
@@ -144,6 +145,8 @@ pub enum Input {
     Retransmitted(Retransmitted),
     /// A request's context came by the wire, or goes. Before the request.
     Carried(Carried),
+    /// Bytes were put into a request on its way. Before the call that sends it.
+    Inserted(Inserted),
     /// Bytes moved: the header, then exactly `head + tail` payload bytes.
     Data(DataHeader, Box<[u8]>),
     /// What user space found out about a process, before the first event that needs it.

@@ -14,6 +14,7 @@ pub mod exchange;
 pub mod export;
 pub mod hash;
 pub mod input;
+pub mod insertion;
 pub mod kernel;
 pub mod logging;
 pub mod manual;

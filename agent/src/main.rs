@@ -7,7 +7,7 @@ use clap::Parser;
 use spanwire::{
     cli::{Cli, Command},
     config::{Settings, Sources},
-    control, doctor, logging, manual, ps, replay,
+    control, doctor, insertion, logging, manual, ps, replay,
     run::{self, Record, Run},
     status,
     viewer::terminal,
@@ -42,7 +42,10 @@ fn perform(command: Command) -> anyhow::Result<ExitCode> {
             run::run(&Run { record: Some(record), ..capture(args.capture.sources(), counters)? })?;
         }
         Command::Replay(args) => replay::replay(&args)?,
-        Command::Doctor(args) => return doctor::doctor(&args),
+        Command::Doctor(args) => {
+            let settings = configured(Sources::new(None))?.1;
+            return doctor::doctor(&args, &settings);
+        }
         Command::Ps(args) => ps::ps(&configured(Sources::new(args.config))?.1)?,
         Command::Config(args) => print!("{}", configured(Sources::new(args.config))?.1.table()),
         Command::Stop => control::stop()?,
@@ -51,6 +54,7 @@ fn perform(command: Command) -> anyhow::Result<ExitCode> {
         Command::Completions(args) => manual::completions(args.shell),
         Command::Top(args) => terminal::top(&args)?,
         Command::Trace(args) => terminal::trace(&args)?,
+        Command::InsertionTrial => println!("{}", insertion::trial::perform()),
         Command::StatusServer(args) => status::serve(args.store.as_deref())?,
     }
     Ok(ExitCode::SUCCESS)

@@ -82,6 +82,7 @@ impl Pipeline {
                 self.tracer.retransmitted(ConnId(event.connection), at, event.segments);
             }
             Input::Carried(event) => self.tracer.carried(&event),
+            Input::Inserted(event) => self.connections.inserted(&event),
             Input::Data(header, payload) => {
                 self.connections.data(&header, &payload, &mut self.reports);
             }

@@ -45,6 +45,10 @@ pub mod flag {
     pub const WIRE_ANYWHERE: u32 = 8;
     /// No hook tells of what is sent before it is: contexts are made as segments are.
     pub const WIRE_LATE: u32 = 32;
+    /// Contexts may be put into requests of programs that were named.
+    pub const INSERT: u32 = 64;
+    /// They may on the way to public addresses, too.
+    pub const INSERT_ANYWHERE: u32 = 128;
 }
 
 /// What the reader asks the probes to wake it for: the one word of the map `WAKE`. A wake-up answers the question, so the
@@ -59,7 +63,7 @@ pub mod wake {
 }
 
 /// How many offsets there are.
-pub const OFFSETS: usize = 64;
+pub const OFFSETS: usize = 66;
 
 /// Which member an entry of [`Config::offsets`] is for. The agent reads them from the kernel's BTF by these names;
 /// a member this kernel does not have is `u32::MAX` when the probes can do without.
@@ -131,11 +135,16 @@ pub enum Offset {
     QueueRunQueue,
     RunQueueClock,
     RunQueueClockOfTasks,
+    SkWmemQueued,
+    SkSndbuf,
+    SkProt,
+    ProtoMemoryPressure,
+    TcpNotsentLowat,
 }
 
 impl Offset {
     /// Every offset with the struct and the (possibly nested) member it is read from.
-    pub const ALL: [(Self, &'static str, &'static str); 61] = [
+    pub const ALL: [(Self, &'static str, &'static str); 66] = [
         (Self::TaskFiles, "task_struct", "files"),
         (Self::TaskStack, "task_struct", "stack"),
         (Self::TaskIoUring, "task_struct", "io_uring"),
@@ -197,5 +206,10 @@ impl Offset {
         (Self::QueueRunQueue, "cfs_rq", "rq"),
         (Self::RunQueueClock, "rq", "clock"),
         (Self::RunQueueClockOfTasks, "rq", "clock_task"),
+        (Self::SkWmemQueued, "sock", "sk_wmem_queued"),
+        (Self::SkSndbuf, "sock", "sk_sndbuf"),
+        (Self::SkProt, "sock", "__sk_common.skc_prot"),
+        (Self::ProtoMemoryPressure, "proto", "memory_pressure"),
+        (Self::TcpNotsentLowat, "tcp_sock", "notsent_lowat"),
     ];
 }

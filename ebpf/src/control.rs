@@ -40,6 +40,8 @@ pub enum ControlKind {
     Retransmitted = 7,
     /// [`crate::wire::Carried`]
     Carried = 8,
+    /// [`crate::insert::Inserted`]
+    Inserted = 9,
 }
 
 impl ControlKind {
@@ -57,6 +59,7 @@ impl ControlKind {
             17 => Self::StreamCall,
             7 => Self::Retransmitted,
             8 => Self::Carried,
+            9 => Self::Inserted,
             _ => return None,
         })
     }

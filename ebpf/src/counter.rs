@@ -63,11 +63,41 @@ pub enum Counter {
     WireReceived = 27,
     /// Of those, the ones whose request was read.
     WireRead = 28,
+    /// Connections of named programs whose requests may be given a context ([`crate::insert`]).
+    InsertEnrolled = 29,
+    /// Those that were left alone: to public addresses,
+    InsertNotPrivate = 30,
+    /// because their socket blocks,
+    InsertBlocks = 31,
+    /// because an agent answered at the other end,
+    InsertAgent = 32,
+    /// or because the kernel would not have it: another program holds the socket.
+    InsertRefused = 33,
+    /// Connections that were taken out again, because their socket began to block.
+    InsertUnenrolled = 34,
+    /// Requests that were given a context.
+    InsertDone = 35,
+    /// Requests that were not: they had one,
+    InsertHasOne = 36,
+    /// their trace was not certain,
+    InsertUnbound = 37,
+    /// their process is left alone,
+    InsertQuiet = 38,
+    /// there was no room in the send buffer, or the host is short of memory,
+    InsertNoRoom = 39,
+    /// their head was not sent in one piece, or is too long,
+    InsertSplit = 40,
+    /// they are not of a form that is certain.
+    InsertOther = 41,
+    /// The kernel failed in the middle; what it had done was undone.
+    InsertFailed = 42,
+    /// Connections on which it was not known any more where the next request begins: after bodies without a length, after `Expect` and `Upgrade`, and after any of the last three.
+    InsertLost = 43,
 }
 
 impl Counter {
     /// All slots in ABI order, each with the name a user sees.
-    pub const ALL: [(Self, &'static str); 29] = [
+    pub const ALL: [(Self, &'static str); 44] = [
         (Self::DataEvents, "data_events"),
         (Self::DataRingFull, "data_ring_full"),
         (Self::DataRingFullBytes, "data_ring_full_bytes"),
@@ -97,8 +127,29 @@ impl Counter {
         (Self::WireReplaced, "wire_replaced"),
         (Self::WireReceived, "wire_received"),
         (Self::WireRead, "wire_read"),
+        (Self::InsertEnrolled, "insert_enrolled"),
+        (Self::InsertNotPrivate, "insert_not_private"),
+        (Self::InsertBlocks, "insert_blocks"),
+        (Self::InsertAgent, "insert_agent"),
+        (Self::InsertRefused, "insert_refused"),
+        (Self::InsertUnenrolled, "insert_unenrolled"),
+        (Self::InsertDone, "insert_done"),
+        (Self::InsertHasOne, "insert_has_one"),
+        (Self::InsertUnbound, "insert_unbound"),
+        (Self::InsertQuiet, "insert_quiet"),
+        (Self::InsertNoRoom, "insert_no_room"),
+        (Self::InsertSplit, "insert_split"),
+        (Self::InsertOther, "insert_other"),
+        (Self::InsertFailed, "insert_failed"),
+        (Self::InsertLost, "insert_lost"),
     ];
 }
+
+/// Most processes of named programs ([`crate::insert`]).
+pub const NAMED_PROCESSES: usize = 4096;
+
+/// Most of their sockets. No round number: by it, and what stands around it, the map's definition is found in the object.
+pub const SOCKETS: u32 = 65_521;
 
 /// Rules that leave out processes are counted in so many slots, by their number, from 1 on: a power of two.
 pub const LEFT_OUT_RULES: usize = 512;

@@ -14,6 +14,7 @@ mod counter;
 mod data;
 pub mod frame;
 pub mod id;
+pub mod insert;
 pub mod preemption;
 pub mod runtime;
 pub mod scan;
@@ -24,7 +25,7 @@ pub use control::{
     CHAIN, Closed, ControlHeader, ControlKind, Family, Opened, ProcessEvent, Retransmitted,
     Revoked, StreamCall, TcpState, Worker, tcp_state,
 };
-pub use counter::{Counter, LEFT_OUT_RULES};
+pub use counter::{Counter, LEFT_OUT_RULES, NAMED_PROCESSES, SOCKETS};
 pub use data::{DATA_RINGS, DataHeader, Direction, MAX_PAYLOAD, NoData, data_flag};
 
 /// Version of every layout in this crate. Recordings carry it; a change of any pinned layout raises it.

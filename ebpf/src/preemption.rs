@@ -12,6 +12,10 @@ pub type Instruction = [u8; 8];
 pub const DISABLE: u32 = 0x7a5c_0001;
 /// The other one.
 pub const ENABLE: u32 = 0x7a5c_0002;
+/// The same two in programs that have been preemptible for longer.
+pub const DISABLE_EARLY: u32 = 0x7a5c_0003;
+/// The other one.
+pub const ENABLE_EARLY: u32 = 0x7a5c_0004;
 
 /// `BPF_JMP | BPF_CALL`
 const CALL: u8 = 0x85;
@@ -39,17 +43,22 @@ pub const NOTHING: Instruction = [MOVE, 0, 0, 0, 0, 0, 0, 0];
 
 /// Replaces the marks in an object; how many there were.
 pub fn replace(object: &mut [u8], disable: Instruction, enable: Instruction) -> usize {
+    replace_marks(object, [(DISABLE, disable), (ENABLE, enable)])
+}
+
+/// The same with the marks of programs that have been preemptible for longer.
+pub fn replace_early(object: &mut [u8], disable: Instruction, enable: Instruction) -> usize {
+    replace_marks(object, [(DISABLE_EARLY, disable), (ENABLE_EARLY, enable)])
+}
+
+fn replace_marks(object: &mut [u8], marks: [(u32, Instruction); 2]) -> usize {
     let mut replaced = 0;
     // Sections with instructions lie at multiples of eight.
     for found in object.chunks_exact_mut(8) {
-        let new = if found == mark(DISABLE) {
-            disable
-        } else if found == mark(ENABLE) {
-            enable
-        } else {
+        let Some((_, new)) = marks.iter().find(|(number, _)| found == mark(*number)) else {
             continue;
         };
-        found.copy_from_slice(&new);
+        found.copy_from_slice(new);
         replaced += 1;
     }
     replaced

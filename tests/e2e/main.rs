@@ -14,6 +14,7 @@ mod harness;
 mod http2;
 mod identity;
 mod image;
+mod insert;
 mod joins;
 mod kernels;
 mod linking;
@@ -61,6 +62,7 @@ fn main() -> ExitCode {
     namespaces::add(&mut suite);
     joins::add(&mut suite);
     wire::add(&mut suite);
+    insert::add(&mut suite);
     identity::add(&mut suite);
     wire_goroutines::add(&mut suite);
     linking::add(&mut suite);

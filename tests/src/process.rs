@@ -106,13 +106,17 @@ impl Program {
         Ok(self.poll()?.is_none())
     }
 
-    /// Waits until it ends by itself.
+    /// Waits until it ends by itself, and what it wrote has been read.
     ///
     /// # Errors
     /// At the deadline.
     pub fn wait_end(&mut self, deadline: Deadline) -> anyhow::Result<ExitStatus> {
         let what = format!("the end of {}", self.name);
-        wait::until(&what, deadline, || self.poll().transpose())?
+        let status = wait::until(&what, deadline, || self.poll().transpose())??;
+        // Who reads holds the lines, too. A child that it left behind may keep a pipe open: that one is not waited for.
+        let read = || (Arc::strong_count(&self.lines) == 1).then_some(());
+        let _ = wait::until("its last words", Deadline::seconds(1), read);
+        Ok(status)
     }
 
     /// Sends a signal to it alone.

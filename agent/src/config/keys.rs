@@ -41,7 +41,7 @@ const fn key(
 use Form::{List, Scalar, Secrets};
 
 /// All of them.
-pub const KEYS: [Key; 36] = [
+pub const KEYS: [Key; 38] = [
     key(
         "log_level",
         "OTEL_LOG_LEVEL",
@@ -83,6 +83,20 @@ pub const KEYS: [Key; 36] = [
         Scalar,
         "private",
         "other agents are told of requests in a TCP option: off, private (addresses only) or all",
+    ),
+    key(
+        "propagation.headers",
+        "SPANWIRE_HEADERS",
+        List,
+        "none",
+        "programs into whose requests a `traceparent` is put: by path, or by name",
+    ),
+    key(
+        "propagation.headers_to",
+        "SPANWIRE_HEADERS_TO",
+        Scalar,
+        "private",
+        "to whom: private (addresses only, this host included) or all",
     ),
     key(
         "rules_off",

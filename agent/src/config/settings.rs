@@ -17,7 +17,7 @@ use crate::export::otlp;
 use crate::kernel::hooks::HookSet;
 use crate::kernel::load::DATA_RING;
 use crate::runtime::{self, Rules};
-use crate::selection::Selection;
+use crate::selection::{Pattern, Selection};
 use crate::status::Serving;
 use crate::trace::{self, CheckRule, RouteSettings, Sampler, Share};
 
@@ -31,7 +31,8 @@ const SAMPLERS: [&str; 6] = [
     "parentbased_traceidratio",
 ];
 /// Settings that hold at once when the configuration is read again, beside the rules of selection.
-const AT_ONCE: [&str; 3] = ["log_level", "sampling.argument", "sampling.sampler"];
+const AT_ONCE: [&str; 4] =
+    ["log_level", "propagation.headers", "sampling.argument", "sampling.sampler"];
 /// Longer than nearly all that is no stream, and short enough for whoever watches one.
 const OPEN_AFTER: Duration = Duration::from_secs(60);
 /// Names of levels.
@@ -52,6 +53,10 @@ pub struct Settings {
     pub open_after: Duration,
     /// To whom contexts go in a TCP option.
     pub tcp_option: Reach,
+    /// Programs into whose requests contexts are put,
+    pub headers: Vec<Pattern>,
+    /// and whether to public addresses, too.
+    pub headers_anywhere: bool,
     /// Rules of runtimes that are on.
     pub rules: Rules,
     /// Which traces are kept.
@@ -146,6 +151,18 @@ impl Settings {
                 warn,
             )
             .unwrap_or(Reach::Private);
+        let headers_anywhere = values.parsed(
+            "SPANWIRE_HEADERS_TO",
+            "private or all",
+            |text| match Reach::from_str(text, true) {
+                Ok(Reach::Private) => Some(false),
+                Ok(Reach::All) => Some(true),
+                _ => None,
+            },
+            warn,
+        );
+        let headers = list(values, "SPANWIRE_HEADERS").unwrap_or_default();
+        let headers = headers.iter().filter_map(|text| Pattern::new(text).ok()).collect();
         let export = export(values, warn);
         let serving = serving(values, warn);
         let mut yes_or_no = |variable| {
@@ -162,6 +179,8 @@ impl Settings {
             network_namespace: values.text("SPANWIRE_NETWORK_NAMESPACE").map(PathBuf::from),
             open_after: open_after.unwrap_or(OPEN_AFTER),
             tcp_option,
+            headers,
+            headers_anywhere: headers_anywhere.unwrap_or(false),
             rules: rules(values, warn),
             sampler: sampler(values, warn),
             selection: lists.selection,

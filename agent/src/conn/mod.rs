@@ -7,6 +7,7 @@
 mod connection;
 mod ending;
 mod event;
+mod inserted;
 mod loss;
 mod order;
 mod reassembly;

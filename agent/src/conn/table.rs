@@ -9,9 +9,10 @@ use std::cmp::Reverse;
 use std::collections::hash_map::Entry;
 use std::collections::{BinaryHeap, VecDeque};
 
-use abi::{Closed, DataHeader, Opened, ProcessEvent, TcpState};
+use abi::{Closed, DataHeader, Opened, ProcessEvent, TcpState, insert::Inserted};
 
 use super::event::Event;
+use super::inserted::Insertions;
 use super::loss::{Loss, Losses};
 use super::tracker::{Out, Tracker};
 use crate::exchange::Report;
@@ -56,6 +57,8 @@ pub struct Connections {
     /// Sum of [`Slot::held`].
     held: usize,
     losses: Losses,
+    /// What was put into calls that are told of next.
+    insertions: Insertions,
     /// Events that the kernel took for the start of a request, by [`abi::Direction`].
     told: [u64; 2],
     /// Connections that a reader took.
@@ -90,6 +93,18 @@ impl Connections {
 
     /// Bytes moved; `payload` is exactly the header's `head + tail` bytes.
     pub fn data(&mut self, header: &DataHeader, payload: &[u8], out: &mut Vec<Report>) {
+        match self.insertions.with(header, payload) {
+            Some((header, payload)) => self.moved(&header, &payload, out),
+            None => self.moved(header, payload, out),
+        }
+    }
+
+    /// Bytes were put into a request whose call is told of next.
+    pub fn inserted(&mut self, event: &Inserted) {
+        self.insertions.note(event);
+    }
+
+    fn moved(&mut self, header: &DataHeader, payload: &[u8], out: &mut Vec<Report>) {
         let id = ConnId(header.connection);
         let event = Event::decode(header, payload.len());
         if let Ok(event) = &event {
@@ -111,6 +126,7 @@ impl Connections {
 
     /// The kernel destroyed a connection. Its exchanges end when late data has had its time.
     pub fn closed(&mut self, event: &Closed) {
+        self.insertions.forget(ConnId(event.connection));
         self.note(ConnId(event.connection), |tracker| tracker.closed(Nanos(event.header.time)));
     }
 

@@ -156,6 +156,11 @@ impl Capture {
         more
     }
 
+    /// The sockets into whose requests contexts are put, until somebody takes them.
+    pub const fn enrolment(&mut self) -> Option<crate::kernel::insert::Enrolment> {
+        self.probes.enrolment.take()
+    }
+
     /// Other processes are left out from now on.
     pub fn leave_out(&mut self, changes: &Changes) {
         self.probes.left_out.change(changes);
@@ -201,6 +206,7 @@ fn time(input: &Input) -> u64 {
         Input::StreamCall(event) => event.header.time,
         Input::Retransmitted(event) => event.header.time,
         Input::Carried(event) => event.header.time,
+        Input::Inserted(event) => event.header.time,
         Input::Data(header, _) => header.time,
         Input::Tick { now: Nanos(now), .. } => *now,
         Input::Process(_) | Input::UnixGone(_) | Input::TasksEnded(_) | Input::Lost { .. } => 0,

@@ -1,7 +1,11 @@
 //! Bytes of the rings to pipeline input. Copied out, checked, never cast: a ring's memory is shared with the kernel.
 #![forbid(unsafe_code)]
 
-use abi::{ControlHeader, ControlKind, DataHeader, Direction, NoData, wire::Carried};
+use abi::{
+    ControlHeader, ControlKind, DataHeader, Direction, NoData,
+    insert::{self, Inserted},
+    wire::Carried,
+};
 use thiserror::Error;
 use zerocopy::FromBytes;
 
@@ -40,6 +44,7 @@ pub fn control(bytes: &[u8]) -> Result<Input, Malformed> {
         ControlKind::StreamCall => Input::StreamCall(read(bytes)?),
         ControlKind::Retransmitted => Input::Retransmitted(read(bytes)?),
         ControlKind::Carried => Input::Carried(carried(bytes)?),
+        ControlKind::Inserted => Input::Inserted(inserted(bytes)?),
     })
 }
 
@@ -68,6 +73,12 @@ fn carried(bytes: &[u8]) -> Result<Carried, Malformed> {
     // No context is without ids (W3C Trace Context §3.2.2).
     let is_one = carried.trace != [0; 2] && carried.span != 0;
     if is_one { Ok(carried) } else { Err(Malformed::Fields) }
+}
+
+fn inserted(bytes: &[u8]) -> Result<Inserted, Malformed> {
+    let inserted = read::<Inserted>(bytes)?;
+    let is_one = inserted.len as usize == insert::LEN && inserted.at as usize <= insert::MOST;
+    if is_one { Ok(inserted) } else { Err(Malformed::Fields) }
 }
 
 fn read<T: FromBytes>(bytes: &[u8]) -> Result<T, Malformed> {

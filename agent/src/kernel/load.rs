@@ -12,7 +12,7 @@ use std::{
 use abi::{Config, Counter, id::Seed};
 use aya::{
     Btf, Ebpf, EbpfError, EbpfLoader,
-    maps::{Array, HashMap, Map, MapData, PerCpuArray, RingBuf},
+    maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, RingBuf},
     programs::{BtfTracePoint, ProgramError, TracePoint, UProbe},
 };
 use thiserror::Error;
@@ -23,6 +23,7 @@ use super::{
     data_rings::{DataRings, Sizes},
     features::{Kernel, Refusal},
     hooks::{HookSet, LIFECYCLE, Program},
+    insert::{self, Enrolment, Insert},
     left_out::LeftOut,
     mounts, object, own_calls,
     refusal::one_line,
@@ -42,6 +43,8 @@ pub struct Options {
     pub network_namespace: Option<u32>,
     /// Whether contexts of requests go by the wire.
     pub wire: Option<Wire>,
+    /// Into which requests contexts are put; nothing of it is loaded if `None`.
+    pub insert: Option<Insert>,
     /// Which traces are sampled.
     pub sampling: Sampling,
 }
@@ -96,6 +99,8 @@ pub struct Probes {
     sampler: Array<MapData, [u64; 2]>,
     /// Processes whose requests have no context on the wire.
     pub quiet: HashMap<MapData, u32, u8>,
+    /// The sockets into whose requests contexts are put; `None` where that is off.
+    pub enrolment: Option<Enrolment>,
     /// The kernel's counters, by [`Counter`].
     pub counters: PerCpuArray<MapData, u64>,
     /// What the probes are told of runtimes, until somebody takes it to tell.
@@ -171,14 +176,29 @@ fn load_set(kernel: &Kernel, options: &Options, set: HookSet) -> Result<Probes, 
         ..kernel.config(set).map_err(SetError::Refused)?
     };
     let config = options.wire.map_or(config, |wire| wire.config(config, set));
-    let words = words(&config);
     let btf = Btf::from_sys_fs().map_err(EbpfError::from)?;
-    let object = object::fitted(kernel);
-    let mut ebpf = EbpfLoader::new()
-        .btf(Some(&btf))
-        .override_global("CONFIG", words.as_slice(), true)
-        .map_max_entries("SCRATCH", cpus)
-        .load(object.bytes())?;
+    let created = |insert: Option<Insert>| {
+        let config = insert.map_or(config, |insert| insert.config(config, set));
+        let named = if insert.is_some() { abi::NAMED_PROCESSES as u32 } else { 1 };
+        EbpfLoader::new()
+            .btf(Some(&btf))
+            .override_global("CONFIG", words(&config).as_slice(), true)
+            .map_max_entries("SCRATCH", cpus)
+            .map_max_entries("NAMED", named)
+            .load(object::fitted(kernel, insert.is_some()).bytes())
+    };
+    let mut inserts = match options.insert {
+        None => Err(insert::NOT_ASKED.to_owned()),
+        Some(insert) => insert.refusal(kernel, set).map_or(Ok(insert), Err),
+    };
+    let mut ebpf = match created(inserts.clone().ok()) {
+        // A kernel without maps of sockets does all the rest.
+        Err(EbpfError::MapError(error @ MapError::CreateError { .. })) if inserts.is_ok() => {
+            inserts = Err(one_line(&error));
+            created(None)?
+        }
+        created => created?,
+    };
 
     let mut off = Vec::new();
     let mut loaded = Vec::new();
@@ -242,6 +262,8 @@ fn load_set(kernel: &Kernel, options: &Options, set: HookSet) -> Result<Probes, 
         }
     }
     off.extend(wire::attach(&mut ebpf, &btf, kernel, set, options.wire.as_ref()));
+    let enrolment = inserts.and_then(|_| insert::attach(&mut ebpf));
+    let enrolment = enrolment.map_err(|why| off.push((insert::FEATURE, why))).ok();
     // The one word that they share: until it is set they do nothing.
     let mut shared: Array<_, u32> =
         Array::try_from(take(&mut ebpf, ".bss")?).map_err(EbpfError::from)?;
@@ -265,6 +287,7 @@ fn load_set(kernel: &Kernel, options: &Options, set: HookSet) -> Result<Probes, 
         left_out,
         sampler,
         quiet,
+        enrolment,
         counters,
         runtimes: Some(maps),
         programs,

@@ -7,6 +7,7 @@ pub mod data_rings;
 pub mod decode;
 pub mod features;
 pub mod hooks;
+pub mod insert;
 pub mod left_out;
 pub mod load;
 pub mod mounts;

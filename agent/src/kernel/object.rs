@@ -2,10 +2,10 @@
 //!
 //! `build.rs` says where they come from. Of what is in them only the marks of [`abi::preemption`] are known here.
 
-use abi::preemption::{NOTHING, call, replace};
+use abi::preemption::{NOTHING, call, replace, replace_early};
 use zerocopy::IntoBytes;
 
-use super::features::Kernel;
+use super::{features::Kernel, insert};
 
 /// Linux release since which tracepoints leave preemption on.
 const PREEMPTIBLE: (u32, u32) = (7, 0);
@@ -21,17 +21,24 @@ impl Fitted {
     }
 }
 
-/// The eBPF object for a kernel.
+/// The eBPF object for a kernel, with what it takes to insert contexts into requests if that `inserts`.
 #[must_use]
-pub fn fitted(kernel: &Kernel) -> Fitted {
-    let function = |name| kernel.types.function(name).filter(|_| kernel.version >= PREEMPTIBLE);
-    let functions = function("bpf_preempt_disable").zip(function("bpf_preempt_enable"));
-    let (disable, enable) =
-        functions.map_or((NOTHING, NOTHING), |(disable, enable)| (call(disable), call(enable)));
+pub fn fitted(kernel: &Kernel, inserts: bool) -> Fitted {
+    let function = |name| kernel.types.function(name);
+    let early = function("bpf_preempt_disable").zip(function("bpf_preempt_enable"));
+    let calls = |functions: Option<(u32, u32)>| {
+        functions.map_or((NOTHING, NOTHING), |(disable, enable)| (call(disable), call(enable)))
+    };
+    let (disable, enable) = calls(early.filter(|_| kernel.version >= PREEMPTIBLE));
     let probes = probes();
     let mut words = vec![0u64; probes.len().div_ceil(8)];
     words.as_mut_bytes()[..probes.len()].copy_from_slice(probes);
     replace(words.as_mut_bytes(), disable, enable);
+    let (disable, enable) = calls(early);
+    replace_early(words.as_mut_bytes(), disable, enable);
+    if !inserts {
+        insert::leave_out_sockets(words.as_mut_bytes());
+    }
     Fitted(words)
 }
 

@@ -157,7 +157,7 @@ fn listeners(ebpf: &mut Ebpf, btf: &Btf, kernel: &Kernel) -> Result<(), String> 
 
 /// Where the whole cgroup v2 hierarchy is mounted: `/sys/fs/cgroup`, below it beside those of v1, or where a container was
 /// given the host's.
-fn hierarchy() -> Result<PathBuf, &'static str> {
+pub(super) fn hierarchy() -> Result<PathBuf, &'static str> {
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     let mut any = false;
     let is_whole = |mount: &PathBuf| {

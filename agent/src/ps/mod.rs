@@ -4,6 +4,7 @@
 //! cannot be read (other people's processes, without root) is told, not guessed.
 #![forbid(unsafe_code)]
 
+mod headers;
 mod runtimes;
 mod sockets;
 mod table;
@@ -31,6 +32,7 @@ pub fn ps(settings: &Settings) -> Result<()> {
     let Look { rows, unread } = look(&settings.selection).context("/proc cannot be read")?;
     let mut text = table::text(&rows);
     text += &runtimes::text(&rows, settings.rules);
+    text += &headers::text(&rows, &settings.headers);
     if unread > 0 {
         text += &format!("{unread} processes cannot be looked into: root sees them all\n");
     }

@@ -4,7 +4,7 @@
 
 use abi::{
     Closed, DataHeader, MAX_PAYLOAD, Opened, ProcessEvent, Retransmitted, Revoked, StreamCall,
-    TcpState, Worker, wire::Carried,
+    TcpState, Worker, insert::Inserted, wire::Carried,
 };
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -35,13 +35,14 @@ enum Kind {
     Tick = 11,
     Retransmitted = 12,
     Carried = 13,
+    Inserted = 14,
     Worker = 16,
     TasksEnded = 17,
     StreamCall = 18,
 }
 
 impl Kind {
-    const ALL: [Self; 16] = [
+    const ALL: [Self; 17] = [
         Self::Opened,
         Self::Closed,
         Self::TcpState,
@@ -55,6 +56,7 @@ impl Kind {
         Self::Tick,
         Self::Retransmitted,
         Self::Carried,
+        Self::Inserted,
         Self::Worker,
         Self::TasksEnded,
         Self::StreamCall,
@@ -73,6 +75,7 @@ impl Kind {
             Self::Revoked => exactly(size_of::<Revoked>()),
             Self::Retransmitted => exactly(size_of::<Retransmitted>()),
             Self::Carried => exactly(size_of::<Carried>()),
+            Self::Inserted => exactly(size_of::<Inserted>()),
             Self::Data => (size_of::<DataHeader>(), size_of::<DataHeader>() + MAX_PAYLOAD),
             Self::Process => (2, LONGEST_FACTS),
             Self::Worker => exactly(size_of::<Worker>()),
@@ -105,6 +108,7 @@ pub(super) fn encode(input: &Input, frame: &mut Vec<u8>) -> Result<(), Unwritabl
         Input::StreamCall(event) => raw(frame, Kind::StreamCall, event),
         Input::Retransmitted(event) => raw(frame, Kind::Retransmitted, event),
         Input::Carried(event) => raw(frame, Kind::Carried, event),
+        Input::Inserted(event) => raw(frame, Kind::Inserted, event),
         Input::Data(header, bytes) => {
             if !fits(header, bytes.len()) {
                 return Err(Unwritable);
@@ -195,6 +199,7 @@ pub(super) fn decode(announced: Announced, payload: &[u8]) -> Result<Input, &'st
         Kind::StreamCall => Input::StreamCall(event(payload)?),
         Kind::Retransmitted => Input::Retransmitted(event(payload)?),
         Kind::Carried => Input::Carried(event(payload)?),
+        Kind::Inserted => Input::Inserted(event(payload)?),
         Kind::Data => {
             let (header, bytes) = DataHeader::read_from_prefix(payload).map_err(|_| SHORT)?;
             if !fits(&header, bytes.len()) {

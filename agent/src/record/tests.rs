@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use abi::{
     Closed, ControlHeader, DataHeader, MAX_PAYLOAD, Opened, ProcessEvent, Retransmitted, Revoked,
-    TcpState, wire::Carried,
+    TcpState, insert::Inserted, wire::Carried,
 };
 use proptest::prelude::*;
 
@@ -90,6 +90,11 @@ fn input() -> impl Strategy<Value = Input> {
                     sampled,
                     direction,
                 })
+            }
+        ),
+        (control(), any::<[u64; 2]>(), any::<[u32; 2]>()).prop_map(
+            |(header, [connection, position], [at, len])| {
+                Input::Inserted(Inserted { header, connection, position, at, len })
             }
         ),
         // Zeros: bytes that scrubbing leaves alone.

@@ -36,9 +36,11 @@ use crate::{
     config::{Reach, Settings, Sources},
     courtesy,
     input::{Input, Nanos},
+    insertion::{Insertion, trial},
     kernel::{
         capture::Capture,
         features::Kernel,
+        insert::{self, Insert},
         load::{self, Options},
         netns,
         wire::{Sampling, Wire},
@@ -100,9 +102,23 @@ pub fn run(run: &Run) -> Result<()> {
             seed,
             network_namespace: network_namespace(settings)?,
             wire: wire(settings),
+            insert: insert(settings),
             sampling: sampling(&settings.sampler),
         },
     )?;
+    let mut enrolment = probes.enrolment.take();
+    let mut tried_by = None;
+    if let Some(tried) = &mut enrolment {
+        let tried = trial::run(tried);
+        tried_by = Some(tried.pid);
+        match tried.result {
+            Ok(notes) => log::info!("{}: on; {notes}", insert::FEATURE),
+            Err(why) => {
+                probes.off.push((insert::FEATURE, why));
+                enrolment = None;
+            }
+        }
+    }
     drop(kernel); // the table of its types is as large as all that is kept while tracing
     let maps = probes.runtimes.take();
     // Where no rule asks for it, nobody's runtime is looked at.
@@ -118,6 +134,9 @@ pub fn run(run: &Run) -> Result<()> {
         log::warn!("the hooks at {set} are not used: {why}");
     }
     for (feature, why) in &probes.off {
+        if *why == insert::NOT_ASKED {
+            continue; // nobody misses it
+        }
         log::warn!("{feature}: off, {why}");
     }
     let hooks = probes.hooks.to_string();
@@ -128,11 +147,13 @@ pub fn run(run: &Run) -> Result<()> {
     let mut capture = Capture::new(probes, &signals).context("the rings cannot be watched")?;
     let wants_viewer = settings.viewer.unwrap_or(output.leaves_room()) && run.record.is_none();
     let mut status = Status::start(wants_viewer.then_some(&settings.serving))?;
-    let own_pids: Vec<u32> = std::iter::once(std::process::id()).chain(status.pid()).collect();
+    let own_pids: Vec<u32> =
+        std::iter::once(std::process::id()).chain(status.pid()).chain(tried_by).collect();
     let mut live = Live {
         facts: Facts::default(),
         sweep: UnixSweep::default(),
         left_out: LeftOut::new(&settings.selection),
+        insertion: enrolment.map(|enrolment| Insertion::new(enrolment, settings.headers.clone())),
         attacher,
         ends: Ends::default(),
         pipeline: Pipeline::new(seed, trace_settings(settings, own_pids)),
@@ -189,6 +210,7 @@ pub fn run(run: &Run) -> Result<()> {
             live.give(ended, &mut |input| write(&mut recording, input, &mut failed));
         }
         if let Some((now, tick)) = tick {
+            live.insertion.iter_mut().for_each(|insertion| insertion.look(now));
             live.give(tick, &mut |input| write(&mut recording, input, &mut failed));
             silence.look(now, live.pipeline.requests());
             output.tick(now);
@@ -226,6 +248,13 @@ pub fn run(run: &Run) -> Result<()> {
             if let Some(changes) = live.left_out.changes(None) {
                 capture.leave_out(&changes);
             }
+            match &mut live.insertion {
+                Some(insertion) => insertion.select(settings.headers.clone()),
+                None if !settings.headers.is_empty() => {
+                    log::warn!("propagation.headers will hold from the next start on");
+                }
+                None => {}
+            }
             // Said when it holds: whoever waits for this line relies on it.
             let rules = settings.selection.rules().len();
             log::info!("the configuration was read again; rules of selection: {rules}");
@@ -244,6 +273,7 @@ pub fn run(run: &Run) -> Result<()> {
     // The host is rid of us before anything can hang: nothing is pinned, so this takes every program away.
     let of_kernel = of_kernel(&capture, &live);
     drop(capture);
+    live.insertion = None;
     if signals.detach() {
         log::warn!("every probe is off; nothing is traced until the agent is started again");
         stay_detached(&signals, &mut status, &mut output, |output, status| {
@@ -327,12 +357,24 @@ fn wire(settings: &Settings) -> Option<Wire> {
         Reach::Private => false,
         Reach::All => true,
     };
-    let namespace = settings.network_namespace.as_ref().map_or(Ok(0), |file| {
+    Some(Wire { anywhere, namespace: namespace(settings) })
+}
+
+/// The name that the one network namespace has for the probes that see nothing else of it.
+fn namespace(settings: &Settings) -> Result<u64, &'static str> {
+    settings.network_namespace.as_ref().map_or(Ok(0), |file| {
         netns::cookie(file).map_err(
             |_| "this kernel has no names of namespaces for it, which came with Linux 5.15",
         )
-    });
-    Some(Wire { anywhere, namespace })
+    })
+}
+
+/// What the probes are told of contexts in headers.
+pub(crate) fn insert(settings: &Settings) -> Option<Insert> {
+    if settings.headers.is_empty() {
+        return None;
+    }
+    Some(Insert { anywhere: settings.headers_anywhere, namespace: namespace(settings) })
 }
 
 /// What the probes are told of sampling.
@@ -345,6 +387,7 @@ struct Live {
     facts: Facts,
     sweep: UnixSweep,
     left_out: LeftOut,
+    insertion: Option<Insertion>,
     attacher: Option<Attacher>,
     ends: Ends,
     pipeline: Pipeline,
@@ -375,6 +418,9 @@ impl Live {
 
     fn give(&mut self, input: Input, tell: &mut impl FnMut(&Input)) {
         tell(&input);
+        if let Some(insertion) = &mut self.insertion {
+            insertion.note(&input);
+        }
         let news = News::of(&input);
         self.pipeline.feed(input, &mut self.spans);
         if let Some(news) = news {

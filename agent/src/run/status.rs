@@ -134,7 +134,15 @@ pub(super) fn of_kernel(capture: &Capture) -> Counters {
             | Counter::WireSilenced
             | Counter::WireSent
             | Counter::WireReceived
-            | Counter::WireRead => Meaning::Event,
+            | Counter::WireRead
+            | Counter::InsertEnrolled
+            | Counter::InsertNotPrivate
+            | Counter::InsertBlocks
+            | Counter::InsertAgent
+            | Counter::InsertUnenrolled
+            | Counter::InsertDone
+            | Counter::InsertHasOne
+            | Counter::InsertQuiet => Meaning::Event,
             _ => Meaning::Loss,
         };
         counters.add("kernel", name, meaning, value);

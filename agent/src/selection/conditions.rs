@@ -87,7 +87,9 @@ impl Pattern {
         self.glob.matches(text)
     }
 
-    fn fits_path(&self, path: &str) -> bool {
+    /// Whether it fits an executable: by its path if it has a `/`, else by its name.
+    #[must_use]
+    pub fn fits_path(&self, path: &str) -> bool {
         if self.text.contains('/') {
             return self.fits(path);
         }

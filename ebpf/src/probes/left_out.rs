@@ -50,6 +50,12 @@ pub(crate) unsafe fn holds(state: *mut State) -> bool {
     }
 }
 
+/// Whether a process is left out altogether.
+#[inline(always)]
+pub(crate) fn is_left_out(tgid: u32) -> bool {
+    LEFT_OUT.get_ptr(tgid).is_some()
+}
+
 /// Whether the calls of the running process on this connection are left unread from here on, where it is met.
 #[inline(always)]
 pub(crate) unsafe fn met(state: *mut State) {

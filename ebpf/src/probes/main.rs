@@ -20,6 +20,7 @@ mod config;
 mod control;
 mod emit;
 mod hooks;
+mod insert;
 mod left_out;
 mod maps;
 mod memory;

@@ -9,6 +9,7 @@ use spanwire_ebpf::{Counter, DATA_RINGS, DataHeader, LEFT_OUT_RULES, scan::Blank
 use crate::{
     bytes::{Source, Walk},
     hooks::{Asked, Place},
+    insert::Letter,
     observe::{Found, Moving, Walking},
     runtime::Desk,
     state::State,
@@ -119,6 +120,8 @@ pub(crate) struct Scratch {
     pub(crate) walking: Walking,
     /// The request whose context is made or found.
     pub(crate) wire: Looking,
+    /// The head of the request into which its context is put.
+    pub(crate) letter: Letter,
     /// Address of the socket that is announced: a number here, while a pointer that the verifier knows as one is none that a
     /// global function may be given.
     pub(crate) sock: u64,

@@ -2,7 +2,7 @@
 //!
 //! See [`spanwire_ebpf::preemption`]: the two calls here are marks until the agent has replaced them.
 
-use spanwire_ebpf::preemption::{DISABLE, ENABLE};
+use spanwire_ebpf::preemption::{DISABLE, DISABLE_EARLY, ENABLE, ENABLE_EARLY};
 
 use crate::attached;
 
@@ -13,6 +13,16 @@ pub(crate) fn whole(program: impl FnOnce()) {
         mark::<{ DISABLE as usize }>();
         program();
         mark::<{ ENABLE as usize }>();
+    }
+}
+
+/// The same for a program that looks at messages: these could be preempted before 7.0.
+#[inline(always)]
+pub(crate) fn whole_message(program: impl FnOnce()) {
+    if attached::all() {
+        mark::<{ DISABLE_EARLY as usize }>();
+        program();
+        mark::<{ ENABLE_EARLY as usize }>();
     }
 }
 

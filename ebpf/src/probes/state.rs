@@ -2,7 +2,7 @@
 
 use spanwire_ebpf::Direction;
 
-use crate::{left_out::LeftOut, on_cpu::OnCpu, runtime};
+use crate::{insert::Insertion, left_out::LeftOut, on_cpu::OnCpu, runtime};
 
 /// The state of one end. All zero is a connection never seen.
 #[derive(Clone, Copy)]
@@ -28,6 +28,8 @@ pub(crate) struct State {
     pub(crate) connecting: u64,
     /// Where the directions began, 0 while that is not known: see [`crate::socket::origins`].
     pub(crate) origins: [u32; 2],
+    /// What may be put into its requests.
+    pub(crate) insertion: Insertion,
     /// A send in flight, between its two tracepoints.
     pub(crate) send: SendInFlight,
     /// A [`Mode`].
@@ -157,6 +159,7 @@ impl State {
         inode: 0,
         connecting: 0,
         origins: [0; 2],
+        insertion: Insertion::NONE,
         send: SendInFlight {
             task: 0,
             sequence: 0,

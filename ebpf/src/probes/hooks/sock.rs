@@ -17,7 +17,9 @@ use spanwire_ebpf::{Counter, Direction, NoData, Offset, config_flag};
 
 use crate::{
     bytes::Source,
-    config, emit, left_out,
+    config, emit,
+    insert::Insertion,
+    left_out,
     maps::{STATES, count},
     memory::{Reach, Typed},
     observe::{self, Moved},
@@ -74,6 +76,10 @@ unsafe fn about_to_send(context: &BtfTracePointContext) {
             return;
         }
         if (*state).is_given_up() || left_out::holds(state) {
+            return;
+        }
+        // What comes here of such a socket are pieces of its message, with what was put into it: the call is read when it returns.
+        if (*state).insertion.member != 0 {
             return;
         }
         let task = bpf_get_current_pid_tgid();
@@ -188,11 +194,11 @@ unsafe fn sent(sock: *const c_void, returned: i32) {
             }
             Stream::Tcp => {
                 let Some(after) = socket::sequence_typed(sock, Direction::Sent) else { return };
-                let position = (*state).extend(Direction::Sent, after.wrapping_sub(len));
-                (position, Source::none(NoData::Nothing))
+                let began = Insertion::began(&raw mut (*state).insertion, after, len);
+                ((*state).extend(Direction::Sent, began), Source::none(NoData::Nothing))
             }
         };
-        (*state).ways[0].next = position + u64::from(len);
+        (*state).ways[0].next = position + u64::from(len) + u64::from((*state).insertion.passed);
         if observe::passes(sock as u64, state, Direction::Sent as usize) {
             return;
         }
@@ -213,6 +219,7 @@ unsafe fn sent(sock: *const c_void, returned: i32) {
         observe::moved(sock as u64, state, &what, source);
         // If its context did not go first: for who reads the request on this host, and may already have.
         if stream == Stream::Tcp
+            && (*state).insertion.member == 0
             && config::has(config_flag::WIRE_LATE)
             && wire::is_awake()
             && may_be_request(sock, state, position as u32, u64::from(len)) != 0

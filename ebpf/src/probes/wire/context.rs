@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     bytes::{self, Source},
-    config, emit,
+    config, emit, left_out,
     maps::{SAMPLER, Scratch, Served, count},
     memory::{Probed, Reach},
     observe::{begins, how, look},
@@ -376,6 +376,79 @@ extern "C" fn goes(counts: u64) -> u64 {
         tell_carried(Direction::Sent as u64);
     }
     0
+}
+
+/// What [`whose_message`] gives: nothing is said of its process's requests;
+pub(crate) const WHOSE_QUIET: u64 = NOTHING;
+/// the runtime is to be asked first.
+pub(crate) const WHOSE_RUNTIME: u64 = OF_RUNTIME;
+
+/// Who is to be asked for the context of the request that begins at `sequence`, says nothing of its trace itself, and is sent by
+/// `task`.
+#[inline(always)]
+pub(crate) unsafe fn whose_message(
+    sock: u64,
+    state: *mut State,
+    task: u64,
+    sequence: u32,
+    scratch: *mut Scratch,
+) -> u64 {
+    unsafe {
+        let tgid = (task >> 32) as u32;
+        if tgid == config::own_tgid()
+            || QUIET.get_ptr(tgid).is_some()
+            || left_out::is_left_out(tgid)
+        {
+            return WHOSE_QUIET;
+        }
+        let [_, origin] = origins(sock, state);
+        let position = (*state).extend(Direction::Sent, sequence);
+        let looking = &raw mut (*scratch).wire;
+        (&raw mut (*looking).connection).write_volatile((*state).generation);
+        (&raw mut (*looking).position).write_volatile(position);
+        (&raw mut (*looking).origin).write_volatile(u64::from(origin));
+        (&raw mut (*looking).cookie).write_volatile(0);
+        (&raw mut (*looking).task).write_volatile(task);
+        let span = id::span(config::seed(), (*state).generation, position);
+        (&raw mut (*looking).context.span).write_volatile(span);
+        if runtime::knows(task, state, scratch) { OF_RUNTIME } else { OF_THREAD }
+    }
+}
+
+/// Makes that context; whether it may go.
+#[inline(always)]
+pub(crate) fn bind_message(whose: u64) -> bool {
+    bind(whose);
+    let Some(scratch) = emit::this_scratch() else { return false };
+    let bits = unsafe { (&raw const (*scratch).wire.context.bits).read_volatile() };
+    bits & bits::BOUND != 0
+}
+
+/// Its trace, its span, and whether it is sampled.
+#[inline(always)]
+pub(crate) fn sent_context(scratch: *const Scratch) -> ([u64; 2], u64, bool) {
+    unsafe {
+        let context = &raw const (*scratch).wire.context;
+        let trace = (&raw const (*context).trace).read_volatile();
+        let bits = (&raw const (*context).bits).read_volatile();
+        (trace, (&raw const (*context).span).read_volatile(), bits & bits::SAMPLED != 0)
+    }
+}
+
+/// Its connection and its position.
+#[inline(always)]
+pub(crate) fn sent_where(scratch: *const Scratch) -> (u64, u64) {
+    unsafe {
+        let looking = &raw const (*scratch).wire;
+        let connection = (&raw const (*looking).connection).read_volatile();
+        (connection, (&raw const (*looking).position).read_volatile())
+    }
+}
+
+/// Tells user space that it goes.
+#[inline(always)]
+pub(crate) fn tell_sent() {
+    tell_carried(Direction::Sent as u64);
 }
 
 /// Whether a trace is sampled, whose caller has decided so or not at all.

@@ -18,10 +18,15 @@ use aya_ebpf::{
     macros::btf_map,
 };
 
-use crate::emit;
+use spanwire_ebpf::config_flag;
 
-pub(crate) use self::context::{Looking, Sending, about_to_send, meet, read};
-pub(crate) use self::option::MANY;
+use crate::{config, emit};
+
+pub(crate) use self::context::{
+    Looking, Sending, WHOSE_QUIET, WHOSE_RUNTIME, about_to_send, bind_message, meet, read,
+    sent_context, sent_where, tell_sent, whose_message,
+};
+pub(crate) use self::option::{MANY, change, field, has_agent, is_ours, scope};
 
 /// Bits of a context.
 pub(crate) mod bits {
@@ -83,7 +88,8 @@ static AWAKE: Array<u32, 1> = Array::new();
 /// Whether contexts may be needed.
 #[inline(always)]
 pub(crate) fn is_awake() -> bool {
-    AWAKE.get_ptr_mut(0).is_some_and(|awake| unsafe { awake.read_volatile() } != 0)
+    config::has(config_flag::INSERT)
+        || AWAKE.get_ptr_mut(0).is_some_and(|awake| unsafe { awake.read_volatile() } != 0)
 }
 
 /// They are from now on.

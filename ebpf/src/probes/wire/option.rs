@@ -30,7 +30,7 @@ use aya_ebpf::{
 };
 use spanwire_ebpf::{
     Counter, Family, Offset, config_flag,
-    wire::{ANSWER, CONTEXT, KIND, NOT_SAMPLED, OFFER, SAMPLED},
+    wire::{ANSWER, CONTEXT, KIND, NOT_SAMPLED, OFFER, SAMPLED, Scope},
 };
 
 use super::{
@@ -100,6 +100,8 @@ macro_rules! field {
         }
     };
 }
+
+pub(crate) use field;
 
 /// The one program of this module.
 #[sock_ops]
@@ -440,7 +442,7 @@ fn sequence(ops: *mut bpf_sock_ops) -> Option<u32> {
 
 /// Sets and takes away flags of the socket, and leaves those of others.
 #[inline(always)]
-fn change(ops: *mut bpf_sock_ops, set: u32, clear: u32) {
+pub(crate) fn change(ops: *mut bpf_sock_ops, set: u32, clear: u32) {
     let flags = field!(ops, bpf_sock_ops_cb_flags) & !clear | set;
     unsafe { bpf_sock_ops_cb_flags_set(ops, flags as i32) };
 }
@@ -454,18 +456,40 @@ fn agent() -> [u8; 4] {
 
 /// Whether the socket is of the one network namespace that is traced.
 #[inline(always)]
-fn is_ours(ops: *mut bpf_sock_ops) -> bool {
+pub(crate) fn is_ours(ops: *mut bpf_sock_ops) -> bool {
     let wanted = config::network_namespace_cookie();
     // A constant to the verifier: kernels without this helper never see the call.
     wanted == 0 || unsafe { bpf_get_netns_cookie(ops.cast::<c_void>()) } == wanted
+}
+
+/// Whether an agent has answered at the other end of a connection that is made.
+#[inline(always)]
+pub(crate) fn has_agent(ops: *mut bpf_sock_ops) -> bool {
+    holds(ops, NOT_SAMPLED, ANSWER, 0)
 }
 
 /// Where a connection goes, if it may be asked there for an agent: not on this host, and to private addresses only unless told
 /// otherwise.
 #[inline(always)]
 fn destination(ops: *mut bpf_sock_ops) -> Option<[u32; 4]> {
-    const MAPPED: u32 = 0xffff_u32.to_be();
     let anywhere = config::has(config_flag::WIRE_ANYWHERE);
+    let address = address(ops)?;
+    let scope = scope_of(address);
+    let may = scope == Scope::Private || scope == Scope::Public && anywhere;
+    if may { Some(address) } else { None }
+}
+
+/// How far the address reaches where a connection goes.
+#[inline(always)]
+pub(crate) fn scope(ops: *mut bpf_sock_ops) -> Option<Scope> {
+    Some(scope_of(address(ops)?))
+}
+
+const MAPPED: u32 = 0xffff_u32.to_be();
+
+/// Where a connection goes: an IPv6 or an IPv4-mapped address.
+#[inline(always)]
+fn address(ops: *mut bpf_sock_ops) -> Option<[u32; 4]> {
     // All are read first: a choice between two fields becomes one of their addresses, which the verifier refuses.
     let v4 = field!(ops, remote_ip4);
     let v6 = [
@@ -478,16 +502,17 @@ fn destination(ops: *mut bpf_sock_ops) -> Option<[u32; 4]> {
     if family != Family::Inet as u32 && family != Family::Inet6 as u32 {
         return None;
     }
-    let address = if family == Family::Inet as u32 { [0, 0, MAPPED, v4] } else { v6 };
-    let scope = if address[0] == 0 && address[1] == 0 && address[2] == MAPPED {
+    Some(if family == Family::Inet as u32 { [0, 0, MAPPED, v4] } else { v6 })
+}
+
+#[inline(always)]
+fn scope_of(address: [u32; 4]) -> Scope {
+    if address[0] == 0 && address[1] == 0 && address[2] == MAPPED {
         spanwire_ebpf::wire::scope_v4(u32::from_be(address[3]))
     } else {
         spanwire_ebpf::wire::scope_v6(
             u32::from_be(address[0]),
             address[1] == 0 && address[2] == 0 && u32::from_be(address[3]) <= 1,
         )
-    };
-    let may = scope == spanwire_ebpf::wire::Scope::Private
-        || scope == spanwire_ebpf::wire::Scope::Public && anywhere;
-    if may { Some(address) } else { None }
+    }
 }

@@ -1,0 +1,92 @@
+"""Requests that are of interest where headers are put into them. Prints what was answered.
+
+Usage: insertions.py HOST PORT CASE
+"""
+
+import hashlib
+import http.client
+import signal
+import socket
+import sys
+
+host, port, case = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+OWN = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+BODY = b"0123456789abcdef" * 131_072
+
+
+def told(connection):
+    answer = connection.getresponse()
+    body = answer.read()
+    print(answer.status, len(body), hashlib.sha256(body).hexdigest(), flush=True)
+
+
+def own_header():
+    """It says itself whose each second request is, in one way or another."""
+    connection = http.client.HTTPConnection(host, port, timeout=20)
+    for name in ("traceparent", "Traceparent", "TRACEPARENT"):
+        connection.request("POST", "/echo", b"x" * 100, {name: OWN, "tracestate": "a=b", "baggage": "c=d"})
+        told(connection)
+        connection.request("POST", "/echo", b"y" * 100, {"tracestate": "a=b", "baggage": "c=d"})
+        told(connection)
+
+
+def blocks():
+    connection = http.client.HTTPConnection(host, port)
+    for _ in range(5):
+        connection.request("GET", "/hello")
+        told(connection)
+
+
+def begins_to_block():
+    """The socket does not block while it is connected and for one request; then it does."""
+    connection = http.client.HTTPConnection(host, port, timeout=20)
+    connection.request("GET", "/hello")
+    told(connection)
+    connection.sock.settimeout(None)
+    for _ in range(20):
+        connection.request("POST", "/echo", BODY)
+        told(connection)
+
+
+def bodies_like_heads():
+    """What stands in a body is the application's, whatever it looks like, and however it is cut."""
+    request = b"GET /hello HTTP/1.1\r\nHost: body\r\n\r\n"
+    with socket.create_connection((host, port), timeout=20) as it:
+        stream = it.makefile("rb")
+        for _ in range(3):
+            # What comes back begins with a byte that begins no request: else this would be who serves it.
+            it.sendall(b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n=" % (1 + 4 * len(request)))
+            it.sendall(request)
+            it.sendall(request + request)
+            it.sendall(request)
+            status = stream.readline()
+            length = 0
+            while (line := stream.readline()) not in (b"\r\n", b""):
+                if line.lower().startswith(b"content-length:"):
+                    length = int(line.split(b":")[1])
+            print(status, hashlib.sha256(stream.read(length)).hexdigest(), flush=True)
+
+
+def until_told():
+    """Large requests, one after the other, until SIGUSR1."""
+    going = True
+
+    def stop(*_):
+        nonlocal going
+        going = False
+
+    signal.signal(signal.SIGUSR1, stop)
+    connection = http.client.HTTPConnection(host, port, timeout=20)
+    count = 0
+    while going:
+        connection.request("POST", "/echo", BODY)
+        answer = connection.getresponse()
+        if answer.read() != BODY:
+            sys.exit("another body came back")
+        count += 1
+        if count == 3:
+            print("under way", flush=True)
+    print("done", flush=True)
+
+
+{each.__name__: each for each in (own_header, blocks, begins_to_block, bodies_like_heads, until_told)}[case]()
