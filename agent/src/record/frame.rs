@@ -4,7 +4,7 @@
 
 use abi::{
     Closed, DataHeader, MAX_PAYLOAD, Opened, ProcessEvent, Retransmitted, Revoked, StreamCall,
-    TcpState, Worker, wire::Carried,
+    TaskEnded, TcpState, Worker, wire::Carried,
 };
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -38,10 +38,11 @@ enum Kind {
     Worker = 16,
     TasksEnded = 17,
     StreamCall = 18,
+    TaskEnded = 19,
 }
 
 impl Kind {
-    const ALL: [Self; 16] = [
+    const ALL: [Self; 17] = [
         Self::Opened,
         Self::Closed,
         Self::TcpState,
@@ -58,6 +59,7 @@ impl Kind {
         Self::Worker,
         Self::TasksEnded,
         Self::StreamCall,
+        Self::TaskEnded,
     ];
 
     /// Least and greatest length of its payload.
@@ -77,6 +79,7 @@ impl Kind {
             Self::Process => (2, LONGEST_FACTS),
             Self::Worker => exactly(size_of::<Worker>()),
             Self::StreamCall => exactly(size_of::<StreamCall>()),
+            Self::TaskEnded => exactly(size_of::<TaskEnded>()),
             Self::UnixGone | Self::TasksEnded => (0, MOST_GONE * 8),
             Self::Lost | Self::Tick => exactly(16),
         }
@@ -103,6 +106,7 @@ pub(super) fn encode(input: &Input, frame: &mut Vec<u8>) -> Result<(), Unwritabl
         Input::Revoked(event) => raw(frame, Kind::Revoked, event),
         Input::Worker(event) => raw(frame, Kind::Worker, event),
         Input::StreamCall(event) => raw(frame, Kind::StreamCall, event),
+        Input::TaskEnded(event) => raw(frame, Kind::TaskEnded, event),
         Input::Retransmitted(event) => raw(frame, Kind::Retransmitted, event),
         Input::Carried(event) => raw(frame, Kind::Carried, event),
         Input::Data(header, bytes) => {
@@ -193,6 +197,7 @@ pub(super) fn decode(announced: Announced, payload: &[u8]) -> Result<Input, &'st
         Kind::Revoked => Input::Revoked(event(payload)?),
         Kind::Worker => Input::Worker(event(payload)?),
         Kind::StreamCall => Input::StreamCall(event(payload)?),
+        Kind::TaskEnded => Input::TaskEnded(event(payload)?),
         Kind::Retransmitted => Input::Retransmitted(event(payload)?),
         Kind::Carried => Input::Carried(event(payload)?),
         Kind::Data => {

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use abi::runtime::{GoGrpc, GoHttp2, GoProcess};
+use abi::runtime::{GoGrpc, GoHttp2, GoProcess, PythonProcess, Rule};
 use aya::{
     Ebpf,
     maps::{HashMap as KernelMap, MapData},
@@ -21,7 +21,8 @@ use zerocopy::IntoBytes as _;
 use super::{
     Rules,
     go::{Examiner, Found, Record, Refusal},
-    wanted::{Standings, Wanted},
+    python,
+    wanted::{Process, Standings, Wanted},
 };
 use crate::{
     status::{Counters, Meaning},
@@ -30,6 +31,8 @@ use crate::{
 
 /// When a process is looked at again: its runtime has to be up, and what is read of it may be changed in the middle. Ms.
 const LOOKS: [u64; 4] = [20, 100, 500, 2000];
+/// When one that runs Python is, until it has a queue of pools: ms.
+const LATER: u64 = 5000;
 
 /// The kernel's maps of what runtimes are like.
 pub(crate) struct Maps {
@@ -41,6 +44,8 @@ pub(crate) struct Maps {
     pub(crate) grpc: KernelMap<MapData, u32, [u64; GoGrpc::WORDS]>,
     /// By process: the words of a [`GoHttp2`].
     pub(crate) http2: KernelMap<MapData, u32, [u64; GoHttp2::WORDS]>,
+    /// By process: the words of a [`PythonProcess`].
+    pub(crate) python: KernelMap<MapData, u32, [u64; PythonProcess::WORDS]>,
     /// The probes that can be put into programs.
     pub(crate) probes: Weak<Mutex<Ebpf>>,
 }
@@ -80,6 +85,7 @@ impl Attacher {
             wanted,
             rules,
             examiner: Examiner::default(),
+            python: python::Examiner::default(),
             records: Arc::clone(&records),
             told: HashMap::new(),
             due: BTreeMap::new(),
@@ -136,6 +142,7 @@ struct Thread {
     wanted: Wanted,
     rules: Rules,
     examiner: Examiner,
+    python: python::Examiner,
     records: Records,
     /// What the receivers' map holds of each process.
     told: HashMap<u32, Vec<u64>>,
@@ -208,16 +215,56 @@ impl Thread {
                         log::debug!("process {pid}: {} is off, {why}", rule.name());
                     }
                     let version = found.version;
-                    self.wanted.found(pid, found);
+                    let process = Process {
+                        program: found.program,
+                        file: format!("/proc/{pid}/exe"),
+                        places: found.places,
+                        count_at: found.process.goidgen,
+                    };
+                    self.wanted.found(pid, process);
                     log::debug!("process {pid} runs Go {version}");
                 }
             }
-            Err(Refusal::NotGo) => {}
+            Err(Refusal::NotGo) => self.look_for_pools(pid, look, now),
             Err(why) => match LOOKS.get(look) {
                 Some(later) => {
                     self.due.insert((now + later, pid), look + 1);
                 }
                 None => log::warn!("the goroutines of process {pid} are not followed: {why}"),
+            },
+        }
+    }
+
+    /// The same of a process that is no Go program: it may run Python.
+    fn look_for_pools(&mut self, pid: u32, look: usize, now: u64) {
+        if !self.rules.has(Rule::PythonPool) {
+            return;
+        }
+        let born = birth(pid);
+        match self.python.examine(pid) {
+            Ok(found) => {
+                let words = [found.process.ob_type, found.process.tp_name];
+                if let Err(why) = self.maps.python.insert(pid, words, 0) {
+                    log::warn!("the pools of process {pid} are not followed: {why}");
+                } else if birth(pid) != born || born.is_none() {
+                    self.forget(pid);
+                } else {
+                    let version = found.version.map(|version| version.to_string());
+                    log::debug!("process {pid} runs Python {}", version.unwrap_or_default());
+                    let (program, file, places) = (found.program, found.file, found.places);
+                    self.wanted.found(pid, Process { program, file, places, count_at: 0 });
+                }
+            }
+            Err(python::Refusal::NotPython) => {}
+            Err(python::Refusal::NoQueue) => {
+                let later = LOOKS.get(look).copied().unwrap_or(LATER);
+                self.due.insert((now + later, pid), look + 1);
+            }
+            Err(why) => match LOOKS.get(look) {
+                Some(later) => {
+                    self.due.insert((now + later, pid), look + 1);
+                }
+                None => log::warn!("the pools of process {pid} are not followed: {why}"),
             },
         }
     }
@@ -262,6 +309,7 @@ impl Thread {
         let _ = self.maps.processes.remove(&pid);
         let _ = self.maps.grpc.remove(&pid);
         let _ = self.maps.http2.remove(&pid);
+        let _ = self.maps.python.remove(&pid);
         self.wanted.forget(pid);
         lock(&self.records).remove(&pid);
         self.due.retain(|(_, known), _| *known != pid);
