@@ -249,10 +249,10 @@ impl Thread {
                 } else if birth(pid) != born || born.is_none() {
                     self.forget(pid);
                 } else {
-                    let version = found.version.map(|version| version.to_string());
-                    log::debug!("process {pid} runs Python {}", version.unwrap_or_default());
                     let (program, file, places) = (found.program, found.file, found.places);
                     self.wanted.found(pid, Process { program, file, places, count_at: 0 });
+                    let version = found.version.map(|version| version.to_string());
+                    log::debug!("process {pid} runs Python {}", version.unwrap_or_default());
                 }
             }
             Err(python::Refusal::NotPython) => {}

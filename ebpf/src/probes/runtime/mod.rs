@@ -118,7 +118,7 @@ pub(crate) fn request_sent_by_pool(
     position: u64,
     scratch: *mut Scratch,
 ) -> bool {
-    let is_one = python::calls(thread) != python::NOT_OF_A_POOL;
+    let is_one = python::pool_calls(thread) != python::NOT_OF_A_POOL;
     if is_one {
         unsafe { told(state, position, scratch) };
     }
@@ -129,7 +129,7 @@ pub(crate) fn request_sent_by_pool(
 /// certain when it sends one.
 #[inline(always)]
 pub(crate) fn pool_works(thread: u64) -> Option<bool> {
-    match python::calls(thread) {
+    match python::pool_calls(thread) {
         python::NOT_OF_A_POOL => None,
         what => Some(what == python::WORKS),
     }

@@ -10,7 +10,7 @@ mod queue;
 use aya_ebpf::{btf_maps::HashMap, macros::btf_map};
 use spanwire_ebpf::runtime::PythonProcess;
 
-pub(crate) use self::pool::{NOT_OF_A_POOL, WORKS, calls};
+pub(crate) use self::pool::{NOT_OF_A_POOL, WORKS, pool_calls};
 
 /// Python processes with such a queue, as the agent has found and checked them.
 #[btf_map(name = "PYTHON_PROCESSES")]

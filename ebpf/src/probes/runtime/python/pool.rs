@@ -22,7 +22,7 @@ static PYTHON_WORKERS: LruHashMap<u64, Worker, 8192> = LruHashMap::new();
 #[btf_map(name = "PYTHON_ITEMS")]
 static PYTHON_ITEMS: LruHashMap<[u64; 2], Item, 16384> = LruHashMap::new();
 
-/// What [`calls`] gives: the thread is none of a pool's, or serves a request itself;
+/// What [`pool_calls`] gives: the thread is none of a pool's, or serves a request itself;
 pub(crate) const NOT_OF_A_POOL: u64 = 0;
 /// it works for nobody who is known, and why is in the scratch event;
 const IDLES: u64 = 1;
@@ -190,7 +190,7 @@ fn new_task(thread: u64) -> u64 {
 /// [`NOT_OF_A_POOL`]. Global, and so verified by itself.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub(crate) extern "C" fn calls(thread: u64) -> u64 {
+pub(crate) extern "C" fn pool_calls(thread: u64) -> u64 {
     unsafe {
         let Some(worker) = at_work(thread) else { return NOT_OF_A_POOL };
         let Some(scratch) = emit::this_scratch() else { return NOT_OF_A_POOL };
