@@ -89,7 +89,7 @@ pub const KEYS: [Key; 36] = [
         "SPANWIRE_RULES_OFF",
         List,
         "none",
-        "rules of runtimes that are not used: go-handler, go-child, go-context, go-transport, go-grpc, go-http2 or go-newproc",
+        "rules of runtimes that are not used: go-handler, go-child, go-context, go-transport, go-grpc, go-http2, go-newproc or python-pool",
     ),
     key(
         "sampling.sampler",

@@ -174,7 +174,7 @@ impl Thread {
                     self.due.insert((clock.now() + LOOKS[0], pid), 1);
                 }
                 Ok(Message::Talks(pid)) => {
-                    if lock(&self.records).get(&pid).is_none() {
+                    if lock(&self.records).get(&pid).is_none() && !self.wanted.knows(pid) {
                         self.due.retain(|(_, known), _| *known != pid);
                         self.look(pid, 0, clock.now());
                     }

@@ -101,6 +101,11 @@ impl Wanted {
         self.put(pid);
     }
 
+    /// Whether it was found that a process's program can have probes.
+    pub(super) fn knows(&self, pid: u32) -> bool {
+        self.processes.contains_key(&pid)
+    }
+
     /// Something must be known of a process.
     pub(super) fn needs(&mut self, pid: u32, need: Need) {
         *self.needs.entry(pid).or_default() |= need as u8;
