@@ -29,11 +29,14 @@ const IDLES: u64 = 1;
 /// it works for the request in the scratch event.
 pub(crate) const WORKS: u64 = 2;
 
+/// No queue's address: the thread was asking one already when the probes came.
+const UNKNOWN: u64 = 1;
+
 /// A thread that gets items from queues.
 #[derive(Clone, Copy)]
 #[repr(C)]
 struct Worker {
-    /// The queue whose items it works on; 0 while it has got none.
+    /// The queue whose items it works on, maybe [`UNKNOWN`]; 0 while it has got none.
     queue: u64,
     /// The queue that it asks at this moment; 0 if it does not.
     asks: u64,
@@ -112,37 +115,54 @@ pub(super) unsafe fn put(thread: u64, object: u64) {
 pub(super) unsafe fn asks(thread: u64, queue: u64) {
     unsafe {
         let Some(worker) = PYTHON_WORKERS.get_ptr_mut(thread) else {
-            let worker = Worker {
-                queue: 0,
-                asks: queue,
-                own: 0,
-                span: 0,
-                root: 0,
-                task: 0,
-                makers: [0; 2],
-                named: 0,
-            };
-            let _ = PYTHON_WORKERS.insert(thread, &worker, 0);
+            begins(thread, queue);
             return;
         };
-        if (*worker).queue == queue {
+        // Whichever it worked on: less is known then, and nothing wrong.
+        if (*worker).queue == queue || (*worker).queue == UNKNOWN {
             ends(worker);
         }
         (*worker).asks = queue;
     }
 }
 
+/// A thread of which nothing is known asks that queue.
+#[inline(always)]
+unsafe fn begins(thread: u64, queue: u64) {
+    let worker = Worker {
+        queue: 0,
+        asks: queue,
+        own: 0,
+        span: 0,
+        root: 0,
+        task: 0,
+        makers: [0; 2],
+        named: 0,
+    };
+    let _ = PYTHON_WORKERS.insert(thread, &worker, 0);
+}
+
 /// A thread has got what it asked for: nothing (0), a work item at that address, or something else.
 #[inline(always)]
 pub(super) unsafe fn got(thread: u64, object: u64, is_work: impl FnOnce() -> bool) {
     unsafe {
-        let Some(worker) = PYTHON_WORKERS.get_ptr_mut(thread) else { return };
-        let queue = (*worker).asks;
-        if queue == 0 {
+        let known = PYTHON_WORKERS.get_ptr_mut(thread);
+        if let Some(worker) = known
+            && (*worker).asks == 0
+        {
             return; // told already, where one function has called the other
         }
+        let is_work = object != 0 && is_work();
+        if known.is_none() {
+            if !is_work {
+                return;
+            }
+            begins(thread, UNKNOWN);
+        }
+        let Some(worker) = PYTHON_WORKERS.get_ptr_mut(thread) else { return };
+        let queue = (*worker).asks;
         (*worker).asks = 0;
-        if object == 0 || !is_work() {
+        if !is_work {
             return;
         }
         ends(worker);
