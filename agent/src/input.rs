@@ -7,8 +7,8 @@
 use std::fmt;
 
 use abi::{
-    Closed, DataHeader, Opened, ProcessEvent, Retransmitted, Revoked, StreamCall, TcpState, Worker,
-    data_flag,
+    Closed, DataHeader, Opened, ProcessEvent, Retransmitted, Revoked, StreamCall, TaskEnded,
+    TcpState, Worker, data_flag,
     insert::Inserted,
     runtime::{Absent, Rule},
     wire::Carried,
@@ -139,6 +139,8 @@ pub enum Input {
     Worker(Worker),
     /// For whom a stream of HTTP/2 was opened.
     StreamCall(StreamCall),
+    /// A task that was named by [`Input::Worker`] has ended, as the kernel has seen.
+    TaskEnded(TaskEnded),
     /// Tasks ([`abi::runtime::task`]) that were named by [`Input::Worker`] or [`Input::StreamCall`] are found to have ended.
     TasksEnded(Vec<u64>),
     /// TCP sent a segment of a connection again.

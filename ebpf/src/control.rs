@@ -36,6 +36,8 @@ pub enum ControlKind {
     Worker = 16,
     /// [`StreamCall`]
     StreamCall = 17,
+    /// [`TaskEnded`]
+    TaskEnded = 18,
     /// [`Retransmitted`]
     Retransmitted = 7,
     /// [`crate::wire::Carried`]
@@ -57,6 +59,7 @@ impl ControlKind {
             6 => Self::Revoked,
             16 => Self::Worker,
             17 => Self::StreamCall,
+            18 => Self::TaskEnded,
             7 => Self::Retransmitted,
             8 => Self::Carried,
             9 => Self::Inserted,
@@ -291,8 +294,20 @@ pub struct Worker {
     /// Keys ([`crate::runtime::task`]) of the task that calls, of the one that started it, and so on up to, but without, the one
     /// that serves; 0 behind the last.
     pub tasks: [u64; CHAIN],
-    /// Addresses of the runtime's own records of these: where it can be seen that they have ended.
+    /// Addresses of the runtime's own records of these: where it can be seen that they have ended. 0 where that is told
+    /// ([`TaskEnded`]).
     pub objects: [u64; CHAIN],
+}
+
+/// A task that a [`Worker`] has named has ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "user", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
+#[repr(C)]
+pub struct TaskEnded {
+    /// Time and kind.
+    pub header: ControlHeader,
+    /// Its key ([`crate::runtime::task`]).
+    pub task: u64,
 }
 
 /// For which request a task opened a stream of HTTP/2: told by who opened it, because what writes its frames writes those of many.

@@ -44,11 +44,14 @@ pub enum Rule {
     GoHttp2 = 6,
     /// No rule by itself: who starts a goroutine is told where that happens, so that those are known which make no call of their own.
     GoNewproc = 7,
+    /// A thread of a Python `ThreadPoolExecutor` works on what the thread that serves the request, or one that works for it, has
+    /// submitted.
+    PythonPool = 8,
 }
 
 impl Rule {
     /// All, in ABI order.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::GoHandler,
         Self::GoChild,
         Self::GoContext,
@@ -56,6 +59,7 @@ impl Rule {
         Self::GoGrpc,
         Self::GoHttp2,
         Self::GoNewproc,
+        Self::PythonPool,
     ];
 
     /// The rule of an ABI byte; `None` for a byte no probe writes.
@@ -69,6 +73,7 @@ impl Rule {
             5 => Some(Self::GoGrpc),
             6 => Some(Self::GoHttp2),
             7 => Some(Self::GoNewproc),
+            8 => Some(Self::PythonPool),
             _ => None,
         }
     }
@@ -84,6 +89,7 @@ impl Rule {
             Self::GoGrpc => "go-grpc",
             Self::GoHttp2 => "go-http2",
             Self::GoNewproc => "go-newproc",
+            Self::PythonPool => "python-pool",
         }
     }
 
@@ -91,7 +97,13 @@ impl Rule {
     /// user space has to see that it did not.
     #[must_use]
     pub const fn is_of_another_task(self) -> bool {
-        matches!(self, Self::GoChild)
+        matches!(self, Self::GoChild | Self::PythonPool)
+    }
+
+    /// Whether the request is served by a thread: then it is so only where the rule of threads says so as well.
+    #[must_use]
+    pub const fn is_of_threads(self) -> bool {
+        matches!(self, Self::PythonPool)
     }
 }
 
@@ -293,6 +305,22 @@ pub struct GoHttp2 {
 }
 
 impl GoHttp2 {
+    /// How many words it has.
+    pub const WORDS: usize = size_of::<Self>() / 8;
+}
+
+/// What the probes must know of a process that runs Python: where an object names its type, and a type itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "user", derive(IntoBytes, Immutable))]
+#[repr(C)]
+pub struct PythonProcess {
+    /// `PyObject.ob_type`
+    pub ob_type: u64,
+    /// `PyTypeObject.tp_name`
+    pub tp_name: u64,
+}
+
+impl PythonProcess {
     /// How many words it has.
     pub const WORDS: usize = size_of::<Self>() / 8;
 }

@@ -24,6 +24,7 @@ mod namespaces;
 mod on_cpu;
 mod open_requests;
 mod operating;
+mod pools;
 mod programs;
 mod replay;
 mod rules;
@@ -56,6 +57,7 @@ fn main() -> ExitCode {
     servers_and_clients::add(&mut suite);
     connections::add(&mut suite);
     goroutines::add(&mut suite);
+    pools::add(&mut suite);
     http2::add(&mut suite);
     grpc::add(&mut suite);
     frames::add(&mut suite);

@@ -10,10 +10,12 @@ use tests::truth::run::{Outcome, Stage};
 use tests::truth::table;
 
 /// The cases that every change is measured by.
-const CASES: [&str; 21] = [
+const CASES: [&str; 23] = [
     "python-threads",
     "c-threads",
     "gunicorn-gthread",
+    "python-pool",
+    "python-pool-fanout",
     "java",
     "python-asyncio",
     "node",

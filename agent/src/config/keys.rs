@@ -103,7 +103,7 @@ pub const KEYS: [Key; 38] = [
         "SPANWIRE_RULES_OFF",
         List,
         "none",
-        "rules of runtimes that are not used: go-handler, go-child, go-context, go-transport, go-grpc, go-http2 or go-newproc",
+        "rules of runtimes that are not used: go-handler, go-child, go-context, go-transport, go-grpc, go-http2, go-newproc or python-pool",
     ),
     key(
         "sampling.sampler",

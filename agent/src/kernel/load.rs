@@ -244,6 +244,8 @@ fn load_set(kernel: &Kernel, options: &Options, set: HookSet) -> Result<Probes, 
     let receivers = HashMap::try_from(take(&mut ebpf, "GO_RECEIVERS")?).map_err(EbpfError::from)?;
     let grpc = HashMap::try_from(take(&mut ebpf, "GO_GRPC")?).map_err(EbpfError::from)?;
     let http2 = HashMap::try_from(take(&mut ebpf, "GO_HTTP2")?).map_err(EbpfError::from)?;
+    let python =
+        HashMap::try_from(take(&mut ebpf, "PYTHON_PROCESSES")?).map_err(EbpfError::from)?;
 
     // Lifecycle first: a connection that is met is then also seen to end.
     for program in loaded {
@@ -276,7 +278,15 @@ fn load_set(kernel: &Kernel, options: &Options, set: HookSet) -> Result<Probes, 
         })
         .collect();
     let attached = Arc::new(Mutex::new(ebpf));
-    let maps = Maps { processes, round, receivers, grpc, http2, probes: Arc::downgrade(&attached) };
+    let maps = Maps {
+        processes,
+        round,
+        receivers,
+        grpc,
+        http2,
+        python,
+        probes: Arc::downgrade(&attached),
+    };
     let probes = Probes {
         hooks: set,
         refused: Vec::new(),

@@ -8,16 +8,21 @@ use super::Row;
 use crate::runtime::{
     self, Rules,
     go::{Examiner, Found, Refusal, Source},
+    python,
 };
 
 /// Lines below the table, one for each such process.
 pub(super) fn text(rows: &[Row], rules: Rules) -> String {
     let mut examiner = Examiner::default();
+    let mut pythons = python::Examiner::default();
     let mut text = String::new();
     for row in rows {
         let says = match examiner.examine(row.pid, rules) {
             Ok(found) => followed(&found, rules),
-            Err(Refusal::NotGo) => continue,
+            Err(Refusal::NotGo) => match pools(&mut pythons, row.pid, rules) {
+                Some(says) => says,
+                None => continue,
+            },
             Err(why) => format!("goroutines are not followed: {why}"),
         };
         let _ = writeln!(text, "{:>7}  {says}", row.pid);
@@ -25,10 +30,27 @@ pub(super) fn text(rows: &[Row], rules: Rules) -> String {
     text
 }
 
+/// What is said of a process that may run Python.
+fn pools(examiner: &mut python::Examiner, pid: u32, rules: Rules) -> Option<String> {
+    let name = Rule::PythonPool.name();
+    if !rules.has(Rule::PythonPool) {
+        return None;
+    }
+    Some(match examiner.examine(pid) {
+        Ok(python::Found { version: Some(version), .. }) => format!("Python {version}: {name}"),
+        Ok(_) => format!("Python: {name}"),
+        Err(python::Refusal::NotPython) => return None,
+        Err(why) => format!("Python: not {name}, {why}"),
+    })
+}
+
 fn followed(found: &Found, rules: Rules) -> String {
     let waits = runtime::waiting(&found.places);
     let is_on = |rule: &Rule| {
-        rules.has(*rule) && !waits.contains(rule) && found.off.iter().all(|(off, _)| off != rule)
+        rules.has(*rule)
+            && !rule.is_of_threads()
+            && !waits.contains(rule)
+            && found.off.iter().all(|(off, _)| off != rule)
     };
     let names: Vec<&str> =
         Rule::ALL.iter().filter(|rule| is_on(rule)).map(|rule| rule.name()).collect();

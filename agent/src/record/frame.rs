@@ -4,7 +4,7 @@
 
 use abi::{
     Closed, DataHeader, MAX_PAYLOAD, Opened, ProcessEvent, Retransmitted, Revoked, StreamCall,
-    TcpState, Worker, insert::Inserted, wire::Carried,
+    TaskEnded, TcpState, Worker, insert::Inserted, wire::Carried,
 };
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -39,10 +39,11 @@ enum Kind {
     Worker = 16,
     TasksEnded = 17,
     StreamCall = 18,
+    TaskEnded = 19,
 }
 
 impl Kind {
-    const ALL: [Self; 17] = [
+    const ALL: [Self; 18] = [
         Self::Opened,
         Self::Closed,
         Self::TcpState,
@@ -60,6 +61,7 @@ impl Kind {
         Self::Worker,
         Self::TasksEnded,
         Self::StreamCall,
+        Self::TaskEnded,
     ];
 
     /// Least and greatest length of its payload.
@@ -80,6 +82,7 @@ impl Kind {
             Self::Process => (2, LONGEST_FACTS),
             Self::Worker => exactly(size_of::<Worker>()),
             Self::StreamCall => exactly(size_of::<StreamCall>()),
+            Self::TaskEnded => exactly(size_of::<TaskEnded>()),
             Self::UnixGone | Self::TasksEnded => (0, MOST_GONE * 8),
             Self::Lost | Self::Tick => exactly(16),
         }
@@ -106,6 +109,7 @@ pub(super) fn encode(input: &Input, frame: &mut Vec<u8>) -> Result<(), Unwritabl
         Input::Revoked(event) => raw(frame, Kind::Revoked, event),
         Input::Worker(event) => raw(frame, Kind::Worker, event),
         Input::StreamCall(event) => raw(frame, Kind::StreamCall, event),
+        Input::TaskEnded(event) => raw(frame, Kind::TaskEnded, event),
         Input::Retransmitted(event) => raw(frame, Kind::Retransmitted, event),
         Input::Carried(event) => raw(frame, Kind::Carried, event),
         Input::Inserted(event) => raw(frame, Kind::Inserted, event),
@@ -197,6 +201,7 @@ pub(super) fn decode(announced: Announced, payload: &[u8]) -> Result<Input, &'st
         Kind::Revoked => Input::Revoked(event(payload)?),
         Kind::Worker => Input::Worker(event(payload)?),
         Kind::StreamCall => Input::StreamCall(event(payload)?),
+        Kind::TaskEnded => Input::TaskEnded(event(payload)?),
         Kind::Retransmitted => Input::Retransmitted(event(payload)?),
         Kind::Carried => Input::Carried(event(payload)?),
         Kind::Inserted => Input::Inserted(event(payload)?),

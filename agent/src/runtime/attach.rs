@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use abi::runtime::{GoGrpc, GoHttp2, GoProcess};
+use abi::runtime::{GoGrpc, GoHttp2, GoProcess, PythonProcess, Rule};
 use aya::{
     Ebpf,
     maps::{Array, HashMap as KernelMap, MapData},
@@ -21,7 +21,8 @@ use zerocopy::IntoBytes as _;
 use super::{
     Rules,
     go::{Examiner, Found, Record, Refusal},
-    wanted::{Standings, Wanted},
+    python,
+    wanted::{Process, Standings, Wanted},
 };
 use crate::{
     status::{Counters, Meaning},
@@ -30,6 +31,8 @@ use crate::{
 
 /// When a process is looked at again: its runtime has to be up, and what is read of it may be changed in the middle. Ms.
 const LOOKS: [u64; 4] = [20, 100, 500, 2000];
+/// When one that runs Python is, until it has a queue of pools: ms.
+const LATER: u64 = 5000;
 
 /// The kernel's maps of what runtimes are like.
 pub(crate) struct Maps {
@@ -43,6 +46,8 @@ pub(crate) struct Maps {
     pub(crate) grpc: KernelMap<MapData, u32, [u64; GoGrpc::WORDS]>,
     /// By process: the words of a [`GoHttp2`].
     pub(crate) http2: KernelMap<MapData, u32, [u64; GoHttp2::WORDS]>,
+    /// By process: the words of a [`PythonProcess`].
+    pub(crate) python: KernelMap<MapData, u32, [u64; PythonProcess::WORDS]>,
     /// The probes that can be put into programs.
     pub(crate) probes: Weak<Mutex<Ebpf>>,
 }
@@ -82,6 +87,7 @@ impl Attacher {
             wanted,
             rules,
             examiner: Examiner::default(),
+            python: python::Examiner::default(),
             records: Arc::clone(&records),
             told: HashMap::new(),
             due: BTreeMap::new(),
@@ -138,6 +144,7 @@ struct Thread {
     wanted: Wanted,
     rules: Rules,
     examiner: Examiner,
+    python: python::Examiner,
     records: Records,
     /// What the receivers' map holds of each process.
     told: HashMap<u32, Vec<u64>>,
@@ -169,7 +176,7 @@ impl Thread {
                     self.due.insert((clock.now() + LOOKS[0], pid), 1);
                 }
                 Ok(Message::Talks(pid)) => {
-                    if lock(&self.records).get(&pid).is_none() {
+                    if lock(&self.records).get(&pid).is_none() && !self.wanted.knows(pid) {
                         self.due.retain(|(_, known), _| *known != pid);
                         self.look(pid, 0, clock.now());
                     }
@@ -210,16 +217,58 @@ impl Thread {
                         log::debug!("process {pid}: {} is off, {why}", rule.name());
                     }
                     let version = found.version;
-                    self.wanted.found(pid, found);
+                    let process = Process {
+                        program: found.program,
+                        file: format!("/proc/{pid}/exe"),
+                        places: found.places,
+                        count_at: found.process.goidgen,
+                    };
+                    self.wanted.found(pid, process);
                     log::debug!("process {pid} runs Go {version}");
                 }
             }
-            Err(Refusal::NotGo) => {}
+            Err(Refusal::NotGo) => self.look_for_pools(pid, look, now),
             Err(why) => match LOOKS.get(look) {
                 Some(later) => {
                     self.due.insert((now + later, pid), look + 1);
                 }
                 None => log::warn!("the goroutines of process {pid} are not followed: {why}"),
+            },
+        }
+    }
+
+    /// The same of a process that is no Go program: it may run Python.
+    fn look_for_pools(&mut self, pid: u32, look: usize, now: u64) {
+        if !self.rules.has(Rule::PythonPool) {
+            return;
+        }
+        let born = birth(pid);
+        match self.python.examine(pid) {
+            Ok(found) => {
+                let words = [found.process.ob_type, found.process.tp_name];
+                let told = self.maps.python.insert(pid, words, 0);
+                let told = told.map_err(|error| error.to_string());
+                if let Err(why) = told.and_then(|()| self.next_round()) {
+                    log::warn!("the pools of process {pid} are not followed: {why}");
+                } else if birth(pid) != born || born.is_none() {
+                    self.forget(pid);
+                } else {
+                    let (program, file, places) = (found.program, found.file, found.places);
+                    self.wanted.found(pid, Process { program, file, places, count_at: 0 });
+                    let version = found.version.map(|version| version.to_string());
+                    log::debug!("process {pid} runs Python {}", version.unwrap_or_default());
+                }
+            }
+            Err(python::Refusal::NotPython) => {}
+            Err(python::Refusal::NoQueue) => {
+                let later = LOOKS.get(look).copied().unwrap_or(LATER);
+                self.due.insert((now + later, pid), look + 1);
+            }
+            Err(why) => match LOOKS.get(look) {
+                Some(later) => {
+                    self.due.insert((now + later, pid), look + 1);
+                }
+                None => log::warn!("the pools of process {pid} are not followed: {why}"),
             },
         }
     }
@@ -242,11 +291,15 @@ impl Thread {
             .processes
             .insert(pid, words, 0)
             .map_err(|error| format!("it cannot be told: {error}"))?;
-        // and from here on those that know of none ask again.
-        self.maps
-            .round
+        self.next_round()
+    }
+
+    /// Has connections ask again that know of no runtime.
+    fn next_round(&mut self) -> Result<(), String> {
+        let round = &mut self.maps.round;
+        round
             .get(&0, 0)
-            .and_then(|round| self.maps.round.set(0, round.checked_add(1).unwrap_or(1), 0))
+            .and_then(|now| round.set(0, now.checked_add(1).unwrap_or(1), 0))
             .map_err(|error| format!("its connections stay unknown: {error}"))
     }
 
@@ -270,6 +323,7 @@ impl Thread {
         let _ = self.maps.processes.remove(&pid);
         let _ = self.maps.grpc.remove(&pid);
         let _ = self.maps.http2.remove(&pid);
+        let _ = self.maps.python.remove(&pid);
         self.wanted.forget(pid);
         lock(&self.records).remove(&pid);
         self.due.retain(|(_, known), _| *known != pid);

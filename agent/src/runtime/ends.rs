@@ -34,7 +34,10 @@ impl Ends {
         else {
             return;
         };
-        for (task, object) in tasks.iter().zip(objects).filter(|(task, _)| **task != 0) {
+        // Without a record the kernel tells.
+        let watched =
+            tasks.iter().zip(objects).filter(|(task, object)| **task != 0 && **object != 0);
+        for (task, object) in watched {
             if self.tasks.len() < MOST {
                 self.tasks.entry((*tgid, *task)).or_insert((*object, None));
             }

@@ -22,6 +22,13 @@ impl Memory {
         Some(u64::from_le_bytes(bytes))
     }
 
+    /// So many bytes from an address on.
+    pub(super) fn bytes(&self, address: u64, count: usize) -> Option<Vec<u8>> {
+        let mut bytes = vec![0; count];
+        self.0.read_exact_at(&mut bytes, address).ok()?;
+        Some(bytes)
+    }
+
     /// So many words from an address on.
     pub(super) fn words(&self, address: u64, count: usize) -> Option<Vec<u64>> {
         let mut bytes = vec![0; count.checked_mul(8)?];

@@ -9,6 +9,7 @@ mod ends;
 mod gauge;
 pub mod go;
 mod memory;
+pub mod python;
 mod traps;
 mod wanted;
 
@@ -64,7 +65,7 @@ mod tests {
     fn rules_are_switched_off_one_by_one() {
         let rules = Rules::default().without(Rule::GoChild);
         assert!(!rules.has(Rule::GoChild) && rules.has(Rule::GoHandler));
-        assert_eq!(rules.bits(), 0b1111_1010);
+        assert_eq!(rules.bits(), 0b1_1111_1010);
         assert_eq!(rule("go-context"), Some(Rule::GoContext));
         assert_eq!(rule("go-nothing"), None);
     }

@@ -17,7 +17,8 @@ use aya::{
     },
 };
 
-use super::go::Program;
+/// A file as it is now: device, inode, time of change in ns, and where its text is, if that may differ.
+pub(super) type Program = (u64, u64, i64, u64);
 
 /// Kinds of probes in programs at a time.
 const PROGRAMS: usize = 256;
@@ -37,16 +38,25 @@ pub(crate) enum Trap {
     Http2RunHandler,
     /// Where `runtime.newproc1` of Go returns.
     GoNewproc,
+    /// Where `put` of Python's `_queue.SimpleQueue` begins,
+    PythonPut,
+    /// its `get` and `get_nowait` do,
+    PythonGet,
+    /// and these return.
+    PythonGot,
 }
 
 impl Trap {
     /// All.
-    pub(crate) const ALL: [Self; 5] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::GrpcNewStream,
         Self::GrpcHandleStream,
         Self::Http2WriteHeaders,
         Self::Http2RunHandler,
         Self::GoNewproc,
+        Self::PythonPut,
+        Self::PythonGet,
+        Self::PythonGot,
     ];
 
     /// The name of its program in the object.
@@ -57,6 +67,9 @@ impl Trap {
             Self::Http2WriteHeaders => "http2_write_headers",
             Self::Http2RunHandler => "http2_run_handler",
             Self::GoNewproc => "go_newproc",
+            Self::PythonPut => "python_put",
+            Self::PythonGet => "python_get",
+            Self::PythonGot => "python_got",
         }
     }
 
@@ -66,6 +79,7 @@ impl Trap {
             Self::GrpcNewStream | Self::GrpcHandleStream => Rule::GoGrpc,
             Self::Http2WriteHeaders | Self::Http2RunHandler => Rule::GoHttp2,
             Self::GoNewproc => Rule::GoNewproc,
+            Self::PythonPut | Self::PythonGet | Self::PythonGot => Rule::PythonPool,
         }
     }
 
@@ -77,6 +91,9 @@ impl Trap {
             Self::Http2WriteHeaders => "parents of calls over HTTP/2 by net/http",
             Self::Http2RunHandler => "parents of what servers of HTTP/2 in net/http call",
             Self::GoNewproc => "parents through goroutines that make no call",
+            Self::PythonPut | Self::PythonGet | Self::PythonGot => {
+                "parents of calls by Python's thread pools"
+            }
         }
     }
 }
@@ -107,11 +124,11 @@ impl Traps {
         Self { probes, programs: HashMap::new() }
     }
 
-    /// The process runs that program: puts those of one kind into its file, unless they are there.
+    /// The process runs that program, whose file is there: puts those of one kind into it, unless they are in.
     pub(super) fn put(
         &mut self,
         pid: u32,
-        program: Program,
+        (program, file): (Program, &str),
         trap: Trap,
         offsets: &[u64],
     ) -> Result<(), String> {
@@ -125,9 +142,8 @@ impl Traps {
         let probes = self.probes.upgrade().ok_or("the probes are off")?;
         let mut probes = probes.lock().unwrap_or_else(PoisonError::into_inner);
         let mut set = Set { processes: HashSet::from([pid]), links: Vec::new() };
-        let file = format!("/proc/{pid}/exe");
         for offset in offsets {
-            match attach(&mut probes, trap, *offset, &file) {
+            match attach(&mut probes, trap, *offset, file) {
                 Ok(link) => set.links.push(link),
                 Err(why) => {
                     // All or none: some calls with a parent and others without would only confuse.

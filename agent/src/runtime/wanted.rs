@@ -15,9 +15,8 @@ use aya::Ebpf;
 use super::{
     attach::lock,
     gauge::{self, Gauge},
-    go::{Found, Program},
     memory::Memory,
-    traps::{Place, Trap, Traps},
+    traps::{Place, Program, Trap, Traps},
 };
 use crate::trace::Need;
 
@@ -59,11 +58,13 @@ impl Standing {
 pub(crate) type Standings = Arc<Mutex<BTreeMap<u32, BTreeMap<(&'static str, Standing), u64>>>>;
 
 /// A process whose program can have probes.
-struct Process {
-    program: Program,
-    places: Vec<Place>,
-    /// Where it counts the goroutines that it has started.
-    count_at: u64,
+pub(super) struct Process {
+    pub(super) program: Program,
+    /// Where that one's file is.
+    pub(super) file: String,
+    pub(super) places: Vec<Place>,
+    /// Where it counts the goroutines that it has started, if it does.
+    pub(super) count_at: u64,
 }
 
 /// The probes of all processes.
@@ -92,13 +93,17 @@ impl Wanted {
     }
 
     /// A process was examined.
-    pub(super) fn found(&mut self, pid: u32, found: Found) {
-        if found.places.is_empty() {
+    pub(super) fn found(&mut self, pid: u32, process: Process) {
+        if process.places.is_empty() {
             return;
         }
-        let (program, places) = (found.program, found.places);
-        self.processes.insert(pid, Process { program, places, count_at: found.process.goidgen });
+        self.processes.insert(pid, process);
         self.put(pid);
+    }
+
+    /// Whether it was found that a process's program can have probes.
+    pub(super) fn knows(&self, pid: u32) -> bool {
+        self.processes.contains_key(&pid)
     }
 
     /// Something must be known of a process.
@@ -153,7 +158,7 @@ impl Wanted {
 
     /// Puts in what is wanted by now.
     fn put(&mut self, pid: u32) {
-        let Some(Process { program, places, .. }) = self.processes.get(&pid) else { return };
+        let Some(Process { program, file, places, .. }) = self.processes.get(&pid) else { return };
         let needs = self.needs.get(&pid).copied().unwrap_or(0);
         let has_grpc = places.iter().any(|place| place.trap == Trap::GrpcNewStream);
         let mut standings: BTreeMap<_, u64> = BTreeMap::new();
@@ -173,7 +178,7 @@ impl Wanted {
             }
             let standing = match waits {
                 Some(waits) => waits,
-                None => match self.traps.put(pid, *program, trap, &offsets) {
+                None => match self.traps.put(pid, (*program, file), trap, &offsets) {
                     Ok(()) => Standing::In,
                     Err(why) => {
                         log::warn!("process {pid}: {} are off, {why}", trap.feature());
@@ -200,6 +205,8 @@ const fn waits_for(trap: Trap, needs: u8, has_grpc: bool) -> Option<Standing> {
     };
     let (need, standing) = match trap {
         Trap::GrpcNewStream | Trap::GrpcHandleStream => return None,
+        // Few but pools use such a queue.
+        Trap::PythonPut | Trap::PythonGet | Trap::PythonGot => return None,
         // Functions of its own server only: whoever else serves HTTP/2 does not come by.
         Trap::Http2RunHandler => (Need::ServerStreams as u8, Standing::WaitForServer),
         Trap::Http2WriteHeaders => (client, Standing::WaitForClient),
@@ -229,7 +236,8 @@ mod tests {
             wanted.needs(pid, *each);
         }
         let places = traps.iter().map(|trap| Place { trap: *trap, offset: 0 }).collect();
-        let process = Process { program: Program::default(), places, count_at: 0 };
+        let process =
+            Process { program: Program::default(), file: String::new(), places, count_at: 0 };
         wanted.processes.insert(pid, process);
         wanted.put(pid);
         wanted

@@ -101,6 +101,15 @@ impl Tracer {
                 let polls = self.services.serves_by_threads(client.task.pid);
                 self.threads.judge(client, candidate, &self.contexts, settled, force, polls)
             }
+            // Both must be so: a thread serves it, and what works for that thread ends with it.
+            Runtime::Knows { rule, .. } if rule.is_of_threads() => {
+                let polls = self.services.serves_by_threads(client.task.pid);
+                match self.threads.served(client, candidate, &self.contexts, settled, force, polls)
+                {
+                    Ok((_, end)) => self.workers.is_contained(client, end),
+                    Err(verdict) => verdict,
+                }
+            }
             _ => self.workers.judge(client, candidate, &self.contexts, settled, force),
         };
         match verdict {

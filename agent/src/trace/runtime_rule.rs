@@ -177,7 +177,7 @@ impl Workers {
     }
 
     /// Whether all that the call depends on had ended before the answer did.
-    fn is_contained(&self, client: &Context, end: Nanos) -> Verdict {
+    pub(in crate::trace) fn is_contained(&self, client: &Context, end: Nanos) -> Verdict {
         if client.at > end {
             return Verdict::No(Count::RuntimeAfterAnswer);
         }

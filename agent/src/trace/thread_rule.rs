@@ -179,45 +179,12 @@ impl Threads {
         force: bool,
         polls: bool,
     ) -> Verdict {
-        let Some(server) = contexts.of(candidate).filter(|server| server.role == Role::Server)
-        else {
-            return Verdict::No(Count::ThreadUnknownServer);
+        let (server, end) = match self.served(client, candidate, contexts, settled, force, polls) {
+            Ok(served) => served,
+            Err(verdict) => return verdict,
         };
-        if server.task.pid != client.task.pid {
-            return Verdict::No(Count::ThreadOtherProcess);
-        }
-        let is_one_for_each = match server.thread_waits {
-            Waits::Alone => true,
-            Waits::Polling => polls,
-            Waits::Otherwise => false,
-        };
-        if !is_one_for_each {
-            return Verdict::No(Count::ThreadNotWaiting);
-        }
-        if self.is_revoked(client.task.pid) {
-            return Verdict::No(Count::ThreadRevoked);
-        }
         if server.task != client.task {
             return Verdict::No(Count::ThreadOtherThread);
-        }
-        if client.at < server.at {
-            return Verdict::No(Count::ThreadBeforeServer);
-        }
-        if server.sequence < self.doubted_below {
-            return Verdict::No(Count::ThreadControlLost);
-        }
-        let end = match server.end {
-            Some(end) if force || settled(end) => end,
-            None if force => return Verdict::No(Count::ThreadTimedOut),
-            _ => return Verdict::Wait,
-        };
-        match server.answered_by {
-            None => return Verdict::No(Count::ThreadNotAnswered),
-            Some(task) if task != server.task => return Verdict::No(Count::ThreadOtherThread),
-            Some(_) => {}
-        }
-        if server.overlapped || self.has_older_open(server, candidate, end) {
-            return Verdict::No(Count::ThreadOverlapped);
         }
         match (client.at <= end, server.thread_waits) {
             (true, _) => Verdict::Parent,
@@ -225,6 +192,58 @@ impl Threads {
             (false, Waits::Polling) => Verdict::No(Count::ThreadNotWaiting),
             (false, _) => Verdict::Link,
         }
+    }
+
+    /// The request that a client's own thread, or one for which that works, is said to serve, and when it ended; `Err` where one thread
+    /// does not serve it from its begin to its end. See [`Self::judge`].
+    pub(in crate::trace) fn served<'a>(
+        &self,
+        client: &Context,
+        candidate: SpanId,
+        contexts: &'a Contexts,
+        settled: impl Fn(Nanos) -> bool,
+        force: bool,
+        polls: bool,
+    ) -> Result<(&'a Context, Nanos), Verdict> {
+        let no = |why| Err(Verdict::No(why));
+        let Some(server) = contexts.of(candidate).filter(|server| server.role == Role::Server)
+        else {
+            return no(Count::ThreadUnknownServer);
+        };
+        if server.task.pid != client.task.pid {
+            return no(Count::ThreadOtherProcess);
+        }
+        let is_one_for_each = match server.thread_waits {
+            Waits::Alone => true,
+            Waits::Polling => polls,
+            Waits::Otherwise => false,
+        };
+        if !is_one_for_each {
+            return no(Count::ThreadNotWaiting);
+        }
+        if self.is_revoked(client.task.pid) {
+            return no(Count::ThreadRevoked);
+        }
+        if client.at < server.at {
+            return no(Count::ThreadBeforeServer);
+        }
+        if server.sequence < self.doubted_below {
+            return no(Count::ThreadControlLost);
+        }
+        let end = match server.end {
+            Some(end) if force || settled(end) => end,
+            None if force => return no(Count::ThreadTimedOut),
+            _ => return Err(Verdict::Wait),
+        };
+        match server.answered_by {
+            None => return no(Count::ThreadNotAnswered),
+            Some(task) if task != server.task => return no(Count::ThreadOtherThread),
+            Some(_) => {}
+        }
+        if server.overlapped || self.has_older_open(server, candidate, end) {
+            return no(Count::ThreadOverlapped);
+        }
+        Ok((server, end))
     }
 
     /// Whether the thread still has a request open that it read before this one ended.

@@ -85,7 +85,7 @@ pub(crate) fn abandoned(state: *const State) {
 pub(crate) fn request_sent(state: *mut State, task: u64, position: u64, scratch: *mut Scratch) {
     if runtime::knows(task, state, scratch) {
         runtime::request_sent(state, position, scratch);
-    } else {
+    } else if !runtime::request_sent_by_pool(state, task, position, scratch) {
         unsafe { (&raw mut (*scratch).header.serving).write_volatile(of(task)) }
     }
 }

@@ -4,7 +4,7 @@
 mod grpc;
 mod layouts;
 mod probes;
-mod truth;
+pub(crate) mod truth;
 
 use anyhow::ensure;
 use tests::agent::{Agent, Hooks, Setup};

@@ -9,26 +9,26 @@ use tests::otlp::{Kind, Span, Spans};
 use tests::outcome::TestResult;
 
 /// Requests of each way.
-pub(super) const REQUESTS: usize = 400;
+pub(crate) const REQUESTS: usize = 400;
 /// The service that is looked at.
-pub(super) const SERVICE: &str = "goroutines";
+pub(crate) const SERVICE: &str = "goroutines";
 
 /// What a way of serving must come to.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Way {
-    pub(super) name: &'static str,
+pub(crate) struct Way {
+    pub(crate) name: &'static str,
     /// Calls made for each request; 0 for one at most.
-    pub(super) calls: usize,
+    pub(crate) calls: usize,
     /// The least share of them that must have their parent, of a thousand.
-    pub(super) exact: usize,
+    pub(crate) exact: usize,
 }
 
-pub(super) const fn way(name: &'static str, calls: usize, exact: usize) -> Way {
+pub(crate) const fn way(name: &'static str, calls: usize, exact: usize) -> Way {
     Way { name, calls, exact }
 }
 
 /// Sends requests of each way, with `load` (the way's name and the first number), and looks at the parents of the calls made for them.
-pub(super) fn score(
+pub(crate) fn score(
     agent: Agent,
     ways: &[Way],
     mut load: impl FnMut(&str, usize) -> anyhow::Result<()>,
@@ -58,7 +58,7 @@ pub(super) fn score(
 }
 
 /// Waits for the spans of all calls.
-pub(super) fn collect(agent: Agent, calls: usize) -> anyhow::Result<Spans> {
+pub(crate) fn collect(agent: Agent, calls: usize) -> anyhow::Result<Spans> {
     let enough = |spans: &Spans| spans.of(SERVICE, Kind::Client).len() >= calls;
     if let Err(error) = agent.wait("the spans of all calls", enough) {
         println!("{error:#}");
@@ -69,13 +69,13 @@ pub(super) fn collect(agent: Agent, calls: usize) -> anyhow::Result<Spans> {
 }
 
 /// Requests and calls by number.
-pub(super) struct Truth<'a> {
+pub(crate) struct Truth<'a> {
     served: HashMap<&'a str, &'a str>,
     calls: HashMap<usize, Vec<(&'a str, &'a str)>>,
 }
 
 impl<'a> Truth<'a> {
-    pub(super) fn of(spans: &'a Spans) -> Self {
+    pub(crate) fn of(spans: &'a Spans) -> Self {
         let mut truth = Self { served: HashMap::new(), calls: HashMap::new() };
         for span in spans.0.iter().filter(|span| span.service == SERVICE) {
             let number = number(asked(span));
@@ -93,12 +93,12 @@ impl<'a> Truth<'a> {
         truth
     }
 
-    pub(super) fn row(&self, way: &Way, first: usize) -> Row {
+    pub(crate) fn row(&self, way: &Way, first: usize) -> Row {
         self.row_of(way, first, REQUESTS)
     }
 
     /// The same of so many requests.
-    pub(super) fn row_of(&self, way: &Way, first: usize, requests: usize) -> Row {
+    pub(crate) fn row_of(&self, way: &Way, first: usize, requests: usize) -> Row {
         let mut row = Row::default();
         for request in first..first + requests {
             let calls = self.calls.get(&request).map_or(&[][..], Vec::as_slice);
@@ -142,11 +142,11 @@ impl<'a> Truth<'a> {
 
 /// What became of a way's calls.
 #[derive(Default)]
-pub(super) struct Row {
-    pub(super) exact: usize,
-    pub(super) absent: usize,
-    pub(super) wrong: usize,
-    pub(super) missing: usize,
+pub(crate) struct Row {
+    pub(crate) exact: usize,
+    pub(crate) absent: usize,
+    pub(crate) wrong: usize,
+    pub(crate) missing: usize,
     rules: HashMap<String, usize>,
 }
 

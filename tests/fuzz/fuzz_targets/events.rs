@@ -25,6 +25,7 @@ fuzz_target!(|bytes: &[u8]| {
         Ok(Input::Carried(event)) => event.as_bytes().to_vec(),
         Ok(Input::Worker(event)) => event.as_bytes().to_vec(),
         Ok(Input::StreamCall(event)) => event.as_bytes().to_vec(),
+        Ok(Input::TaskEnded(event)) => event.as_bytes().to_vec(),
         Ok(other) => panic!("no control event: {other:?}"),
         Err(_) => return,
     };

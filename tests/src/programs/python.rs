@@ -78,6 +78,18 @@ pub fn works(name: &str) -> anyhow::Result<Server> {
     link("works.py", name, None)
 }
 
+/// A server that makes its calls in threads of pools, run by that interpreter; what it calls is a port of this host.
+///
+/// # Errors
+/// When that interpreter is missing, or it does not come up.
+pub fn pools(interpreter: &str, name: &str, downstream: u16) -> anyhow::Result<Server> {
+    let port = free_port()?;
+    let mut command = Command::new(installed(interpreter)?);
+    command.arg(workload("python").join("pools.py"));
+    command.args([name, &port.to_string(), &downstream.to_string()]);
+    Server::on_port(name, port, &mut command)
+}
+
 fn link(file: &str, name: &str, next: Option<u16>) -> anyhow::Result<Server> {
     let port = free_port()?;
     let mut command = script(file)?;

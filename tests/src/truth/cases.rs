@@ -79,7 +79,13 @@ pub const ALL: &[Case] = &[
         name: "python-pool",
         about: "Python ThreadingHTTPServer, calls by a ThreadPoolExecutor",
         levels: &[services::PYTHON_POOL; 4],
-        floor: HONEST,
+        floor: PROVEN,
+    },
+    Case {
+        name: "python-pool-fanout",
+        about: "Python ThreadingHTTPServer, three calls at once by a ThreadPoolExecutor",
+        levels: &[services::PYTHON_POOL_FANOUT; 4],
+        floor: PROVEN,
     },
     Case {
         name: "python-asyncio",

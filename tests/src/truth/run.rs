@@ -79,9 +79,10 @@ impl Stage {
     /// When the agent does not start or stop well, or an answer is not the right one.
     pub fn run(&self, setup: Setup, requests: usize, clients: usize) -> anyhow::Result<Outcome> {
         let mut agent = setup.environment("OTEL_LOG_LEVEL", "debug").start()?;
-        // Whose goroutines tell what, it finds out within its first moments, one program after the other.
-        for service in self.services.iter().filter(|service| service.goroutines) {
-            let line = format!("process {} runs Go", service.server.program.pid());
+        // Whose runtime tells what, it finds out within its first moments, one program after the other.
+        for service in &self.services {
+            let Some(runtime) = service.tells else { continue };
+            let line = format!("process {} runs {runtime}", service.server.program.pid());
             agent.wait_line(&line, Deadline::seconds(20))?;
         }
         self.wait_for_streams(&mut agent)?;

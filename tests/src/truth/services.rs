@@ -55,8 +55,8 @@ pub struct Runtime {
 pub struct Started {
     /// The server.
     pub server: Server,
-    /// Its goroutines tell, once the agent has looked into its program.
-    pub goroutines: bool,
+    /// Its runtime tells, which is this one, once the agent has looked into its program.
+    pub tells: Option<&'static str>,
     /// It speaks HTTP/2 in the clear with the others, and they with it: what tells of its streams comes with the first.
     pub http2: bool,
     /// What must stay as long as it runs.
@@ -67,7 +67,7 @@ pub struct Started {
 
 impl Started {
     fn of(server: Server) -> Self {
-        Self { server, goroutines: false, http2: false, _folder: None, _databases: None }
+        Self { server, tells: None, http2: false, _folder: None, _databases: None }
     }
 }
 
@@ -90,7 +90,18 @@ pub const PYTHON_THREADS: Runtime = Runtime {
 
 /// The same, but each call is made by a `ThreadPoolExecutor`, whose result the serving thread waits for.
 pub const PYTHON_POOL: Runtime =
-    Runtime { name: "python-pool", proxies: false, start: |place| told(place, python("pool.py")?) };
+    Runtime { name: "python-pool", proxies: false, start: |place| pool(place, "pool.py") };
+
+/// The same, with all calls of a request at once.
+pub const PYTHON_POOL_FANOUT: Runtime = Runtime {
+    name: "python-pool-fanout",
+    proxies: false,
+    start: |place| pool(place, "pool_fanout.py"),
+};
+
+fn pool(place: &Place<'_>, file: &str) -> anyhow::Result<Started> {
+    Ok(Started { tells: Some("Python"), ..told(place, python(file)?)? })
+}
 
 /// Streams of asyncio: all requests in one thread.
 pub const PYTHON_ASYNCIO: Runtime = Runtime {

@@ -30,7 +30,7 @@ use self::{binary::Binary, functions::Functions, layout::Layout, source::choose}
 use super::{
     Rules,
     memory::{Memory, mapped},
-    traps::{Place, Trap},
+    traps::{Place, Program, Trap},
 };
 use crate::hash::Map;
 
@@ -135,9 +135,6 @@ impl Record {
 pub struct Examiner {
     programs: Map<Program, Result<Arc<Anatomy>, Refusal>>,
 }
-
-/// A file as it is now: device, inode, time of change in ns, and where its text is.
-pub(super) type Program = (u64, u64, i64, u64);
 
 /// What is known of a program from its file: addresses are those in the file.
 #[derive(Debug)]

@@ -130,6 +130,58 @@ fn a_child_that_goes_on_for_others_loses_what_it_did_before() {
     assert_eq!(contained(30, &[CHILD], later), Some(Count::RuntimeOutlived));
 }
 
+/// A call from 20 to 30 by a thread of a pool, for a request that a thread serves from 10 to 50; `change` decides what differs. Why it has
+/// no parent, if it has none.
+#[track_caller]
+fn pooled(ends: bool, change: impl FnOnce(&mut Host, &mut Request, &mut Request)) -> Option<Count> {
+    let mut host = Host::new();
+    let mut served = Request::server(&from_outside(1), 7, PID, 10, 50);
+    let mut call = call(&served, Rule::PythonPool, 2, 20, 30);
+    change(&mut host, &mut served, &mut call);
+    told(&mut host, &call, &[CHILD]);
+    host.start(&served);
+    host.start(&call);
+    host.end(&call);
+    if ends {
+        host.tracer.tasks_ended(&[CHILD]);
+    }
+    host.end(&served);
+    host.tick(2000);
+    let reasons = [
+        Count::RuntimeOutlived,
+        Count::ThreadNotWaiting,
+        Count::ThreadRevoked,
+        Count::ThreadOtherThread,
+    ];
+    let reason = reasons.into_iter().find(|reason| host.count(*reason) > 0);
+    match reason {
+        None => host.span(&call).is_child_of(&host, &served, "python-pool"),
+        Some(_) => host.span(&call).is_root(),
+    }
+    reason
+}
+
+#[test]
+fn a_pool_works_for_what_a_thread_serves() {
+    assert_eq!(pooled(true, |_, _, _| {}), None);
+    assert_eq!(pooled(false, |_, _, _| {}), Some(Count::RuntimeOutlived), "it goes on");
+    let long =
+        pooled(true, |_, _, call| call.finished.end = crate::input::Nanos(51 * super::host::MS));
+    assert_eq!(long, Some(Count::RuntimeOutlived), "longer than the answer");
+}
+
+#[test]
+fn a_pool_works_for_nothing_that_no_thread_serves() {
+    let by_loop = pooled(true, |_, served, _| served.started.thread_waits = Waits::Otherwise);
+    assert_eq!(by_loop, Some(Count::ThreadNotWaiting));
+    assert_eq!(pooled(true, |host, _, _| host.tracer.revoked(PID)), Some(Count::ThreadRevoked));
+    let by_another = pooled(true, |_, served, _| {
+        let by = served.finished.answered_by;
+        served.finished.answered_by = by.map(|task| crate::input::Task { tid: 9, ..task });
+    });
+    assert_eq!(by_another, Some(Count::ThreadOtherThread));
+}
+
 #[test]
 fn pipelined_requests_are_nobodys_parents() {
     for read in [10, 20] {

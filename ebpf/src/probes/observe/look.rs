@@ -140,14 +140,9 @@ pub(super) extern "C" fn ending(have: u64, before: u64) -> u64 {
 /// [`HEAD_CAP`] bytes are searched. The call before ended like `after`.
 #[inline(always)]
 fn head_len(scratch: *mut Scratch, len: u64, after: u8) -> u64 {
-    // Most heads end in the first one.
-    let mut blank = BlankLine::after(Ending::from_byte(after));
-    let end = search(scratch, 0, &mut blank);
-    if end != 0 {
-        return if end <= len { end } else { 0 };
-    }
+    let blank = BlankLine::after(Ending::from_byte(after));
     unsafe { (&raw mut (*scratch).search).write_volatile(blank) };
-    let mut block = 1;
+    let mut block = 0;
     while block < u64::from(HEAD_CAP) / BLOCK {
         if block * BLOCK >= len {
             break;
@@ -165,20 +160,10 @@ fn head_len(scratch: *mut Scratch, len: u64, after: u8) -> u64 {
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn head_block(block: u64) -> u64 {
+    const WORDS: u64 = BLOCK / 8;
     let Some(scratch) = emit::this_scratch() else { return 0 };
     let mut blank = unsafe { (&raw const (*scratch).search).read_volatile() };
     let first = black_box(block) % (u64::from(HEAD_CAP) / BLOCK) * WORDS;
-    let end = search(scratch, first, &mut blank);
-    unsafe { (&raw mut (*scratch).search).write_volatile(blank) };
-    end
-}
-
-/// Words in a block.
-const WORDS: u64 = BLOCK / 8;
-
-/// Searches the block that begins with word `first`.
-#[inline(always)]
-fn search(scratch: *mut Scratch, first: u64, blank: &mut BlankLine) -> u64 {
     let mut i = 0;
     while i < WORDS {
         let ends = blank.word(word(scratch, (first + i) as usize));
@@ -187,6 +172,7 @@ fn search(scratch: *mut Scratch, first: u64, blank: &mut BlankLine) -> u64 {
         }
         i += 1;
     }
+    unsafe { (&raw mut (*scratch).search).write_volatile(blank) };
     0
 }
 

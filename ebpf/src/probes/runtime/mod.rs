@@ -5,6 +5,7 @@
 //! does: in `SERVING`.
 
 pub(crate) mod go;
+mod python;
 
 use aya_ebpf::{btf_maps::Array, macros::btf_map};
 use spanwire_ebpf::{
@@ -101,6 +102,7 @@ pub(crate) fn knows_now(task: u64, scratch: *mut Scratch) -> bool {
 #[inline(always)]
 pub(crate) fn forget(tgid: u32) {
     go::forget(tgid);
+    python::forget(tgid);
 }
 
 /// A request of `state`'s connection was read (its head, or more of it): the key of the task that serves it, 0 if none is
@@ -143,6 +145,45 @@ pub(crate) fn request_sent(state: *const State, position: u64, scratch: *mut Scr
         if go::calls() == 0 && (&raw const (*scratch).desk.caller.context).read_volatile() != 0 {
             go::walk();
         }
+        told(state, position, scratch);
+    }
+}
+
+/// The same, where the task is a thread of a pool, which is not asked otherwise; whether it is one.
+#[inline(always)]
+pub(crate) fn request_sent_by_pool(
+    state: *const State,
+    thread: u64,
+    position: u64,
+    scratch: *mut Scratch,
+) -> bool {
+    let is_one = is_told_of() && python::pool_calls(thread) != python::NOT_OF_A_POOL;
+    if is_one {
+        unsafe { told(state, position, scratch) };
+    }
+    is_one
+}
+
+/// Whether user space has told of any process.
+#[inline(always)]
+fn is_told_of() -> bool {
+    RUNTIME_ROUND.get_ptr(0).is_some_and(|round| unsafe { round.read_volatile() } != 0)
+}
+
+/// Whether a thread works for somebody as one of a pool; `None` if it is none of a pool's. Whether what it does ends with the request is not
+/// certain when it sends one.
+#[inline(always)]
+pub(crate) fn pool_works(thread: u64) -> Option<bool> {
+    match python::pool_calls(thread) {
+        python::NOT_OF_A_POOL => None,
+        what => Some(what == python::WORKS),
+    }
+}
+
+/// What was found out goes into the event's header.
+#[inline(always)]
+unsafe fn told(state: *const State, position: u64, scratch: *mut Scratch) {
+    unsafe {
         let caller = &raw const (*scratch).desk.caller;
         let header = &raw mut (*scratch).header;
         (*header).serving = (&raw const (*caller).span).read_volatile();
@@ -150,7 +191,7 @@ pub(crate) fn request_sent(state: *const State, position: u64, scratch: *mut Scr
         (*header).absent = (&raw const (*caller).absent).read_volatile() as u8;
         (*header).for_another = (&raw const (*caller).for_another).read_volatile() as u8;
         let rule = (&raw const (*caller).rule).read_volatile();
-        if rule == Rule::GoChild as u64 {
+        if rule == Rule::GoChild as u64 || rule == Rule::PythonPool as u64 {
             tell((*state).generation, position);
         }
     }

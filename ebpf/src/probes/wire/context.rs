@@ -288,7 +288,10 @@ extern "C" fn bind(whose: u64) -> u64 {
         let task = (&raw const (*looking).task).read_volatile();
         // Who serves what it is sent for; and whether it is known that it is sent for nothing that is served here.
         let (server, is_root) = match whose {
-            OF_THREAD => (task, serving::is_revoked((task >> 32) as u32)),
+            OF_THREAD => match runtime::pool_works(task) {
+                None => (task, serving::is_revoked((task >> 32) as u32)),
+                Some(works) => (0, !works),
+            },
             OF_RUNTIME => {
                 let caller = &raw const (*scratch).desk.caller;
                 let server = (&raw const (*caller).server).read_volatile();
@@ -298,7 +301,7 @@ extern "C" fn bind(whose: u64) -> u64 {
         };
         match serving::by(server) {
             Some(served) if !is_root => inherit(served, context),
-            _ if is_root || whose == OF_THREAD => {
+            _ if is_root || server != 0 && whose == OF_THREAD => {
                 let trace = &raw mut (*context).trace;
                 let span = (&raw const (*context).span).read_volatile();
                 trace.write_volatile(id::trace(config::seed(), span));

@@ -93,7 +93,7 @@ pub const GO_DATABASES: Runtime = Runtime {
         command.env("TRUTH_SERVER", "databases").env("TRUTH_POSTGRES", databases.postgres());
         command.env("TRUTH_REDIS", databases.redis());
         let started = told(place, command)?;
-        Ok(Started { goroutines: true, _databases: Some(databases), ..started })
+        Ok(Started { tells: Some("Go"), _databases: Some(databases), ..started })
     },
 };
 
@@ -105,7 +105,7 @@ fn framework_way(place: &Place<'_>, server: &str, way: &str) -> anyhow::Result<S
     let mut command = Command::new(frameworks()?);
     command.env("TRUTH_SERVER", server).env("TRUTH_WAY", way);
     let http2 = matches!(server, "http2" | "x-http2");
-    Ok(Started { goroutines: true, http2, ..told(place, command)? })
+    Ok(Started { tells: Some("Go"), http2, ..told(place, command)? })
 }
 
 fn net_http(
@@ -115,7 +115,7 @@ fn net_http(
 ) -> anyhow::Result<Started> {
     let mut command = Command::new(service(release)?);
     command.env("TRUTH_WAY", way);
-    Ok(Started { goroutines: true, ..told(place, command)? })
+    Ok(Started { tells: Some("Go"), ..told(place, command)? })
 }
 
 /// All programs of these services, built.

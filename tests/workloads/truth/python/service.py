@@ -51,12 +51,15 @@ class Service:
         number = self.number(path)
         if number is None:
             return True
-        ask = ask or self.ask
         kind = habit(number)
         if kind == 0:
             threading.Thread(target=self.ask, args=(self.next[0], f"/later/{number}")).start()
         if kind == 1:
             time.sleep(0.002)
+        return self.ask_all(number, kind, ask or self.ask)
+
+    def ask_all(self, number, kind, ask):
+        """Makes the calls of a request; whether all went well."""
         well = True
         for at, port in enumerate(self.next):
             well = ask(port, f"/call/{number}.{at}") and well
