@@ -101,7 +101,6 @@ pub(super) fn frames(state: *mut State, direction: *mut Way, way: usize, scratch
         let len = u64::from(get(&raw const (*call).len));
         put(&raw mut (*walking).frames, (*direction).frames);
         put(&raw mut (*walking).headers, 0);
-        put(&raw mut (*scratch).call.now, emit::now());
         if position != get(&raw const (*call).expected) {
             put(&raw mut (*walking).frames, Frames::BOUNDARY);
         }
@@ -109,6 +108,7 @@ pub(super) fn frames(state: *mut State, direction: *mut Way, way: usize, scratch
         put(&raw mut (*header).on_cpu, 0);
         event::no_runtime(header);
         runtime::frames_move(state, header);
+        put(&raw mut (*scratch).call.now, emit::now());
         put(&raw mut (*header).flags, if len == 0 { data_flag::END } else { 0 });
         let mut from = 0;
         if len == 0 {

@@ -183,8 +183,8 @@ pub(super) fn complete<R: Reach>(sock: u64, state: *mut State, way: usize, scrat
         let header = &raw mut (*scratch).header;
         let found = &raw const (*scratch).found;
         let task = get(&raw const (*call).task);
-        let now = emit::now();
-        put(&raw mut (*scratch).call.now, now);
+        // Taken when everything else is told that is told with it: user space hears what is older first.
+        let mut now = 0;
         put(&raw mut (*header).flags, 0);
         put(&raw mut (*header).serving, 0);
         put(&raw mut (*header).on_cpu, 0);
@@ -201,16 +201,18 @@ pub(super) fn complete<R: Reach>(sock: u64, state: *mut State, way: usize, scrat
                 put(flags, data_flag::REQUEST | waits);
                 let position = get(&raw const (*call).position);
                 serving::request_read(state, task, position, waits != 0, scratch);
-                on_cpu::begin::<R>(state, waits == data_flag::THREAD_WAITS, now);
                 // A first byte that is read alone tells nothing yet.
                 if get(&raw const (*call).len) > FIRST_BYTE {
                     wire_read(sock, state, 0, scratch);
                 }
+                now = emit::now();
+                on_cpu::begin::<R>(state, waits == data_flag::THREAD_WAITS, now);
             }
         } else if way == SENT {
             if begins != begins::NOTHING {
                 serving::answered(state);
             }
+            now = emit::now();
             let on_cpu = on_cpu::since::<R>(state, task, now);
             if on_cpu != 0 {
                 put(&raw mut (*header).on_cpu, on_cpu);
@@ -223,6 +225,7 @@ pub(super) fn complete<R: Reach>(sock: u64, state: *mut State, way: usize, scrat
                 wire_read(sock, state, FIRST_BYTE, scratch);
             }
         }
+        put(&raw mut (*scratch).call.now, if now == 0 { emit::now() } else { now });
         if get(&raw const (*call).len) == 0 {
             put(flags, get(flags) | data_flag::END);
         }
