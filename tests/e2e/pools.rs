@@ -54,11 +54,16 @@ pub(crate) fn add(suite: &mut Suite) {
             score(other, &KNOWN, 8)
         });
     }
-    suite.test("pools::rule_is_switched_off_by_name", rule_off);
+    suite.test("pools::rule_is_off_unasked", || rule_off(Setup::default()));
+    suite.test("pools::rule_is_switched_off_by_name", || {
+        let asked = Setup::default().environment("SPANWIRE_RULES_ON", "python-pool");
+        rule_off(asked.environment("SPANWIRE_RULES_OFF", "python-pool"))
+    });
 }
 
 /// An agent that has looked at the server: from the next request on it knows its pools.
 fn watching(setup: Setup, server: &Server) -> anyhow::Result<Agent> {
+    let setup = setup.environment("SPANWIRE_RULES_ON", "python-pool");
     let mut agent = setup.environment("OTEL_LOG_LEVEL", "debug").start()?;
     let line = format!("process {} runs Python", server.program.pid());
     agent.wait_line(&line, Deadline::seconds(10))?;
@@ -75,10 +80,10 @@ fn score(python: &str, ways: &[Way], concurrency: usize) -> TestResult {
     })
 }
 
-fn rule_off() -> TestResult {
+fn rule_off(setup: Setup) -> TestResult {
     let called = downstream("called")?;
     let server = pools("python3", SERVICE, called.port())?;
-    let agent = Setup::default().environment("SPANWIRE_RULES_OFF", "python-pool").start()?;
+    let agent = setup.start()?;
     Load { way: "between", concurrency: 4, count: REQUESTS, first: 0 }.send(&server)?;
     let spans = collect(agent, 3 * REQUESTS)?;
     let row = Truth::of(&spans).row(&KNOWN[5], 0);

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use abi::runtime::Rule;
 use clap::ValueEnum;
 use log::LevelFilter;
 
@@ -238,16 +239,18 @@ impl Settings {
     }
 }
 
-/// All rules, without those that are switched off by name.
+/// The rules that are on by themselves, with those that are switched on by name and without those that are switched off.
 fn rules(values: &mut Values, warnings: &mut Vec<String>) -> Rules {
-    let known = |text: &str| {
-        let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
-        names
-            .map(runtime::rule)
-            .try_fold(Rules::default(), |rules, rule| Some(rules.without(rule?)))
+    let names: Vec<&str> = Rule::ALL.iter().map(|rule| rule.name()).collect();
+    let mut changed = |variable, rules, change: fn(Rules, Rule) -> Rules| {
+        let known = |text: &str| {
+            let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
+            names.map(runtime::rule).try_fold(rules, |rules, rule| Some(change(rules, rule?)))
+        };
+        values.parsed(variable, &names.join(", "), known, warnings).unwrap_or(rules)
     };
-    let names: Vec<&str> = abi::runtime::Rule::ALL.iter().map(|rule| rule.name()).collect();
-    values.parsed("SPANWIRE_RULES_OFF", &names.join(", "), known, warnings).unwrap_or_default()
+    let rules = changed("SPANWIRE_RULES_ON", Rules::default(), Rules::with);
+    changed("SPANWIRE_RULES_OFF", rules, Rules::without)
 }
 
 fn sampler(values: &mut Values, warnings: &mut Vec<String>) -> Sampler {

@@ -78,6 +78,8 @@ impl Stage {
     /// # Errors
     /// When the agent does not start or stop well, or an answer is not the right one.
     pub fn run(&self, setup: Setup, requests: usize, clients: usize) -> anyhow::Result<Outcome> {
+        // With every rule, also those that are only on where they are asked for.
+        let setup = setup.environment("SPANWIRE_RULES_ON", "python-pool");
         let mut agent = setup.environment("OTEL_LOG_LEVEL", "debug").start()?;
         // Whose runtime tells what, it finds out within its first moments, one program after the other.
         for service in &self.services {
