@@ -23,8 +23,8 @@ use crate::{
 /// What emulates the machine; in Debian's package `qemu-system-x86`.
 pub(crate) const QEMU: &str = "qemu-system-x86_64";
 
-/// When a machine is given up: several times what the slowest takes.
-const PATIENCE: Duration = Duration::from_secs(600);
+/// When a machine is given up: several times what the slowest takes, which is minutes where others run beside it.
+const PATIENCE: Duration = Duration::from_secs(1500);
 
 /// What the first process says last. A console without it is a machine that died.
 const ENDED: &str = "the virtual machine's tests have ended";
@@ -50,6 +50,8 @@ pub(crate) struct Report {
     pub(crate) tally: Tally,
     /// What the tests wrote down for the repository.
     pub(crate) records: String,
+    /// The machine did not come to the end of its tests.
+    pub(crate) died: bool,
 }
 
 impl Boot<'_> {
@@ -97,7 +99,7 @@ impl Boot<'_> {
         }
         say::note(format!("{}: {tally} in {}", self.name, say::seconds(began.elapsed())));
         let records = fs::read_to_string(&records).unwrap_or_default().replace('\r', "");
-        Ok(Report { tally, records })
+        Ok(Report { tally, records, died: !has_ended })
     }
 
     fn qemu(&self, initrd: &Path, records: &Path) -> Command {

@@ -201,7 +201,15 @@ impl Prepared {
                             let Some(boot) = boots.lock().expect("nobody panics").pop() else {
                                 return anyhow::Ok(());
                             };
-                            let report = self.boot(&boot)?;
+                            let mut report = self.boot(&boot)?;
+                            if report.died {
+                                // An emulated kernel can die of its emulator. One that dies of us dies again.
+                                say::note(format!(
+                                    "{}: it died (see above), and goes again",
+                                    boot.name
+                                ));
+                                report = self.boot(&boot)?;
+                            }
                             reports.lock().expect("nobody panics").push((boot.name, report));
                         }
                     })

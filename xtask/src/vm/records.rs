@@ -148,8 +148,11 @@ mod tests {
 
     #[test]
     fn records_become_files() {
-        let report =
-            |records: &str| Report { tally: Tally::default(), records: records.to_owned() };
+        let report = |records: &str| Report {
+            tally: Tally::default(),
+            records: records.to_owned(),
+            died: false,
+        };
         let reports = [
             ("6.1".to_owned(), report("== doctor\nkernel 6.1\n== programs\nexit_send 12 64\n")),
             ("6.12".to_owned(), report("== programs\nexit_send 14 64\nsend_length 9 0\n")),
