@@ -20,7 +20,7 @@ const ATTACH_SECONDS: u64 = 30;
 /// How long it may take to flush and end after SIGTERM.
 const STOP: Duration = Duration::from_secs(5);
 
-/// How long a span may take from the end of its exchange to the receiver.
+/// How long a span may take from the end of its exchange to the receiver, where the CPU is none that is emulated.
 const ARRIVAL: Duration = Duration::from_secs(15);
 
 /// A set of kernel hooks the agent can be told to use.
@@ -223,9 +223,10 @@ impl Agent {
     /// Waits until the spans that have arrived satisfy `enough`.
     ///
     /// # Errors
-    /// When they do not within 15 s.
+    /// When they do not within 15 s, or as many times that as an emulated CPU is slower.
     pub fn wait(&self, what: &str, enough: impl Fn(&Spans) -> bool) -> anyhow::Result<Spans> {
-        let spans = self.receiver.wait(what, ARRIVAL, enough);
+        let within = ARRIVAL * if vm::is_here() { vm::SLOWER } else { 1 };
+        let spans = self.receiver.wait(what, within, enough);
         if spans.is_err() {
             self.tell_counters();
         }
