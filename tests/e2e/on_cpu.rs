@@ -33,6 +33,8 @@ fn as_measured(hooks: Hooks) -> TestResult {
     let agent = Setup::default().hooks(hooks).start()?;
     let server = python::works("works")?;
     let mut connection = Connection::open(&server.target)?;
+    // An interpreter finds its modules at the first request, before and behind what the program measures.
+    ensure!(connection.get("/0/0")?.status == 200);
     let mut told = Vec::new();
     // More and less than a tick, of work and of waiting.
     for path in ["/0/0", "/1/0", "/30/0", "/0/30", "/3/5", "/20/20"].repeat(4) {
@@ -40,9 +42,10 @@ fn as_measured(hooks: Hooks) -> TestResult {
         ensure!(answer.status == 200);
         told.push((path, String::from_utf8(answer.body)?.parse::<i64>()?));
     }
-    let spans = agent.wait("the spans", |spans| spans.of("works", Kind::Server).len() >= 24)?;
+    let spans = agent.wait("the spans", |spans| spans.of("works", Kind::Server).len() >= 25)?;
     let mut served = spans.of("works", Kind::Server);
     served.0.sort_by_key(|span| span.start);
+    served.0.remove(0);
     let around = AROUND * if vm::is_here() { i64::from(vm::SLOWER) } else { 1 };
     let mut wrong = Vec::new();
     for (span, (path, told)) in served.0.iter().zip(told) {
