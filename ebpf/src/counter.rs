@@ -93,11 +93,15 @@ pub enum Counter {
     InsertFailed = 42,
     /// Connections on which it was not known any more where the next request begins: after bodies without a length, after `Expect` and `Upgrade`, and after any of the last three.
     InsertLost = 43,
+    /// Work that was put into a queue and is not remembered, because too much is: the calls that it makes have no parent.
+    PoolItemsFull = 44,
+    /// Threads that ask queues for work and are not remembered, for the same reason.
+    PoolThreadsFull = 45,
 }
 
 impl Counter {
     /// All slots in ABI order, each with the name a user sees.
-    pub const ALL: [(Self, &'static str); 44] = [
+    pub const ALL: [(Self, &'static str); 46] = [
         (Self::DataEvents, "data_events"),
         (Self::DataRingFull, "data_ring_full"),
         (Self::DataRingFullBytes, "data_ring_full_bytes"),
@@ -142,6 +146,8 @@ impl Counter {
         (Self::InsertOther, "insert_other"),
         (Self::InsertFailed, "insert_failed"),
         (Self::InsertLost, "insert_lost"),
+        (Self::PoolItemsFull, "pool_items_full"),
+        (Self::PoolThreadsFull, "pool_threads_full"),
     ];
 }
 

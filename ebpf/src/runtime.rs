@@ -132,11 +132,13 @@ pub enum Absent {
     NotTold = 9,
     /// What has started it is a goroutine of which nothing is known, and not the program's first.
     MakerUnknown = 10,
+    /// Its process uses the queues that would tell so often that the probes there are out.
+    QueueBusy = 11,
 }
 
 impl Absent {
     /// All, in ABI order.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::NoTask,
         Self::NoRequest,
         Self::Receives,
@@ -147,6 +149,7 @@ impl Absent {
         Self::ManyProcessors,
         Self::NotTold,
         Self::MakerUnknown,
+        Self::QueueBusy,
     ];
 
     /// The reason of an ABI byte; `None` for a byte no probe writes.
@@ -169,6 +172,7 @@ impl Absent {
             Self::ManyProcessors => "many_processors",
             Self::NotTold => "not_told",
             Self::MakerUnknown => "maker_unknown",
+            Self::QueueBusy => "queue_busy",
         }
     }
 }
@@ -309,7 +313,7 @@ impl GoHttp2 {
     pub const WORDS: usize = size_of::<Self>() / 8;
 }
 
-/// What the probes must know of a process that runs Python: where an object names its type, and a type itself.
+/// What the probes must know of a process that runs Python: where an object names its type, and a type itself; and what they tell of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "user", derive(IntoBytes, Immutable))]
 #[repr(C)]
@@ -318,12 +322,22 @@ pub struct PythonProcess {
     pub ob_type: u64,
     /// `PyTypeObject.tp_name`
     pub tp_name: u64,
+    /// Which time the probes are in this is: what was learned in another is not true any more. No two have the same, in whichever process;
+    /// 0 while they are out.
+    pub epoch: u64,
+    /// How often something was put into such a queue or asked for since, as the probes count it.
+    pub uses: u64,
 }
 
 impl PythonProcess {
     /// How many words it has.
     pub const WORDS: usize = size_of::<Self>() / 8;
 }
+
+/// Words of what the probes remember of a thread that asks queues for work, by its key (`pid_tgid`).
+pub const POOL_THREAD_WORDS: usize = 10;
+/// The same of work in a queue, by process and address.
+pub const POOL_ITEM_WORDS: usize = 5;
 
 #[cfg(test)]
 mod tests {
@@ -348,5 +362,6 @@ mod tests {
             assert_eq!((reason as usize, Absent::from_abi(reason as u8)), (at + 1, Some(reason)));
         }
         assert_eq!((GoProcess::WORDS, GoGrpc::WORDS, GoHttp2::WORDS), (29, 10, 10));
+        assert_eq!(PythonProcess::WORDS, 4);
     }
 }

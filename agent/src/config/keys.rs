@@ -41,7 +41,7 @@ const fn key(
 use Form::{List, Scalar, Secrets};
 
 /// All of them.
-pub const KEYS: [Key; 39] = [
+pub const KEYS: [Key; 38] = [
     key(
         "log_level",
         "OTEL_LOG_LEVEL",
@@ -104,13 +104,6 @@ pub const KEYS: [Key; 39] = [
         List,
         "none",
         "rules of runtimes that are not used: go-handler, go-child, go-context, go-transport, go-grpc, go-http2, go-newproc or python-pool",
-    ),
-    key(
-        "rules_on",
-        "SPANWIRE_RULES_ON",
-        List,
-        "none",
-        "rules of runtimes that are used though they are not by themselves: python-pool",
     ),
     key(
         "sampling.sampler",

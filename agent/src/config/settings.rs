@@ -239,18 +239,15 @@ impl Settings {
     }
 }
 
-/// The rules that are on by themselves, with those that are switched on by name and without those that are switched off.
+/// The rules that are on: without those that are switched off by name.
 fn rules(values: &mut Values, warnings: &mut Vec<String>) -> Rules {
     let names: Vec<&str> = Rule::ALL.iter().map(|rule| rule.name()).collect();
-    let mut changed = |variable, rules, change: fn(Rules, Rule) -> Rules| {
-        let known = |text: &str| {
-            let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
-            names.map(runtime::rule).try_fold(rules, |rules, rule| Some(change(rules, rule?)))
-        };
-        values.parsed(variable, &names.join(", "), known, warnings).unwrap_or(rules)
+    let known = |text: &str| {
+        let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
+        let mut rules = names.map(runtime::rule);
+        rules.try_fold(Rules::default(), |rules, rule| Some(rules.without(rule?)))
     };
-    let rules = changed("SPANWIRE_RULES_ON", Rules::default(), Rules::with);
-    changed("SPANWIRE_RULES_OFF", rules, Rules::without)
+    values.parsed("SPANWIRE_RULES_OFF", &names.join(", "), known, warnings).unwrap_or_default()
 }
 
 fn sampler(values: &mut Values, warnings: &mut Vec<String>) -> Sampler {

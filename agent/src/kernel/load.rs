@@ -17,7 +17,7 @@ use aya::{
 };
 use thiserror::Error;
 
-use crate::runtime::{Maps, Trap};
+use crate::runtime::{GoMaps, Maps, PoolMaps, Trap};
 
 use super::{
     data_rings::{DataRings, Sizes},
@@ -244,8 +244,12 @@ fn load_set(kernel: &Kernel, options: &Options, set: HookSet) -> Result<Probes, 
     let receivers = HashMap::try_from(take(&mut ebpf, "GO_RECEIVERS")?).map_err(EbpfError::from)?;
     let grpc = HashMap::try_from(take(&mut ebpf, "GO_GRPC")?).map_err(EbpfError::from)?;
     let http2 = HashMap::try_from(take(&mut ebpf, "GO_HTTP2")?).map_err(EbpfError::from)?;
-    let python =
-        HashMap::try_from(take(&mut ebpf, "PYTHON_PROCESSES")?).map_err(EbpfError::from)?;
+    let python = PoolMaps {
+        processes: HashMap::try_from(take(&mut ebpf, "PYTHON_PROCESSES")?)
+            .map_err(EbpfError::from)?,
+        threads: HashMap::try_from(take(&mut ebpf, "PYTHON_WORKERS")?).map_err(EbpfError::from)?,
+        items: HashMap::try_from(take(&mut ebpf, "PYTHON_ITEMS")?).map_err(EbpfError::from)?,
+    };
 
     // Lifecycle first: a connection that is met is then also seen to end.
     for program in loaded {
@@ -278,15 +282,8 @@ fn load_set(kernel: &Kernel, options: &Options, set: HookSet) -> Result<Probes, 
         })
         .collect();
     let attached = Arc::new(Mutex::new(ebpf));
-    let maps = Maps {
-        processes,
-        round,
-        receivers,
-        grpc,
-        http2,
-        python,
-        probes: Arc::downgrade(&attached),
-    };
+    let go = GoMaps { processes, round, receivers, grpc, http2 };
+    let maps = Maps { go, python, probes: Arc::downgrade(&attached) };
     let probes = Probes {
         hooks: set,
         refused: Vec::new(),

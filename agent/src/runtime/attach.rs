@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use abi::runtime::{GoGrpc, GoHttp2, GoProcess, PythonProcess, Rule};
+use abi::runtime::{GoGrpc, GoHttp2, GoProcess, Rule};
 use aya::{
     Ebpf,
     maps::{Array, HashMap as KernelMap, MapData},
@@ -22,7 +22,8 @@ use super::{
     Rules,
     go::{Examiner, Found, Record, Refusal},
     python,
-    wanted::{Process, Standings, Wanted},
+    traps::Whose,
+    wanted::{Process, Standings, Uses, Wanted},
 };
 use crate::{
     status::{Counters, Meaning},
@@ -36,6 +37,16 @@ const LATER: u64 = 5000;
 
 /// The kernel's maps of what runtimes are like.
 pub(crate) struct Maps {
+    /// Those of Go.
+    pub(crate) go: GoMaps,
+    /// Those of Python's pools.
+    pub(crate) python: python::Maps,
+    /// The probes that can be put into programs.
+    pub(crate) probes: Weak<Mutex<Ebpf>>,
+}
+
+/// Those of Go, and the number that is for all.
+pub(crate) struct GoMaps {
     /// By process: the words of a [`GoProcess`].
     pub(crate) processes: KernelMap<MapData, u32, [u64; GoProcess::WORDS]>,
     /// How often a process was told of.
@@ -46,10 +57,6 @@ pub(crate) struct Maps {
     pub(crate) grpc: KernelMap<MapData, u32, [u64; GoGrpc::WORDS]>,
     /// By process: the words of a [`GoHttp2`].
     pub(crate) http2: KernelMap<MapData, u32, [u64; GoHttp2::WORDS]>,
-    /// By process: the words of a [`PythonProcess`].
-    pub(crate) python: KernelMap<MapData, u32, [u64; PythonProcess::WORDS]>,
-    /// The probes that can be put into programs.
-    pub(crate) probes: Weak<Mutex<Ebpf>>,
 }
 
 enum Message {
@@ -81,9 +88,10 @@ impl Attacher {
         let (messages, inbox) = mpsc::channel();
         let records = Records::default();
         let standings = Standings::default();
-        let wanted = Wanted::new(Weak::clone(&maps.probes), Arc::clone(&standings));
+        let pools = python::Told::new(maps.python);
+        let wanted = Wanted::new(maps.probes, Arc::clone(&standings), Some(pools));
         let thread = Thread {
-            maps,
+            maps: maps.go,
             wanted,
             rules,
             examiner: Examiner::default(),
@@ -140,7 +148,7 @@ impl Attacher {
 }
 
 struct Thread {
-    maps: Maps,
+    maps: GoMaps,
     wanted: Wanted,
     rules: Rules,
     examiner: Examiner,
@@ -218,10 +226,10 @@ impl Thread {
                     }
                     let version = found.version;
                     let process = Process {
-                        program: found.program,
+                        whose: Whose { program: found.program, process: None },
                         file: format!("/proc/{pid}/exe"),
                         places: found.places,
-                        count_at: found.process.goidgen,
+                        uses: Uses::Started(found.process.goidgen),
                     };
                     self.wanted.found(pid, process);
                     log::debug!("process {pid} runs Go {version}");
@@ -245,16 +253,22 @@ impl Thread {
         let born = birth(pid);
         match self.python.examine(pid) {
             Ok(found) => {
-                let words = [found.process.ob_type, found.process.tp_name];
-                let told = self.maps.python.insert(pid, words, 0);
-                let told = told.map_err(|error| error.to_string());
-                if let Err(why) = told.and_then(|()| self.next_round()) {
+                // From here on the probes ask whose thread it is,
+                if let Err(why) = self.next_round() {
                     log::warn!("the pools of process {pid} are not followed: {why}");
-                } else if birth(pid) != born || born.is_none() {
+                    return;
+                }
+                // and as soon as all are in they are told of this process.
+                let process = Process {
+                    whose: Whose { program: found.program, process: Some(pid) },
+                    file: found.file,
+                    places: found.places,
+                    uses: Uses::OfQueues(found.process),
+                };
+                self.wanted.found(pid, process);
+                if birth(pid) != born || born.is_none() {
                     self.forget(pid);
                 } else {
-                    let (program, file, places) = (found.program, found.file, found.places);
-                    self.wanted.found(pid, Process { program, file, places, count_at: 0 });
                     let version = found.version.map(|version| version.to_string());
                     log::debug!("process {pid} runs Python {}", version.unwrap_or_default());
                 }
@@ -323,7 +337,6 @@ impl Thread {
         let _ = self.maps.processes.remove(&pid);
         let _ = self.maps.grpc.remove(&pid);
         let _ = self.maps.http2.remove(&pid);
-        let _ = self.maps.python.remove(&pid);
         self.wanted.forget(pid);
         lock(&self.records).remove(&pid);
         self.due.retain(|(_, known), _| *known != pid);

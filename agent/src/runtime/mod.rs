@@ -16,8 +16,9 @@ mod wanted;
 use abi::runtime::Rule;
 
 pub use attach::Attacher;
-pub(crate) use attach::Maps;
+pub(crate) use attach::{GoMaps, Maps};
 pub use ends::Ends;
+pub(crate) use python::Maps as PoolMaps;
 pub(crate) use traps::Trap;
 pub(crate) use wanted::waiting;
 
@@ -25,24 +26,13 @@ pub(crate) use wanted::waiting;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rules(u64);
 
-/// Those that are only on where they are asked for. The probes of [`Rule::PythonPool`] are met at each use of any queue of its kind, a
-/// program that uses one very often would feel it, and nothing tells beforehand how often it does.
-const ASKED_FOR: [Rule; 1] = [Rule::PythonPool];
-
 impl Default for Rules {
     fn default() -> Self {
-        let all = Rule::ALL.iter().fold(0, |bits, rule| bits | 1 << *rule as u64);
-        ASKED_FOR.into_iter().fold(Self(all), Self::without)
+        Self(Rule::ALL.iter().fold(0, |bits, rule| bits | 1 << *rule as u64))
     }
 }
 
 impl Rules {
-    /// The same with one.
-    #[must_use]
-    pub const fn with(self, rule: Rule) -> Self {
-        Self(self.0 | 1 << rule as u64)
-    }
-
     /// The same without one.
     #[must_use]
     pub const fn without(self, rule: Rule) -> Self {
@@ -76,8 +66,10 @@ mod tests {
     fn rules_are_switched_off_one_by_one() {
         let rules = Rules::default().without(Rule::GoChild);
         assert!(!rules.has(Rule::GoChild) && rules.has(Rule::GoHandler));
-        assert_eq!(rules.bits(), 0b1111_1010);
-        assert!(!rules.has(Rule::PythonPool) && rules.with(Rule::PythonPool).has(Rule::PythonPool));
+        assert_eq!(rules.bits(), 0b1_1111_1010);
+        assert!(
+            rules.has(Rule::PythonPool) && !rules.without(Rule::PythonPool).has(Rule::PythonPool)
+        );
         assert_eq!(rule("go-context"), Some(Rule::GoContext));
         assert_eq!(rule("go-nothing"), None);
     }

@@ -5,6 +5,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    num::NonZeroU32,
     sync::{Mutex, PoisonError, Weak},
 };
 
@@ -17,11 +18,23 @@ use aya::{
     },
 };
 
+use super::gauge::{self, Limit};
+
 /// A file as it is now: device, inode, time of change in ns, and where its text is, if that may differ.
 pub(super) type Program = (u64, u64, i64, u64);
 
-/// Kinds of probes in programs at a time.
-const PROGRAMS: usize = 256;
+/// Who meets a probe.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Whose {
+    /// Those that have this file in memory:
+    pub(super) program: Program,
+    /// only this process of them, if there is one. A file that strangers share, such as a module of an interpreter, has its probes in each
+    /// process by itself, so that one that would meet them too often takes them from nobody else.
+    pub(super) process: Option<u32>,
+}
+
+/// Kinds of probes, in programs or processes, at a time.
+const PROGRAMS: usize = 768;
 /// Probes of one kind in one program: more returns than that has no function.
 const PLACES: usize = 256;
 
@@ -83,6 +96,18 @@ impl Trap {
         }
     }
 
+    /// How often it may be met, if it could be so often that it would be felt.
+    pub(super) const fn limit(self) -> Option<Limit> {
+        match self {
+            Self::GoNewproc => Some(gauge::TASKS),
+            Self::PythonPut | Self::PythonGet | Self::PythonGot => Some(gauge::USES),
+            Self::GrpcNewStream
+            | Self::GrpcHandleStream
+            | Self::Http2WriteHeaders
+            | Self::Http2RunHandler => None,
+        }
+    }
+
     /// What is off where the kernel refuses it.
     pub(crate) const fn feature(self) -> &'static str {
         match self {
@@ -109,10 +134,10 @@ pub(crate) struct Place {
 /// Those that are there.
 pub(super) struct Traps {
     probes: Weak<Mutex<Ebpf>>,
-    programs: HashMap<(Program, Trap), Set>,
+    programs: HashMap<(Whose, Trap), Set>,
 }
 
-/// All of one kind in one program.
+/// All of one kind in one program, or in one process.
 #[derive(Default)]
 struct Set {
     processes: HashSet<u32>,
@@ -124,15 +149,15 @@ impl Traps {
         Self { probes, programs: HashMap::new() }
     }
 
-    /// The process runs that program, whose file is there: puts those of one kind into it, unless they are in.
+    /// The process is one of those, and the file is there: puts those of one kind into it, unless they are in.
     pub(super) fn put(
         &mut self,
         pid: u32,
-        (program, file): (Program, &str),
+        (whose, file): (Whose, &str),
         trap: Trap,
         offsets: &[u64],
     ) -> Result<(), String> {
-        if let Some(set) = self.programs.get_mut(&(program, trap)) {
+        if let Some(set) = self.programs.get_mut(&(whose, trap)) {
             set.processes.insert(pid);
             return Ok(());
         }
@@ -143,7 +168,7 @@ impl Traps {
         let mut probes = probes.lock().unwrap_or_else(PoisonError::into_inner);
         let mut set = Set { processes: HashSet::from([pid]), links: Vec::new() };
         for offset in offsets {
-            match attach(&mut probes, trap, *offset, file) {
+            match attach(&mut probes, trap, *offset, (whose, file)) {
                 Ok(link) => set.links.push(link),
                 Err(why) => {
                     // All or none: some calls with a parent and others without would only confuse.
@@ -152,13 +177,13 @@ impl Traps {
                 }
             }
         }
-        self.programs.insert((program, trap), set);
+        self.programs.insert((whose, trap), set);
         Ok(())
     }
 
-    /// Takes those of one kind out of a program.
-    pub(super) fn take_out(&mut self, program: Program, trap: Trap) {
-        let Some(set) = self.programs.remove(&(program, trap)) else { return };
+    /// Takes those of one kind out.
+    pub(super) fn take_out(&mut self, whose: Whose, trap: Trap) {
+        let Some(set) = self.programs.remove(&(whose, trap)) else { return };
         let Some(probes) = self.probes.upgrade() else { return };
         set.take_out(&mut probes.lock().unwrap_or_else(PoisonError::into_inner), trap);
     }
@@ -189,8 +214,15 @@ impl Set {
     }
 }
 
-fn attach(probes: &mut Ebpf, trap: Trap, offset: u64, file: &str) -> Result<UProbeLinkId, String> {
-    probe(probes, trap)?.attach(offset, file, UProbeScope::AllProcesses).map_err(|error| {
+fn attach(
+    probes: &mut Ebpf,
+    trap: Trap,
+    offset: u64,
+    (whose, file): (Whose, &str),
+) -> Result<UProbeLinkId, String> {
+    let one = whose.process.and_then(NonZeroU32::new);
+    let scope = one.map_or(UProbeScope::AllProcesses, UProbeScope::OneProcess);
+    probe(probes, trap)?.attach(offset, file, scope).map_err(|error| {
         let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
         format!("{}: {error}{}", trap.program(), cause.unwrap_or_default())
     })

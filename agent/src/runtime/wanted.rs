@@ -1,5 +1,5 @@
 //! Which of a program's probes are wanted: some at once, others from the moment on when something must be known of the process that they
-//! tell. Until then they cost nobody anything, and what they would have told is absent. One is only wanted while it would be met seldom.
+//! tell. Until then they cost nobody anything, and what they would have told is absent. Some are only wanted while they would be met seldom.
 //!
 //! What waits, and what could not be had, is kept here as well: an operator is told of each process.
 
@@ -9,14 +9,15 @@ use std::{
     time::Duration,
 };
 
-use abi::runtime::Rule;
+use abi::runtime::{PythonProcess, Rule};
 use aya::Ebpf;
 
 use super::{
     attach::lock,
     gauge::{self, Gauge},
     memory::Memory,
-    traps::{Place, Program, Trap, Traps},
+    python,
+    traps::{Place, Trap, Traps, Whose},
 };
 use crate::trace::Need;
 
@@ -36,6 +37,8 @@ pub(crate) enum Standing {
     WaitForMaker,
     /// It starts too many tasks, or has not started few for long enough.
     Busy,
+    /// It uses its queues too much, or did a while ago.
+    QueuesBusy,
     /// The kernel has refused them.
     Refused,
 }
@@ -49,6 +52,7 @@ impl Standing {
             Self::WaitForClient => "waiting until it calls over clear HTTP/2",
             Self::WaitForMaker => "waiting for a call that needs it",
             Self::Busy => "out while many goroutines are started",
+            Self::QueuesBusy => "out while its queues are used much",
             Self::Refused => "refused by the kernel",
         }
     }
@@ -59,12 +63,22 @@ pub(crate) type Standings = Arc<Mutex<BTreeMap<u32, BTreeMap<(&'static str, Stan
 
 /// A process whose program can have probes.
 pub(super) struct Process {
-    pub(super) program: Program,
-    /// Where that one's file is.
+    /// Who has the probes that are put into it.
+    pub(super) whose: Whose,
+    /// Where the file is that they are put into.
     pub(super) file: String,
     pub(super) places: Vec<Place>,
-    /// Where it counts the goroutines that it has started, if it does.
-    pub(super) count_at: u64,
+    /// How it is known how often those are met that may not be met often.
+    pub(super) uses: Uses,
+}
+
+/// Who counts that.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Uses {
+    /// The process itself: the goroutines that it has started, at this address.
+    Started(u64),
+    /// The probes, which are told this of the process as long as all of them are in.
+    OfQueues(PythonProcess),
 }
 
 /// The probes of all processes.
@@ -73,15 +87,21 @@ pub(super) struct Wanted {
     /// What must be known of each: bits of [`Need`].
     needs: HashMap<u32, u8>,
     processes: HashMap<u32, Process>,
-    /// Of programs where it must be known who starts tasks.
-    gauges: HashMap<Program, Gauge>,
+    /// Of those whose probes may not be met often, from when these are wanted on.
+    gauges: HashMap<Whose, Gauge>,
     /// When these are looked at next, ms.
     next: u64,
     standings: Standings,
+    /// The probes of Python's pools, which must be told when all are in.
+    pools: Option<python::Told>,
 }
 
 impl Wanted {
-    pub(super) fn new(probes: Weak<Mutex<Ebpf>>, standings: Standings) -> Self {
+    pub(super) fn new(
+        probes: Weak<Mutex<Ebpf>>,
+        standings: Standings,
+        pools: Option<python::Told>,
+    ) -> Self {
         Self {
             traps: Traps::of(probes),
             needs: HashMap::new(),
@@ -89,6 +109,7 @@ impl Wanted {
             gauges: HashMap::new(),
             next: 0,
             standings,
+            pools,
         }
     }
 
@@ -116,10 +137,13 @@ impl Wanted {
     pub(super) fn forget(&mut self, pid: u32) {
         self.needs.remove(&pid);
         if let Some(gone) = self.processes.remove(&pid) {
+            if let (Some(pools), Uses::OfQueues(_)) = (&mut self.pools, gone.uses) {
+                pools.forget(pid);
+            }
             self.traps.forget(pid);
             lock(&self.standings).remove(&pid);
-            if !self.processes.values().any(|process| process.program == gone.program) {
-                self.gauges.remove(&gone.program);
+            if !self.processes.values().any(|process| process.whose == gone.whose) {
+                self.gauges.remove(&gone.whose);
             }
         }
     }
@@ -129,36 +153,50 @@ impl Wanted {
         if self.gauges.is_empty() { Duration::MAX } else { Duration::from_millis(gauge::PERIOD) }
     }
 
-    /// Looks how many tasks are started, `now` in ms.
+    /// Looks how often probes are met, `now` in ms.
     pub(super) fn look(&mut self, now: u64) {
         if now < self.next || self.gauges.is_empty() {
             return;
         }
         self.next = now + gauge::PERIOD;
         let mut changed = Vec::new();
-        for (program, gauge) in &mut self.gauges {
-            // All that run the program: its probes are met by all of them.
-            let of_it = self.processes.iter().filter(|(_, process)| process.program == *program);
-            let count = |(pid, process): (&u32, &Process)| {
-                Some((*pid, Memory::of(*pid).ok()?.word(process.count_at)?))
+        for (whose, gauge) in &mut self.gauges {
+            let count = |pid: u32| {
+                let count = match self.processes.get(&pid)?.uses {
+                    Uses::Started(at) => Memory::of(pid).ok()?.word(at)?,
+                    Uses::OfQueues(_) => self.pools.as_ref()?.uses(pid)?,
+                };
+                Some((pid, count))
             };
-            if gauge.look(now, of_it.filter_map(count).collect()) {
-                changed.push((*program, gauge.is_low()));
+            let counts = those(&self.processes, *whose).into_iter().filter_map(count).collect();
+            if gauge.look(now, counts) {
+                changed.push((*whose, gauge.is_low()));
             }
         }
-        for (program, is_low) in changed {
+        for (whose, is_low) in changed {
+            let of_it = those(&self.processes, whose);
             if !is_low {
-                self.traps.take_out(program, Trap::GoNewproc);
+                self.take_out(whose, &of_it);
             }
-            let of_it = self.processes.iter().filter(|(_, process)| process.program == program);
-            let of_it: Vec<u32> = of_it.map(|(pid, _)| *pid).collect();
             of_it.into_iter().for_each(|pid| self.put(pid));
         }
     }
 
+    /// Takes those out that may not be met often, for a while.
+    fn take_out(&mut self, whose: Whose, processes: &[u32]) {
+        for pid in processes {
+            if let Some(Uses::OfQueues(process)) = self.processes.get(pid).map(|it| it.uses)
+                && let Some(pools) = &mut self.pools
+            {
+                pools.pause(*pid, process);
+            }
+        }
+        limited().for_each(|trap| self.traps.take_out(whose, trap));
+    }
+
     /// Puts in what is wanted by now.
     fn put(&mut self, pid: u32) {
-        let Some(Process { program, file, places, .. }) = self.processes.get(&pid) else { return };
+        let Some(Process { whose, file, places, uses }) = self.processes.get(&pid) else { return };
         let needs = self.needs.get(&pid).copied().unwrap_or(0);
         let has_grpc = places.iter().any(|place| place.trap == Trap::GrpcNewStream);
         let mut standings: BTreeMap<_, u64> = BTreeMap::new();
@@ -172,13 +210,16 @@ impl Wanted {
                 continue;
             }
             let mut waits = waits_for(trap, needs, has_grpc);
-            if trap == Trap::GoNewproc && waits.is_none() {
-                let is_low = self.gauges.entry(*program).or_default().is_low();
-                waits = (!is_low).then_some(Standing::Busy);
+            if let (None, Some(limit)) = (waits, trap.limit()) {
+                let gauge = self.gauges.entry(*whose).or_insert_with(|| Gauge::of(limit));
+                waits = (!gauge.is_low()).then_some(match uses {
+                    Uses::Started(_) => Standing::Busy,
+                    Uses::OfQueues(_) => Standing::QueuesBusy,
+                });
             }
             let standing = match waits {
                 Some(waits) => waits,
-                None => match self.traps.put(pid, (*program, file), trap, &offsets) {
+                None => match self.traps.put(pid, (*whose, file), trap, &offsets) {
                     Ok(()) => Standing::In,
                     Err(why) => {
                         log::warn!("process {pid}: {} are off, {why}", trap.feature());
@@ -189,11 +230,42 @@ impl Wanted {
             log::debug!("process {pid}: {} is {}", trap.program(), standing.words());
             *standings.entry((trap.rule().name(), standing)).or_default() += offsets.len() as u64;
         }
+        if let (Some(pools), Uses::OfQueues(process)) = (&mut self.pools, *uses) {
+            let is_in = standings.keys().all(|(_, standing)| *standing == Standing::In);
+            let begun = if is_in { pools.begin(pid, process) } else { Ok(()) };
+            if let Err(why) = &begun {
+                log::warn!("the pools of process {pid} are not followed: {why}");
+            }
+            if begun.is_err()
+                || standings.keys().any(|(_, standing)| *standing == Standing::Refused)
+            {
+                // Some of them tell nothing without the others.
+                let probes = standings.values().sum();
+                standings =
+                    BTreeMap::from([((Rule::PythonPool.name(), Standing::Refused), probes)]);
+                pools.forget(pid);
+                limited().for_each(|trap| self.traps.take_out(*whose, trap));
+            }
+        }
         let mut told = lock(&self.standings);
         if told.len() < TOLD || told.contains_key(&pid) {
             told.insert(pid, standings);
         }
     }
+}
+
+/// Probes that may not be met often.
+fn limited() -> impl Iterator<Item = Trap> {
+    Trap::ALL.into_iter().filter(|trap| trap.limit().is_some())
+}
+
+/// Those processes, as far as they are known.
+fn those(processes: &HashMap<u32, Process>, whose: Whose) -> Vec<u32> {
+    if whose.process.is_some() {
+        return whose.process.into_iter().collect();
+    }
+    let of_it = processes.iter().filter(|(_, process)| process.whose == whose);
+    of_it.map(|(pid, _)| *pid).collect()
 }
 
 /// What a probe still waits for in a process of which this must be known, with or without a client of grpc-go in it.
@@ -205,7 +277,7 @@ const fn waits_for(trap: Trap, needs: u8, has_grpc: bool) -> Option<Standing> {
     };
     let (need, standing) = match trap {
         Trap::GrpcNewStream | Trap::GrpcHandleStream => return None,
-        // Few but pools use such a queue.
+        // Few but pools use such a queue, and how much it is used nobody knows before they are in.
         Trap::PythonPut | Trap::PythonGet | Trap::PythonGot => return None,
         // Functions of its own server only: whoever else serves HTTP/2 does not come by.
         Trap::Http2RunHandler => (Need::ServerStreams as u8, Standing::WaitForServer),
@@ -231,13 +303,13 @@ mod tests {
     use super::*;
 
     fn wanted(needs: &[Need], traps: &[Trap], pid: u32) -> Wanted {
-        let mut wanted = Wanted::new(Weak::new(), Standings::default());
+        let mut wanted = Wanted::new(Weak::new(), Standings::default(), None);
         for each in needs {
             wanted.needs(pid, *each);
         }
         let places = traps.iter().map(|trap| Place { trap: *trap, offset: 0 }).collect();
-        let process =
-            Process { program: Program::default(), file: String::new(), places, count_at: 0 };
+        let (whose, uses) = (Whose::default(), Uses::Started(0));
+        let process = Process { whose, file: String::new(), places, uses };
         wanted.processes.insert(pid, process);
         wanted.put(pid);
         wanted
@@ -296,7 +368,7 @@ mod tests {
         // In this process, in which a count stands still.
         let (pid, count) = (std::process::id(), Box::new(4711_u64));
         let mut wanted = wanted(&[Need::Makers], &newproc, pid);
-        wanted.processes.get_mut(&pid).unwrap().count_at = &raw const *count as u64;
+        wanted.processes.get_mut(&pid).unwrap().uses = Uses::Started(&raw const *count as u64);
         assert!(wanted.rests() < Duration::from_secs(1));
         for now in (0..2000).step_by(100) {
             wanted.look(now);

@@ -4,6 +4,7 @@
 
 mod module;
 mod queue;
+mod told;
 
 use std::{fmt, fs::File, os::unix::fs::MetadataExt};
 
@@ -11,6 +12,8 @@ use abi::runtime::PythonProcess;
 use thiserror::Error;
 
 use self::module::Mapped;
+pub(crate) use self::told::Maps;
+pub(super) use self::told::Told;
 use super::{
     memory::Memory,
     traps::{Place, Program},
@@ -124,8 +127,10 @@ impl Examiner {
 fn types(pid: u32, mapped: &Mapped, memory: &Memory) -> Result<PythonProcess, Refusal> {
     /// `PyObject.ob_type`, and `PyTypeObject.tp_name` behind the head of an object that has a size: with the GIL, and in builds
     /// without one, whose objects begin with what locks them (Include/object.h).
-    const LAYOUTS: [PythonProcess; 2] =
-        [PythonProcess { ob_type: 8, tp_name: 24 }, PythonProcess { ob_type: 24, tp_name: 40 }];
+    const LAYOUTS: [PythonProcess; 2] = [
+        PythonProcess { ob_type: 8, tp_name: 24, epoch: 0, uses: 0 },
+        PythonProcess { ob_type: 24, tp_name: 40, epoch: 0, uses: 0 },
+    ];
     const NAME: &[u8] = b"NoneType\0";
     let none = mapped.symbol(pid, "_Py_NoneStruct").ok_or(Refusal::Unlike("it exports no None"))?;
     let holds = |layout: &&PythonProcess| {

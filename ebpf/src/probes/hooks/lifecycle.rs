@@ -185,9 +185,12 @@ pub(crate) fn process_exec(_context: BtfTracePointContext) -> i32 {
 #[btf_tracepoint(function = "sched_process_exit")]
 pub(crate) fn process_exit(_context: BtfTracePointContext) -> i32 {
     let task = unsafe { bpf_get_current_pid_tgid() };
-    if task as u32 == (task >> 32) as u32 {
-        preemption::whole(|| process(ControlKind::Exit, false));
-    }
+    preemption::whole(|| {
+        runtime::thread_ends(task);
+        if task as u32 == (task >> 32) as u32 {
+            process(ControlKind::Exit, false);
+        }
+    });
     0
 }
 

@@ -105,6 +105,14 @@ pub(crate) fn forget(tgid: u32) {
     python::forget(tgid);
 }
 
+/// A thread has ended.
+#[inline(always)]
+pub(crate) fn thread_ends(thread: u64) {
+    if is_told_of() {
+        python::thread_ends(thread);
+    }
+}
+
 /// A request of `state`'s connection was read (its head, or more of it): the key of the task that serves it, 0 if none is
 /// proven to.
 #[inline(always)]

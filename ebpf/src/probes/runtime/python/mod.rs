@@ -10,9 +10,10 @@ mod queue;
 use aya_ebpf::{btf_maps::HashMap, macros::btf_map};
 use spanwire_ebpf::runtime::PythonProcess;
 
-pub(crate) use self::pool::{NOT_OF_A_POOL, WORKS, pool_calls};
+pub(crate) use self::pool::{NOT_OF_A_POOL, WORKS, pool_calls, thread_ends};
 
-/// Python processes with such a queue, as the agent has found and checked them.
+/// Python processes with such a queue, as the agent has found and checked them. They are told of when all probes are in, and told of anew
+/// before the first is taken out: whoever finds one of another epoch than his own has learned it from probes that were not always there.
 #[btf_map(name = "PYTHON_PROCESSES")]
 static PYTHON_PROCESSES: HashMap<u32, PythonProcess, 1024> = HashMap::new();
 

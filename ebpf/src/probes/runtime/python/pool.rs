@@ -2,25 +2,32 @@
 //!
 //! A thread is one of a pool from when it first gets a work item, and works on that until it asks the same queue for the next one.
 //! What it serves itself, having read a request since, goes first. Whether the work ends with its request is seen by user space.
+//!
+//! Nothing is pushed out of the maps: what does not fit is counted, and its calls have no parent. Threads go when they end, work when a thread
+//! gets it; what is left of a process is taken out by the agent.
 
-use aya_ebpf::{btf_maps::LruHashMap, macros::btf_map};
+use aya_ebpf::{btf_maps::HashMap, macros::btf_map};
 use spanwire_ebpf::{
-    ControlKind, TaskEnded,
-    runtime::{Absent, Rule, task},
+    ControlKind, Counter, TaskEnded,
+    runtime::{Absent, POOL_ITEM_WORDS, POOL_THREAD_WORDS, Rule, task},
 };
 
+use super::PYTHON_PROCESSES;
 use crate::{
     emit,
-    maps::{REVOKED, SERVING},
+    maps::{REVOKED, SERVING, count},
 };
 
 /// Threads that get items from queues.
 #[btf_map(name = "PYTHON_WORKERS")]
-static PYTHON_WORKERS: LruHashMap<u64, Worker, 8192> = LruHashMap::new();
+static PYTHON_WORKERS: HashMap<u64, Worker, 8192> = HashMap::new();
 
 /// Work items that are queued, by process and address.
 #[btf_map(name = "PYTHON_ITEMS")]
-static PYTHON_ITEMS: LruHashMap<[u64; 2], Item, 16384> = LruHashMap::new();
+static PYTHON_ITEMS: HashMap<[u64; 2], Item, 16384> = HashMap::new();
+
+const _: () = assert!(size_of::<Worker>() == 8 * POOL_THREAD_WORDS);
+const _: () = assert!(size_of::<Item>() == 8 * POOL_ITEM_WORDS);
 
 /// What [`pool_calls`] gives: the thread is none of a pool's, or serves a request itself;
 pub(crate) const NOT_OF_A_POOL: u64 = 0;
@@ -52,6 +59,8 @@ struct Worker {
     makers: [u64; 2],
     /// Not zero when calls or other tasks depend on that.
     named: u64,
+    /// When this was learned: see [`spanwire_ebpf::runtime::PythonProcess::epoch`].
+    epoch: u64,
 }
 
 /// A queued work item: see [`Worker`].
@@ -61,6 +70,7 @@ struct Item {
     span: u64,
     root: u64,
     makers: [u64; 2],
+    epoch: u64,
 }
 
 /// The request that a thread read last.
@@ -69,13 +79,25 @@ unsafe fn own(thread: u64) -> u64 {
     unsafe { SERVING.get_ptr(thread).map_or(0, |served| (*served).span) }
 }
 
+/// What is known of the thread since the probes are in.
+#[inline(always)]
+unsafe fn known(thread: u64, epoch: u64) -> Option<*mut Worker> {
+    unsafe { PYTHON_WORKERS.get_ptr_mut(thread).filter(|worker| (**worker).epoch == epoch) }
+}
+
 /// The thread as one of a pool, unless it serves something itself.
 #[inline(always)]
-unsafe fn at_work(thread: u64) -> Option<*mut Worker> {
+unsafe fn at_work(thread: u64, epoch: u64) -> Option<*mut Worker> {
     unsafe {
-        let worker = PYTHON_WORKERS.get_ptr_mut(thread)?;
+        let worker = known(thread, epoch)?;
         ((*worker).queue != 0 && (*worker).own == own(thread)).then_some(worker)
     }
+}
+
+/// A thread has ended: another one may get its number.
+#[inline(always)]
+pub(crate) fn thread_ends(thread: u64) {
+    let _ = PYTHON_WORKERS.remove(thread);
 }
 
 /// Whether that thread still has this request.
@@ -86,23 +108,21 @@ unsafe fn is_served(span: u64, root: u64) -> bool {
 
 /// The thread puts a work item into a queue: whom it works for now, the item is for.
 #[inline(always)]
-pub(super) unsafe fn put(thread: u64, object: u64) {
+pub(super) unsafe fn put(thread: u64, object: u64, epoch: u64) {
     let key = [thread >> 32, object];
     unsafe {
-        if let Some(worker) = at_work(thread) {
+        if let Some(worker) = at_work(thread, epoch) {
             let (span, root, makers) = ((*worker).span, (*worker).root, (*worker).makers);
             // Of a longer line of tasks it is not told that all of them end.
             if span != 0 && makers[1] == 0 && is_served(span, root) {
                 (*worker).named = 1;
-                let item = Item { span, root, makers: [(*worker).task, makers[0]] };
-                let _ = PYTHON_ITEMS.insert(key, item, 0);
+                queue(key, Item { span, root, makers: [(*worker).task, makers[0]], epoch });
                 return;
             }
         } else if let Some(served) = SERVING.get_ptr(thread)
             && (*served).answered == 0
         {
-            let item = Item { span: (*served).span, root: thread, makers: [0; 2] };
-            let _ = PYTHON_ITEMS.insert(key, item, 0);
+            queue(key, Item { span: (*served).span, root: thread, makers: [0; 2], epoch });
             return;
         }
         // There may have been one at that address which was never got.
@@ -110,12 +130,20 @@ pub(super) unsafe fn put(thread: u64, object: u64) {
     }
 }
 
+/// Remembers an item. Where it does not fit there is none at its address: one that was would have been replaced.
+#[inline(always)]
+fn queue(key: [u64; 2], item: Item) {
+    if PYTHON_ITEMS.insert(key, item, 0).is_err() {
+        count(Counter::PoolItemsFull, 1);
+    }
+}
+
 /// The thread asks a queue for an item: so it has done what it got there before.
 #[inline(always)]
-pub(super) unsafe fn asks(thread: u64, queue: u64) {
+pub(super) unsafe fn asks(thread: u64, queue: u64, epoch: u64) {
     unsafe {
-        let Some(worker) = PYTHON_WORKERS.get_ptr_mut(thread) else {
-            begins(thread, queue);
+        let Some(worker) = known(thread, epoch) else {
+            begins(thread, queue, epoch);
             return;
         };
         // Whichever it worked on: less is known then, and nothing wrong.
@@ -126,9 +154,9 @@ pub(super) unsafe fn asks(thread: u64, queue: u64) {
     }
 }
 
-/// A thread of which nothing is known asks that queue.
+/// A thread of which nothing is known (any more) asks that queue.
 #[inline(always)]
-unsafe fn begins(thread: u64, queue: u64) {
+unsafe fn begins(thread: u64, queue: u64, epoch: u64) {
     let worker = Worker {
         queue: 0,
         asks: queue,
@@ -138,28 +166,31 @@ unsafe fn begins(thread: u64, queue: u64) {
         task: 0,
         makers: [0; 2],
         named: 0,
+        epoch,
     };
-    let _ = PYTHON_WORKERS.insert(thread, worker, 0);
+    if PYTHON_WORKERS.insert(thread, worker, 0).is_err() {
+        count(Counter::PoolThreadsFull, 1);
+    }
 }
 
 /// A thread has got what it asked for: nothing (0), a work item at that address, or something else.
 #[inline(always)]
-pub(super) unsafe fn got(thread: u64, object: u64, is_work: impl FnOnce() -> bool) {
+pub(super) unsafe fn got(thread: u64, object: u64, epoch: u64, is_work: impl FnOnce() -> bool) {
     unsafe {
-        let known = PYTHON_WORKERS.get_ptr_mut(thread);
-        if let Some(worker) = known
+        let before = known(thread, epoch);
+        if let Some(worker) = before
             && (*worker).asks == 0
         {
             return; // told already, where one function has called the other
         }
         let is_work = object != 0 && is_work();
-        if known.is_none() {
+        if before.is_none() {
             if !is_work {
                 return;
             }
-            begins(thread, UNKNOWN);
+            begins(thread, UNKNOWN, epoch);
         }
-        let Some(worker) = PYTHON_WORKERS.get_ptr_mut(thread) else { return };
+        let Some(worker) = known(thread, epoch) else { return };
         let queue = (*worker).asks;
         (*worker).asks = 0;
         if !is_work {
@@ -170,10 +201,13 @@ pub(super) unsafe fn got(thread: u64, object: u64, is_work: impl FnOnce() -> boo
         (*worker).own = own(thread);
         let key = [thread >> 32, object];
         let Some(item) = PYTHON_ITEMS.get_ptr(key) else { return };
-        (*worker).span = (*item).span;
-        (*worker).root = (*item).root;
-        (*worker).makers = [(*item).makers[0], (*item).makers[1]];
-        (*worker).task = new_task(thread);
+        // Else it is of another object, which somebody got while no probe was there.
+        if (*item).epoch == epoch {
+            (*worker).span = (*item).span;
+            (*worker).root = (*item).root;
+            (*worker).makers = [(*item).makers[0], (*item).makers[1]];
+            (*worker).task = new_task(thread);
+        }
         // Another object may get its address.
         let _ = PYTHON_ITEMS.remove(key);
     }
@@ -212,12 +246,24 @@ fn new_task(thread: u64) -> u64 {
 #[inline(never)]
 pub(crate) extern "C" fn pool_calls(thread: u64) -> u64 {
     unsafe {
-        let Some(worker) = at_work(thread) else { return NOT_OF_A_POOL };
+        let Some(python) = PYTHON_PROCESSES.get_ptr((thread >> 32) as u32) else {
+            return NOT_OF_A_POOL;
+        };
+        let epoch = (&raw const (*python).epoch).read_volatile();
+        let worker = at_work(thread, epoch);
+        let is_out = epoch == 0 && own(thread) == 0;
+        if worker.is_none() && !is_out {
+            return NOT_OF_A_POOL;
+        }
         let Some(scratch) = emit::this_scratch() else { return NOT_OF_A_POOL };
         let caller = &raw mut (*scratch).desk.caller;
         (&raw mut (*caller).span).write_volatile(0);
         (&raw mut (*caller).rule).write_volatile(0);
         (&raw mut (*caller).for_another).write_volatile(0);
+        let Some(worker) = worker else {
+            (&raw mut (*caller).absent).write_volatile(Absent::QueueBusy as u64);
+            return IDLES;
+        };
         (&raw mut (*caller).absent).write_volatile(Absent::NoRequest as u64);
         let (span, root) = ((*worker).span, (*worker).root);
         if span == 0 || REVOKED.get_ptr((thread >> 32) as u32).is_some() {

@@ -1,5 +1,6 @@
 //! `_queue.SimpleQueue`: its functions `put`, `get` and `get_nowait`, where something is put, asked for and got. Probes in a process
-//! (uprobes), met by whoever uses such a queue; where what is in there is no work item, that is all.
+//! (uprobes), met by whoever uses such a queue; where what is in there is no work item, that is all. So each use is counted, and the agent
+//! takes the probes out of a process that has too many.
 
 use core::ffi::c_void;
 
@@ -38,9 +39,21 @@ fn thread() -> u64 {
     unsafe { bpf_get_current_pid_tgid() }
 }
 
+/// The process, while all of its probes are in; and which time that is.
 #[inline(always)]
-fn process(thread: u64) -> Option<*const PythonProcess> {
-    PYTHON_PROCESSES.get_ptr((thread >> 32) as u32)
+fn process(thread: u64) -> Option<(*mut PythonProcess, u64)> {
+    let python = PYTHON_PROCESSES.get_ptr_mut((thread >> 32) as u32)?;
+    let epoch = unsafe { (&raw const (*python).epoch).read_volatile() };
+    (epoch != 0).then_some((python, epoch))
+}
+
+/// One more use of a queue. Two at once may be counted as one, in an interpreter without a lock of its own: it is a rate that is asked for.
+#[inline(always)]
+unsafe fn used(python: *mut PythonProcess) {
+    unsafe {
+        let uses = &raw mut (*python).uses;
+        uses.write_volatile(uses.read_volatile().wrapping_add(1));
+    }
 }
 
 /// A word of the process; 0 where it cannot be read.
@@ -68,10 +81,11 @@ unsafe fn is_work(python: *const PythonProcess, object: u64) -> bool {
 pub(crate) fn python_put(context: ProbeContext) -> u32 {
     preemption::whole(|| unsafe {
         let thread = thread();
-        let Some(python) = process(thread) else { return };
+        let Some((python, epoch)) = process(thread) else { return };
+        used(python);
         let object = word(register(&context, SECOND));
         if is_work(python, object) {
-            pool::put(thread, object);
+            pool::put(thread, object, epoch);
         }
     });
     0
@@ -82,9 +96,9 @@ pub(crate) fn python_put(context: ProbeContext) -> u32 {
 pub(crate) fn python_get(context: ProbeContext) -> u32 {
     preemption::whole(|| unsafe {
         let thread = thread();
-        if process(thread).is_some() {
-            pool::asks(thread, register(&context, FIRST));
-        }
+        let Some((python, epoch)) = process(thread) else { return };
+        used(python);
+        pool::asks(thread, register(&context, FIRST), epoch);
     });
     0
 }
@@ -94,9 +108,9 @@ pub(crate) fn python_get(context: ProbeContext) -> u32 {
 pub(crate) fn python_got(context: ProbeContext) -> u32 {
     preemption::whole(|| unsafe {
         let thread = thread();
-        let Some(python) = process(thread) else { return };
+        let Some((python, epoch)) = process(thread) else { return };
         let object = register(&context, RESULT);
-        pool::got(thread, object, || is_work(python, object));
+        pool::got(thread, object, epoch, || is_work(python, object));
     });
     0
 }
