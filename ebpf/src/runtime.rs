@@ -132,8 +132,9 @@ pub enum Absent {
     NotTold = 9,
     /// What has started it is a goroutine of which nothing is known, and not the program's first.
     MakerUnknown = 10,
-    /// Its process uses the queues that would tell so often that the probes there are out.
-    QueueBusy = 11,
+    /// It is a thread that serves nothing, and the queue that would tell for whom it works has no probes: nothing has needed them before, or it is
+    /// used too often.
+    QueueUnwatched = 11,
 }
 
 impl Absent {
@@ -149,7 +150,7 @@ impl Absent {
         Self::ManyProcessors,
         Self::NotTold,
         Self::MakerUnknown,
-        Self::QueueBusy,
+        Self::QueueUnwatched,
     ];
 
     /// The reason of an ABI byte; `None` for a byte no probe writes.
@@ -172,7 +173,7 @@ impl Absent {
             Self::ManyProcessors => "many_processors",
             Self::NotTold => "not_told",
             Self::MakerUnknown => "maker_unknown",
-            Self::QueueBusy => "queue_busy",
+            Self::QueueUnwatched => "queue_unwatched",
         }
     }
 }

@@ -77,7 +77,7 @@ impl Dress {
             Self::Viewer => setup.argument("--viewer"),
             Self::NoRules => setup.environment(
                 "SPANWIRE_RULES_OFF",
-                "go-handler,go-child,go-context,go-transport,go-grpc,go-http2,go-newproc",
+                "go-handler,go-child,go-context,go-transport,go-grpc,go-http2,go-newproc,python-pool",
             ),
         })
     }

@@ -41,7 +41,7 @@ const fn key(
 use Form::{List, Scalar, Secrets};
 
 /// All of them.
-pub const KEYS: [Key; 38] = [
+pub const KEYS: [Key; 39] = [
     key(
         "log_level",
         "OTEL_LOG_LEVEL",
@@ -104,6 +104,13 @@ pub const KEYS: [Key; 38] = [
         List,
         "none",
         "rules of runtimes that are not used: go-handler, go-child, go-context, go-transport, go-grpc, go-http2, go-newproc or python-pool",
+    ),
+    key(
+        "rules_unlimited",
+        "SPANWIRE_RULES_UNLIMITED",
+        List,
+        "none",
+        "rules whose probes stay in programs that meet them often: go-newproc or python-pool",
     ),
     key(
         "sampling.sampler",

@@ -239,15 +239,18 @@ impl Settings {
     }
 }
 
-/// The rules that are on: without those that are switched off by name.
+/// The rules that are on: without those that are switched off by name, and which of them have no limit.
 fn rules(values: &mut Values, warnings: &mut Vec<String>) -> Rules {
     let names: Vec<&str> = Rule::ALL.iter().map(|rule| rule.name()).collect();
-    let known = |text: &str| {
-        let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
-        let mut rules = names.map(runtime::rule);
-        rules.try_fold(Rules::default(), |rules, rule| Some(rules.without(rule?)))
+    let mut changed = |variable, rules, change: fn(Rules, Rule) -> Rules| {
+        let known = |text: &str| {
+            let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
+            names.map(runtime::rule).try_fold(rules, |rules, rule| Some(change(rules, rule?)))
+        };
+        values.parsed(variable, &names.join(", "), known, warnings).unwrap_or(rules)
     };
-    values.parsed("SPANWIRE_RULES_OFF", &names.join(", "), known, warnings).unwrap_or_default()
+    let rules = changed("SPANWIRE_RULES_UNLIMITED", Rules::default(), Rules::with_unlimited);
+    changed("SPANWIRE_RULES_OFF", rules, Rules::without)
 }
 
 fn sampler(values: &mut Values, warnings: &mut Vec<String>) -> Sampler {

@@ -11,6 +11,9 @@ use crate::runtime::{
     python,
 };
 
+/// Of rules whose probes wait for a call, and are out while they would be met often.
+const WHEN_NEEDED: &str = "when calls need it";
+
 /// Lines below the table, one for each such process.
 pub(super) fn text(rows: &[Row], rules: Rules) -> String {
     let mut examiner = Examiner::default();
@@ -37,8 +40,10 @@ fn pools(examiner: &mut python::Examiner, pid: u32, rules: Rules) -> Option<Stri
         return None;
     }
     Some(match examiner.examine(pid) {
-        Ok(python::Found { version: Some(version), .. }) => format!("Python {version}: {name}"),
-        Ok(_) => format!("Python: {name}"),
+        Ok(python::Found { version: Some(version), .. }) => {
+            format!("Python {version}: {name} {WHEN_NEEDED}")
+        }
+        Ok(_) => format!("Python: {name} {WHEN_NEEDED}"),
         Err(python::Refusal::NotPython) => return None,
         Err(why) => format!("Python: not {name}, {why}"),
     })
@@ -61,7 +66,7 @@ fn followed(found: &Found, rules: Rules) -> String {
     let mut text = format!("Go {}{known}: {}", found.version, names.join(", "));
     for rule in waits {
         let when = match rule {
-            Rule::GoNewproc => "when calls need it",
+            Rule::GoNewproc => WHEN_NEEDED,
             _ => "from its first HTTP/2 in the clear on",
         };
         let _ = write!(text, "; {} {when}", rule.name());

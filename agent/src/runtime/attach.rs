@@ -89,7 +89,7 @@ impl Attacher {
         let records = Records::default();
         let standings = Standings::default();
         let pools = python::Told::new(maps.python);
-        let wanted = Wanted::new(maps.probes, Arc::clone(&standings), Some(pools));
+        let wanted = Wanted::new(maps.probes, Arc::clone(&standings), Some(pools), rules);
         let thread = Thread {
             maps: maps.go,
             wanted,

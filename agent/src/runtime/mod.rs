@@ -24,11 +24,15 @@ pub(crate) use wanted::waiting;
 
 /// The rules that are on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rules(u64);
+pub struct Rules {
+    on: u64,
+    /// Those whose probes stay where they are, however often they are met.
+    unlimited: u64,
+}
 
 impl Default for Rules {
     fn default() -> Self {
-        Self(Rule::ALL.iter().fold(0, |bits, rule| bits | 1 << *rule as u64))
+        Self { on: Rule::ALL.iter().fold(0, |bits, rule| bits | 1 << *rule as u64), unlimited: 0 }
     }
 }
 
@@ -36,19 +40,31 @@ impl Rules {
     /// The same without one.
     #[must_use]
     pub const fn without(self, rule: Rule) -> Self {
-        Self(self.0 & !(1 << rule as u64))
+        Self { on: self.on & !(1 << rule as u64), ..self }
+    }
+
+    /// The same with this one without a limit.
+    #[must_use]
+    pub const fn with_unlimited(self, rule: Rule) -> Self {
+        Self { unlimited: self.unlimited | 1 << rule as u64, ..self }
     }
 
     /// Whether it is on.
     #[must_use]
     pub const fn has(self, rule: Rule) -> bool {
-        self.0 & 1 << rule as u64 != 0
+        self.on & 1 << rule as u64 != 0
+    }
+
+    /// Whether its probes are in a process only while that does not meet them often.
+    #[must_use]
+    pub const fn limits(self, rule: Rule) -> bool {
+        self.unlimited & 1 << rule as u64 == 0
     }
 
     /// As the probes take them.
     #[must_use]
     pub const fn bits(self) -> u64 {
-        self.0
+        self.on
     }
 }
 
@@ -70,6 +86,9 @@ mod tests {
         assert!(
             rules.has(Rule::PythonPool) && !rules.without(Rule::PythonPool).has(Rule::PythonPool)
         );
+        let unlimited = rules.with_unlimited(Rule::PythonPool);
+        assert!(rules.limits(Rule::PythonPool) && !unlimited.limits(Rule::PythonPool));
+        assert!(unlimited.limits(Rule::GoNewproc) && unlimited.bits() == rules.bits());
         assert_eq!(rule("go-context"), Some(Rule::GoContext));
         assert_eq!(rule("go-nothing"), None);
     }

@@ -13,6 +13,7 @@ use abi::runtime::{PythonProcess, Rule};
 use aya::Ebpf;
 
 use super::{
+    Rules,
     attach::lock,
     gauge::{self, Gauge},
     memory::Memory,
@@ -34,7 +35,7 @@ pub(crate) enum Standing {
     /// calls somebody so,
     WaitForClient,
     /// or makes a call of which only they would tell for whom.
-    WaitForMaker,
+    WaitForCall,
     /// It starts too many tasks, or has not started few for long enough.
     Busy,
     /// It uses its queues too much, or did a while ago.
@@ -50,7 +51,7 @@ impl Standing {
             Self::In => "in",
             Self::WaitForServer => "waiting until it serves clear HTTP/2",
             Self::WaitForClient => "waiting until it calls over clear HTTP/2",
-            Self::WaitForMaker => "waiting for a call that needs it",
+            Self::WaitForCall => "waiting for a call that needs it",
             Self::Busy => "out while many goroutines are started",
             Self::QueuesBusy => "out while its queues are used much",
             Self::Refused => "refused by the kernel",
@@ -94,6 +95,7 @@ pub(super) struct Wanted {
     standings: Standings,
     /// The probes of Python's pools, which must be told when all are in.
     pools: Option<python::Told>,
+    rules: Rules,
 }
 
 impl Wanted {
@@ -101,6 +103,7 @@ impl Wanted {
         probes: Weak<Mutex<Ebpf>>,
         standings: Standings,
         pools: Option<python::Told>,
+        rules: Rules,
     ) -> Self {
         Self {
             traps: Traps::of(probes),
@@ -110,6 +113,7 @@ impl Wanted {
             next: 0,
             standings,
             pools,
+            rules,
         }
     }
 
@@ -139,6 +143,7 @@ impl Wanted {
         if let Some(gone) = self.processes.remove(&pid) {
             if let (Some(pools), Uses::OfQueues(_)) = (&mut self.pools, gone.uses) {
                 pools.forget(pid);
+                log::debug!("process {pid} is forgotten");
             }
             self.traps.forget(pid);
             lock(&self.standings).remove(&pid);
@@ -187,8 +192,9 @@ impl Wanted {
         for pid in processes {
             if let Some(Uses::OfQueues(process)) = self.processes.get(pid).map(|it| it.uses)
                 && let Some(pools) = &mut self.pools
+                && let Err(why) = pools.out(*pid, process)
             {
-                pools.pause(*pid, process);
+                log::warn!("the pools of process {pid} are not followed: {why}");
             }
         }
         limited().for_each(|trap| self.traps.take_out(whose, trap));
@@ -210,7 +216,9 @@ impl Wanted {
                 continue;
             }
             let mut waits = waits_for(trap, needs, has_grpc);
-            if let (None, Some(limit)) = (waits, trap.limit()) {
+            if let (None, Some(limit)) = (waits, trap.limit())
+                && self.rules.limits(trap.rule())
+            {
                 let gauge = self.gauges.entry(*whose).or_insert_with(|| Gauge::of(limit));
                 waits = (!gauge.is_low()).then_some(match uses {
                     Uses::Started(_) => Standing::Busy,
@@ -232,12 +240,11 @@ impl Wanted {
         }
         if let (Some(pools), Uses::OfQueues(process)) = (&mut self.pools, *uses) {
             let is_in = standings.keys().all(|(_, standing)| *standing == Standing::In);
-            let begun = if is_in { pools.begin(pid, process) } else { Ok(()) };
-            if let Err(why) = &begun {
+            let told = if is_in { pools.begin(pid, process) } else { pools.out(pid, process) };
+            if let Err(why) = &told {
                 log::warn!("the pools of process {pid} are not followed: {why}");
             }
-            if begun.is_err()
-                || standings.keys().any(|(_, standing)| *standing == Standing::Refused)
+            if told.is_err() || standings.keys().any(|(_, standing)| *standing == Standing::Refused)
             {
                 // Some of them tell nothing without the others.
                 let probes = standings.values().sum();
@@ -277,12 +284,14 @@ const fn waits_for(trap: Trap, needs: u8, has_grpc: bool) -> Option<Standing> {
     };
     let (need, standing) = match trap {
         Trap::GrpcNewStream | Trap::GrpcHandleStream => return None,
-        // Few but pools use such a queue, and how much it is used nobody knows before they are in.
-        Trap::PythonPut | Trap::PythonGet | Trap::PythonGot => return None,
         // Functions of its own server only: whoever else serves HTTP/2 does not come by.
         Trap::Http2RunHandler => (Need::ServerStreams as u8, Standing::WaitForServer),
         Trap::Http2WriteHeaders => (client, Standing::WaitForClient),
-        Trap::GoNewproc => (Need::Makers as u8, Standing::WaitForMaker),
+        Trap::GoNewproc => (Need::Makers as u8, Standing::WaitForCall),
+        // How much the queue is used nobody knows before they are in.
+        Trap::PythonPut | Trap::PythonGet | Trap::PythonGot => {
+            (Need::Queues as u8, Standing::WaitForCall)
+        }
     };
     if needs & need == 0 { Some(standing) } else { None }
 }
@@ -303,7 +312,7 @@ mod tests {
     use super::*;
 
     fn wanted(needs: &[Need], traps: &[Trap], pid: u32) -> Wanted {
-        let mut wanted = Wanted::new(Weak::new(), Standings::default(), None);
+        let mut wanted = Wanted::new(Weak::new(), Standings::default(), None, Rules::default());
         for each in needs {
             wanted.needs(pid, *each);
         }
@@ -359,10 +368,19 @@ mod tests {
     }
 
     #[test]
+    fn queues_are_watched_from_a_call_on_that_needs_it() {
+        let name = Rule::PythonPool.name();
+        let python = [Trap::PythonPut, Trap::PythonGet, Trap::PythonGot];
+        assert_eq!(standing(&[], &python), [(name, Standing::WaitForCall)]);
+        assert_eq!(standing(&[Need::Makers], &python), [(name, Standing::WaitForCall)]);
+        assert_eq!(standing(&[Need::Queues], &python), [(name, Standing::Refused)]);
+    }
+
+    #[test]
     fn makers_are_looked_at_where_they_are_few() {
         let name = Rule::GoNewproc.name();
         let newproc = [Trap::GoNewproc];
-        assert_eq!(standing(&[], &newproc), [(name, Standing::WaitForMaker)]);
+        assert_eq!(standing(&[], &newproc), [(name, Standing::WaitForCall)]);
         assert_eq!(standing(&[Need::Makers], &newproc), [(name, Standing::Busy)]);
 
         // In this process, in which a count stands still.

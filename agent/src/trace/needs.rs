@@ -2,7 +2,7 @@
 //! programs would explain.
 //!
 //! Such a probe costs whoever comes by a trap. Those of HTTP/2 are in the way of what goes through TLS as well, which is not read; those
-//! of `go` statements in everybody's. So they wait for this. Must never say less than there is: what may be of interest is told.
+//! of `go` statements and of queues in everybody's. So they wait for this. Must never say less than there is: what may be of interest is told.
 
 use abi::runtime::Absent;
 
@@ -24,6 +24,8 @@ pub enum Need {
     MaybeClientStreams = 4,
     /// Who starts its tasks: one that made a call was started by one of which nothing is known.
     Makers = 8,
+    /// What goes through its queues: a thread that serves nothing made a call.
+    Queues = 16,
 }
 
 impl Need {
@@ -61,8 +63,10 @@ impl Needs {
 
     /// A runtime said this of a call.
     pub(in crate::trace) fn said(&mut self, pid: u32, runtime: Runtime) {
-        if runtime == Runtime::Absent(Absent::MakerUnknown) {
-            self.add(pid, Need::Makers);
+        match runtime {
+            Runtime::Absent(Absent::MakerUnknown) => self.add(pid, Need::Makers),
+            Runtime::Absent(Absent::QueueUnwatched) => self.add(pid, Need::Queues),
+            _ => {}
         }
     }
 

@@ -78,8 +78,8 @@ impl Stage {
     /// # Errors
     /// When the agent does not start or stop well, or an answer is not the right one.
     pub fn run(&self, setup: Setup, requests: usize, clients: usize) -> anyhow::Result<Outcome> {
-        // With every rule, also those that are only on where they are asked for.
-        let setup = setup.environment("SPANWIRE_RULES_ON", "python-pool");
+        // So many requests would have the probes of pools taken out again, and what is asked here is whether they tell the truth.
+        let setup = setup.environment("SPANWIRE_RULES_UNLIMITED", "python-pool");
         let mut agent = setup.environment("OTEL_LOG_LEVEL", "debug").start()?;
         // Whose runtime tells what, it finds out within its first moments, one program after the other.
         for service in &self.services {
@@ -88,6 +88,12 @@ impl Stage {
             agent.wait_line(&line, Deadline::seconds(20))?;
         }
         self.wait_for_streams(&mut agent)?;
+        // Pools that call are watched from the first call of a timer's thread on.
+        let calls = self.services.len().saturating_sub(1);
+        for service in self.services[..calls].iter().filter(|it| it.tells == Some("Python")) {
+            let line = format!("process {}: python_got is in", service.server.program.pid());
+            agent.wait_line(&line, Deadline::seconds(20))?;
+        }
         self.score(vec![agent], requests, clients)
     }
 

@@ -1,6 +1,6 @@
 """Serves requests with a thread for each connection, and makes its calls in threads of pools, in each way of which there is one.
 
-`GET /WAY/NUMBER` calls what listens at DOWNSTREAM for `/call/NUMBER`, as often as the way says.
+`GET /WAY/NUMBER` calls what listens at DOWNSTREAM for `/call/NUMBER`, as often as the way says, and answers with what that answered.
 
 Usage: pools.py NAME PORT DOWNSTREAM
 """
@@ -10,12 +10,15 @@ import queue
 import sys
 import threading
 import time
+from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures.thread import _WorkItem
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 _, name, port, downstream = sys.argv
 pool, other_pool = ThreadPoolExecutor(16), ThreadPoolExecutor(16)
 kept = threading.local()
+answers = defaultdict(list)
 
 
 def call(number):
@@ -25,7 +28,7 @@ def call(number):
         connection = kept.connection = http.client.HTTPConnection("127.0.0.1", int(downstream), timeout=60)
     connection.request("GET", f"/call/{number}")
     answer = connection.getresponse()
-    answer.read()
+    answers[number].append(b"%d %s" % (answer.status, answer.read()))
     if answer.will_close:
         kept.connection = None
 
@@ -64,6 +67,13 @@ def queued(number):
     words = queue.SimpleQueue()
     words.put(number)
     pool.submit(lambda: call(words.get())).result()
+
+
+def signalled(number):
+    """The work waits for an object that is the same for all requests, in a queue of that kind."""
+    signal = queue.SimpleQueue()
+    signal.put(True)
+    pool.submit(lambda: (signal.get(), call(number))).result()
 
 
 def late(number):
@@ -146,8 +156,55 @@ def drained(number):
     del futures
 
 
+def churn(number):
+    """Uses such a queue as often as can be, for so many milliseconds, and says how often that was."""
+    churned, uses = queue.SimpleQueue(), 0
+    end = time.monotonic() + int(number) / 1000
+    while time.monotonic() < end:
+        for _ in range(100):
+            churned.put(uses)
+            churned.get()
+        uses += 200
+    answers[number].append(b"%d" % uses)
+
+
+def hoard(number):
+    """Puts so much work where nobody gets it, no faster than 900 pieces a second."""
+    hoarded = queue.SimpleQueue()
+    begin = time.monotonic()
+    work = [_WorkItem(None, call, (number,), {}) for _ in range(int(number))]
+    for at, item in enumerate(work):
+        time.sleep(max(0, begin + at / 900 - time.monotonic()))
+        hoarded.put(item)
+    answers[number].append(b"%d" % hoarded.qsize())
+
+
+single = ThreadPoolExecutor(1)
+go, close = threading.Event(), threading.Event()
+
+
+def opened(number):
+    """Has one thread work for it, and is open until somebody says so."""
+    single.submit(call, number).result()
+    close.wait()
+
+
+def across(number):
+    """Has the same thread work for it, which waits before its call until somebody says so."""
+    single.submit(lambda: (go.wait(), call(number))).result()
+
+
+def goes(_):
+    go.set()
+
+
+def closes(_):
+    close.set()
+
+
 ways = {
-    "one": one, "fanout": fanout, "mapped": mapped, "fresh": fresh, "nested": nested, "between": between,
+    "churn": churn, "hoard": hoard, "opened": opened, "across": across, "goes": goes, "closes": closes,
+    "signalled": signalled, "one": one, "fanout": fanout, "mapped": mapped, "fresh": fresh, "nested": nested, "between": between,
     "queued": queued, "late": late, "lazy": lazy, "handmade": handmade, "drained": drained,
 }
 
@@ -160,10 +217,12 @@ class Served(BaseHTTPRequestHandler):
     def do_GET(self):
         _, way, number = self.path.split("/")
         ways[way](number)
+        # What is called behind the answer is not a part of it.
+        body = b"" if way == "late" else b", ".join(answers.pop(number, []))
         self.send_response(200)
-        self.send_header("Content-Length", "2")
+        self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(b"ok")
+        self.wfile.write(body)
         self.wfile.flush()
 
     def log_message(self, *_):

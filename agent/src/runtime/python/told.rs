@@ -1,9 +1,9 @@
 //! What the probes are told of a process with pools, and what they remember of it.
 //!
-//! They are told once all of its probes are in, and told that they are out before the first of them is: what they learn in between is of
-//! one epoch, and nothing of another is believed. What is left of it in the kernel's maps goes with it, so that these hold nobody's for ever.
+//! That all of its probes are in is told once they are, and that they are out before the first of them is: what they learn in between is of one
+//! epoch, and nothing of another is believed. What is left of it in the kernel's maps goes with it, so that these hold nobody's for ever.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use abi::runtime::{POOL_ITEM_WORDS, POOL_THREAD_WORDS, PythonProcess};
 use aya::maps::{HashMap as KernelMap, MapData};
@@ -24,13 +24,13 @@ pub(in crate::runtime) struct Told {
     maps: Maps,
     /// The epoch that began last.
     epoch: u64,
-    /// Processes whose probes are in.
-    begun: HashSet<u32>,
+    /// Those processes, and whether their probes are in.
+    known: HashMap<u32, bool>,
 }
 
 impl Told {
     pub(in crate::runtime) fn new(maps: Maps) -> Self {
-        Self { maps, epoch: 0, begun: HashSet::new() }
+        Self { maps, epoch: 0, known: HashMap::new() }
     }
 
     /// All probes of that process are in.
@@ -39,29 +39,38 @@ impl Told {
         pid: u32,
         process: PythonProcess,
     ) -> Result<(), String> {
-        if self.begun.contains(&pid) {
+        if self.known.get(&pid) == Some(&true) {
             return Ok(());
         }
         self.epoch += 1;
         self.tell(pid, PythonProcess { epoch: self.epoch, uses: 0, ..process })?;
-        self.begun.insert(pid);
+        self.known.insert(pid, true);
         Ok(())
     }
 
-    /// They are about to be taken out, for a while.
-    pub(in crate::runtime) fn pause(&mut self, pid: u32, process: PythonProcess) {
-        if self.tell(pid, PythonProcess { epoch: 0, uses: 0, ..process }).is_err() {
-            let _ = self.maps.processes.remove(&pid);
+    /// They are not in, or are about to be taken out.
+    pub(in crate::runtime) fn out(
+        &mut self,
+        pid: u32,
+        process: PythonProcess,
+    ) -> Result<(), String> {
+        let before = self.known.insert(pid, false);
+        if before == Some(false) {
+            return Ok(());
         }
-        self.begun.remove(&pid);
-        self.sweep(pid);
+        let told = self.tell(pid, PythonProcess { epoch: 0, uses: 0, ..process });
+        if before == Some(true) {
+            self.sweep(pid);
+        }
+        told
     }
 
-    /// The process is gone, or another one.
+    /// The process is gone, or another one, or has no probes.
     pub(in crate::runtime) fn forget(&mut self, pid: u32) {
         let _ = self.maps.processes.remove(&pid);
-        self.begun.remove(&pid);
-        self.sweep(pid);
+        if self.known.remove(&pid) == Some(true) {
+            self.sweep(pid);
+        }
     }
 
     /// How often its queues were used since the probes are in; 0 while they are not.
@@ -74,7 +83,10 @@ impl Told {
         let mut words = [0; PythonProcess::WORDS];
         words.as_mut_bytes().copy_from_slice(process.as_bytes());
         let told = self.maps.processes.insert(pid, words, 0);
-        told.map_err(|error| format!("it cannot be told: {error}"))
+        told.map_err(|error| {
+            let _ = self.maps.processes.remove(&pid);
+            format!("it cannot be told: {error}")
+        })
     }
 
     /// Takes out what is left of a process.

@@ -65,6 +65,13 @@ fn they_are_bounded() {
 }
 
 #[test]
+fn a_thread_that_serves_nothing_needs_its_queue_to_be_told_of() {
+    let mut unwatched = call(PID, None, "GET", None);
+    unwatched.started.runtime = Runtime::Absent(Absent::QueueUnwatched);
+    assert_eq!(told(&[unwatched]), [(PID, Need::Queues)]);
+}
+
+#[test]
 fn whoever_is_started_by_a_task_that_is_not_known_needs_to_be_told_of() {
     let mut unknown = call(PID, None, "GET", None);
     unknown.started.runtime = Runtime::Absent(Absent::MakerUnknown);

@@ -12,8 +12,8 @@ use spanwire_ebpf::runtime::PythonProcess;
 
 pub(crate) use self::pool::{NOT_OF_A_POOL, WORKS, pool_calls, thread_ends};
 
-/// Python processes with such a queue, as the agent has found and checked them. They are told of when all probes are in, and told of anew
-/// before the first is taken out: whoever finds one of another epoch than his own has learned it from probes that were not always there.
+/// Python processes with such a queue, as the agent has found and checked them. That the probes are in is told when all of them are, and that
+/// they are not before the first is taken out: what is of another epoch was learned from probes that were not always there.
 #[btf_map(name = "PYTHON_PROCESSES")]
 static PYTHON_PROCESSES: HashMap<u32, PythonProcess, 1024> = HashMap::new();
 

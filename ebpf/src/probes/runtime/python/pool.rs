@@ -251,7 +251,9 @@ pub(crate) extern "C" fn pool_calls(thread: u64) -> u64 {
         };
         let epoch = (&raw const (*python).epoch).read_volatile();
         let worker = at_work(thread, epoch);
-        let is_out = epoch == 0 && own(thread) == 0;
+        // The first thread is none of a pool's.
+        let is_first = thread as u32 == (thread >> 32) as u32;
+        let is_out = epoch == 0 && !is_first && own(thread) == 0;
         if worker.is_none() && !is_out {
             return NOT_OF_A_POOL;
         }
@@ -261,7 +263,7 @@ pub(crate) extern "C" fn pool_calls(thread: u64) -> u64 {
         (&raw mut (*caller).rule).write_volatile(0);
         (&raw mut (*caller).for_another).write_volatile(0);
         let Some(worker) = worker else {
-            (&raw mut (*caller).absent).write_volatile(Absent::QueueBusy as u64);
+            (&raw mut (*caller).absent).write_volatile(Absent::QueueUnwatched as u64);
             return IDLES;
         };
         (&raw mut (*caller).absent).write_volatile(Absent::NoRequest as u64);
