@@ -233,8 +233,7 @@ fn known_before() -> TestResult {
         let server = &server;
         let asks = |way, number| scope.spawn(move || ask(server, way, number));
         let first = asks("opened", 1);
-        agent
-            .wait("its call", |spans| !spans.of(SERVICE, Kind::Client).at("/call/1").is_empty())?;
+        ask(server, "awaits", 0)?;
         drive_out(&agent, server)?;
         let second = asks("across", 2);
         let back = told(&agent, server, IN);

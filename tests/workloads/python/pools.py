@@ -180,13 +180,19 @@ def hoard(number):
 
 
 single = ThreadPoolExecutor(1)
-go, close = threading.Event(), threading.Event()
+called, go, close = threading.Event(), threading.Event(), threading.Event()
 
 
 def opened(number):
     """Has one thread work for it, and is open until somebody says so."""
     single.submit(call, number).result()
+    called.set()
     close.wait()
+
+
+def awaits(_):
+    """Until that one's work is done."""
+    called.wait()
 
 
 def across(number):
@@ -203,7 +209,7 @@ def closes(_):
 
 
 ways = {
-    "churn": churn, "hoard": hoard, "opened": opened, "across": across, "goes": goes, "closes": closes,
+    "churn": churn, "hoard": hoard, "opened": opened, "awaits": awaits, "across": across, "goes": goes, "closes": closes,
     "signalled": signalled, "one": one, "fanout": fanout, "mapped": mapped, "fresh": fresh, "nested": nested, "between": between,
     "queued": queued, "late": late, "lazy": lazy, "handmade": handmade, "drained": drained,
 }
