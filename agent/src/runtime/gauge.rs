@@ -86,6 +86,7 @@ mod tests {
     use super::*;
 
     const MOST: u64 = TASKS.most;
+    const NEVER: [u64; 0] = [];
 
     /// Looks until so many ms with so many a second in one process; when it changed.
     fn run(gauge: &mut Gauge, now: &mut u64, count: &mut u64, ms: u64, rate: u64) -> Vec<u64> {
@@ -116,7 +117,7 @@ mod tests {
         let (mut gauge, mut now, mut count) = (Gauge::of(USES), 0, 0);
         assert!(gauge.is_low());
         let most = USES.most;
-        assert_eq!(run(&mut gauge, &mut now, &mut count, 60_000, most), []);
+        assert_eq!(run(&mut gauge, &mut now, &mut count, 60_000, most), NEVER);
         // While it is out nothing is counted; then it is put in again, less and less often.
         for calm in [2000, 4000, 8000, 16_000, 32_000, 64_000, 64_000] {
             let began = now;
@@ -126,7 +127,7 @@ mod tests {
             assert_eq!(run(&mut gauge, &mut now, &mut count, PERIOD + calm, 0), [until]);
             assert!(gauge.is_low());
         }
-        assert_eq!(run(&mut gauge, &mut now, &mut count, 60_000, most), []);
+        assert_eq!(run(&mut gauge, &mut now, &mut count, 60_000, most), NEVER);
     }
 
     #[test]
@@ -134,10 +135,10 @@ mod tests {
         let (mut gauge, mut now, mut count) = (Gauge::of(USES), 0, 0);
         let burst = USES.burst * 1000 / PERIOD;
         for _ in 0..3 {
-            assert_eq!(run(&mut gauge, &mut now, &mut count, PERIOD, burst), []);
-            assert_eq!(run(&mut gauge, &mut now, &mut count, 1000, 0), []);
+            assert_eq!(run(&mut gauge, &mut now, &mut count, PERIOD, burst), NEVER);
+            assert_eq!(run(&mut gauge, &mut now, &mut count, 1000, 0), NEVER);
         }
-        assert_eq!(run(&mut gauge, &mut now, &mut count, PERIOD, burst), []);
+        assert_eq!(run(&mut gauge, &mut now, &mut count, PERIOD, burst), NEVER);
         assert_eq!(run(&mut gauge, &mut now, &mut count, PERIOD, burst), [now + PERIOD]);
         assert!(!gauge.is_low());
     }
