@@ -139,7 +139,8 @@ mod tests {
             assert_eq!(run(&mut gauge, &mut now, &mut count, 1000, 0), NEVER);
         }
         assert_eq!(run(&mut gauge, &mut now, &mut count, PERIOD, burst), NEVER);
-        assert_eq!(run(&mut gauge, &mut now, &mut count, PERIOD, burst), [now + PERIOD]);
+        let next = now + PERIOD;
+        assert_eq!(run(&mut gauge, &mut now, &mut count, PERIOD, burst), [next]);
         assert!(!gauge.is_low());
     }
 
