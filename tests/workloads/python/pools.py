@@ -180,19 +180,22 @@ def hoard(number):
 
 
 single = ThreadPoolExecutor(1)
-called, go, close = threading.Event(), threading.Event(), threading.Event()
+called, rest, go, close = [threading.Event() for _ in range(4)]
 
 
 def opened(number):
-    """Has one thread work for it, and is open until somebody says so."""
-    single.submit(call, number).result()
-    called.set()
+    """Has one thread work for it until somebody says so, and is open until somebody says that."""
+    single.submit(lambda: (call(number), called.set(), rest.wait())).result()
     close.wait()
 
 
 def awaits(_):
-    """Until that one's work is done."""
+    """Until that one has called."""
     called.wait()
+
+
+def rests(_):
+    rest.set()
 
 
 def across(number):
@@ -209,7 +212,8 @@ def closes(_):
 
 
 ways = {
-    "churn": churn, "hoard": hoard, "opened": opened, "awaits": awaits, "across": across, "goes": goes, "closes": closes,
+    "churn": churn, "hoard": hoard, "opened": opened, "awaits": awaits, "rests": rests,
+    "across": across, "goes": goes, "closes": closes,
     "signalled": signalled, "one": one, "fanout": fanout, "mapped": mapped, "fresh": fresh, "nested": nested, "between": between,
     "queued": queued, "late": late, "lazy": lazy, "handmade": handmade, "drained": drained,
 }
