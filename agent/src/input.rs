@@ -7,8 +7,8 @@
 use std::fmt;
 
 use abi::{
-    Closed, DataHeader, Opened, ProcessEvent, Retransmitted, Revoked, StreamCall, TaskEnded,
-    TcpState, Worker, data_flag,
+    CallerFound, Closed, DataHeader, Opened, ProcessEvent, Retransmitted, Revoked, StreamCall,
+    TaskEnded, TcpState, Worker, data_flag,
     insert::Inserted,
     runtime::{Absent, Rule},
     wire::Carried,
@@ -139,9 +139,11 @@ pub enum Input {
     Worker(Worker),
     /// For whom a stream of HTTP/2 was opened.
     StreamCall(StreamCall),
+    /// For which request a call was made, where that was not known when it was sent.
+    CallerFound(CallerFound),
     /// A task that was named by [`Input::Worker`] has ended, as the kernel has seen.
     TaskEnded(TaskEnded),
-    /// Tasks ([`abi::runtime::task`]) that were named by [`Input::Worker`] or [`Input::StreamCall`] are found to have ended.
+    /// Tasks ([`abi::runtime::task`]) that were named by [`Input::Worker`], [`Input::StreamCall`] or [`Input::CallerFound`] are found to have ended.
     TasksEnded(Vec<u64>),
     /// TCP sent a segment of a connection again.
     Retransmitted(Retransmitted),

@@ -76,6 +76,7 @@ impl Pipeline {
             Input::Revoked(event) => self.tracer.revoked(event.tgid),
             Input::Worker(event) => self.tracer.worker(&event),
             Input::StreamCall(event) => self.tracer.stream_call(&event),
+            Input::CallerFound(event) => self.tracer.caller_found(&event),
             Input::TaskEnded(event) => self.tracer.tasks_ended(&[event.task]),
             Input::TasksEnded(tasks) => self.tracer.tasks_ended(&tasks),
             Input::Retransmitted(event) => {

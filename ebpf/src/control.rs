@@ -38,6 +38,8 @@ pub enum ControlKind {
     StreamCall = 17,
     /// [`TaskEnded`]
     TaskEnded = 18,
+    /// [`CallerFound`]
+    CallerFound = 19,
     /// [`Retransmitted`]
     Retransmitted = 7,
     /// [`crate::wire::Carried`]
@@ -60,6 +62,7 @@ impl ControlKind {
             16 => Self::Worker,
             17 => Self::StreamCall,
             18 => Self::TaskEnded,
+            19 => Self::CallerFound,
             7 => Self::Retransmitted,
             8 => Self::Carried,
             9 => Self::Inserted,
@@ -334,6 +337,34 @@ pub struct StreamCall {
     pub via: u8,
     /// Zero.
     pub reserved: [u8; 5],
+    /// See [`Worker::tasks`].
+    pub tasks: [u64; CHAIN],
+    /// See [`Worker::objects`].
+    pub objects: [u64; CHAIN],
+}
+
+/// For which request a call was made, found out when its answer came: whoever made it did not wait for it yet when it was sent.
+/// Comes before the answer's first event.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "user", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
+#[repr(C)]
+pub struct CallerFound {
+    /// Time and kind.
+    pub header: ControlHeader,
+    /// The connection of the call,
+    pub connection: u64,
+    /// and the position of its first byte there.
+    pub position: u64,
+    /// The request: as [`crate::DataHeader::serving`].
+    pub serving: u64,
+    /// The process.
+    pub tgid: u32,
+    /// By which [`crate::runtime::Rule`].
+    pub rule: u8,
+    /// The rule that told who made the call.
+    pub via: u8,
+    /// Zero.
+    pub reserved: [u8; 2],
     /// See [`Worker::tasks`].
     pub tasks: [u64; CHAIN],
     /// See [`Worker::objects`].

@@ -22,8 +22,8 @@ pub mod wire;
 
 pub use config::{Config, OFFSETS, Offset, flag as config_flag, wake};
 pub use control::{
-    CHAIN, Closed, ControlHeader, ControlKind, Family, Opened, ProcessEvent, Retransmitted,
-    Revoked, StreamCall, TaskEnded, TcpState, Worker, tcp_state,
+    CHAIN, CallerFound, Closed, ControlHeader, ControlKind, Family, Opened, ProcessEvent,
+    Retransmitted, Revoked, StreamCall, TaskEnded, TcpState, Worker, tcp_state,
 };
 pub use counter::{Counter, LEFT_OUT_RULES, NAMED_PROCESSES, SOCKETS};
 pub use data::{DATA_RINGS, DataHeader, Direction, MAX_PAYLOAD, NoData, data_flag};

@@ -204,6 +204,7 @@ fn time(input: &Input) -> u64 {
         Input::Revoked(event) => event.header.time,
         Input::Worker(event) => event.header.time,
         Input::StreamCall(event) => event.header.time,
+        Input::CallerFound(event) => event.header.time,
         Input::TaskEnded(event) => event.header.time,
         Input::Retransmitted(event) => event.header.time,
         Input::Carried(event) => event.header.time,

@@ -42,6 +42,7 @@ pub fn control(bytes: &[u8]) -> Result<Input, Malformed> {
         ControlKind::Revoked => Input::Revoked(read(bytes)?),
         ControlKind::Worker => Input::Worker(read(bytes)?),
         ControlKind::StreamCall => Input::StreamCall(read(bytes)?),
+        ControlKind::CallerFound => Input::CallerFound(read(bytes)?),
         ControlKind::TaskEnded => Input::TaskEnded(read(bytes)?),
         ControlKind::Retransmitted => Input::Retransmitted(read(bytes)?),
         ControlKind::Carried => Input::Carried(carried(bytes)?),

@@ -3,8 +3,8 @@
 //! Decoding takes any bytes: it checks lengths before it allocates, and never panics.
 
 use abi::{
-    Closed, DataHeader, MAX_PAYLOAD, Opened, ProcessEvent, Retransmitted, Revoked, StreamCall,
-    TaskEnded, TcpState, Worker, insert::Inserted, wire::Carried,
+    CallerFound, Closed, DataHeader, MAX_PAYLOAD, Opened, ProcessEvent, Retransmitted, Revoked,
+    StreamCall, TaskEnded, TcpState, Worker, insert::Inserted, wire::Carried,
 };
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -40,10 +40,11 @@ enum Kind {
     TasksEnded = 17,
     StreamCall = 18,
     TaskEnded = 19,
+    CallerFound = 20,
 }
 
 impl Kind {
-    const ALL: [Self; 18] = [
+    const ALL: [Self; 19] = [
         Self::Opened,
         Self::Closed,
         Self::TcpState,
@@ -62,6 +63,7 @@ impl Kind {
         Self::TasksEnded,
         Self::StreamCall,
         Self::TaskEnded,
+        Self::CallerFound,
     ];
 
     /// Least and greatest length of its payload.
@@ -82,6 +84,7 @@ impl Kind {
             Self::Process => (2, LONGEST_FACTS),
             Self::Worker => exactly(size_of::<Worker>()),
             Self::StreamCall => exactly(size_of::<StreamCall>()),
+            Self::CallerFound => exactly(size_of::<CallerFound>()),
             Self::TaskEnded => exactly(size_of::<TaskEnded>()),
             Self::UnixGone | Self::TasksEnded => (0, MOST_GONE * 8),
             Self::Lost | Self::Tick => exactly(16),
@@ -109,6 +112,7 @@ pub(super) fn encode(input: &Input, frame: &mut Vec<u8>) -> Result<(), Unwritabl
         Input::Revoked(event) => raw(frame, Kind::Revoked, event),
         Input::Worker(event) => raw(frame, Kind::Worker, event),
         Input::StreamCall(event) => raw(frame, Kind::StreamCall, event),
+        Input::CallerFound(event) => raw(frame, Kind::CallerFound, event),
         Input::TaskEnded(event) => raw(frame, Kind::TaskEnded, event),
         Input::Retransmitted(event) => raw(frame, Kind::Retransmitted, event),
         Input::Carried(event) => raw(frame, Kind::Carried, event),
@@ -201,6 +205,7 @@ pub(super) fn decode(announced: Announced, payload: &[u8]) -> Result<Input, &'st
         Kind::Revoked => Input::Revoked(event(payload)?),
         Kind::Worker => Input::Worker(event(payload)?),
         Kind::StreamCall => Input::StreamCall(event(payload)?),
+        Kind::CallerFound => Input::CallerFound(event(payload)?),
         Kind::TaskEnded => Input::TaskEnded(event(payload)?),
         Kind::Retransmitted => Input::Retransmitted(event(payload)?),
         Kind::Carried => Input::Carried(event(payload)?),

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use abi::{StreamCall, Worker};
+use abi::{CallerFound, StreamCall, Worker};
 
 use super::{
     attach::{Attacher, lock},
@@ -30,7 +30,8 @@ impl Ends {
     /// Takes note of the tasks that an input names.
     pub fn note(&mut self, input: &Input) {
         let (Input::Worker(Worker { tgid, tasks, objects, .. })
-        | Input::StreamCall(StreamCall { tgid, tasks, objects, .. })) = input
+        | Input::StreamCall(StreamCall { tgid, tasks, objects, .. })
+        | Input::CallerFound(CallerFound { tgid, tasks, objects, .. })) = input
         else {
             return;
         };

@@ -20,6 +20,17 @@ impl Absences {
         *self.0.entry((pid, why)).or_default() += 1;
     }
 
+    /// One of those has one after all.
+    pub(in crate::trace) fn found(&mut self, pid: u32, why: &'static str) {
+        let pid = if self.0.contains_key(&(pid, why)) { pid } else { OTHERS };
+        if let Some(count) = self.0.get_mut(&(pid, why)) {
+            *count -= 1;
+            if *count == 0 {
+                self.0.remove(&(pid, why));
+            }
+        }
+    }
+
     /// Process, reason, how many.
     pub(in crate::trace) fn iter(&self) -> impl Iterator<Item = (u32, &'static str, u64)> {
         self.0.iter().map(|((pid, why), count)| (*pid, *why, *count))
@@ -40,5 +51,18 @@ mod tests {
         assert_eq!(absences.iter().next(), Some((OTHERS, "a", 2 * (5000 - 1024))));
         assert_eq!(absences.iter().last(), Some((1024, "a", 2)));
         assert_eq!(absences.iter().map(|(_, _, count)| count).sum::<u64>(), 10_000);
+    }
+
+    #[test]
+    fn what_is_found_is_not_absent() {
+        let mut absences = Absences::default();
+        absences.add(7, "a");
+        absences.add(7, "a");
+        absences.found(7, "a");
+        absences.found(7, "b");
+        assert_eq!(absences.iter().collect::<Vec<_>>(), [(7, "a", 1)]);
+        absences.found(7, "a");
+        absences.found(7, "a");
+        assert_eq!(absences.iter().count(), 0);
     }
 }

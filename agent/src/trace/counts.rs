@@ -51,6 +51,7 @@ pub enum Count {
     WireForgotten,
     RuntimeParents,
     RuntimeLinks,
+    RuntimeFound,
     RuntimeUnknownServer,
     RuntimeOtherProcess,
     RuntimeBeforeServer,
@@ -63,7 +64,7 @@ pub enum Count {
 
 impl Count {
     /// Every count with the name a user sees and what it means.
-    pub const ALL: [(Self, &'static str, &'static str); 52] = [
+    pub const ALL: [(Self, &'static str, &'static str); 53] = [
         (Self::Released, "spans_released", "spans handed on"),
         (
             Self::NotSampled,
@@ -247,6 +248,11 @@ impl Count {
             Self::RuntimeLinks,
             "runtime_links",
             "calls linked to the request that their task had answered before",
+        ),
+        (
+            Self::RuntimeFound,
+            "runtime_found",
+            "calls of which it was known when their answer came who had made them",
         ),
         (
             Self::RuntimeUnknownServer,

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use abi::id::Seed;
-use abi::runtime::Absent;
+use abi::runtime::{Absent, Rule};
 use abi::wire::Carried;
 use abi::{Family, Opened};
 
@@ -180,6 +180,27 @@ impl Tracer {
             context.workers = self.workers.started(name, context.at);
             self.absent(event.tgid, told.runtime);
         }
+    }
+
+    /// For whom a call was made that was sent before anybody waited for it.
+    pub fn caller_found(&mut self, event: &abi::CallerFound) {
+        let span = abi::id::span(self.seed, event.connection, event.position);
+        let Some(context) = self.contexts.of_mut(span) else { return };
+        let (Runtime::Absent(why), Some(rule)) = (context.runtime, Rule::from_abi(event.rule))
+        else {
+            return;
+        };
+        if context.role != Role::Client || context.fixed.is_some() || context.end.is_some() {
+            return;
+        }
+        context.candidate = (event.serving != 0).then_some(event.serving);
+        context.runtime = Runtime::Knows { rule, via: Rule::from_abi(event.via) };
+        if event.tasks[0] != 0 {
+            self.workers.told(span, event.tasks);
+            context.workers = self.workers.started(span, context.at);
+        }
+        self.absences.found(event.tgid, why.name());
+        self.counts.add(Count::RuntimeFound);
     }
 
     /// The name that the kernel half has for a stream's request.

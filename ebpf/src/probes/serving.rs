@@ -90,6 +90,12 @@ pub(crate) fn request_sent(state: *mut State, task: u64, position: u64, scratch:
     }
 }
 
+/// An answer begins to be read by `task`.
+#[inline(always)]
+pub(crate) fn answer_read(state: *mut State, task: u64, scratch: *mut Scratch) {
+    runtime::answer_read(state, task, scratch);
+}
+
 /// The span that a thread serves, 0 if none is known.
 #[inline(always)]
 fn of(task: u64) -> u64 {

@@ -22,6 +22,8 @@ pub(crate) struct State {
     pub(crate) left_out: LeftOut,
     /// Whose process is none of a known runtime.
     pub(crate) no_runtime: runtime::Unknown,
+    /// The request that was sent last, if it is not known for whom.
+    pub(crate) wanted: runtime::Wanted,
     /// Inode of the socket file, where state is found by address: another inode is another connection.
     pub(crate) inode: u64,
     /// When it began to connect; once it has, how long that took, µs. 0 where that was not seen.
@@ -156,6 +158,7 @@ impl State {
         on_cpu: OnCpu::UNKNOWN,
         left_out: LeftOut::NEVER_ASKED,
         no_runtime: runtime::Unknown::NEVER_ASKED,
+        wanted: runtime::Wanted::NONE,
         inode: 0,
         connecting: 0,
         origins: [0; 2],

@@ -18,8 +18,7 @@ const KNOWN: [Way; 9] = [
     way("http-stream", 1, 1000),
     way("http-fanout", 3, 999),
     way("http-pool-context", 1, 999),
-    // A request may be written before its caller waits for that.
-    way("grpc-http", 1, 990),
+    way("grpc-http", 1, 999),
 ];
 
 /// Ways in which it is not, or not always: what counts is that it is not another's.

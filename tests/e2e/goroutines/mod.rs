@@ -20,14 +20,13 @@ use self::truth::{REQUESTS, SERVICE, Truth, Way, collect, way};
 /// Ways in which a call's request can be known.
 const KNOWN: [Way; 14] = [
     way("handler", 1, 999),
-    // Whoever wants a request written may not wait for that yet when it has been.
-    way("fanout", 3, 990),
+    way("fanout", 3, 999),
     way("limited", 1, 999),
     way("upload", 1, 999),
     way("proxy", 1, 999),
     way("pool-context", 1, 999),
     way("pool-derived", 1, 999),
-    way("errgroup", 3, 990),
+    way("errgroup", 3, 999),
     way("dials", 1, 990),
     way("body", 1, 990),
     way("pooled", 1, 990),

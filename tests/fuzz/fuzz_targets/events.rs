@@ -25,6 +25,7 @@ fuzz_target!(|bytes: &[u8]| {
         Ok(Input::Carried(event)) => event.as_bytes().to_vec(),
         Ok(Input::Worker(event)) => event.as_bytes().to_vec(),
         Ok(Input::StreamCall(event)) => event.as_bytes().to_vec(),
+        Ok(Input::CallerFound(event)) => event.as_bytes().to_vec(),
         Ok(Input::TaskEnded(event)) => event.as_bytes().to_vec(),
         Ok(Input::Inserted(event)) => event.as_bytes().to_vec(),
         // By name, so that a kind that is new does not compile until it stands above.

@@ -1,7 +1,7 @@
 //! The rules of runtimes: a parent where the runtime's record proves it and the work ended in time, a reason where not.
 
 use abi::runtime::{Absent, Rule};
-use abi::{CHAIN, Worker};
+use abi::{CHAIN, CallerFound, Worker};
 
 use super::host::{Host, Request, from_outside, tcp};
 use crate::exchange::Role;
@@ -116,6 +116,76 @@ fn a_child_counts_when_all_of_it_ended_before_the_answer() {
     assert_eq!(contained(30, &[CHILD], |_, _| {}), Some(Count::RuntimeOutlived), "still there");
     let one = |host: &mut Host, _: &Request| host.tracer.tasks_ended(&[CHILD]);
     assert_eq!(contained(30, &[CHILD, BETWEEN], one), Some(Count::RuntimeOutlived));
+}
+
+/// A call of which nobody knew for whom it is when it was sent, and what is told when its answer comes.
+fn found(served: &Request, rule: Rule) -> (Request, CallerFound) {
+    let mut call = call(served, rule, 2, 20, 30);
+    call.started.runtime = Runtime::Absent(Absent::NobodyWaits);
+    let id = call.started.id;
+    let told = CallerFound {
+        connection: id.conn.0,
+        position: id.position,
+        serving: served.span(),
+        tgid: PID,
+        rule: rule as u8,
+        via: Rule::GoTransport as u8,
+        tasks: if rule == Rule::GoChild { [CHILD, 0, 0] } else { [0; CHAIN] },
+        ..CallerFound::default()
+    };
+    call.started.serving = None;
+    (call, told)
+}
+
+#[test]
+fn who_made_a_call_may_be_found_when_its_answer_comes() {
+    for (rule, name) in [(Rule::GoHandler, "go-handler"), (Rule::GoChild, "go-child")] {
+        let mut host = Host::new();
+        let served = served();
+        let (call, told) = found(&served, rule);
+        host.start(&served);
+        host.start(&call);
+        assert_eq!(host.tracer.absences.iter().count(), 1);
+        host.tracer.caller_found(&told);
+        host.end(&call);
+        host.tracer.tasks_ended(&[CHILD]);
+        host.end(&served);
+        host.tick(2000);
+        host.span(&call).is_child_of(&host, &served, name);
+        assert_eq!((host.tracer.absences.iter().count(), host.count(Count::RuntimeFound)), (0, 1));
+    }
+}
+
+#[test]
+fn what_is_found_must_have_ended_before_the_answer_too() {
+    let mut host = Host::new();
+    let served = served();
+    let (call, told) = found(&served, Rule::GoChild);
+    host.start(&served);
+    host.start(&call);
+    host.tracer.caller_found(&told);
+    host.end(&call);
+    host.end(&served);
+    host.tick(2000);
+    host.span(&call).is_root();
+    assert_eq!(host.count(Count::RuntimeOutlived), 1);
+}
+
+#[test]
+fn what_was_known_or_is_over_is_not_found_anew() {
+    let mut host = Host::new();
+    let (served, other) = (served(), served());
+    let (_, told) = found(&other, Rule::GoHandler);
+    let known = call(&served, Rule::GoHandler, 2, 20, 30);
+    host.start(&served);
+    host.start(&known);
+    host.tracer.caller_found(&CallerFound { serving: 1, ..told });
+    host.end(&known);
+    host.tracer.caller_found(&CallerFound { serving: 1, ..told });
+    host.end(&served);
+    host.tick(2000);
+    host.span(&known).is_child_of(&host, &served, "go-handler");
+    assert_eq!(host.count(Count::RuntimeFound), 0);
 }
 
 #[test]

@@ -218,6 +218,8 @@ pub(super) fn complete<R: Reach>(sock: u64, state: *mut State, way: usize, scrat
                 put(&raw mut (*header).on_cpu, on_cpu);
                 put(&raw mut (*header).serving, (*state).span);
             }
+        } else if begins != begins::NOTHING {
+            serving::answer_read(state, task, scratch);
         } else if get(&raw const (*found).in_head) != 0 {
             serving::request_goes_on(state, task, scratch);
             let begun = get(&raw const (*call).position).wrapping_sub(u64::from(FIRST_BYTE));

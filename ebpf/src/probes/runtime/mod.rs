@@ -9,7 +9,7 @@ mod python;
 
 use aya_ebpf::{btf_maps::Array, macros::btf_map};
 use spanwire_ebpf::{
-    ControlKind, DataHeader, Worker,
+    CallerFound, ControlKind, DataHeader, Worker,
     runtime::{Absent, Rule},
 };
 
@@ -44,6 +44,8 @@ pub(crate) struct Caller {
     pub(crate) absent: u64,
     /// Not zero when the task that calls writes for another, which waits for it.
     pub(crate) for_another: u64,
+    /// Where who makes the call will wait for it, if he does not yet and is not known therefore; else 0.
+    pub(crate) channel: u64,
     /// Where the runtime's own context of the call is that may lead to the request; 0 if there is none.
     pub(crate) context: u64,
     /// The key of the task that serves the request, where its rule is one that holds when the call is made.
@@ -148,13 +150,82 @@ pub(crate) fn request_goes(scratch: *mut Scratch) {
 
 /// A request is being sent at `position`: for which one the task does it goes into the event's header.
 #[inline(always)]
-pub(crate) fn request_sent(state: *const State, position: u64, scratch: *mut Scratch) {
+pub(crate) fn request_sent(state: *mut State, position: u64, scratch: *mut Scratch) {
     unsafe {
         if go::calls() == 0 && (&raw const (*scratch).desk.caller.context).read_volatile() != 0 {
             go::walk();
         }
+        let caller = &raw const (*scratch).desk.caller;
+        let is_known = (&raw const (*caller).span).read_volatile() != 0;
+        let channel = if is_known { 0 } else { (&raw const (*caller).channel).read_volatile() };
+        let tgid = (&raw const (*caller).tgid).read_volatile();
+        (*state).wanted = Wanted { channel, position, tgid };
         told(state, position, scratch);
     }
+}
+
+/// A request that was sent by nobody who is known, and the channel in which whoever made it will wait for its answer.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct Wanted {
+    /// The channel; 0 if there is none such request.
+    channel: u64,
+    /// The position of the request.
+    position: u64,
+    /// In whose memory that channel is.
+    tgid: u64,
+}
+
+impl Wanted {
+    /// All who made requests are known, or will never be.
+    pub(crate) const NONE: Self = Self { channel: 0, position: 0, tgid: 0 };
+}
+
+/// An answer begins to be read by `task`. Whoever waits for it is told of, if it was not known who had asked.
+#[inline(always)]
+pub(crate) fn answer_read(state: *mut State, task: u64, scratch: *mut Scratch) {
+    unsafe {
+        let wanted = (*state).wanted;
+        if wanted.channel == 0 {
+            return;
+        }
+        (*state).wanted = Wanted::NONE;
+        if wanted.tgid == task >> 32
+            && knows(task, state, scratch)
+            && go::waits(wanted.channel) != 0
+        {
+            found((*state).generation, wanted.position);
+        }
+    }
+}
+
+/// Tells who made a call. Global, and so verified by itself.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn found(connection: u64, position: u64) -> u64 {
+    let Some(scratch) = emit::this_scratch() else { return 0 };
+    let Some(event) = emit::reserve::<CallerFound>() else { return 0 };
+    unsafe {
+        let caller = &raw const (*scratch).desk.caller;
+        let rule = (&raw const (*caller).rule).read_volatile();
+        (*event).header = emit::header(ControlKind::CallerFound);
+        (*event).connection = connection;
+        (*event).position = position;
+        (*event).serving = (&raw const (*caller).span).read_volatile();
+        (*event).tgid = (&raw const (*caller).tgid).read_volatile() as u32;
+        (*event).rule = rule as u8;
+        (*event).via = Rule::GoTransport as u8;
+        if rule == Rule::GoChild as u64 {
+            let mut i = 0;
+            while i < 3 {
+                (*event).tasks[i] = (&raw const (*caller).tasks[i]).read_volatile();
+                (*event).objects[i] = (&raw const (*caller).objects[i]).read_volatile();
+                i += 1;
+            }
+        }
+    }
+    emit::submit(event);
+    1
 }
 
 /// The same, where the task is a thread of a pool, which is not asked otherwise; whether it is one.

@@ -118,6 +118,16 @@ pub(super) unsafe fn works_for(go: *const GoProcess, g: u64, desk: *mut Desk) ->
     }
 }
 
+/// Whether the request for which the goroutine `g` works, by what is remembered of it, is still served.
+#[inline(always)]
+pub(super) unsafe fn is_in_time(go: *const GoProcess, g: u64, desk: *const Desk) -> bool {
+    unsafe {
+        let Some(served) = SERVING.get_ptr(key(go, g, desk)) else { return false };
+        let (span, root) = ((*served).span, (*served).root);
+        SERVING.get_ptr(root).is_some_and(|request| (*request).span == span)
+    }
+}
+
 /// The goroutine `g` does one thing for whoever has started it: for the request which that one serves, if it does, and has started
 /// `g` in this one.
 #[inline(never)]

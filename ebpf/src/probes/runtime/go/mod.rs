@@ -147,6 +147,7 @@ pub(crate) extern "C" fn calls() -> u64 {
         let waits = transport::waiter(go, frame);
         if waits == 0 {
             say(desk, Absent::NobodyWaits);
+            (&raw mut (*caller).channel).write_volatile(transport::channel(go, frame));
         } else if goroutine::adopt(go, waits, desk) {
             goroutine::works_for(go, waits, desk);
         }
@@ -157,6 +158,26 @@ pub(crate) extern "C" fn calls() -> u64 {
     }
 }
 
+/// For which request the goroutine works that waits in that channel: into the scratch event; its span, 0 if none does, or is known.
+/// Global, and so verified by itself.
+///
+/// Only while that request is served: that a goroutine has gone on after it is learned from what it sends, not from what it gets.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn waits(channel: u64) -> u64 {
+    let Some(scratch) = emit::this_scratch() else { return 0 };
+    unsafe {
+        let desk = &raw mut (*scratch).desk;
+        nobody(&raw mut (*desk).caller);
+        let Some(go) = process_of(desk) else { return 0 };
+        let g = transport::receiver_of(go, channel);
+        if g == 0 || !goroutine::adopt(go, g, desk) || !goroutine::is_in_time(go, g, desk) {
+            return 0;
+        }
+        goroutine::works_for(go, g, desk)
+    }
+}
+
 /// Nothing is found out yet.
 #[inline(always)]
 unsafe fn nobody(caller: *mut Caller) {
@@ -164,6 +185,7 @@ unsafe fn nobody(caller: *mut Caller) {
         (&raw mut (*caller).span).write_volatile(0);
         (&raw mut (*caller).rule).write_volatile(0);
         (&raw mut (*caller).for_another).write_volatile(0);
+        (&raw mut (*caller).channel).write_volatile(0);
         (&raw mut (*caller).context).write_volatile(0);
         (&raw mut (*caller).server).write_volatile(0);
         (&raw mut (*caller).absent).write_volatile(Absent::NoTask as u64);

@@ -46,7 +46,14 @@ pub(super) unsafe fn frame(go: *const GoProcess, g: u64) -> u64 {
 /// The goroutine that waits for how the writing goes; 0 if none does now.
 #[inline(never)]
 pub(super) unsafe fn waiter(go: *const GoProcess, frame: u64) -> u64 {
-    unsafe { receiver_of(go, word(frame.wrapping_sub((*go).write_channel))) }
+    unsafe { receiver_of(go, channel(go, frame)) }
+}
+
+/// The channel in which is waited for that, and still is when it is known (`roundTrip` asks it again until the answer is there): one that is
+/// made for each request.
+#[inline(always)]
+pub(super) unsafe fn channel(go: *const GoProcess, frame: u64) -> u64 {
+    word(frame.wrapping_sub(unsafe { (*go).write_channel }))
 }
 
 /// The goroutine that waits for something in that channel (`runtime.hchan`), the first of them; 0 if none does now.
