@@ -9,7 +9,7 @@ mod python;
 
 use aya_ebpf::{btf_maps::Array, macros::btf_map};
 use spanwire_ebpf::{
-    CallerFound, ControlKind, DataHeader, Worker,
+    CHAIN, CallerFound, ControlKind, DataHeader, Worker,
     runtime::{Absent, Rule},
 };
 
@@ -51,8 +51,27 @@ pub(crate) struct Caller {
     /// The key of the task that serves the request, where its rule is one that holds when the call is made.
     pub(crate) server: u64,
     /// The task, and those that started it: see [`Worker`].
-    pub(crate) tasks: [u64; 3],
-    pub(crate) objects: [u64; 3],
+    pub(crate) tasks: [u64; CHAIN],
+    pub(crate) objects: [u64; CHAIN],
+}
+
+impl Caller {
+    /// Copies which tasks work for the request, and where their records are.
+    #[inline(always)]
+    pub(crate) unsafe fn tasks_to(
+        this: *const Self,
+        tasks: *mut [u64; CHAIN],
+        objects: *mut [u64; CHAIN],
+    ) {
+        let mut i = 0;
+        while i < CHAIN {
+            unsafe {
+                (*tasks)[i] = (&raw const (*this).tasks[i]).read_volatile();
+                (*objects)[i] = (&raw const (*this).objects[i]).read_volatile();
+            }
+            i += 1;
+        }
+    }
 }
 
 /// How often user space has told of a process; 0 while it has told of none.
@@ -216,12 +235,7 @@ extern "C" fn found(connection: u64, position: u64) -> u64 {
         (*event).rule = rule as u8;
         (*event).via = Rule::GoTransport as u8;
         if rule == Rule::GoChild as u64 {
-            let mut i = 0;
-            while i < 3 {
-                (*event).tasks[i] = (&raw const (*caller).tasks[i]).read_volatile();
-                (*event).objects[i] = (&raw const (*caller).objects[i]).read_volatile();
-                i += 1;
-            }
+            Caller::tasks_to(caller, &raw mut (*event).tasks, &raw mut (*event).objects);
         }
     }
     emit::submit(event);
@@ -288,12 +302,7 @@ extern "C" fn tell(connection: u64, position: u64) -> u64 {
         (*event).connection = connection;
         (*event).position = position;
         (*event).tgid = (&raw const (*caller).tgid).read_volatile() as u32;
-        let mut i = 0;
-        while i < 3 {
-            (*event).tasks[i] = (&raw const (*caller).tasks[i]).read_volatile();
-            (*event).objects[i] = (&raw const (*caller).objects[i]).read_volatile();
-            i += 1;
-        }
+        Caller::tasks_to(caller, &raw mut (*event).tasks, &raw mut (*event).objects);
     }
     emit::submit(event);
     1

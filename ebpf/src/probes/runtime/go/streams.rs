@@ -23,7 +23,11 @@ use super::{
     goroutine::{self, word},
     grpc, http2, is_on, nobody, snapshot,
 };
-use crate::{config, emit, registers::Call, runtime::Desk};
+use crate::{
+    config, emit,
+    registers::Call,
+    runtime::{Caller, Desk},
+};
 
 /// The connection on which frames moved last, by process and descriptor.
 #[btf_map(name = "GO_SOCKETS")]
@@ -189,12 +193,7 @@ unsafe fn tell(connection: u64, number: u32, via: u64, desk: *const Desk) -> u64
         (*event).absent = (&raw const (*caller).absent).read_volatile() as u8;
         (*event).via = via as u8;
         if rule == Rule::GoChild as u64 {
-            let mut i = 0;
-            while i < 3 {
-                (*event).tasks[i] = (&raw const (*caller).tasks[i]).read_volatile();
-                (*event).objects[i] = (&raw const (*caller).objects[i]).read_volatile();
-                i += 1;
-            }
+            Caller::tasks_to(caller, &raw mut (*event).tasks, &raw mut (*event).objects);
         }
     }
     emit::submit(event);
