@@ -110,8 +110,7 @@ impl Tool {
     fn build(&self, task: &str) -> Command {
         let mut command = self.command(task);
         command.arg("--target-dir").arg(&self.target);
-        // What is fuzzed is safe Rust: what goes wrong there is a panic, a hang or much memory, which libFuzzer sees by itself, and an
-        // address sanitizer would double the time of build and run.
+        // What is fuzzed is safe Rust: what goes wrong there is a panic, a hang or much memory, which libFuzzer sees by itself.
         command.args(["--sanitizer", "none"]);
         // Its default of one unit has a single CPU compile for minutes.
         command.args(["--codegen-units", "16"]);

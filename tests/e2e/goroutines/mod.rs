@@ -36,7 +36,11 @@ const KNOWN: [Way; 14] = [
 ];
 
 /// Those that need not be known who started whom.
-const OLD: [Way; 3] = [KNOWN[0], KNOWN[5], way("fanout", 3, 0)];
+const OLD: [Way; 4] = [KNOWN[0], KNOWN[5], way("fanout", 3, 0), TARDY];
+
+/// Whoever makes the call waits for it when it has been written, and is known when its answer comes: where a program can bring that about,
+/// before 1.23. An answer may come sooner than it waits.
+const TARDY: Way = way("tardy", 1, 900);
 
 /// Ways in which it cannot, or only sometimes: what counts is that it is not another's.
 const TRAPS: [Way; 7] = [
@@ -69,7 +73,11 @@ pub(crate) fn add(suite: &mut Suite) {
     ] {
         // Who started whom is known since 1.21.
         let build = Build(how);
-        let ways = if how.release == Some("1.18.10") { &OLD[..] } else { &KNOWN[..2] };
+        let ways = match how.release {
+            Some("1.18.10") => &OLD[..],
+            Some(_) => &[KNOWN[0], KNOWN[1], TARDY],
+            None => &KNOWN[..2],
+        };
         suite.at(Place::Here, format!("goroutines::builds[{}]", build.name()), 180, move || {
             score(Setup::default(), build, ways, 32)
         });

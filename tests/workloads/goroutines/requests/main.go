@@ -122,6 +122,15 @@ func (s *server) call(context context.Context, number string) {
 	}
 }
 
+// A context that keeps whoever asks when it is done waiting: the goroutine that wants a request written asks between handing it over and
+// waiting for it (net/http before Go 1.23), so that it is written before anybody waits.
+type tardy struct{ context.Context }
+
+func (t tardy) Done() <-chan struct{} {
+	time.Sleep(100 * time.Microsecond)
+	return t.Context.Done()
+}
+
 func number(r *http.Request) string {
 	return strings.Split(r.URL.Path, "/")[2]
 }
@@ -134,6 +143,11 @@ func serve(address, downstream string) {
 	// The handler itself calls.
 	way("handler", func(w http.ResponseWriter, r *http.Request) {
 		s.call(none, number(r))
+		io.WriteString(w, "ok")
+	})
+	// The handler itself calls, and waits for its call later than that is written.
+	way("tardy", func(w http.ResponseWriter, r *http.Request) {
+		s.call(tardy{none}, number(r))
 		io.WriteString(w, "ok")
 	})
 	// Three goroutines at once.
