@@ -76,7 +76,7 @@ impl Services {
             && known.facts.exe == facts.exe
         {
             known.gone = None;
-            known.later = (known.facts.arguments != facts.arguments).then(|| Box::new(facts));
+            known.later = (*known.facts != facts).then(|| Box::new(facts));
             return false;
         }
         self.insert(facts);

@@ -61,6 +61,18 @@ fn a_name_changes_by_exec_only() {
 }
 
 #[test]
+fn one_that_was_looked_at_while_it_began_is_what_it_is_then() {
+    // Begun by a program that was just begun itself: when that is told, there is no environment yet.
+    let shop = facts(5, 1, "/usr/bin/server", &["server", "80"]);
+    let mut services = services(vec![shop.clone()]);
+    services.began(5);
+    let otel = vec![("OTEL_SERVICE_NAME".to_owned(), "shop".to_owned())];
+    services.process(ProcessFacts { otel, ..shop });
+    services.began(5);
+    assert_eq!(services.known(5).unwrap().name, "shop");
+}
+
+#[test]
 fn pools_of_one_master_are_services_of_their_own() {
     let fpm = "/usr/sbin/php-fpm8.2";
     let mut services = services(vec![
