@@ -24,27 +24,30 @@ const BATCH: u64 = 16;
 pub(crate) struct Snapshot {
     /// The request.
     span: u64,
-    /// The last id that was given to a processor; `u64::MAX` when there are too many of these.
+    /// The last id that was given to a processor.
     taken: u64,
+    /// How many processors there are; 0 when there are too many.
+    processors: u64,
     /// What each of these had left: the first id from bit 8 on, and how many in the lowest bits.
     left: [u64; PROCESSORS],
 }
 
-/// Takes one, for the task `key`. It is put together on the desk: the stack has no room for it.
+/// Takes one, for the task `key`. It is put together on the desk, because the stack has no room for it, and always there: each
+/// place where it could be would cost the verifier as much again.
 #[inline(never)]
 pub(super) unsafe fn take(go: *const GoProcess, key: u64, span: u64, desk: *mut Desk) -> u64 {
     unsafe {
         if (*go).goidgen == 0 || (*go).allp == 0 {
             return 0;
         }
-        let snapshot = match GO_SNAPSHOTS.get_ptr_mut(key) {
-            Some(known) => known,
-            None => &raw mut (*desk).snapshot,
-        };
+        let snapshot = &raw mut (*desk).snapshot;
         fill(go, snapshot, span);
-        if GO_SNAPSHOTS.get_ptr(key).is_none() {
-            let taken: &Snapshot = &(*desk).snapshot;
-            let _ = GO_SNAPSHOTS.insert(key, taken, 0);
+        let taken: &Snapshot = &*snapshot;
+        match GO_SNAPSHOTS.get_ptr_mut(key) {
+            Some(known) => known.copy_from_nonoverlapping(taken, 1),
+            None => {
+                let _ = GO_SNAPSHOTS.insert(key, taken, 0);
+            }
         }
         0
     }
@@ -55,22 +58,21 @@ unsafe fn fill(go: *const GoProcess, snapshot: *mut Snapshot, span: u64) {
     unsafe {
         (*snapshot).span = span;
         (*snapshot).taken = word((*go).goidgen);
+        (*snapshot).processors = 0;
         let all = word((*go).allp);
         let count = word((*go).allp.wrapping_add(8));
-        if count > PROCESSORS as u64 || count == 0 {
-            (*snapshot).taken = u64::MAX;
+        if count > PROCESSORS as u64 {
             return;
         }
+        (*snapshot).processors = count;
+        // Where they are, and then in the same place what each has left.
+        let left = &raw mut (*snapshot).left;
+        bpf_probe_read_user(left.cast(), 8 * count as u32, all as *const c_void);
         let mut i = 0;
-        while i < PROCESSORS {
-            let mut left = 0;
-            if (i as u64) < count {
-                let p = word(all.wrapping_add(8 * i as u64));
-                left = range(p.wrapping_add((*go).p_goidcache));
-            } else if (&raw const (*snapshot).left[i]).read_volatile() == 0 {
-                break;
-            }
-            (&raw mut (*snapshot).left[i]).write_volatile(left);
+        while i < count {
+            let processor = left.cast::<u64>().add(i as usize);
+            processor
+                .write_volatile(range(processor.read_volatile().wrapping_add((*go).p_goidcache)));
             i += 1;
         }
     }
@@ -99,15 +101,15 @@ pub(super) extern "C" fn started_since(key: u64, span: u64, goid: u64) -> u64 {
         if (*snapshot).span != span {
             return Absent::OlderThanRequest as u64;
         }
-        let taken = (*snapshot).taken;
-        if taken == u64::MAX {
+        let count = (*snapshot).processors;
+        if count == 0 || count > PROCESSORS as u64 {
             return Absent::ManyProcessors as u64;
         }
-        if goid > taken {
+        if goid > (*snapshot).taken {
             return 0;
         }
         let mut i = 0;
-        while i < PROCESSORS {
+        while i < PROCESSORS && (i as u64) < count {
             let left = (&raw const (*snapshot).left[i]).read_volatile();
             let (first, count) = (left >> 8, left & 0xff);
             if goid >= first && goid < first + count {
