@@ -227,7 +227,7 @@ impl Count {
         (
             Self::WireContradicted,
             "wire_contexts_contradicted",
-            "contexts on the wire that were of another trace than was found out later",
+            "contexts on the wire that were of another trace than was found out later: the trace that went stays",
         ),
         (
             Self::WireUnparented,

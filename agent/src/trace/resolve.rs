@@ -27,7 +27,7 @@ enum Origin {
     OtherEnd(SpanId),
     /// The request its thread was serving.
     Served(SpanId),
-    /// The request its thread had answered.
+    /// The request its thread had answered, or whose trace it cannot be in.
     Answered(SpanId),
 }
 
@@ -148,6 +148,17 @@ impl Tracer {
         let up = origin.span().and_then(|up| Some((up, self.contexts.of(up)?.fixed.clone()?)));
         let header = by_header(context, &self.settings.sampler);
         let wire = context.wire.map(|wire| by_wire(context, wire, &self.settings.sampler));
+        let went = context.wire.filter(|_| context.role == Role::Client);
+        // The other end is in the trace that went: this one cannot be in another, and says whom it was for by a link.
+        let origin = match (origin, went, &up) {
+            (Origin::Served(server), Some(went), Some((_, cause)))
+                if header.is_none() && cause.trace != went.trace =>
+            {
+                self.counts.add(Count::WireContradicted);
+                Origin::Answered(server)
+            }
+            _ => origin,
+        };
         let fixed = match context.role {
             Role::Server => server(header, wire, up.as_ref(), &mut self.counts),
             Role::Client => {
@@ -155,7 +166,6 @@ impl Tracer {
                     .or_else(|| wire.filter(|wire| wire.trace != self.own_trace(span)))
             }
         };
-        let went = context.wire.filter(|_| context.role == Role::Client);
         let mut fixed = fixed.unwrap_or_else(|| self.root(span, went));
         if let Some(went) = went {
             if fixed.trace != went.trace {

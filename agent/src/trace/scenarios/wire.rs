@@ -148,12 +148,18 @@ fn a_call_stays_in_the_trace_it_went_with_though_its_thread_tells_nothing() {
 }
 
 #[test]
-fn a_call_whose_trace_turns_out_to_be_another_is_counted() {
-    let mut host = Host::new();
+fn a_call_stays_in_the_trace_it_went_with_whoever_is_found_to_have_made_it() {
     let serves = served();
     let calls = Request::client(&tcp(2).0, 9, 2, 22, 28).serving(&serves);
-    host.tracer.carried(&carried(&calls, Direction::Sent, TRACE, calls.span()));
-    host.all(&[&serves, &calls]);
-    host.span(&calls).is_child_of(&host, &serves, "thread");
-    assert_eq!(host.count(Count::WireContradicted), 1);
+    for trace in [TRACE, abi::id::trace(SEED, calls.span())] {
+        let mut host = Host::new();
+        host.tracer.carried(&carried(&calls, Direction::Sent, trace, calls.span()));
+        host.all(&[&serves, &calls]);
+        let (call, request) = (host.span(&calls), host.span(&serves));
+        assert_eq!((call.parent(), call.trace()), (None, number(trace)));
+        let [link] = call.0.links.as_slice() else { panic!("{:?}", call.0.links) };
+        assert_eq!(link.span_id, serves.span().to_be_bytes());
+        assert_eq!(link.trace_id, request.0.trace_id);
+        assert_eq!(host.count(Count::WireContradicted), 1);
+    }
 }
