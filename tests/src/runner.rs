@@ -130,6 +130,12 @@ impl Suite {
         if let Some(name) = &asked.one {
             return self.run_one(name);
         }
+        if asked.prepare {
+            if let Some(before) = self.before {
+                before();
+            }
+            return ExitCode::SUCCESS;
+        }
         if asked.needs_in_vm {
             return vm::say_needs();
         }
@@ -186,6 +192,7 @@ struct Asked {
     exact: bool,
     list: bool,
     nocapture: bool,
+    prepare: bool,
     needs_in_vm: bool,
     needs_under_systemd: bool,
     one: Option<String>,
@@ -200,6 +207,7 @@ impl Asked {
                 "--exact" => asked.exact = true,
                 "--list" => asked.list = true,
                 "--nocapture" | "--no-capture" => asked.nocapture = true,
+                "--prepare" => asked.prepare = true,
                 "--needs-in-vm" => asked.needs_in_vm = true,
                 "--needs-under-systemd" => asked.needs_under_systemd = true,
                 "--skip" => asked.skips.extend(arguments.next()),

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use crate::{cargo, places, probes, say};
 
@@ -34,4 +34,30 @@ pub(crate) fn agent_only(release: bool) -> Result<PathBuf> {
         cargo::run(&mut cargo, "see the compiler's message")
     })?;
     Ok(file)
+}
+
+/// Builds the end-to-end tests and gives their program.
+pub(crate) fn end_to_end_tests() -> Result<PathBuf> {
+    say::step("building the end-to-end tests", || {
+        let mut cargo = cargo::command();
+        cargo.args([
+            "test",
+            "--package",
+            "tests",
+            "--test",
+            "e2e",
+            "--no-run",
+            "--message-format",
+            "json",
+            "--quiet",
+        ]);
+        let messages = cargo::output(&mut cargo, "see the compiler's message")?;
+        let mut programs = messages.lines().filter_map(|line| {
+            let message: serde_json::Value = serde_json::from_str(line).ok()?;
+            // The programs that tests start are built, and named, too.
+            let program = message["executable"].as_str()?;
+            (message["target"]["name"] == "e2e").then(|| PathBuf::from(program))
+        });
+        programs.next_back().context("cargo named no test program: report this")
+    })
 }

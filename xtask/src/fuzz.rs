@@ -16,6 +16,9 @@ use crate::{cargo, places, say, tally::Tally};
 
 const CARGO_FUZZ: &str = "0.13.2";
 
+/// How long each target runs among all tests: enough to see that the seeds still pass and the target still finds its way.
+pub(crate) const SECONDS: u32 = 10;
+
 /// Targets at once: each keeps one CPU busy.
 const AT_ONCE: usize = 2;
 

@@ -7,6 +7,7 @@
 
 mod arm64;
 mod bench;
+mod beside;
 mod build;
 mod cargo;
 mod checks;
@@ -24,6 +25,7 @@ mod rust_src;
 mod say;
 mod soak;
 mod static_build;
+mod sum;
 mod sysroot;
 mod system_packages;
 mod tally;
@@ -96,6 +98,9 @@ enum Task {
     Truth(truth::Asked),
     /// Give the viewer spans for half an hour, and watch its memory
     Soak(soak::Asked),
+    /// What `test` does beside its other steps
+    #[command(hide = true)]
+    Beside(beside::Asked),
     /// Fuzz the parsers
     Fuzz {
         /// Run only the targets whose names contain this
@@ -121,6 +126,7 @@ fn main() -> ExitCode {
         Task::GoOffsets => go_offsets::task(),
         Task::Truth(asked) => truth::task(&asked),
         Task::Soak(asked) => soak::task(&asked),
+        Task::Beside(asked) => beside::task(&asked),
         Task::Fuzz { filter, seconds } => fuzz::task(filter.as_deref(), seconds),
     };
     match done {

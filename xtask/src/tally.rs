@@ -8,11 +8,13 @@ use std::{
     process::{Command, Stdio},
 };
 
+use serde::{Deserialize, Serialize};
+
 /// Most bytes of what failed tests said that are kept of one program, from their beginning.
 const KEPT: usize = 32 * 1024;
 
 /// Tests by how they ended.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Tally {
     pub(crate) passed: u32,
     pub(crate) failed: u32,

@@ -1,6 +1,7 @@
 //! `cargo xtask test`: everything that has to be green, with one sum at the end.
 //!
-//! A step that fails does not hide the next one, except where nothing could follow: without probes there is no agent.
+//! A step that fails does not hide the next one, except where nothing could follow: without probes there is no agent. What needs
+//! neither this machine's clock nor its network goes on beside the rest ([`beside`]).
 
 use std::{
     path::{Path, PathBuf},
@@ -10,60 +11,95 @@ use std::{
 use anyhow::Result;
 
 use crate::{
-    arm64, build, cargo, checks, fuzz, instructions, probes, say, soak, static_build,
+    beside::{Beside, Work},
+    build, cargo, checks, probes, say, soak, static_build,
+    sum::Sum,
     system_packages,
     tally::{self, Tally},
-    vm,
 };
 
-/// How long each fuzz target runs here: enough to see that the seeds still pass and the target still finds its way.
-const FUZZ_SECONDS: u32 = 10;
+/// Tests that want the machine for themselves: they load it fully, or look at what the agent does while nothing happens.
+const QUIET: [&str; 3] = ["bench::", "crowds::", "load::"];
 
 /// The task. With a filter only tests run, those whose names contain it.
 pub(crate) fn task(filter: Option<&str>) -> ExitCode {
     let began = say::now();
     let mut sum = Sum::default();
-    if let Err(error) = steps(&mut sum, filter) {
-        sum.add("what stopped it", failed(&error));
+    let ended = match filter {
+        Some(filter) => some(&mut sum, filter),
+        None => everything(&mut sum),
+    };
+    if let Err(error) = ended {
+        sum.stopped("what stopped it", &error);
     }
     say::note(format!("everything took {}", say::seconds(began.elapsed())));
     sum.report(filter)
 }
 
-/// Everything in its order. An error is one after which nothing could follow.
-fn steps(sum: &mut Sum, filter: Option<&str>) -> Result<()> {
-    if filter.is_none() {
-        sum.check("the format", checks::format);
-    }
+/// The tests whose names contain the filter.
+fn some(sum: &mut Sum, filter: &str) -> Result<()> {
     probes::build()?;
-    if filter.is_none() {
-        sum.check("clippy", checks::clippy);
-        sum.check("clippy on the probes", checks::clippy_probes);
+    prepare();
+    sum.tests("unit tests", || unit_tests(Some(filter)));
+    let agent = build::agent_only(true)?;
+    sum.tests("end-to-end tests", || end_to_end_tests(&agent, None, &[filter]));
+    Ok(())
+}
+
+/// Everything. An error is one after which nothing could follow.
+fn everything(sum: &mut Sum) -> Result<()> {
+    sum.check("the format", checks::format);
+    probes::build()?;
+    prepare();
+    let tests = build::end_to_end_tests()?;
+    let mut builds = Beside::start(&[Work::Programs, Work::Builds], &tests, Path::new(""))?;
+    let agent = in_turn(sum, &tests, &mut builds);
+    let soak = soak::start();
+    builds.leave_alone();
+    beside(sum, &mut builds, Work::Builds);
+    let (agent, image, mut machines) = agent?;
+    machines.leave_alone();
+    beside(sum, &mut machines, Work::Machines);
+    sum.tests("the viewer's soak", || {
+        soak.join().unwrap_or_else(|_| Ok(Tally::failed("its thread ended")))
+    });
+    sum.tests("end-to-end tests that want quiet", || {
+        end_to_end_tests(&agent, image.as_deref(), &QUIET)
+    });
+    Ok(())
+}
+
+/// What is done one after the other. Gives the agent, the one for the image, and what goes on beside.
+fn in_turn(
+    sum: &mut Sum,
+    tests: &Path,
+    builds: &mut Beside,
+) -> Result<(PathBuf, Option<PathBuf>, Beside)> {
+    sum.check("clippy", checks::clippy);
+    sum.check("clippy on the probes", checks::clippy_probes);
+    sum.tests("unit tests", || unit_tests(None));
+    let agent = build::agent_only(true)?;
+    let image = static_agent(sum);
+    beside(sum, builds, Work::Programs);
+    let machines = Beside::start(&[Work::Machines], tests, &agent)?;
+    let skipped: Vec<&str> = QUIET.iter().flat_map(|name| ["--skip", name]).collect();
+    sum.tests("end-to-end tests", || end_to_end_tests(&agent, image.as_deref(), &skipped));
+    Ok((agent, image, machines))
+}
+
+/// Waits for what was done beside.
+fn beside(sum: &mut Sum, process: &mut Beside, work: Work) {
+    match process.wait(work) {
+        Ok(other) => sum.include(other),
+        Err(error) => sum.stopped("what ran beside", &error),
     }
+}
+
+/// Installs what tests need, where that is possible.
+fn prepare() {
     if let Err(error) = system_packages::prepare() {
         say::error(&error); // the tests that need them say what is missing
     }
-    sum.tests("unit tests", || unit_tests(filter));
-
-    let agent = build::agent_only(true)?;
-    if filter.is_none() && !instructions::possible() && std::env::var_os("CI").is_none() {
-        say::note("instructions are not counted: valgrind is missing");
-        sum.add("instructions", Tally::SKIPPED);
-    } else if filter.is_none() {
-        sum.check("the instructions of a replay", || instructions::check(&agent, false));
-    }
-    let image = if filter.is_none() { static_agent(sum) } else { None };
-    sum.tests("end-to-end tests", || end_to_end_tests(&agent, image.as_deref(), filter));
-    if filter.is_none() {
-        sum.tests("the kernels in virtual machines", || vm::run(&agent, None, false));
-        let soak = soak::start();
-        sum.check("the build for arm64", arm64::build);
-        sum.tests("fuzzing", || fuzz::run(None, FUZZ_SECONDS));
-        sum.tests("the viewer's soak", || {
-            soak.join().unwrap_or_else(|_| Ok(Tally::failed("its thread ended")))
-        });
-    }
-    Ok(())
 }
 
 /// What goes into the image, where it can be built.
@@ -88,9 +124,9 @@ fn unit_tests(filter: Option<&str>) -> Result<Tally> {
 }
 
 /// The tests that trace real programs with the agent; they prepare their programs and backends themselves.
-fn end_to_end_tests(agent: &Path, image: Option<&Path>, filter: Option<&str>) -> Result<Tally> {
+fn end_to_end_tests(agent: &Path, image: Option<&Path>, asked: &[&str]) -> Result<Tally> {
     let mut tests = cargo::command();
-    tests.args(["test", "--quiet", "--package", "tests", "--no-fail-fast", "--"]).args(filter);
+    tests.args(["test", "--quiet", "--package", "tests", "--no-fail-fast", "--"]).args(asked);
     tests.env("SPANWIRE_BIN", agent);
     if let Some(image) = image {
         tests.env("SPANWIRE_STATIC_BIN", image);
@@ -111,61 +147,5 @@ pub(crate) fn as_root(tests: &mut Command) {
             std::env::consts::ARCH.to_uppercase()
         );
         tests.env(host, "sudo -E");
-    }
-}
-
-/// A step that ended with an error.
-fn failed(error: &anyhow::Error) -> Tally {
-    say::error(error);
-    Tally::failed(format_args!("error: {error:#}"))
-}
-
-/// What ran so far.
-#[derive(Default)]
-struct Sum {
-    tally: Tally,
-    /// The steps with a failure, for the end of the output.
-    failed: Vec<&'static str>,
-}
-
-impl Sum {
-    /// A step that passes or fails as one.
-    fn check(&mut self, what: &'static str, run: impl FnOnce() -> Result<()>) {
-        let ended = say::step(format!("checking {what}"), run);
-        self.add(what, ended.map_or_else(|error| failed(&error), |()| Tally::PASSED));
-    }
-
-    /// A step that counts.
-    fn tests(&mut self, what: &'static str, run: impl FnOnce() -> Result<Tally>) {
-        let tally = say::step(what, run).unwrap_or_else(|error| failed(&error));
-        say::note(&tally);
-        self.add(what, tally);
-    }
-
-    fn add(&mut self, what: &'static str, tally: Tally) {
-        if tally.failed > 0 {
-            self.failed.push(what);
-        }
-        self.tally += tally;
-    }
-
-    /// The last line, and the exit code. A filter that no test answers to is a mistake, not a success.
-    fn report(&self, filter: Option<&str>) -> ExitCode {
-        if self.tally.is_empty() {
-            eprintln!(
-                "error: no test's name contains {:?}: see `cargo xtask test` for all of them",
-                filter.unwrap_or("")
-            );
-        }
-        if !self.failed.is_empty() {
-            eprintln!("\nwhat failed, once more:\n{}", self.tally.said);
-            eprintln!("  failed: {}", self.failed.join(", "));
-        }
-        println!("{}", self.tally);
-        if self.failed.is_empty() && !self.tally.is_empty() {
-            ExitCode::SUCCESS
-        } else {
-            ExitCode::FAILURE
-        }
     }
 }

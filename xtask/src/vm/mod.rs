@@ -51,17 +51,22 @@ pub(crate) fn task(filter: Option<&str>, renew: Renew) -> Result<ExitCode> {
     if let Err(error) = system_packages::prepare() {
         say::error(&error);
     }
-    let tally = run(&agent, filter, renew.records)?;
+    let tally = run(&agent, filter, renew.records, &|| ())?;
     print!("{}", tally.said);
     println!("{tally}");
     Ok(if tally.failed == 0 && !tally.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Boots every kernel and sums up. Where there is no QEMU or no Debian archive the kernels count as skipped, but on CI
-/// as failed.
-pub(crate) fn run(agent: &Path, filter: Option<&str>, renew: bool) -> Result<Tally> {
+/// as failed. One machine after the other, and more at once when `alone` has returned.
+pub(crate) fn run(
+    agent: &Path,
+    filter: Option<&str>,
+    renew: bool,
+    alone: &(dyn Fn() + Sync),
+) -> Result<Tally> {
     match prepare(agent) {
-        Ok(prepared) => prepared.run(filter, renew),
+        Ok(prepared) => prepared.run(filter, renew, alone),
         Err(error) if std::env::var_os("CI").is_none() => {
             say::error(&error);
             say::note("the kernels are skipped");
@@ -87,7 +92,7 @@ fn prepare(agent: &Path) -> Result<Prepared> {
         format!("{} is not installed: apt-get install qemu-system-x86", machine::QEMU)
     })?;
     let kernels = kernels::prepare()?;
-    let tests = tests_binary()?;
+    let tests = build::end_to_end_tests()?;
     let folder = places::target()?.join("vm");
     fs::create_dir_all(&folder)?;
     let (base, systemd) = (folder.join("base.cpio"), folder.join("systemd.cpio"));
@@ -96,32 +101,6 @@ fn prepare(agent: &Path) -> Result<Prepared> {
         pack_systemd(agent, &tests, &systemd)
     })?;
     Ok(Prepared { kernels, folder, base, systemd })
-}
-
-/// Builds the end-to-end tests and gives their program.
-fn tests_binary() -> Result<PathBuf> {
-    say::step("building the end-to-end tests", || {
-        let mut cargo = cargo::command();
-        cargo.args([
-            "test",
-            "--package",
-            "tests",
-            "--test",
-            "e2e",
-            "--no-run",
-            "--message-format",
-            "json",
-            "--quiet",
-        ]);
-        let messages = cargo::output(&mut cargo, "see the compiler's message")?;
-        let mut programs = messages.lines().filter_map(|line| {
-            let message: serde_json::Value = serde_json::from_str(line).ok()?;
-            // The programs that tests start are built, and named, too.
-            let program = message["executable"].as_str()?;
-            (message["target"]["name"] == "e2e").then(|| PathBuf::from(program))
-        });
-        programs.next_back().context("cargo named no test program: report this")
-    })
 }
 
 /// The file system: the tests as first process, the agent, and what the tests say they need.
@@ -190,13 +169,17 @@ fn add_needs(initrd: &mut Initrd, tests: &Path, question: &str) -> Result<()> {
 }
 
 impl Prepared {
-    fn run(&self, filter: Option<&str>, renew: bool) -> Result<Tally> {
+    fn run(&self, filter: Option<&str>, renew: bool, alone: &(dyn Fn() + Sync)) -> Result<Tally> {
         let boots = Mutex::new(self.boots(filter));
         let reports = Mutex::new(Vec::new());
         thread::scope(|scope| {
             let workers: Vec<_> = (0..AT_ONCE)
-                .map(|_| {
-                    scope.spawn(|| {
+                .map(|worker| {
+                    let (boots, reports) = (&boots, &reports);
+                    scope.spawn(move || {
+                        if worker > 0 {
+                            alone();
+                        }
                         loop {
                             let Some(boot) = boots.lock().expect("nobody panics").pop() else {
                                 return anyhow::Ok(());
