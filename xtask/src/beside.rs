@@ -118,6 +118,21 @@ fn folder() -> Result<PathBuf> {
     Ok(places::target()?.join("beside"))
 }
 
+/// This program in a place of its own: cargo writes it anew while tests of it are built.
+fn program() -> Result<PathBuf> {
+    Ok(folder()?.join("xtask"))
+}
+
+/// Puts it there. To be done first of all.
+pub(crate) fn keep_program() -> Result<()> {
+    fs::create_dir_all(folder()?)?;
+    let program = program()?;
+    let _ = fs::remove_file(&program); // it may run
+    fs::copy(std::env::current_exe()?, &program)
+        .with_context(|| format!("cannot write {}: make room there", program.display()))?;
+    Ok(())
+}
+
 /// A process that is at work.
 pub(crate) struct Beside {
     child: Child,
@@ -133,14 +148,13 @@ impl Beside {
     /// # Errors
     /// Where this program cannot be started again, or what it says cannot be kept.
     pub(crate) fn start(works: &[Work], tests: &Path, agent: &Path) -> Result<Self> {
-        fs::create_dir_all(folder()?)?;
         for &work in works {
             let _ = fs::remove_file(sum_of(work)?);
         }
         let log = folder()?.join(works[0].name()).with_extension("log");
         let said = File::create(&log)
             .with_context(|| format!("cannot write {}: make room there", log.display()))?;
-        let this = std::env::current_exe()?;
+        let this = program()?;
         let mut command = match cargo::find(GIVES_WAY) {
             Some(program) => {
                 let mut command = Command::new(program);

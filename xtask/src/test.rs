@@ -11,7 +11,7 @@ use std::{
 use anyhow::Result;
 
 use crate::{
-    beside::{Beside, Work},
+    beside::{self, Beside, Work},
     build, cargo, checks, probes, say, soak, static_build,
     sum::Sum,
     system_packages,
@@ -48,6 +48,7 @@ fn some(sum: &mut Sum, filter: &str) -> Result<()> {
 
 /// Everything. An error is one after which nothing could follow.
 fn everything(sum: &mut Sum) -> Result<()> {
+    beside::keep_program()?;
     sum.check("the format", checks::format);
     probes::build()?;
     prepare();
@@ -56,10 +57,10 @@ fn everything(sum: &mut Sum) -> Result<()> {
     let agent = in_turn(sum, &tests, &mut builds);
     let soak = soak::start();
     builds.leave_alone();
-    beside(sum, &mut builds, Work::Builds);
+    wait(sum, &mut builds, Work::Builds);
     let (agent, image, mut machines) = agent?;
     machines.leave_alone();
-    beside(sum, &mut machines, Work::Machines);
+    wait(sum, &mut machines, Work::Machines);
     sum.tests("the viewer's soak", || {
         soak.join().unwrap_or_else(|_| Ok(Tally::failed("its thread ended")))
     });
@@ -80,7 +81,7 @@ fn in_turn(
     sum.tests("unit tests", || unit_tests(None));
     let agent = build::agent_only(true)?;
     let image = static_agent(sum);
-    beside(sum, builds, Work::Programs);
+    wait(sum, builds, Work::Programs);
     let machines = Beside::start(&[Work::Machines], tests, &agent)?;
     let skipped: Vec<&str> = QUIET.iter().flat_map(|name| ["--skip", name]).collect();
     sum.tests("end-to-end tests", || end_to_end_tests(&agent, image.as_deref(), &skipped));
@@ -88,7 +89,7 @@ fn in_turn(
 }
 
 /// Waits for what was done beside.
-fn beside(sum: &mut Sum, process: &mut Beside, work: Work) {
+fn wait(sum: &mut Sum, process: &mut Beside, work: Work) {
     match process.wait(work) {
         Ok(other) => sum.include(other),
         Err(error) => sum.stopped("what ran beside", &error),
