@@ -97,11 +97,15 @@ pub enum Counter {
     PoolItemsFull = 44,
     /// Threads that ask queues for work and are not remembered, for the same reason.
     PoolThreadsFull = 45,
+    /// Requests with a `traceparent` that was passed on, in which their own span was made the parent ([`crate::insert`]),
+    InsertReplaced = 46,
+    /// and those in which it was not, because it may be signed.
+    InsertSigned = 47,
 }
 
 impl Counter {
     /// All slots in ABI order, each with the name a user sees.
-    pub const ALL: [(Self, &'static str); 46] = [
+    pub const ALL: [(Self, &'static str); 48] = [
         (Self::DataEvents, "data_events"),
         (Self::DataRingFull, "data_ring_full"),
         (Self::DataRingFullBytes, "data_ring_full_bytes"),
@@ -148,6 +152,8 @@ impl Counter {
         (Self::InsertLost, "insert_lost"),
         (Self::PoolItemsFull, "pool_items_full"),
         (Self::PoolThreadsFull, "pool_threads_full"),
+        (Self::InsertReplaced, "insert_replaced"),
+        (Self::InsertSigned, "insert_signed"),
     ];
 }
 

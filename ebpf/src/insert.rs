@@ -1,5 +1,5 @@
-//! Inserting a `traceparent` into requests of HTTP/1.1 that are sent (D6.4): what both sides must agree on, and how a head is read
-//! before anything is put into it.
+//! Inserting a `traceparent` into requests of HTTP/1.1 that are sent, or making another span the parent in one that is passed on
+//! (D6.4): what both sides must agree on, and how a head is read before anything is put into it.
 //!
 //! [`Head`] is stricter than any server: whatever could be read in two ways is refused, because the place where the next request
 //! begins follows from it, and bytes put anywhere else would change what the application says. It never guesses.
@@ -44,6 +44,9 @@ pub mod has {
     pub const EXPECT: u64 = 8;
     /// An `Upgrade`: what comes after it may be no HTTP.
     pub const UPGRADE: u64 = 16;
+    /// What may be a signature that covers other fields: a `Signature` (RFC 9421), or an `Authorization` that is neither `Basic` nor
+    /// `Bearer` (`AWS4-HMAC-SHA256` signs whichever fields it names).
+    pub const SIGNATURE: u64 = 32;
 }
 
 /// Where in a head the reader is, as [`Head::phase`].
@@ -55,8 +58,9 @@ mod phase {
     pub(super) const VALUE: u64 = 4;
     pub(super) const LENGTH: u64 = 5;
     pub(super) const LAST_LINE_FEED: u64 = 6;
-    pub(super) const WHOLE: u64 = 7;
-    pub(super) const REFUSED: u64 = 8;
+    pub(super) const SCHEME: u64 = 7;
+    pub(super) const WHOLE: u64 = 8;
+    pub(super) const REFUSED: u64 = 9;
 }
 
 /// Reads a request's head byte by byte. Words throughout: it lies in memory of which the verifier knows nothing.
@@ -72,6 +76,8 @@ pub struct Head {
     pub has: u64,
     /// Value of its `Content-Length`, 0 if it has none.
     pub length: u64,
+    /// Where its one `traceparent` has its value, blanks before that included; 0 if it has none or more than one.
+    pub parent: u64,
     /// The first sixteen bytes of the field's name, in small letters, and its length;
     first: u64,
     second: u64,
@@ -108,6 +114,9 @@ const LENGTH: (u64, u64, u64) = name(b"content-length");
 const ENCODING: (u64, u64, u64) = name(b"transfer-encoding");
 const EXPECT: (u64, u64, u64) = name(b"expect");
 const UPGRADE: (u64, u64, u64) = name(b"upgrade");
+const AUTHORIZATION: (u64, u64, u64) = name(b"authorization");
+const SIGNATURE: (u64, u64, u64) = name(b"signature");
+const SIGNATURE_INPUT: (u64, u64, u64) = name(b"signature-input");
 /// Nine digits: what no request is longer than, and positions reach beyond.
 const MOST_DIGITS: u64 = 9;
 const VERSION: u64 = u64::from_be_bytes(*b"HTTP/1.1");
@@ -120,6 +129,7 @@ impl Head {
         line: 0,
         has: 0,
         length: 0,
+        parent: 0,
         first: 0,
         second: 0,
         count: 0,
@@ -172,6 +182,7 @@ impl Head {
             phase::LINE => self.of_line(byte),
             phase::NAME => self.of_name(byte),
             phase::LENGTH => self.of_length(byte),
+            phase::SCHEME => self.of_scheme(byte),
             phase::VALUE => match byte {
                 b'\r' => phase::LINE_FEED,
                 _ if is_control(byte) => phase::REFUSED,
@@ -228,7 +239,12 @@ impl Head {
     #[inline(always)]
     const fn named(&mut self) -> u64 {
         if self.is(TRACEPARENT) {
+            self.parent = if self.has & has::TRACEPARENT == 0 { self.read } else { 0 };
             self.has |= has::TRACEPARENT;
+        } else if self.is(AUTHORIZATION) {
+            return phase::SCHEME;
+        } else if self.is(SIGNATURE) || self.is(SIGNATURE_INPUT) {
+            self.has |= has::SIGNATURE;
         } else if self.is(ENCODING) {
             self.has |= has::ENCODING;
         } else if self.is(EXPECT) {
@@ -248,6 +264,18 @@ impl Head {
     #[inline(always)]
     const fn is(&self, (first, second, count): (u64, u64, u64)) -> bool {
         self.first == first && self.second == second && self.count == count
+    }
+
+    #[inline(always)]
+    const fn of_scheme(&mut self, byte: u8) -> u64 {
+        match byte {
+            b' ' | b'\t' => return phase::SCHEME,
+            b'\r' => return phase::LINE_FEED,
+            b'B' | b'b' => {}
+            _ if is_control(byte) => return phase::REFUSED,
+            _ => self.has |= has::SIGNATURE,
+        }
+        phase::VALUE
     }
 
     #[inline(always)]
@@ -311,11 +339,36 @@ mod tests {
         assert_eq!(head.whole(), Some(67));
         assert_eq!((head.line, head.length), (18, 12));
         assert_eq!(head.has, has::LENGTH | has::TRACEPARENT);
+        assert_eq!(head.parent, 60);
         let head = read(b"GET / HTTP/1.1\r\n\r\n");
         assert_eq!((head.whole(), head.line, head.has), (Some(18), 16, 0));
         let head = read(b"PUT / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\nUpgrade: h2c\r\n\r\n");
         assert_eq!(head.has, has::ENCODING | has::EXPECT | has::UPGRADE);
         assert!(head.whole().is_some());
+    }
+
+    #[test]
+    fn a_signature_may_cover_the_other_fields() {
+        for (line, signs) in [
+            ("Authorization: Bearer abc", false),
+            ("authorization:basic abc", false),
+            ("Authorization:", false),
+            (
+                "Authorization: AWS4-HMAC-SHA256 Credential=a, SignedHeaders=host;traceparent, Signature=b",
+                true,
+            ),
+            ("Authorization: Signature keyId=a", true),
+            ("Signature: a=:b=:", true),
+            ("Signature-Input: a=(\"traceparent\")", true),
+            ("X-Signature: a", false),
+        ] {
+            let head =
+                read(format!("GET / HTTP/1.1\r\n{line}\r\ntraceparent: x\r\n\r\n").as_bytes());
+            assert_eq!(head.has & has::SIGNATURE != 0, signs, "{line}");
+            assert!(head.whole().is_some() && head.parent != 0, "{line}");
+        }
+        let head = read(b"GET / HTTP/1.1\r\ntraceparent: x\r\ntraceparent: y\r\n\r\n");
+        assert_eq!((head.has, head.parent), (has::TRACEPARENT, 0));
     }
 
     #[test]
@@ -363,7 +416,7 @@ mod tests {
         /// Whatever is taken for a head is one for a parser of the trade as well, of the same length and with the same fields.
         #[test]
         fn heads_are_heads_for_others(
-            lines in prop::collection::vec("(Host: x|[Cc]ontent-[Ll]ength: ?[0-9]{0,3}|traceparent:.{0,3}|[a-z :\t]{0,6}|Expect: y|[ -~]{0,20})", 0..5),
+            lines in prop::collection::vec("(Host: x|[Cc]ontent-[Ll]ength: ?[0-9]{0,3}|traceparent:.{0,3}|Authorization: ?[AB]?|[a-z :\t]{0,6}|Expect: y|[ -~]{0,20})", 0..5),
             ends in prop::collection::vec("(\r\n|\r\n|\r\n|\r\n|\n|\r)", 7),
         ) {
             let mut text = format!("GET /x HTTP/1.1{}", ends[5]);

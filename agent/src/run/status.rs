@@ -142,6 +142,8 @@ pub(super) fn of_kernel(capture: &Capture) -> Counters {
             | Counter::InsertUnenrolled
             | Counter::InsertDone
             | Counter::InsertHasOne
+            | Counter::InsertReplaced
+            | Counter::InsertSigned
             | Counter::InsertQuiet => Meaning::Event,
             _ => Meaning::Loss,
         };

@@ -150,11 +150,12 @@ impl Tracer {
         let wire = context.wire.map(|wire| by_wire(context, wire, &self.settings.sampler));
         let went = context.wire.filter(|_| context.role == Role::Client);
         // The other end is in the trace that went: this one cannot be in another, and says whom it was for by a link.
-        let origin = match (origin, went, &up) {
-            (Origin::Served(server), Some(went), Some((_, cause)))
-                if header.is_none() && cause.trace != went.trace =>
-            {
-                self.counts.add(Count::WireContradicted);
+        let said = header.as_ref().map(|header| header.trace).or(went.map(|went| went.trace));
+        let origin = match (origin, said, &up) {
+            (Origin::Served(server), Some(trace), Some((_, cause))) if trace != cause.trace => {
+                if header.is_none() {
+                    self.counts.add(Count::WireContradicted);
+                }
                 Origin::Answered(server)
             }
             _ => origin,

@@ -94,6 +94,8 @@ pub(crate) struct Served {
     pub(crate) trace: [u64; 2],
     /// and what is known of that: [`crate::wire::bits`].
     pub(crate) bits: u64,
+    /// The span that its own `traceparent` names as its parent; 0 if it has none that is certain.
+    pub(crate) parent: u64,
 }
 
 /// Room for the largest event. Twice the payload, because the verifier adds the bounds of an offset and a length
@@ -144,6 +146,7 @@ impl Served {
             (&raw mut (*this).maker).write_volatile(0);
             (&raw mut (*this).object).write_volatile(0);
             (&raw mut (*this).bits).write_volatile(0);
+            (&raw mut (*this).parent).write_volatile(0);
         }
     }
 }

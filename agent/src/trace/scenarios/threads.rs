@@ -299,7 +299,7 @@ fn a_header_passed_on_gives_the_trace_and_the_thread_the_parent() {
 }
 
 #[test]
-fn a_header_of_an_application_that_traces_itself_stays_as_it_is() {
+fn a_header_of_another_trace_stays_as_it_is_and_is_linked() {
     let mut host = Host::new();
     let (served, call) = served_and_call();
     let call = call.traceparent(HEADER);
@@ -308,6 +308,8 @@ fn a_header_of_an_application_that_traces_itself_stays_as_it_is() {
     let span = host.span(&call);
     assert_eq!((span.trace(), span.parent()), (TRACE, Some(0x00f0_67aa_0ba9_02b7)));
     assert_eq!(span.rule(), Some("traceparent"));
+    let [link] = span.0.links.as_slice() else { panic!("{:?}", span.0.links) };
+    assert_eq!(link.span_id, served.span().to_be_bytes());
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Looking at what a member sends, before the kernel has it: where a request begins that has no `traceparent` and whose trace is
-//! certain, one is put behind its request line.
+//! certain, one is put behind its request line. Where it has the one with which the request came that it is sent for, its own span is
+//! made the parent, in the same place.
 //!
 //! The socket is locked meanwhile, so its sequence numbers stand. A program of its own, which reaches the probes' other functions
 //! by a way that is not the one of calls.
@@ -88,10 +89,12 @@ unsafe fn about_to_send(msg: *mut sk_msg_md) -> u32 {
         (*insertion).start = sequence;
         (*insertion).inserted = 0;
         // One step after the other: one function in the other would need too much of the stack.
-        match looks(msg, state, size) {
-            BUSY => return PASS,
-            WANTED => {}
-            _ => return done(state, sequence, size),
+        let found = looks(msg, state, size);
+        if found == BUSY {
+            return PASS;
+        }
+        if found == NOTHING {
+            return done(state, sequence, size);
         }
         let whose = whose(state, sequence);
         if whose == wire::WHOSE_RUNTIME
@@ -99,7 +102,11 @@ unsafe fn about_to_send(msg: *mut sk_msg_md) -> u32 {
         {
             runtime::request_goes(scratch);
         }
-        if is_bound(whose) {
+        if found == HAS_ONE {
+            if whose == wire::WHOSE_QUIET || !wire::bind_message(whose) || !replaces(msg) {
+                count(Counter::InsertHasOne, 1);
+            }
+        } else if is_bound(whose) {
             puts(msg, size);
         }
         done(state, sequence, size)
@@ -117,8 +124,10 @@ unsafe fn lost(insertion: *mut Insertion) {
 const BUSY: u64 = 0;
 /// nothing is to be put in;
 const NOTHING: u64 = 1;
-/// a context is, if there is one.
+/// a context is, if there is one;
 const WANTED: u64 = 2;
+/// it has one, which may be one that is passed on.
+const HAS_ONE: u64 = 3;
 
 /// Looks at the message: whether a request begins there that can have a context. Then, or if not, the scratch event is ours.
 #[inline(never)]
@@ -143,11 +152,17 @@ unsafe fn looks(msg: *mut sk_msg_md, state: *mut State, size: u32) -> u64 {
         let len = (*head).whole().unwrap_or(0);
         let total = len + (&raw const (*head).length).read_volatile();
         (&raw mut (*letter).total).write_volatile(total);
-        if (&raw const (*head).has).read_volatile() & has::TRACEPARENT != 0 {
+        let has = (&raw const (*head).has).read_volatile();
+        let has_one = has & has::TRACEPARENT != 0;
+        if has_one && has & has::SIGNATURE != 0 {
+            count(Counter::InsertSigned, 1);
+            return NOTHING;
+        }
+        if has_one && (&raw const (*head).parent).read_volatile() == 0 {
             count(Counter::InsertHasOne, 1);
             return NOTHING;
         }
-        if !has_room(sock, len) {
+        if !has_one && !has_room(sock, len) {
             count(Counter::InsertNoRoom, 1);
             return NOTHING;
         }
@@ -157,7 +172,7 @@ unsafe fn looks(msg: *mut sk_msg_md, state: *mut State, size: u32) -> u64 {
             let next = [FIRST_LAP + u64::from(sent), FIRST_LAP + u64::from(received)];
             observe::meet(sock, state, next, task());
         }
-        WANTED
+        if has_one { HAS_ONE } else { WANTED }
     }
 }
 
@@ -203,6 +218,48 @@ unsafe fn puts(msg: *mut sk_msg_md, size: u32) -> u64 {
         }
     }
     0
+}
+
+/// Makes the request's own span the parent in its `traceparent`, if that is passed on as it came; whether it is.
+#[inline(never)]
+unsafe fn replaces(msg: *mut sk_msg_md) -> bool {
+    let Some(scratch) = emit::this_scratch() else { return false };
+    unsafe {
+        let head = &raw const (*scratch).letter.head;
+        let at = (&raw const (*head).parent).read_volatile();
+        let at = wire::passed_on(at, (*head).whole().unwrap_or(0));
+        if at == wire::NOWHERE {
+            return false;
+        }
+        let (_, span, _) = wire::sent_context(scratch);
+        insert_hex(0, span);
+        if overwrite(msg, at as u32, scratch) {
+            count(Counter::InsertReplaced, 1);
+            wire::tell_sent();
+        } else {
+            count(Counter::InsertFailed, 1);
+        }
+    }
+    true
+}
+
+/// Writes the first sixteen bytes of the text there, in the kernel's copy of the message; whether it could.
+#[inline(always)]
+unsafe fn overwrite(msg: *mut sk_msg_md, at: u32, scratch: *mut Scratch) -> bool {
+    unsafe {
+        if at > MOST as u32 || bpf_msg_pull_data(msg, at, at + 16, 0) != 0 {
+            return false;
+        }
+        let (data, end) = bytes(msg);
+        if data + 16 > end {
+            return false;
+        }
+        let text = (&raw const (*scratch).letter.text).cast::<u64>();
+        let to = data as *mut u64;
+        to.write_volatile(text.read_volatile());
+        to.add(1).write_volatile(text.add(1).read_volatile());
+        true
+    }
 }
 
 /// Remembers where the next request begins, and gives the scratch event back.

@@ -45,6 +45,8 @@ pub(crate) struct Looking {
     task: u64,
     len: u64,
     trace: [u64; 2],
+    /// The parent of what the request is sent for: see [`Served::parent`].
+    parent: u64,
     context: Request,
     pub(super) search: head::Search,
 }
@@ -114,6 +116,8 @@ pub(crate) unsafe fn read(sock: u64, state: *mut State, before: u64, scratch: *m
         {
             (*served).trace = (&raw const (*looking).trace).read_volatile();
             (*served).bits = bits & (bits::BOUND | bits::SAMPLED);
+            (*served).parent =
+                if own == 0 { 0 } else { (&raw const (*looking).search.parent).read_volatile() };
         }
     }
 }
@@ -285,6 +289,7 @@ extern "C" fn bind(whose: u64) -> u64 {
         let looking = &raw mut (*scratch).wire;
         let context = &raw mut (*looking).context;
         (&raw mut (*context).bits).write_volatile(0);
+        (&raw mut (*looking).parent).write_volatile(0);
         let task = (&raw const (*looking).task).read_volatile();
         // Who serves what it is sent for; and whether it is known that it is sent for nothing that is served here.
         let (server, is_root) = match whose {
@@ -300,7 +305,10 @@ extern "C" fn bind(whose: u64) -> u64 {
             _ => (0, false),
         };
         match serving::by(server) {
-            Some(served) if !is_root => inherit(served, context),
+            Some(served) if !is_root => {
+                inherit(served, context);
+                (&raw mut (*looking).parent).write_volatile((*served).parent);
+            }
             _ if is_root || server != 0 && whose == OF_THREAD => {
                 let trace = &raw mut (*context).trace;
                 let span = (&raw const (*context).span).read_volatile();
@@ -426,6 +434,36 @@ pub(crate) fn bind_message(whose: u64) -> bool {
     let bits = unsafe { (&raw const (*scratch).wire.context.bits).read_volatile() };
     bits & bits::BOUND != 0
 }
+
+/// Where the request's own `traceparent` names its parent, if that is passed on as it came: of the trace of what the request is sent
+/// for, and with the same parent. `at` is where its only value is, blanks included, in a head of `end` bytes; [`NOWHERE`] if not.
+#[inline(always)]
+pub(crate) fn passed_on(at: u64, end: u64) -> u64 {
+    /// Behind the version and the trace (W3C Trace Context §3.2.2).
+    const PARENT: u64 = 36;
+    let Some(scratch) = emit::this_scratch() else { return NOWHERE };
+    unsafe {
+        if !head::only_value(at, end) {
+            return NOWHERE;
+        }
+        let looking = &raw const (*scratch).wire;
+        let search = &raw const (*looking).search;
+        let trace = (&raw const (*looking).context.trace).read_volatile();
+        let own = (&raw const (*search).trace).read_volatile();
+        let parent = (&raw const (*looking).parent).read_volatile();
+        if parent == 0
+            || own[0] != trace[0]
+            || own[1] != trace[1]
+            || (&raw const (*search).parent).read_volatile() != parent
+        {
+            return NOWHERE;
+        }
+        (&raw const (*search).at).read_volatile() + PARENT
+    }
+}
+
+/// It is not.
+pub(crate) const NOWHERE: u64 = u64::MAX;
 
 /// Its trace, its span, and whether it is sampled.
 #[inline(always)]

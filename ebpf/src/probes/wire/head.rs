@@ -39,7 +39,10 @@ pub(crate) struct Search {
     count: u64,
     /// The value that was read.
     pub(super) trace: [u64; 2],
+    pub(super) parent: u64,
     pub(super) sampled: u64,
+    /// Where the value stands, without blanks.
+    pub(super) at: u64,
 }
 
 /// Where the value of the one `traceparent` in a head of `end` bytes stands; [`NONE`], or [`UNSURE`]. Global, and so verified by
@@ -105,6 +108,14 @@ extern "C" fn search_block(block: u64) -> u64 {
     0
 }
 
+/// The same of a value of which it is known by other means that no other one is there.
+#[inline(always)]
+pub(super) unsafe fn only_value(at: u64, end: u64) -> bool {
+    let Some(scratch) = emit::this_scratch() else { return false };
+    unsafe { (&raw mut (*scratch).wire.search.found).write_volatile(at) };
+    value(at, end) != 0
+}
+
 /// Whether a line's field is ours.
 #[unsafe(no_mangle)]
 #[inline(never)]
@@ -166,6 +177,8 @@ pub(super) extern "C" fn value(at: u64, end: u64) -> u64 {
             return 0;
         }
         (&raw mut (*search).trace).write_volatile([high, low]);
+        (&raw mut (*search).parent).write_volatile(parent);
+        (&raw mut (*search).at).write_volatile(at);
         (&raw mut (*search).sampled).write_volatile(flags & 1);
     }
     1

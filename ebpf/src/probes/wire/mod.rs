@@ -23,8 +23,8 @@ use spanwire_ebpf::config_flag;
 use crate::{config, emit};
 
 pub(crate) use self::context::{
-    Looking, Sending, WHOSE_QUIET, WHOSE_RUNTIME, about_to_send, bind_message, meet, read,
-    sent_context, sent_where, tell_sent, whose_message,
+    Looking, NOWHERE, Sending, WHOSE_QUIET, WHOSE_RUNTIME, about_to_send, bind_message, meet,
+    passed_on, read, sent_context, sent_where, tell_sent, whose_message,
 };
 pub(crate) use self::option::{MANY, change, field, has_agent, is_ours, scope};
 
