@@ -45,7 +45,7 @@ impl Work {
     }
 
     /// Does it. It has the machine for itself when `alone` returns.
-    fn run(self, asked: &Asked, alone: &(dyn Fn() + Sync)) -> Sum {
+    fn run(self, asked: &Asked, alone: &(dyn Fn() + Sync)) -> Result<Sum> {
         let mut sum = Sum::default();
         match self {
             Self::Programs => {
@@ -60,13 +60,12 @@ impl Work {
                 sum.check("the build for arm64", arm64::build);
             }
             Self::Machines => {
-                count_instructions(&mut sum, &asked.agent);
-                sum.tests("the kernels in virtual machines", || {
-                    vm::run(&asked.agent, None, false, alone)
-                });
+                let agent = asked.agent.as_ref().context("they need the agent: --agent")?;
+                count_instructions(&mut sum, agent);
+                sum.tests("the kernels in virtual machines", || vm::run(agent, None, false, alone));
             }
         }
-        sum
+        Ok(sum)
     }
 }
 
@@ -87,9 +86,9 @@ pub(crate) struct Asked {
     /// The end-to-end tests
     #[arg(long)]
     tests: PathBuf,
-    /// The agent
+    /// The agent, once it is there
     #[arg(long)]
-    agent: PathBuf,
+    agent: Option<PathBuf>,
 }
 
 /// In the process: does what is asked. It is alone when its input ends.
@@ -100,7 +99,7 @@ pub(crate) fn task(asked: &Asked) -> Result<ExitCode> {
         let _ = io::copy(&mut input.lock(), &mut io::sink());
     };
     for &work in &asked.works {
-        let sum = serde_json::to_string(&work.run(asked, &alone))?;
+        let sum = serde_json::to_string(&work.run(asked, &alone)?)?;
         // Whole as soon as it is there.
         let (file, part) = (sum_of(work)?, sum_of(work)?.with_extension("part"));
         fs::write(&part, sum)?;
@@ -147,7 +146,7 @@ impl Beside {
     ///
     /// # Errors
     /// Where this program cannot be started again, or what it says cannot be kept.
-    pub(crate) fn start(works: &[Work], tests: &Path, agent: &Path) -> Result<Self> {
+    pub(crate) fn start(works: &[Work], tests: &Path, agent: Option<&Path>) -> Result<Self> {
         for &work in works {
             let _ = fs::remove_file(sum_of(work)?);
         }
@@ -164,7 +163,10 @@ impl Beside {
             None => Command::new(this),
         };
         command.arg("beside").args(works.iter().map(|work| work.name()));
-        command.arg("--tests").arg(tests).arg("--agent").arg(agent);
+        command.arg("--tests").arg(tests);
+        if let Some(agent) = agent {
+            command.arg("--agent").arg(agent);
+        }
         command.stdin(Stdio::piped()).stdout(said.try_clone()?).stderr(said);
         let mut child = command.spawn().context("this program cannot start itself")?;
         let input = child.stdin.take();

@@ -53,7 +53,7 @@ fn everything(sum: &mut Sum) -> Result<()> {
     probes::build()?;
     prepare();
     let tests = build::end_to_end_tests()?;
-    let mut builds = Beside::start(&[Work::Programs, Work::Builds], &tests, Path::new(""))?;
+    let mut builds = Beside::start(&[Work::Programs, Work::Builds], &tests, None)?;
     let agent = in_turn(sum, &tests, &mut builds);
     let soak = soak::start();
     builds.leave_alone();
@@ -82,7 +82,7 @@ fn in_turn(
     let agent = build::agent_only(true)?;
     let image = static_agent(sum);
     wait(sum, builds, Work::Programs);
-    let machines = Beside::start(&[Work::Machines], tests, &agent)?;
+    let machines = Beside::start(&[Work::Machines], tests, Some(&agent))?;
     let skipped: Vec<&str> = QUIET.iter().flat_map(|name| ["--skip", name]).collect();
     sum.tests("end-to-end tests", || end_to_end_tests(&agent, image.as_deref(), &skipped));
     Ok((agent, image, machines))
