@@ -54,6 +54,9 @@ fn build(release: bool) -> Result<PathBuf> {
         .with_context(|| format!("{COMPILER} is missing: apt-get install musl-tools"))?;
     let mut cargo = cargo::command();
     cargo.args(["build", "--quiet", "--package", "spanwire", "--target", &target]);
+    // By a compiler that is called by another name: in the same folder each would build anew what the other has built for this host.
+    let folder = places::target()?.join("static");
+    cargo.arg("--target-dir").arg(&folder);
     if release {
         cargo.arg("--release");
     }
@@ -64,7 +67,7 @@ fn build(release: bool) -> Result<PathBuf> {
     }
     cargo::run(&mut cargo, "see the compiler's message")?;
     let profile = if release { "release" } else { "debug" };
-    Ok(places::target()?.join(target).join(profile).join("spanwire"))
+    Ok(folder.join(target).join(profile).join("spanwire"))
 }
 
 /// Has Rust's library built as well, where the toolchain brings none for the target.

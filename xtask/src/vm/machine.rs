@@ -128,8 +128,10 @@ impl Boot<'_> {
         qemu.args(["-display", "none", "-serial", "stdio", "-serial"]);
         qemu.arg(format!("file:{}", records.display()));
         qemu.arg("-kernel").arg(&self.kernel.image).arg("-initrd").arg(initrd);
+        // A CPU that nothing else gets onto for a minute ends the machine, and says where it is. It is not mistaken for one that the
+        // host does not let run: that is never so long.
         let mut line = format!(
-            "console=ttyS0 quiet loglevel=4 panic=-1 oops=panic mitigations=off rdinit=/init {}",
+            "console=ttyS0 quiet loglevel=4 panic=-1 oops=panic softlockup_panic=1 watchdog_thresh=30 mitigations=off rdinit=/init {}",
             self.append
         );
         if !self.tests.is_empty() {
