@@ -13,8 +13,10 @@ use tests::programs::Server;
 use tests::programs::goroutines::{Load, downstream};
 use tests::programs::python::pools;
 use tests::runner::{Place, Suite};
+use tests::vm;
 use tests::wait::{self, Deadline};
 
+use crate::goroutines::IN_VM;
 use crate::goroutines::truth::{self, REQUESTS, SERVICE, Truth, Way, collect, way};
 
 /// A call of the serving thread's own, one in a pool, and one of its own again.
@@ -60,6 +62,7 @@ pub(crate) fn add(suite: &mut Suite) {
             score(other, &KNOWN, 8)
         });
     }
+    suite.at(Place::InVm, "pools::on_this_kernel", 60, on_this_kernel);
     suite.test("pools::rule_is_switched_off_by_name", rule_off);
     suite.at(Place::Here, "pools::answers_are_the_same", 120, answers_are_the_same);
     suite.at(Place::Here, "pools::whoever_uses_a_queue_much_is_left_alone", 120, left_alone);
@@ -80,9 +83,9 @@ fn watching(setup: Setup, servers: &[&Server]) -> anyhow::Result<Agent> {
     let mut agent = setup.environment("OTEL_LOG_LEVEL", "debug").start()?;
     for server in servers {
         let line = format!("process {} runs Python", server.program.pid());
-        agent.wait_line(&line, Deadline::seconds(10))?;
+        agent.wait_line(&line, vm::deadline(10))?;
         Load { way: "one", concurrency: 1, count: 1, first: 19_999 }.send(server)?;
-        agent.wait_line(&standing(server, IN), Deadline::seconds(10))?;
+        agent.wait_line(&standing(server, IN), vm::deadline(10))?;
     }
     Ok(agent)
 }
@@ -95,6 +98,16 @@ fn score(python: &str, ways: &[Way], concurrency: usize) -> TestResult {
     let agent = watching(unlimited, &[&server])?;
     truth::score(agent, ways, |way, first| {
         Load { way, concurrency, count: REQUESTS, first }.send(&server)
+    })
+}
+
+/// Its probes, each for one process, go into that process on each kernel, and are met there.
+fn on_this_kernel() -> TestResult {
+    let called = downstream("called")?;
+    let server = pools("python3", SERVICE, called.port())?;
+    let agent = watching(Setup::default(), &[&server])?;
+    truth::score_of(agent, &[way("one", 1, 900), way("between", 3, 900)], IN_VM, |way, first| {
+        Load { way, concurrency: 2, count: IN_VM, first }.send(&server)
     })
 }
 

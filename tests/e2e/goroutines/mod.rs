@@ -13,7 +13,7 @@ use tests::programs::Server;
 use tests::programs::go::How;
 use tests::programs::goroutines::{Build, Load, downstream};
 use tests::runner::{Place, Suite};
-use tests::wait::Deadline;
+use tests::vm;
 
 use self::truth::{REQUESTS, SERVICE, Truth, Way, collect, way};
 
@@ -87,6 +87,7 @@ pub(crate) fn add(suite: &mut Suite) {
             score(Setup::default().hooks(hooks), Build::PLAIN, &KNOWN[..2], 8)
         });
     }
+    suite.at(Place::InVm, "goroutines::on_this_kernel", 60, on_this_kernel);
     grpc::add(suite);
     layouts::add(suite);
     probes::add(suite);
@@ -97,8 +98,22 @@ pub(crate) fn add(suite: &mut Suite) {
 fn watching(setup: Setup, server: &Server) -> anyhow::Result<Agent> {
     let mut agent = setup.environment("OTEL_LOG_LEVEL", "debug").start()?;
     let line = format!("process {} runs Go", server.program.pid());
-    agent.wait_line(&line, Deadline::seconds(10))?;
+    agent.wait_line(&line, vm::deadline(10))?;
     Ok(agent)
+}
+
+/// Requests on a kernel that is booted, where a CPU is emulated.
+pub(crate) const IN_VM: usize = 20;
+
+/// What the kernel half reads of Go it can read on each kernel.
+fn on_this_kernel() -> TestResult {
+    let called = downstream("called")?;
+    let server = Build::PLAIN.server(SERVICE, called.port())?;
+    let agent = watching(Setup::default(), &server)?;
+    let ways = [way("handler", 1, 900), way("fanout", 3, 900)];
+    truth::score_of(agent, &ways, IN_VM, |way, first| {
+        Load { way, concurrency: 2, count: IN_VM, first }.send(&server)
+    })
 }
 
 /// Scores ways of a server with so many requests at once.

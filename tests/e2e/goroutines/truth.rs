@@ -27,10 +27,21 @@ pub(crate) const fn way(name: &'static str, calls: usize, exact: usize) -> Way {
     Way { name, calls, exact }
 }
 
-/// Sends requests of each way, with `load` (the way's name and the first number), and looks at the parents of the calls made for them.
+/// Sends [`REQUESTS`] of each way, with `load` (the way's name and the first number), and looks at the parents of the calls made for
+/// them.
 pub(crate) fn score(
     agent: Agent,
     ways: &[Way],
+    load: impl FnMut(&str, usize) -> anyhow::Result<()>,
+) -> TestResult {
+    score_of(agent, ways, REQUESTS, load)
+}
+
+/// The same with so many requests.
+pub(crate) fn score_of(
+    agent: Agent,
+    ways: &[Way],
+    requests: usize,
     mut load: impl FnMut(&str, usize) -> anyhow::Result<()>,
 ) -> TestResult {
     let mut first = 0;
@@ -39,16 +50,16 @@ pub(crate) fn score(
     for way in ways {
         load(way.name, first)?;
         ranges.push((way, first));
-        first += REQUESTS;
-        calls += REQUESTS * way.calls;
+        first += requests;
+        calls += requests * way.calls;
     }
     let spans = collect(agent, calls)?;
     let truth = Truth::of(&spans);
     let mut failed = String::new();
     for (way, first) in ranges {
-        let row = truth.row(way, first);
+        let row = truth.row_of(way, first, requests);
         println!("{:18} {row}", way.name);
-        let wanted = REQUESTS * way.calls * way.exact / 1000;
+        let wanted = requests * way.calls * way.exact / 1000;
         if row.wrong > 0 || row.missing > 0 || row.exact < wanted {
             failed += &format!("{}: {row}\n", way.name);
         }

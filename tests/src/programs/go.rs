@@ -76,7 +76,6 @@ pub fn build(module: &str, name: &str, shared: &[&str]) -> anyhow::Result<PathBu
 /// # Errors
 /// As [`build`].
 pub fn build_with(how: How, module: &str, name: &str, shared: &[&str]) -> anyhow::Result<PathBuf> {
-    let go = installed("go")?;
     let source = workload(module);
     let module_file = format!("{}.mod", how.module_file.unwrap_or("go"));
     let mut files = vec![source.join(&module_file), source.join(name).join("main.go")];
@@ -89,7 +88,7 @@ pub fn build_with(how: How, module: &str, name: &str, shared: &[&str]) -> anyhow
     ));
     if !built.exists() {
         let part = built.with_extension("part");
-        let mut build = Command::new(go);
+        let mut build = Command::new(installed("go")?);
         build.current_dir(&source).env("GOFLAGS", "-mod=readonly").args(["build", "-trimpath"]);
         if let Some(release) = how.release {
             build.env("GOTOOLCHAIN", format!("go{release}"));

@@ -12,6 +12,7 @@ pub use needs::{say_needs, say_needs_under_systemd};
 use std::io::Write as _;
 
 use crate::agent::Hooks;
+use crate::wait::Deadline;
 
 /// How much longer things may take where the CPU is emulated.
 pub const SLOWER: u32 = 6;
@@ -26,6 +27,12 @@ const RECORDS: &str = "/dev/ttyS1";
 #[must_use]
 pub fn is_here() -> bool {
     std::path::Path::new(SERIES).exists()
+}
+
+/// So many seconds from now, or as many times that as an emulated CPU is slower.
+#[must_use]
+pub fn deadline(seconds: u64) -> Deadline {
+    Deadline::seconds(if is_here() { seconds * u64::from(SLOWER) } else { seconds })
 }
 
 /// Whether it has systemd as its first process.

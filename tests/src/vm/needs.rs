@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use crate::outcome::missing;
 use crate::process;
+use crate::programs::goroutines::Build;
 use crate::programs::{installed, socket_calls, verifier, workload};
 
 /// Debian's own Python and its standard library: one that comes from elsewhere is not self-contained.
@@ -62,14 +63,16 @@ fn needs() -> anyhow::Result<Vec<Need>> {
     for program in ["nginx", "ip"] {
         needs.push(("program", installed(program)?.display().to_string()));
     }
-    for program in [socket_calls::binary()?, verifier::preload()?] {
+    let goroutines = Build::PLAIN.command()?;
+    for program in [socket_calls::binary()?, verifier::preload()?, goroutines.get_program().into()]
+    {
         needs.push(("program", program.display().to_string()));
     }
     needs.push(("program", PYTHON.to_owned()));
     needs.push(("python", python_library()?));
     needs.push(("tree", workload("python").display().to_string()));
     // The sources of what is compiled: their fingerprints are its name.
-    for sources in ["socket_calls", "verifier"] {
+    for sources in ["socket_calls", "verifier", "goroutines"] {
         needs.push(("tree", workload(sources).display().to_string()));
     }
     for file in ["/etc/passwd", "/etc/group"] {
