@@ -4,7 +4,7 @@
 //! What waits, and what could not be had, is kept here as well: an operator is told of each process.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Arc, Mutex, Weak},
     time::Duration,
 };
@@ -40,6 +40,8 @@ pub(crate) enum Standing {
     Busy,
     /// It uses its queues too much, or did a while ago.
     QueuesBusy,
+    /// As many processes as can have probes of their own have them.
+    Crowded,
     /// The kernel has refused them.
     Refused,
 }
@@ -54,6 +56,7 @@ impl Standing {
             Self::WaitForCall => "waiting for a call that needs it",
             Self::Busy => "out while many goroutines are started",
             Self::QueuesBusy => "out while its queues are used much",
+            Self::Crowded => "out while too many other processes have theirs",
             Self::Refused => "refused by the kernel",
         }
     }
@@ -88,6 +91,8 @@ pub(super) struct Wanted {
     /// What must be known of each: bits of [`Need`].
     needs: HashMap<u32, u8>,
     processes: HashMap<u32, Process>,
+    /// Those that cannot have probes before others are rid of theirs.
+    crowded: BTreeSet<u32>,
     /// Of those whose probes may not be met often, from when these are wanted on.
     gauges: HashMap<Whose, Gauge>,
     /// When these are looked at next, ms.
@@ -109,6 +114,7 @@ impl Wanted {
             traps: Traps::of(probes),
             needs: HashMap::new(),
             processes: HashMap::new(),
+            crowded: BTreeSet::new(),
             gauges: HashMap::new(),
             next: 0,
             standings,
@@ -140,6 +146,7 @@ impl Wanted {
     /// It does not run its program any more.
     pub(super) fn forget(&mut self, pid: u32) {
         self.needs.remove(&pid);
+        self.crowded.remove(&pid);
         if let Some(gone) = self.processes.remove(&pid) {
             if let (Some(pools), Uses::OfQueues(_)) = (&mut self.pools, gone.uses) {
                 pools.forget(pid);
@@ -150,6 +157,14 @@ impl Wanted {
             if !self.processes.values().any(|process| process.whose == gone.whose) {
                 self.gauges.remove(&gone.whose);
             }
+            self.put_next();
+        }
+    }
+
+    /// One that waits for room has its turn.
+    fn put_next(&mut self) {
+        if let Some(pid) = self.crowded.pop_first() {
+            self.put(pid);
         }
     }
 
@@ -184,6 +199,7 @@ impl Wanted {
                 self.take_out(whose, &of_it);
             }
             of_it.into_iter().for_each(|pid| self.put(pid));
+            self.put_next();
         }
     }
 
@@ -225,6 +241,9 @@ impl Wanted {
                     Uses::OfQueues(_) => Standing::QueuesBusy,
                 });
             }
+            if waits.is_none() && !self.traps.has_room(*whose) {
+                waits = Some(Standing::Crowded);
+            }
             let standing = match waits {
                 Some(waits) => waits,
                 None => match self.traps.put(pid, (*whose, file), trap, &offsets) {
@@ -253,6 +272,9 @@ impl Wanted {
                 pools.forget(pid);
                 limited().for_each(|trap| self.traps.take_out(*whose, trap));
             }
+        }
+        if standings.keys().any(|(_, standing)| *standing == Standing::Crowded) {
+            self.crowded.insert(pid);
         }
         let mut told = lock(&self.standings);
         if told.len() < TOLD || told.contains_key(&pid) {
