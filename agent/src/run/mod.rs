@@ -270,11 +270,16 @@ pub fn run(run: &Run) -> Result<()> {
     live.give(clock.now().1, &mut |input| write(&mut recording, input, &mut failed));
     live.pipeline.finish(&mut live.spans);
     hand_out(&mut live.spans, &status, &mut output);
-    // The host is rid of us before anything can hang: nothing is pinned, so this takes every program away.
+    // The host is rid of us whatever hangs: nothing is pinned, so this takes every program away. It may take seconds, in which what was
+    // traced is already on its way.
     let of_kernel = of_kernel(&capture, &live);
-    drop(capture);
-    live.insertion = None;
+    let insertion = live.insertion.take();
+    let mut letting_go = Some(std::thread::spawn(move || {
+        drop(capture);
+        drop(insertion);
+    }));
     if signals.detach() {
+        letting_go.take().map(std::thread::JoinHandle::join);
         log::warn!("every probe is off; nothing is traced until the agent is started again");
         stay_detached(&signals, &mut status, &mut output, |output, status| {
             status::with_stages(of_kernel.clone(), &live.pipeline, output, status)
@@ -295,6 +300,7 @@ pub fn run(run: &Run) -> Result<()> {
             .write_json(path)
             .with_context(|| format!("{} cannot be written", path.display()))?;
     }
+    letting_go.map(std::thread::JoinHandle::join);
     Ok(())
 }
 
