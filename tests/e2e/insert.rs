@@ -4,10 +4,10 @@
 //! What arrives is compared with what arrives without an agent, with the lines taken out that were put in; and each of these lines
 //! is the context of a client's span.
 
+mod passed_on;
+
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -61,7 +61,7 @@ pub(crate) fn add(suite: &mut Suite) {
     suite.test("insert::nothing_is_loaded_unasked", nothing_is_loaded);
     suite.test("insert::clients", clients);
     suite.test("insert::a_header_of_its_own_stays_alone", own_header);
-    suite.test("insert::a_header_that_is_passed_on_names_its_span", passed_on);
+    suite.test("insert::a_header_that_is_passed_on_names_its_span", passed_on::names_its_span);
     suite.test("insert::bodies_that_look_like_heads", || {
         cases_are_same(&[("bodies_like_heads", 3)])
     });
@@ -348,86 +348,6 @@ fn cases_are_same(cases: &[(&str, usize)]) -> TestResult {
 /// A request that has one never gets a second, however its name is spelled; what stands beside it is not touched.
 fn own_header() -> TestResult {
     cases_are_same(&[("own_header", 3)])
-}
-
-/// Ways to say whose a request is, and whether its span is made the parent.
-const SAYS: [(&str, bool); 8] = [
-    ("as_it_came", true),
-    ("spelled", true),
-    ("with_token", true),
-    ("signed", false),
-    ("signature", false),
-    ("own_span", false),
-    ("other_trace", false),
-    ("other_version", false),
-];
-
-/// The trace of a request that comes from far away, and its parent there.
-const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
-const CALLER: &str = "00f067aa0ba902b7";
-
-/// Who passes on the header with which its own request came would make its caller the parent of what it calls. What it says in another
-/// way, or may have signed, stays as it is.
-fn passed_on() -> TestResult {
-    let server = |service: &str, script: &str, rest: &[&str]| {
-        let port = free_port()?;
-        let mut command = python::script(script)?;
-        command.args(["127.0.0.1", &port.to_string()]).args(rest);
-        Server::on_port(service, port, &mut command)
-    };
-    let far = server("far", "shows_heads.py", &[])?;
-    let near = server("near", "passes_on.py", &["127.0.0.1", &far.port().to_string()])?;
-    let ask_all = || {
-        SAYS.iter()
-            .map(|(how, _)| ask_from_far(near.port(), how))
-            .collect::<anyhow::Result<Vec<_>>>()
-    };
-    let without = ask_all()?;
-    let mut agent = named(Hooks::Auto, &python_path()?).start()?;
-    need(&agent)?;
-    let line = format!("into requests of process {} from now on", near.program.pid());
-    agent.wait_line(&line, Deadline::seconds(10))?;
-    let with = ask_all()?;
-    agent.wait("the spans of all requests", |spans| {
-        spans.of("far", Kind::Server).len() >= SAYS.len()
-    })?;
-    let stopped = agent.stop()?;
-    let all = &stopped.spans;
-    for ((how, is_replaced), (without, with)) in SAYS.iter().zip(without.iter().zip(&with)) {
-        let path = format!("/{how}");
-        let one = |service: &str, kind| all.of(service, kind).at(&path).single().cloned();
-        let (serves, calls) = (one("near", Kind::Server)?, one("near", Kind::Client)?);
-        let header = format!("{TRACE}-{CALLER}");
-        let expected = if *is_replaced {
-            ensure!(without.contains(&header), "{how}: {without}");
-            without.replace(&header, &format!("{TRACE}-{}", calls.span_id))
-        } else {
-            without.clone()
-        };
-        ensure!(*with == expected, "{how}:\n{with}\nand not\n{expected}");
-        if *is_replaced {
-            ensure!(serves.trace_id == TRACE && calls.parent == serves.span_id, "{how}: {calls}");
-            let asked = one("far", Kind::Server)?;
-            ensure!(asked.parent == calls.span_id && asked.trace_id == TRACE, "{how}: {asked}");
-        }
-    }
-    let count = |name: &str| stopped.counters.value(&format!("kernel.insert_{name}"));
-    ensure!(count("replaced")? == 3 && count("signed")? == 2 && count("has_one")? == 3);
-    ensure!(count("done")? == TRIED && count("failed")? == 0, "{:?}", stopped.counters);
-    stopped.counters.nothing_lost()
-}
-
-/// What is answered to a request of that trace.
-fn ask_from_far(port: u16, how: &str) -> anyhow::Result<String> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
-    let request = format!(
-        "GET /{how} HTTP/1.1\r\nHost: near\r\ntraceparent: 00-{TRACE}-{CALLER}-01\r\nConnection: close\r\n\r\n"
-    );
-    stream.write_all(request.as_bytes())?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    let (_, body) = answer.split_once("\r\n\r\n").context("no answer")?;
-    Ok(body.to_owned())
 }
 
 fn not_sampled() -> TestResult {
