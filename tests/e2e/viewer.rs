@@ -125,7 +125,11 @@ fn what_hangs_is_shown() -> TestResult {
     for end in open {
         let id = end["span"].as_str().context("no id")?;
         let span = spans.by_id(id).with_context(|| format!("{end} became no span:\n{spans}"))?;
-        ensure!(end["start"].as_u64() == Some(span.start), "{end} became {span}");
+        ensure!(
+            end["start"].as_u64() == Some(span.start),
+            "{end} became {span}, at {}",
+            span.start
+        );
     }
     agent.stop()?.counters.nothing_lost()
 }

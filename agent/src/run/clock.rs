@@ -1,4 +1,7 @@
 //! The clocks, read in one place.
+//!
+//! Wall-clock time is told as what the monotonic clock must be given to become it. Both clocks are slewed alike, so that differs only
+//! when somebody sets the clock: two requests must never be told apart by how long it took us to read them.
 
 use rustix::time::{ClockId, clock_gettime};
 
@@ -8,13 +11,25 @@ use crate::input::{Input, Nanos};
 /// and on a host without an idle CPU that is how long somebody waits for us: it must not pile up.
 const EVERY: u64 = 5_000_000;
 
+/// How far apart a clock that nobody has set may seem, ns: what the kernel rounds away when it reads the two.
+const ROUNDED: i64 = 100;
+
+/// How often the two clocks are read at first, of which the quickest reading counts: at any other somebody may have had our CPU.
+const READINGS: u32 = 16;
+
 /// Tells the pipeline that time goes on.
-#[derive(Default)]
 pub(super) struct Clock {
     last: Nanos,
+    /// Wall-clock time minus monotonic time, ns.
+    offset: i64,
 }
 
 impl Clock {
+    pub(super) fn start() -> Self {
+        let first = (0..READINGS).map(|_| Reading::take()).min_by_key(Reading::took);
+        Self { last: Nanos::default(), offset: first.map_or(0, |reading| reading.middle()) }
+    }
+
     /// A tick, when one is due.
     pub(super) fn tick(&mut self) -> Option<(Nanos, Input)> {
         let (now, input) = self.now();
@@ -26,21 +41,67 @@ impl Clock {
     }
 
     /// The wall clock, ns since 1970.
-    #[allow(clippy::unused_self, reason = "reading a clock is this type's duty")]
     pub(super) fn wall(&self) -> u64 {
-        u64::try_from(nanos(ClockId::Realtime)).unwrap_or(0)
+        u64::try_from(nanos(ClockId::Monotonic) + self.offset).unwrap_or(0)
     }
 
     /// A tick now.
-    #[allow(clippy::unused_self, reason = "reading a clock is this type's duty")]
-    pub(super) fn now(&self) -> (Nanos, Input) {
-        let monotonic = nanos(ClockId::Monotonic);
-        let now = Nanos(u64::try_from(monotonic).unwrap_or(0));
-        (now, Input::Tick { now, wall_offset: nanos(ClockId::Realtime) - monotonic })
+    pub(super) fn now(&mut self) -> (Nanos, Input) {
+        let reading = Reading::take();
+        self.offset = reading.offset(self.offset);
+        let now = Nanos(u64::try_from(reading.after).unwrap_or(0));
+        (now, Input::Tick { now, wall_offset: self.offset })
+    }
+}
+
+/// The wall clock, and the monotonic one before and after it.
+struct Reading {
+    before: i64,
+    wall: i64,
+    after: i64,
+}
+
+impl Reading {
+    fn take() -> Self {
+        let before = nanos(ClockId::Monotonic);
+        let wall = nanos(ClockId::Realtime);
+        Self { before, wall, after: nanos(ClockId::Monotonic) }
+    }
+
+    fn took(&self) -> i64 {
+        self.after - self.before
+    }
+
+    fn middle(&self) -> i64 {
+        self.wall - self.before - self.took() / 2
+    }
+
+    /// The offset that is known, as long as it can be this reading's.
+    fn offset(&self, known: i64) -> i64 {
+        let possible = self.wall - self.after - ROUNDED..=self.wall - self.before + ROUNDED;
+        if possible.contains(&known) { known } else { self.middle() }
     }
 }
 
 fn nanos(clock: ClockId) -> i64 {
     let time = clock_gettime(clock);
     time.tv_sec * 1_000_000_000 + time.tv_nsec
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Reading;
+
+    #[test]
+    fn a_slow_reading_tells_nothing_new() {
+        let slow = Reading { before: 1_000, wall: 1_001_000, after: 9_000 };
+        assert_eq!(slow.offset(999_900), 999_900);
+        assert_eq!(slow.offset(992_050), 992_050);
+    }
+
+    #[test]
+    fn a_clock_that_was_set_is_believed() {
+        let set = Reading { before: 1_000, wall: 5_001_020, after: 1_040 };
+        assert_eq!(set.offset(1_000_000), 5_000_000);
+    }
 }

@@ -161,7 +161,7 @@ pub fn run(run: &Run) -> Result<()> {
     };
     let mut reload = Reload::new(run.sources.clone(), settings.clone());
     let mut silence = Silence::new(run.silence_hint.clone());
-    let mut clock = Clock::default();
+    let mut clock = Clock::start();
     let mut share = courtesy::Share::new();
     let since = clock.wall();
     let mut watch = None;
@@ -331,7 +331,7 @@ fn stay_detached(
     output: &mut Output,
     counters: impl Fn(&Output, &Status) -> Counters,
 ) {
-    let clock = Clock::default();
+    let mut clock = Clock::start();
     while !signals.stop() {
         signals.wait(Duration::from_secs(1));
         if signals.reload() {

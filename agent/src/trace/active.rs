@@ -59,7 +59,7 @@ impl Tracer {
             pid: context.task.pid,
             open_ns,
             long: open_ns >= self.settings.active_after,
-            start: context.at.0.saturating_add_signed(offset),
+            start: self.began(context).0.saturating_add_signed(offset),
             span: format!("{span:016x}"),
             trace: fixed.map(|fixed| format!("{:032x}", u128::from_be_bytes(fixed.trace))),
             parent: parent.map(|(parent, _)| format!("{parent:016x}")),

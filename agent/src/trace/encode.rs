@@ -141,7 +141,7 @@ impl Tracer {
 
     /// When a span began. A client's send is stamped when the call returns where nothing better is to be had; the
     /// other end cannot have read it before it was written.
-    fn began(&self, context: &Context) -> Nanos {
+    pub(in crate::trace) fn began(&self, context: &Context) -> Nanos {
         let read = || Some(self.contexts.of(context.other_end?)?.at);
         match context.role {
             Role::Client => read().map_or(context.at, |read| read.min(context.at)),

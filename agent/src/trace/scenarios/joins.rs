@@ -439,6 +439,24 @@ fn a_unix_send_may_be_stamped_after_its_answer() {
 }
 
 #[test]
+fn what_is_open_is_shown_from_where_its_span_begins() {
+    let mut host = Host::new();
+    let (client, server) = tcp(1);
+    let (asks, serves) =
+        (Request::client(&client, 0, 1, 35, 90_000), Request::server(&server, 0, 2, 20, 80_000));
+    host.start(&serves);
+    host.start(&asks);
+    host.tick(60_000);
+    let shown: Vec<u64> = host.tracer.active(10).oldest.iter().map(|open| open.start).collect();
+    host.end(&serves);
+    host.end(&asks);
+    host.tick(91_000);
+    let spans = [&serves, &asks].map(|request| host.span(request).0.start_time_unix_nano);
+    assert_eq!(shown, spans);
+    assert_eq!(spans[0], spans[1]);
+}
+
+#[test]
 fn the_time_to_the_first_byte_is_told_where_there_was_one() {
     let mut host = Host::new();
     let (mut asks, serves) = both(1);
