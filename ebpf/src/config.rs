@@ -49,6 +49,8 @@ pub mod flag {
     pub const INSERT: u32 = 64;
     /// They may on the way to public addresses, too.
     pub const INSERT_ANYWHERE: u32 = 128;
+    /// Tracepoints may be preempted (7.0): programs that see calls are there twice.
+    pub const TWICE: u32 = 256;
 }
 
 /// What the reader asks the probes to wake it for: the one word of the map `WAKE`. A wake-up answers the question, so the

@@ -101,11 +101,13 @@ pub enum Counter {
     InsertReplaced = 46,
     /// and those in which it was not, because it may be signed.
     InsertSigned = 47,
+    /// Calls that the kernel passed over the first of two like programs for, and the second one saw.
+    SeenSecond = 48,
 }
 
 impl Counter {
     /// All slots in ABI order, each with the name a user sees.
-    pub const ALL: [(Self, &'static str); 48] = [
+    pub const ALL: [(Self, &'static str); 49] = [
         (Self::DataEvents, "data_events"),
         (Self::DataRingFull, "data_ring_full"),
         (Self::DataRingFullBytes, "data_ring_full_bytes"),
@@ -154,6 +156,7 @@ impl Counter {
         (Self::PoolThreadsFull, "pool_threads_full"),
         (Self::InsertReplaced, "insert_replaced"),
         (Self::InsertSigned, "insert_signed"),
+        (Self::SeenSecond, "calls_seen_second"),
     ];
 }
 

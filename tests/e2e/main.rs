@@ -25,6 +25,7 @@ mod on_cpu;
 mod open_requests;
 mod operating;
 mod pools;
+mod preempted;
 mod programs;
 mod replay;
 mod rules;
@@ -81,6 +82,7 @@ fn main() -> ExitCode {
     rules::add(&mut suite);
     open_requests::add(&mut suite);
     on_cpu::add(&mut suite);
+    preempted::add(&mut suite);
     replay::add(&mut suite);
     socket_calls::add(&mut suite);
     long_bodies::add(&mut suite);

@@ -16,7 +16,8 @@ pub fn snapshot(probes: &Probes) -> Vec<(Counter, &'static str, u64)> {
 }
 
 /// How often the kernel passed over one of our programs because one ran already: on a preemptible kernel, in a task that
-/// was interrupted in the middle of it (`recursion_misses`, 5.12). What was to be seen then was not.
+/// was interrupted in the middle of it (`recursion_misses`, 5.12). What was to be seen then was not, but for what the second
+/// of two like programs saw.
 #[must_use]
 pub fn recursion_misses(probes: &Probes) -> u64 {
     let misses = |(name, fd): (&str, BorrowedFd<'_>)| {
@@ -25,9 +26,12 @@ pub fn recursion_misses(probes: &Probes) -> u64 {
         if misses > 0 {
             log::debug!("{name} was passed over {misses} times");
         }
-        Some(misses)
+        // Where the second was passed over, the first has run, or is counted itself.
+        let is_second = probes.hooks.second_programs().iter().any(|second| second.name == name);
+        (!is_second).then_some(misses)
     };
-    probes.programs().filter_map(misses).sum()
+    let seen_second = probes.counter(Counter::SeenSecond);
+    probes.programs().filter_map(misses).sum::<u64>().saturating_sub(seen_second)
 }
 
 /// The number in what the kernel says of a program's descriptor (Documentation/filesystems/proc.rst).

@@ -8,6 +8,9 @@ use thiserror::Error;
 
 use super::{btf::KernelTypes, hooks::HookSet, mounts};
 
+/// Linux release since which tracepoints leave preemption on.
+const PREEMPTIBLE: (u32, u32) = (7, 0);
+
 /// Where the kernel keeps its type information.
 const BTF: &str = "/sys/kernel/btf/vmlinux";
 /// Oldest kernel the probes are made for: the ring buffer came with 5.8, and 5.10 is the oldest that is tested.
@@ -90,6 +93,12 @@ impl Kernel {
         Ok(Self { types, version, lockdown })
     }
 
+    /// Whether it may take a task off its CPU in the middle of a tracepoint's program.
+    #[must_use]
+    pub fn is_preemptible(&self) -> bool {
+        self.version >= PREEMPTIBLE
+    }
+
     /// The sets of hooks this kernel has the tracepoints for, best first.
     #[must_use]
     pub fn hook_sets(&self) -> Vec<HookSet> {
@@ -142,6 +151,9 @@ impl Kernel {
         }
         if set.by_address() {
             flags |= config_flag::BY_ADDRESS;
+        }
+        if self.is_preemptible() {
+            flags |= config_flag::TWICE;
         }
         Ok(Config { flags, offsets, ..Config::EMPTY })
     }

@@ -43,6 +43,21 @@ impl HookSet {
         }
     }
 
+    /// The like programs that come behind those where tracepoints are preempted (7.0), and see what the kernel passed over the first for.
+    #[must_use]
+    pub const fn second_programs(self) -> &'static [Program] {
+        const LOCKED: &[Program] = &[
+            Program::second("send_locked_2nd", "tcp_sendmsg_locked"),
+            Program::second("send_length_2nd", "sock_send_length"),
+            Program::second("recv_length_2nd", "sock_recv_length"),
+        ];
+        match self {
+            Self::Locked => LOCKED,
+            Self::Length => LOCKED.split_at(1).1,
+            Self::Syscall => &[],
+        }
+    }
+
     /// The system-call programs of this set, each with the calls at whose return it runs.
     #[must_use]
     pub const fn syscall_programs(self) -> &'static [(&'static str, &'static [&'static str])] {
@@ -111,6 +126,10 @@ pub struct Program {
 impl Program {
     const fn required(name: &'static str, tracepoint: &'static str) -> Self {
         Self { name, tracepoint, feature: None }
+    }
+
+    const fn second(name: &'static str, tracepoint: &'static str) -> Self {
+        Self::optional(name, tracepoint, "calls seen that another task's probe is in the way of")
     }
 
     const fn optional(name: &'static str, tracepoint: &'static str, feature: &'static str) -> Self {

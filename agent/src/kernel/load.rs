@@ -202,7 +202,9 @@ fn load_set(kernel: &Kernel, options: &Options, set: HookSet) -> Result<Probes, 
 
     let mut off = Vec::new();
     let mut loaded = Vec::new();
-    for program in LIFECYCLE.iter().chain(set.socket_programs()) {
+    let second = if kernel.is_preemptible() { set.second_programs() } else { &[] };
+    // Behind one another at their tracepoints, in this order.
+    for program in LIFECYCLE.iter().chain(set.socket_programs()).chain(second) {
         match (load_one(&mut ebpf, program, &btf), program.feature) {
             (Ok(()), _) => loaded.push(program),
             (Err(error @ SetError::Program(..)), Some(feature)) => {

@@ -7,9 +7,6 @@ use zerocopy::IntoBytes;
 
 use super::{features::Kernel, insert};
 
-/// Linux release since which tracepoints leave preemption on.
-const PREEMPTIBLE: (u32, u32) = (7, 0);
-
 /// The eBPF object as this kernel must be given it, 8-byte aligned as its readers need it.
 pub struct Fitted(Vec<u64>);
 
@@ -29,7 +26,7 @@ pub fn fitted(kernel: &Kernel, inserts: bool) -> Fitted {
     let calls = |functions: Option<(u32, u32)>| {
         functions.map_or((NOTHING, NOTHING), |(disable, enable)| (call(disable), call(enable)))
     };
-    let (disable, enable) = calls(early.filter(|_| kernel.version >= PREEMPTIBLE));
+    let (disable, enable) = calls(early.filter(|_| kernel.is_preemptible()));
     let probes = probes();
     let mut words = vec![0u64; probes.len().div_ceil(8)];
     words.as_mut_bytes()[..probes.len()].copy_from_slice(probes);

@@ -144,6 +144,7 @@ pub(super) fn of_kernel(capture: &Capture) -> Counters {
             | Counter::InsertHasOne
             | Counter::InsertReplaced
             | Counter::InsertSigned
+            | Counter::SeenSecond
             | Counter::InsertQuiet => Meaning::Event,
             _ => Meaning::Loss,
         };

@@ -129,6 +129,8 @@ pub(crate) struct Scratch {
     pub(crate) sock: u64,
     /// What a runtime finds out.
     pub(crate) desk: Desk,
+    /// The task that each first of two like programs ran for last.
+    pub(crate) last: [u64; crate::preemption::CALLS],
     /// Not zero while an event is being put together.
     pub(crate) busy: u64,
 }

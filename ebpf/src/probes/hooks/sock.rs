@@ -23,7 +23,7 @@ use crate::{
     maps::{STATES, count},
     memory::{Reach, Typed},
     observe::{self, Moved},
-    preemption,
+    preemption::{self, Seen},
     registers::Call,
     socket::{self, Stream},
     state::{SendInFlight, State},
@@ -59,7 +59,14 @@ unsafe fn word(context: &BtfTracePointContext, i: usize) -> u64 {
 /// `tcp:tcp_sendmsg_locked` (6.16): before each piece of a send is queued, with the socket locked.
 #[btf_tracepoint(function = "tcp_sendmsg_locked")]
 pub(crate) fn send_locked(context: BtfTracePointContext) -> i32 {
-    preemption::whole(|| unsafe { about_to_send(&context) });
+    preemption::first(Seen::SendLocked, || unsafe { about_to_send(&context) });
+    0
+}
+
+/// The same again.
+#[btf_tracepoint(function = "tcp_sendmsg_locked")]
+pub(crate) fn send_locked_2nd(context: BtfTracePointContext) -> i32 {
+    preemption::second(Seen::SendLocked, || unsafe { about_to_send(&context) });
     0
 }
 
@@ -154,11 +161,20 @@ unsafe fn may_be_request(sock: *const c_void, state: *mut State, sequence: u32, 
 /// `sock:sock_send_length` (6.3): a send has returned.
 #[btf_tracepoint(function = "sock_send_length")]
 pub(crate) fn send_length(context: BtfTracePointContext) -> i32 {
-    preemption::whole(|| unsafe {
-        let sock = word(&context, 0) as *const c_void;
-        sent(sock, word(&context, 1) as i32);
-    });
+    preemption::first(Seen::SendLength, || unsafe { send_returned(&context) });
     0
+}
+
+/// The same again.
+#[btf_tracepoint(function = "sock_send_length")]
+pub(crate) fn send_length_2nd(context: BtfTracePointContext) -> i32 {
+    preemption::second(Seen::SendLength, || unsafe { send_returned(&context) });
+    0
+}
+
+#[inline(always)]
+unsafe fn send_returned(context: &BtfTracePointContext) {
+    unsafe { sent(word(context, 0) as *const c_void, word(context, 1) as i32) };
 }
 
 #[inline(always)]
@@ -257,11 +273,22 @@ fn uncalled(call: &Call) -> Source {
 /// `sock:sock_recv_length` (6.3): a receive has returned.
 #[btf_tracepoint(function = "sock_recv_length")]
 pub(crate) fn recv_length(context: BtfTracePointContext) -> i32 {
-    preemption::whole(|| unsafe {
-        let sock = word(&context, 0) as *const c_void;
-        received(sock, word(&context, 1) as i32, word(&context, 2));
-    });
+    preemption::first(Seen::RecvLength, || unsafe { receive_returned(&context) });
     0
+}
+
+/// The same again.
+#[btf_tracepoint(function = "sock_recv_length")]
+pub(crate) fn recv_length_2nd(context: BtfTracePointContext) -> i32 {
+    preemption::second(Seen::RecvLength, || unsafe { receive_returned(&context) });
+    0
+}
+
+#[inline(always)]
+unsafe fn receive_returned(context: &BtfTracePointContext) {
+    unsafe {
+        received(word(context, 0) as *const c_void, word(context, 1) as i32, word(context, 2));
+    }
 }
 
 #[inline(always)]
