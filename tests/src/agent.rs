@@ -17,8 +17,10 @@ use crate::wait::{self, Deadline};
 /// How long it may take until all probes are attached. Generous: CI machines are small and busy.
 const ATTACH_SECONDS: u64 = 30;
 
-/// How long it may take to flush and end after SIGTERM.
+/// How long it may take to flush and end after SIGTERM,
 const STOP: Duration = Duration::from_secs(5);
+/// and where as many Python processes as can be have probes of their own: the kernel takes those out one by one.
+pub const STOP_CROWDED: Duration = Duration::from_secs(20);
 
 /// How long a span may take from the end of its exchange to the receiver, where the CPU is none that is emulated.
 const ARRIVAL: Duration = Duration::from_secs(15);
@@ -105,11 +107,18 @@ pub struct Setup {
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
     endpoint: Option<(String, &'static str)>,
+    ends_within: Duration,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { hooks: Hooks::Auto, arguments: Vec::new(), environment: Vec::new(), endpoint: None }
+        Self {
+            hooks: Hooks::Auto,
+            arguments: Vec::new(),
+            environment: Vec::new(),
+            endpoint: None,
+            ends_within: STOP,
+        }
     }
 }
 
@@ -125,6 +134,13 @@ impl Setup {
     #[must_use]
     pub fn argument(mut self, argument: impl Into<String>) -> Self {
         self.arguments.push(argument.into());
+        self
+    }
+
+    /// With so much time for its end.
+    #[must_use]
+    pub fn ends_within(mut self, time: Duration) -> Self {
+        self.ends_within = time;
         self
     }
 
@@ -165,7 +181,8 @@ impl Setup {
             .envs(self.environment);
         let mut program = Program::start("spanwire", &mut command)?;
         program.wait_line("spanwire: tracing", Deadline::seconds(ATTACH_SECONDS))?;
-        Ok(Agent { program, receiver, counters, _folder: folder })
+        let ends_within = self.ends_within;
+        Ok(Agent { program, receiver, counters, ends_within, _folder: folder })
     }
 }
 
@@ -174,6 +191,7 @@ pub struct Agent {
     program: Program,
     receiver: Receiver,
     counters: PathBuf,
+    ends_within: Duration,
     _folder: tempfile::TempDir,
 }
 
@@ -237,16 +255,16 @@ impl Agent {
     fn tell_counters(&self) {
         let told = || self.program.lines().iter().any(|line| line == "seen").then_some(());
         if self.program.signal(rustix::process::Signal::TERM).is_ok() {
-            let _ = wait::until("its counters", Deadline::after(STOP), told);
+            let _ = wait::until("its counters", Deadline::after(self.ends_within), told);
         }
     }
 
     /// Stops it with SIGTERM and gives what had arrived by its end.
     ///
     /// # Errors
-    /// When it does not end well within 5 s, or tells no counters.
+    /// When it does not end well within 5 s, or what [`Setup::ends_within`] says, or tells no counters.
     pub fn stop(mut self) -> anyhow::Result<Stopped> {
-        let status = self.program.stop(STOP)?;
+        let status = self.program.stop(self.ends_within)?;
         anyhow::ensure!(status.success(), "the agent ended with {status}");
         Ok(Stopped { spans: self.receiver.spans()?, counters: Counters::read(&self.counters)? })
     }

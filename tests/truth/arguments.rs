@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Context as _, ensure};
-use tests::agent::{Hooks, Setup};
+use tests::agent::{Hooks, STOP_CROWDED, Setup};
 use tests::truth::cases::{ALL, Case};
 use tests::truth::table::CLIENTS;
 
@@ -83,7 +83,8 @@ impl Arguments {
 
     /// How the agent is to be started.
     pub(crate) fn setup(&self) -> Setup {
-        self.agent.iter().fold(Setup::default().hooks(self.hooks), Setup::argument)
+        let setup = Setup::default().hooks(self.hooks).ends_within(STOP_CROWDED);
+        self.agent.iter().fold(setup, Setup::argument)
     }
 
     /// The cases that are asked for.

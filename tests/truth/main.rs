@@ -7,16 +7,17 @@
 mod arguments;
 mod machine;
 
-use std::fs::File;
+use std::fs::{File, read_to_string, write};
 use std::io::Write as _;
 use std::os::fd::AsFd as _;
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, ensure};
 use tests::outcome::Skip;
 use tests::truth::cases::{Case, FAN_OUT};
 use tests::truth::run::Stage;
-use tests::truth::table::{self, Row};
+use tests::truth::table::{self, Published, Row};
 
 use self::arguments::Arguments;
 
@@ -86,12 +87,37 @@ fn measure(asked: &Arguments) -> anyhow::Result<ExitCode> {
             row.scores.push((clients, scores));
         }
         // At once: what comes next may fail, or take longer than somebody has.
-        if let Some(file) = &asked.renew {
-            let readme =
-                std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
+        if let Some(readme) = &asked.renew {
             let machine = machine::line(asked.requests)?;
-            std::fs::write(file, table::renew(&readme, &machine, &[row])?)?;
+            renew(readme, &asked.folder.join("table.md"), &machine, row, &mut out)?;
         }
     }
     Ok(if broken == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Puts a row into the README's table, or keeps it in `measured` until all rows of that table can give way to others of this machine.
+fn renew(
+    readme: &Path,
+    measured: &Path,
+    machine: &str,
+    row: Row,
+    out: &mut File,
+) -> anyhow::Result<()> {
+    let text = read_to_string(readme).with_context(|| readme.display().to_string())?;
+    if text.lines().any(|line| line == machine) {
+        return Ok(write(readme, table::renew(&text, machine, &[row])?)?);
+    }
+    let so_far = read_to_string(measured).unwrap_or_else(|_| table::empty());
+    let so_far = table::renew(&so_far, machine, &[row])?;
+    write(measured, &so_far)?;
+    match table::publish(&text, &so_far)? {
+        Published::Readme(text) => write(readme, text)?,
+        Published::Lacking(cases) => writeln!(
+            out,
+            "  kept in {}: the README's rows are of another machine until these are measured here: {}",
+            measured.display(),
+            cases.join(", ")
+        )?,
+    }
+    Ok(())
 }

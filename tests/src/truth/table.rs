@@ -1,7 +1,7 @@
 //! What came out, as people read it: lines for the terminal, and the README's table.
 //!
 //! The README's table lies between two marks, is written by `cargo xtask truth --renew` alone, and keeps the rows that were not
-//! measured anew as long as they were measured on the same machine.
+//! measured anew as long as they were measured on the same machine. All of another machine's give way at once, never some.
 
 use std::fmt::Write as _;
 
@@ -45,14 +45,18 @@ pub fn line(case: &Case, clients: usize, scores: &Scores) -> String {
     )
 }
 
-/// The README with these rows in its table. `machine` says on what they were measured.
+/// A text with nothing but a table without rows.
+#[must_use]
+pub fn empty() -> String {
+    format!("{BEGIN}\n{END}\n")
+}
+
+/// The README, or another text with its marks, with these rows in its table. `machine` says on what they were measured.
 ///
 /// # Errors
-/// When the README has no marks.
-pub fn renew(readme: &str, machine: &str, rows: &[Row]) -> anyhow::Result<String> {
-    let (before, rest) =
-        readme.split_once(BEGIN).context("the README lacks the table's first mark")?;
-    let (old, after) = rest.split_once(END).context("the README lacks the table's last mark")?;
+/// When there are no marks.
+pub fn renew(text: &str, machine: &str, rows: &[Row]) -> anyhow::Result<String> {
+    let (before, old, after) = around(text)?;
     ensure!(!machine.contains('\n'), "a machine of two lines");
     let same_machine = old.lines().any(|line| line == machine);
     let mut text = format!("{before}{BEGIN}\n{machine}\n\n| services |");
@@ -63,10 +67,7 @@ pub fn renew(readme: &str, machine: &str, rows: &[Row]) -> anyhow::Result<String
     text.push_str(&"--:|".repeat(CLIENTS.len() + 3));
     text.push('\n');
     for case in ALL {
-        let kept = || {
-            let begin = format!("| {} |", case.about);
-            old.lines().find(|line| same_machine && line.starts_with(&begin)).map(str::to_owned)
-        };
+        let kept = || kept(old, case).filter(|_| same_machine).map(str::to_owned);
         let new = rows.iter().find(|row| row.case.name == case.name).map(Row::markdown);
         if let Some(row) = new.or_else(kept) {
             text.push_str(&row);
@@ -76,6 +77,44 @@ pub fn renew(readme: &str, machine: &str, rows: &[Row]) -> anyhow::Result<String
     text.push_str(END);
     text.push_str(after);
     Ok(text)
+}
+
+/// The README with a whole table in its place: one that was measured on another machine, row by row.
+///
+/// # Errors
+/// When one of them has no marks.
+pub fn publish(readme: &str, measured: &str) -> anyhow::Result<Published> {
+    let (before, old, after) = around(readme)?;
+    let (_, new, _) = around(measured)?;
+    let lacks = |case: &&Case| kept(old, case).is_some() && kept(new, case).is_none();
+    let lacking: Vec<&str> = ALL.iter().filter(lacks).map(|case| case.name).collect();
+    Ok(if lacking.is_empty() {
+        Published::Readme(format!("{before}{BEGIN}{new}{END}{after}"))
+    } else {
+        Published::Lacking(lacking)
+    })
+}
+
+/// What became of a table that was measured.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Published {
+    /// The README with it.
+    Readme(String),
+    /// Cases of which only the README has a row: it stays as it is.
+    Lacking(Vec<&'static str>),
+}
+
+/// What stands before the table, in it, and behind it.
+fn around(text: &str) -> anyhow::Result<(&str, &str, &str)> {
+    let (before, rest) = text.split_once(BEGIN).context("the table's first mark is missing")?;
+    let (table, after) = rest.split_once(END).context("the table's last mark is missing")?;
+    Ok((before, table, after))
+}
+
+/// A case's row in a table.
+fn kept<'a>(table: &'a str, case: &Case) -> Option<&'a str> {
+    let begin = format!("| {} |", case.about);
+    table.lines().find(|line| line.starts_with(&begin))
 }
 
 impl Row {
@@ -154,6 +193,16 @@ mod tests {
         assert!(!third.contains(cells) && !third.contains("one machine"), "{third}");
         assert_eq!(renew(&third, "another machine", &[]).unwrap(), third);
         assert!(renew("no marks", "one machine", &[]).is_err());
+    }
+
+    #[test]
+    fn rows_of_another_machine_stay_until_all_are_measured() {
+        let readme = renew(&readme(), "one machine", &[row(0, 9997), row(1, 0)]).unwrap();
+        let first = renew(&empty(), "another machine", &[row(1, 1)]).unwrap();
+        assert_eq!(publish(&readme, &first).unwrap(), Published::Lacking(vec![ALL[0].name]));
+        let both = renew(&first, "another machine", &[row(0, 5)]).unwrap();
+        let Published::Readme(text) = publish(&readme, &both).unwrap() else { panic!("{both}") };
+        assert_eq!(text, renew(&readme, "another machine", &[row(0, 5), row(1, 1)]).unwrap());
     }
 
     #[test]
