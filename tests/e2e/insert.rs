@@ -4,9 +4,11 @@
 //! What arrives is compared with what arrives without an agent, with the lines taken out that were put in; and each of these lines
 //! is the context of a client's span.
 
+mod clients;
 mod passed_on;
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -21,9 +23,8 @@ use tests::namespace::{ADDRESSES, Hosts};
 use tests::otlp::Kind;
 use tests::outcome::{TestResult, skip};
 use tests::process::{self, Program};
-use tests::programs::{Server, node, npm, pypi, python, workload};
+use tests::programs::{Server, python, workload};
 use tests::runner::{Place, Suite};
-use tests::tour;
 use tests::vm;
 use tests::wait::Deadline;
 
@@ -59,7 +60,7 @@ pub(crate) fn add(suite: &mut Suite) {
         suite.at(Place::InVm, "insert::refused_by_older_kernels", 60, refused_as_it_comes);
     }
     suite.test("insert::nothing_is_loaded_unasked", nothing_is_loaded);
-    suite.test("insert::clients", clients);
+    suite.test("insert::clients", clients::as_they_are);
     suite.test("insert::a_header_of_its_own_stays_alone", own_header);
     suite.test("insert::a_header_that_is_passed_on_names_its_span", passed_on::names_its_span);
     suite.test("insert::bodies_that_look_like_heads", || {
@@ -137,7 +138,8 @@ impl Ground {
             let line = format!("into requests of process {} from now on", client.pid());
             agent.wait_line(&line, Deadline::seconds(10))?;
         }
-        Ok(fs::write(self.fifo()?, "begin")?)
+        // Curl reads this as its configuration.
+        Ok(fs::write(self.fifo()?, "# begin\n")?)
     }
 
     /// Has a client ask, and sees what came of it.
@@ -174,13 +176,17 @@ impl Ground {
     }
 }
 
-/// The same program with the same arguments, that waits for a word first.
+/// The same program with the same arguments, that waits for a word first: each as its kind can.
 fn waiting(command: &Command, fifo: &Path) -> anyhow::Result<Command> {
     let program = Path::new(command.get_program());
-    let is_node = program.file_name().is_some_and(|name| name == "node");
-    let begins = if is_node { "node/begins.mjs" } else { "python/begins.py" };
     let mut waits = Command::new(program);
-    waits.arg(workload(begins)).arg(fifo).args(command.get_args());
+    match program.file_name().and_then(OsStr::to_str) {
+        Some("curl") => waits.arg("--config").arg(fifo),
+        Some("tourclient") => waits.env("BEGINS", fifo),
+        Some("node") => waits.arg(workload("node/begins.mjs")).arg(fifo),
+        _ => waits.arg(workload("python/begins.py")).arg(fifo),
+    };
+    waits.args(command.get_args());
     for (name, value) in command.get_envs() {
         if let Some(value) = value {
             waits.env(name, value);
@@ -279,49 +285,6 @@ fn forms(hooks: Hooks) -> TestResult {
     // The recorder's own connections block.
     ensure!(count("blocks")? >= 1);
     stopped.counters.nothing_lost()?;
-    Ok(())
-}
-
-/// Programs as they are.
-fn clients() -> TestResult {
-    let ground = Ground::start()?;
-    let port = ground.port.to_string();
-    let clients: [(&str, anyhow::Result<Command>); 6] = [
-        ("http.client", python::tour_client()),
-        ("requests", pypi::tour_client("requests")),
-        ("aiohttp", pypi::tour_client("aiohttp")),
-        ("node http", node::tour_client("http")),
-        ("node fetch", node::tour_client("fetch")),
-        ("axios", npm::tour_client("axios")),
-    ];
-    let mut commands = Vec::new();
-    for (name, command) in clients {
-        let mut command = command.with_context(|| name.to_owned())?;
-        command.args(["127.0.0.1", &port]).args(tour::arguments());
-        commands.push((name, command));
-    }
-    let ask_all = |mut agent: Option<&mut Agent>| {
-        let each = commands.iter().map(|(name, command)| {
-            ground.ask(command, agent.as_deref_mut()).with_context(|| (*name).to_owned())
-        });
-        each.collect::<anyhow::Result<Vec<_>>>()
-    };
-    let without = ask_all(None)?;
-    let mut agent = named(Hooks::Auto, "python3*,node").start()?;
-    need(&agent)?;
-    let with = ask_all(Some(&mut agent))?;
-    let stopped = agent.stop()?;
-    let mut all = Vec::new();
-    for ((name, _), (without, with)) in commands.iter().zip(without.iter().zip(&with)) {
-        ensure!(without.told == tour::lines().trim_end(), "{name}: {}", without.told);
-        ensure!(without.told == with.told, "{name}:\n{}\nwith\n{}", without.told, with.told);
-        ensure!(without.arrived == with.arrived, "{name}:\n{without:#?}\nwith\n{with:#?}");
-        ensure!(!with.inserted.is_empty(), "{name}: nothing was put in");
-        println!("{name}: {} of {}", with.inserted.len(), tour::TOUR.len());
-        all.extend(with.inserted.clone());
-    }
-    are_spans(&all, &stopped, "01")?;
-    ensure!(stopped.counters.value("kernel.insert_failed")? == 0);
     Ok(())
 }
 
