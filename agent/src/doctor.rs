@@ -12,7 +12,7 @@ use crate::{
     insertion::trial,
     kernel::{
         features::Kernel,
-        hooks::{HookSet, LIFECYCLE},
+        hooks::{HookSet, LIFECYCLE, Second},
         insert,
         load::{self, LoadError, Options},
         wire::{self, Sampling, Wire},
@@ -68,7 +68,8 @@ pub fn doctor(args: &DoctorArgs, settings: &Settings) -> Result<ExitCode> {
         say(&format!("hooks     {set}: {says}\n"))?;
     }
     let optional = LIFECYCLE.iter().filter_map(|program| program.feature);
-    for feature in optional.chain(wire::FEATURES).chain([insert::FEATURE]) {
+    let second = kernel.is_preemptible().then_some(Second::FEATURE);
+    for feature in optional.chain(second).chain(wire::FEATURES).chain([insert::FEATURE]) {
         let off = chosen.iter().flat_map(|(_, off)| off).find(|(off, _)| *off == feature);
         let on = if feature == insert::FEATURE { &tried } else { "on" };
         let says = off.map_or_else(|| on.to_owned(), |(_, why)| format!("off, {why}"));

@@ -101,7 +101,7 @@ pub enum Counter {
     InsertReplaced = 46,
     /// and those in which it was not, because it may be signed.
     InsertSigned = 47,
-    /// Calls that the kernel passed over the first of two like programs for, and the second one saw.
+    /// Calls that the kernel passed over the first of two programs for, and the second one saw.
     SeenSecond = 48,
 }
 

@@ -17,7 +17,7 @@ pub fn snapshot(probes: &Probes) -> Vec<(Counter, &'static str, u64)> {
 
 /// How often the kernel passed over one of our programs because one ran already: on a preemptible kernel, in a task that
 /// was interrupted in the middle of it (`recursion_misses`, 5.12). What was to be seen then was not, but for what the second
-/// of two like programs saw.
+/// program at its tracepoint saw.
 #[must_use]
 pub fn recursion_misses(probes: &Probes) -> u64 {
     let misses = |(name, fd): (&str, BorrowedFd<'_>)| {
@@ -27,7 +27,8 @@ pub fn recursion_misses(probes: &Probes) -> u64 {
             log::debug!("{name} was passed over {misses} times");
         }
         // Where the second was passed over, the first has run, or is counted itself.
-        let is_second = probes.hooks.second_programs().iter().any(|second| second.name == name);
+        let is_second =
+            probes.hooks.second_programs().iter().any(|second| second.program.name == name);
         (!is_second).then_some(misses)
     };
     let seen_second = probes.counter(Counter::SeenSecond);

@@ -43,13 +43,14 @@ impl HookSet {
         }
     }
 
-    /// The like programs that come behind those where tracepoints are preempted (7.0), and see what the kernel passed over the first for.
+    /// Those that come behind these where tracepoints are preempted (7.0), in the same order: each goes on as its first where the kernel
+    /// passed over that.
     #[must_use]
-    pub const fn second_programs(self) -> &'static [Program] {
-        const LOCKED: &[Program] = &[
-            Program::second("send_locked_2nd", "tcp_sendmsg_locked"),
-            Program::second("send_length_2nd", "sock_send_length"),
-            Program::second("recv_length_2nd", "sock_recv_length"),
+    pub const fn second_programs(self) -> &'static [Second] {
+        const LOCKED: &[Second] = &[
+            Second::new("send_locked_2nd", "tcp_sendmsg_locked", "SEND_LOCKED"),
+            Second::new("send_length_2nd", "sock_send_length", "SEND_LENGTH"),
+            Second::new("recv_length_2nd", "sock_recv_length", "RECV_LENGTH"),
         ];
         match self {
             Self::Locked => LOCKED,
@@ -128,12 +129,26 @@ impl Program {
         Self { name, tracepoint, feature: None }
     }
 
-    const fn second(name: &'static str, tracepoint: &'static str) -> Self {
-        Self::optional(name, tracepoint, "calls seen that another task's probe is in the way of")
-    }
-
     const fn optional(name: &'static str, tracepoint: &'static str, feature: &'static str) -> Self {
         Self { name, tracepoint, feature: Some(feature) }
+    }
+}
+
+/// A program behind another one at the same tracepoint.
+#[derive(Clone, Copy, Debug)]
+pub struct Second {
+    /// The program.
+    pub program: Program,
+    /// The map that holds the first one.
+    pub first: &'static str,
+}
+
+impl Second {
+    /// What is off without them.
+    pub const FEATURE: &str = "calls seen that another task's probe is in the way of";
+
+    const fn new(name: &'static str, tracepoint: &'static str, first: &'static str) -> Self {
+        Self { program: Program::optional(name, tracepoint, Self::FEATURE), first }
     }
 }
 

@@ -12,7 +12,7 @@ use std::{
 use abi::{Config, Counter, id::Seed};
 use aya::{
     Btf, Ebpf, EbpfError, EbpfLoader,
-    maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, RingBuf},
+    maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, ProgramArray, RingBuf},
     programs::{BtfTracePoint, ProgramError, TracePoint, UProbe},
 };
 use thiserror::Error;
@@ -22,7 +22,7 @@ use crate::runtime::{GoMaps, Maps, PoolMaps, Trap};
 use super::{
     data_rings::{DataRings, Sizes},
     features::{Kernel, Refusal},
-    hooks::{HookSet, LIFECYCLE, Program},
+    hooks::{HookSet, LIFECYCLE, Program, Second},
     insert::{self, Enrolment, Insert},
     left_out::LeftOut,
     mounts, object, own_calls,
@@ -107,6 +107,8 @@ pub struct Probes {
     pub(crate) runtimes: Option<Maps>,
     /// Those that are in the kernel, by name.
     programs: Vec<(String, OwnedFd)>,
+    /// Keeps what second programs go on as: the kernel empties these maps when nobody has them.
+    _firsts: Vec<ProgramArray<MapData>>,
     /// Keeps all that is attached; there is no other owner.
     _attached: Arc<Mutex<Ebpf>>,
 }
@@ -202,9 +204,7 @@ fn load_set(kernel: &Kernel, options: &Options, set: HookSet) -> Result<Probes, 
 
     let mut off = Vec::new();
     let mut loaded = Vec::new();
-    let second = if kernel.is_preemptible() { set.second_programs() } else { &[] };
-    // Behind one another at their tracepoints, in this order.
-    for program in LIFECYCLE.iter().chain(set.socket_programs()).chain(second) {
+    for program in LIFECYCLE.iter().chain(set.socket_programs()) {
         match (load_one(&mut ebpf, program, &btf), program.feature) {
             (Ok(()), _) => loaded.push(program),
             (Err(error @ SetError::Program(..)), Some(feature)) => {
@@ -269,6 +269,17 @@ fn load_set(kernel: &Kernel, options: &Options, set: HookSet) -> Result<Probes, 
                 .map_err(|error| SetError::Program(name, error))?;
         }
     }
+    let mut firsts = Vec::new();
+    let seconds = if kernel.is_preemptible() { set.second_programs() } else { &[] };
+    for (first, second) in set.socket_programs().iter().zip(seconds) {
+        match attach_second(&mut ebpf, first, second, &btf) {
+            Ok(first) => firsts.push(first),
+            Err(error) => {
+                off.push((Second::FEATURE, one_line(&error)));
+                break;
+            }
+        }
+    }
     off.extend(wire::attach(&mut ebpf, &btf, kernel, set, options.wire.as_ref()));
     let enrolment = inserts.and_then(|_| insert::attach(&mut ebpf));
     let enrolment = enrolment.map_err(|why| off.push((insert::FEATURE, why))).ok();
@@ -300,6 +311,7 @@ fn load_set(kernel: &Kernel, options: &Options, set: HookSet) -> Result<Probes, 
         counters,
         runtimes: Some(maps),
         programs,
+        _firsts: firsts,
         _attached: attached,
     };
     probes.fire()?;
@@ -309,6 +321,25 @@ fn load_set(kernel: &Kernel, options: &Options, set: HookSet) -> Result<Probes, 
 fn load_one(ebpf: &mut Ebpf, program: &Program, btf: &Btf) -> Result<(), SetError> {
     let loaded: &mut BtfTracePoint = find(ebpf, program.name)?;
     loaded.load(program.tracepoint, btf).map_err(|error| SetError::Program(program.name, error))
+}
+
+/// Puts a program behind the first one at its tracepoint, which must be attached. The map by which it goes on as that one must be kept.
+fn attach_second(
+    ebpf: &mut Ebpf,
+    first: &Program,
+    second: &Second,
+    btf: &Btf,
+) -> Result<ProgramArray<MapData>, SetError> {
+    load_one(ebpf, &second.program, btf)?;
+    let loaded: &mut BtfTracePoint = find(ebpf, first.name)?;
+    let refused = |error| SetError::Program(second.program.name, error);
+    let loaded = loaded.fd().and_then(|fd| Ok(fd.try_clone()?)).map_err(refused)?;
+    let mut goes_on_as =
+        ProgramArray::try_from(take(ebpf, second.first)?).map_err(EbpfError::from)?;
+    goes_on_as.set(0, &loaded, 0).map_err(EbpfError::from)?;
+    let attached: &mut BtfTracePoint = find(ebpf, second.program.name)?;
+    attached.attach().map_err(refused)?;
+    Ok(goes_on_as)
 }
 
 impl Probes {

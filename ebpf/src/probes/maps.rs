@@ -11,6 +11,7 @@ use crate::{
     hooks::{Asked, Place},
     insert::Letter,
     observe::{Found, Moving, Walking},
+    preemption::Turns,
     runtime::Desk,
     state::State,
     wire::Looking,
@@ -129,8 +130,8 @@ pub(crate) struct Scratch {
     pub(crate) sock: u64,
     /// What a runtime finds out.
     pub(crate) desk: Desk,
-    /// The task that each first of two like programs ran for last.
-    pub(crate) last: [u64; crate::preemption::CALLS],
+    /// Whom the programs that see calls ran for last.
+    pub(crate) turns: Turns,
     /// Not zero while an event is being put together.
     pub(crate) busy: u64,
 }

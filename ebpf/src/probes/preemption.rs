@@ -3,8 +3,8 @@
 //! See [`spanwire_ebpf::preemption`]: the two calls here are marks until the agent has replaced them.
 //!
 //! A task whose time is up in a probe is taken off its CPU at the second call, and for the kernel the probe runs until it is back. It passes
-//! over it for all other tasks on that CPU: milliseconds, while a socket call takes microseconds. So what sees calls is there twice on such
-//! kernels, one behind the other, and the second does what the first was not run for.
+//! over it for all other tasks on that CPU: milliseconds, while a socket call takes microseconds. So behind each program that sees calls there is
+//! a second one on such kernels, which goes on as the first where that was not run: what is called that way is not passed over.
 
 use aya_ebpf::helpers::generated::bpf_get_current_pid_tgid;
 use spanwire_ebpf::{
@@ -14,7 +14,7 @@ use spanwire_ebpf::{
 
 use crate::{attached, config, emit::this_scratch, maps::count};
 
-/// A call that is seen by two like programs.
+/// A call that is seen by two programs.
 #[derive(Clone, Copy)]
 pub(crate) enum Seen {
     SendLocked,
@@ -23,7 +23,17 @@ pub(crate) enum Seen {
 }
 
 /// How many there are.
-pub(crate) const CALLS: usize = 3;
+const CALLS: usize = 3;
+
+/// Whom the programs of this CPU ran for last.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct Turns {
+    /// Each first one by itself.
+    first: [u64; CALLS],
+    /// Each first one as the second, until it knows that.
+    second: [u64; CALLS],
+}
 
 /// Runs what a program does, once all of them are there.
 #[inline(always)]
@@ -35,30 +45,46 @@ pub(crate) fn whole(program: impl FnOnce()) {
     }
 }
 
-/// [`whole`] in the first of two like programs, which notes for whom it ran.
+/// [`whole`] in the first of two programs, which notes for whom it runs.
 #[inline(always)]
 pub(crate) fn first(seen: Seen, program: impl FnOnce()) {
     whole(|| {
-        if config::has(config_flag::TWICE)
-            && let Some(scratch) = this_scratch()
-        {
-            unsafe { (*scratch).last[seen as usize] = bpf_get_current_pid_tgid() };
+        if config::has(config_flag::TWICE) {
+            note(seen);
         }
         program();
     });
 }
 
-/// The same in the second. What the first has noted on this CPU is of another task if it was not run: it is still busy with that one.
 #[inline(always)]
-pub(crate) fn second(seen: Seen, program: impl FnOnce()) {
+fn note(seen: Seen) {
     let Some(scratch) = this_scratch() else { return };
-    if unsafe { (*scratch).last[seen as usize] == bpf_get_current_pid_tgid() } {
-        return;
+    unsafe {
+        let turns = &raw mut (*scratch).turns;
+        let task = bpf_get_current_pid_tgid();
+        if (*turns).second[seen as usize] == task {
+            (*turns).second[seen as usize] = 0;
+            count(Counter::SeenSecond, 1);
+        } else {
+            (*turns).first[seen as usize] = task;
+        }
     }
-    whole(|| {
-        count(Counter::SeenSecond, 1);
-        program();
-    });
+}
+
+/// Asked in the second: whether the first was not run for the call, so that this one must go on as it. It is still busy with the task that it
+/// has noted on this CPU then.
+#[inline(always)]
+pub(crate) fn is_passed_over(seen: Seen) -> bool {
+    let Some(scratch) = this_scratch() else { return false };
+    unsafe {
+        let turns = &raw mut (*scratch).turns;
+        let task = bpf_get_current_pid_tgid();
+        if !attached::all() || (*turns).first[seen as usize] == task {
+            return false;
+        }
+        (*turns).second[seen as usize] = task;
+    }
+    true
 }
 
 /// The same for a program that looks at messages: these could be preempted before 7.0.

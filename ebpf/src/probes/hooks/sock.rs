@@ -9,8 +9,9 @@ use core::{ffi::c_void, ptr};
 use aya_ebpf::{
     EbpfContext,
     bindings::BPF_SK_STORAGE_GET_F_CREATE,
+    btf_maps::ProgramArray,
     helpers::generated::{bpf_get_current_pid_tgid, bpf_sk_storage_get},
-    macros::btf_tracepoint,
+    macros::{btf_map, btf_tracepoint},
     programs::BtfTracePointContext,
 };
 use spanwire_ebpf::{Counter, Direction, NoData, Offset, config_flag};
@@ -36,6 +37,14 @@ const MSG_ERRQUEUE: u64 = 0x2000;
 /// `enum iter_type` since 6.0.
 const ITER_UBUF: u8 = 0;
 const ITER_IOVEC: u8 = 1;
+
+/// The program of that name, which the second one at its tracepoint goes on as.
+#[btf_map(name = "SEND_LOCKED")]
+static SEND_LOCKED: ProgramArray<1> = ProgramArray::new();
+#[btf_map(name = "SEND_LENGTH")]
+static SEND_LENGTH: ProgramArray<1> = ProgramArray::new();
+#[btf_map(name = "RECV_LENGTH")]
+static RECV_LENGTH: ProgramArray<1> = ProgramArray::new();
 
 /// The state of a socket, found or made.
 #[inline(always)]
@@ -63,10 +72,12 @@ pub(crate) fn send_locked(context: BtfTracePointContext) -> i32 {
     0
 }
 
-/// The same again.
+/// The same, for what that was passed over for.
 #[btf_tracepoint(function = "tcp_sendmsg_locked")]
 pub(crate) fn send_locked_2nd(context: BtfTracePointContext) -> i32 {
-    preemption::second(Seen::SendLocked, || unsafe { about_to_send(&context) });
+    if preemption::is_passed_over(Seen::SendLocked) {
+        unsafe { SEND_LOCKED.tail_call(&context, 0) };
+    }
     0
 }
 
@@ -161,20 +172,19 @@ unsafe fn may_be_request(sock: *const c_void, state: *mut State, sequence: u32, 
 /// `sock:sock_send_length` (6.3): a send has returned.
 #[btf_tracepoint(function = "sock_send_length")]
 pub(crate) fn send_length(context: BtfTracePointContext) -> i32 {
-    preemption::first(Seen::SendLength, || unsafe { send_returned(&context) });
+    preemption::first(Seen::SendLength, || unsafe {
+        sent(word(&context, 0) as *const c_void, word(&context, 1) as i32);
+    });
     0
 }
 
-/// The same again.
+/// The same, for what that was passed over for.
 #[btf_tracepoint(function = "sock_send_length")]
 pub(crate) fn send_length_2nd(context: BtfTracePointContext) -> i32 {
-    preemption::second(Seen::SendLength, || unsafe { send_returned(&context) });
+    if preemption::is_passed_over(Seen::SendLength) {
+        unsafe { SEND_LENGTH.tail_call(&context, 0) };
+    }
     0
-}
-
-#[inline(always)]
-unsafe fn send_returned(context: &BtfTracePointContext) {
-    unsafe { sent(word(context, 0) as *const c_void, word(context, 1) as i32) };
 }
 
 #[inline(always)]
@@ -273,22 +283,20 @@ fn uncalled(call: &Call) -> Source {
 /// `sock:sock_recv_length` (6.3): a receive has returned.
 #[btf_tracepoint(function = "sock_recv_length")]
 pub(crate) fn recv_length(context: BtfTracePointContext) -> i32 {
-    preemption::first(Seen::RecvLength, || unsafe { receive_returned(&context) });
+    preemption::first(Seen::RecvLength, || unsafe {
+        let sock = word(&context, 0) as *const c_void;
+        received(sock, word(&context, 1) as i32, word(&context, 2));
+    });
     0
 }
 
-/// The same again.
+/// The same, for what that was passed over for.
 #[btf_tracepoint(function = "sock_recv_length")]
 pub(crate) fn recv_length_2nd(context: BtfTracePointContext) -> i32 {
-    preemption::second(Seen::RecvLength, || unsafe { receive_returned(&context) });
-    0
-}
-
-#[inline(always)]
-unsafe fn receive_returned(context: &BtfTracePointContext) {
-    unsafe {
-        received(word(context, 0) as *const c_void, word(context, 1) as i32, word(context, 2));
+    if preemption::is_passed_over(Seen::RecvLength) {
+        unsafe { RECV_LENGTH.tail_call(&context, 0) };
     }
+    0
 }
 
 #[inline(always)]
