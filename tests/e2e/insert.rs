@@ -182,7 +182,7 @@ fn waiting(command: &Command, fifo: &Path) -> anyhow::Result<Command> {
     let mut waits = Command::new(program);
     match program.file_name().and_then(OsStr::to_str) {
         Some("curl") => waits.arg("--config").arg(fifo),
-        Some("tourclient") => waits.env("BEGINS", fifo),
+        Some(name) if name.starts_with("go-tourclient") => waits.env("BEGINS", fifo),
         Some("node") => waits.arg(workload("node/begins.mjs")).arg(fifo),
         _ => waits.arg(workload("python/begins.py")).arg(fifo),
     };

@@ -48,13 +48,20 @@ fn as_measured(hooks: Hooks) -> TestResult {
     served.0.remove(0);
     let around = AROUND * if vm::is_here() { i64::from(vm::SLOWER) } else { 1 };
     let mut wrong = Vec::new();
+    let mut taken_away = 0;
     for (span, (path, told)) in served.0.iter().zip(told) {
         ensure!(span.path() == path, "another request: {span}");
         let seen = span.int(ATTRIBUTE).with_context(|| format!("not told: {span}"))?;
         let range = told - TICK..=told + TICK + around;
+        if vm::is_here() && !range.contains(&seen) {
+            // The host took an emulated CPU away, which the thread cannot tell from its own work: now and then.
+            taken_away += 1;
+            continue;
+        }
         ensure!(range.contains(&seen), "{seen} ns, not {told}: {span}");
         wrong.push((seen - told).abs());
     }
+    ensure!(taken_away <= 4, "{taken_away} of 24 are not as measured");
     wrong.sort_unstable();
     // Most are exact, whatever the length of a tick.
     let median = wrong[wrong.len() / 2];

@@ -85,7 +85,8 @@ fn watching(setup: Setup, servers: &[&Server]) -> anyhow::Result<Agent> {
         let line = format!("process {} runs Python", server.program.pid());
         agent.wait_line(&line, vm::deadline(10))?;
         Load { way: "one", concurrency: 1, count: 1, first: 19_999 }.send(server)?;
-        agent.wait_line(&standing(server, IN), vm::deadline(10))?;
+        let line = format!("process {}: its pools are followed", server.program.pid());
+        agent.wait_line(&line, vm::deadline(10))?;
     }
     Ok(agent)
 }

@@ -65,7 +65,13 @@ impl Program {
                 return Ok(line.clone());
             }
             if let Some(status) = ended {
-                bail!("{} ended ({status}) without saying {text:?}", self.name);
+                // What it said last may not be read yet.
+                drop(seen);
+                self.wait_read();
+                let last = self.lines().into_iter().find(|line| line.contains(text));
+                return last.with_context(|| {
+                    format!("{} ended ({status}) without saying {text:?}", self.name)
+                });
             }
             if deadline.is_past() {
                 bail!("{} did not say {text:?} in time", self.name);
@@ -113,10 +119,15 @@ impl Program {
     pub fn wait_end(&mut self, deadline: Deadline) -> anyhow::Result<ExitStatus> {
         let what = format!("the end of {}", self.name);
         let status = wait::until(&what, deadline, || self.poll().transpose())??;
-        // Who reads holds the lines, too. A child that it left behind may keep a pipe open: that one is not waited for.
+        self.wait_read();
+        Ok(status)
+    }
+
+    /// Waits until all is read that it wrote before it ended. Who reads holds the lines, too. A child that it left behind may keep a pipe
+    /// open: that one is not waited for.
+    fn wait_read(&self) {
         let read = || (Arc::strong_count(&self.lines) == 1).then_some(());
         let _ = wait::until("its last words", Deadline::seconds(1), read);
-        Ok(status)
     }
 
     /// Sends a signal to it alone.

@@ -46,7 +46,7 @@ pub(super) fn as_they_are() -> TestResult {
         anyhow::Ok(came)
     };
     let without = ask_all(None)?;
-    let mut agent = named(Hooks::Auto, "python3*,node,tourclient,curl").start()?;
+    let mut agent = named(Hooks::Auto, "python3*,node,go-tourclient*,curl").start()?;
     need(&agent)?;
     let with = ask_all(Some(&mut agent))?;
     let stopped = agent.stop()?;

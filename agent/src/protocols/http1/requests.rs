@@ -118,7 +118,7 @@ impl Http1 {
             open.request_complete(body.is_none().then_some(0));
         }
         self.requests = body.map_or(State::Boundary, |body| State::Body(Box::new(body)));
-        let crossed = self.role == Role::Client && head.began < self.last_answer;
+        let crossed = head.began < self.last_answer;
         self.stitch.push(open, self.answers.is_idle(), crossed, out);
         self.await_answer();
         self.read_early(out);

@@ -130,7 +130,7 @@ impl Stitch {
     }
 
     /// A request began. `idle`: no answer is half read. `crossed`: what has been read of the answers may be its own,
-    /// because it moved after the request began.
+    /// because it moved after the request began: events of one connection may be told out of their order.
     pub(super) fn push(&mut self, mut open: Open, idle: bool, crossed: bool, out: &mut Outlet<'_>) {
         if crossed && matches!(self.queue.front(), Some(Entry::Lost(_))) {
             return open.unseen(out);

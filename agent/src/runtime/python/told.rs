@@ -45,6 +45,8 @@ impl Told {
         self.epoch += 1;
         self.tell(pid, PythonProcess { epoch: self.epoch, uses: 0, ..process })?;
         self.known.insert(pid, true);
+        // From here on, and not from when the last probe was in.
+        log::debug!("process {pid}: its pools are followed");
         Ok(())
     }
 
