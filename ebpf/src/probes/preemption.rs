@@ -72,14 +72,14 @@ fn note(seen: Seen) {
 }
 
 /// Asked in the second: whether the first was not run for the call, so that this one must go on as it. It is still busy with the task that it
-/// has noted on this CPU then.
+/// has noted on this CPU then. Or it has been run for another task in the moment between the two: so what is seen is looked at, too.
 #[inline(always)]
-pub(crate) fn is_passed_over(seen: Seen) -> bool {
+pub(crate) fn is_passed_over(seen: Seen, is_seen: impl FnOnce() -> bool) -> bool {
     let Some(scratch) = this_scratch() else { return false };
     unsafe {
         let turns = &raw mut (*scratch).turns;
         let task = bpf_get_current_pid_tgid();
-        if !attached::all() || (*turns).first[seen as usize] == task {
+        if !attached::all() || (*turns).first[seen as usize] == task || is_seen() {
             return false;
         }
         (*turns).second[seen as usize] = task;

@@ -75,7 +75,8 @@ pub(crate) fn send_locked(context: BtfTracePointContext) -> i32 {
 /// The same, for what that was passed over for.
 #[btf_tracepoint(function = "tcp_sendmsg_locked")]
 pub(crate) fn send_locked_2nd(context: BtfTracePointContext) -> i32 {
-    if preemption::is_passed_over(Seen::SendLocked) {
+    // What is told twice before it is sent is told once.
+    if preemption::is_passed_over(Seen::SendLocked, || false) {
         unsafe { SEND_LOCKED.tail_call(&context, 0) };
     }
     0
@@ -169,6 +170,19 @@ unsafe fn may_be_request(sock: *const c_void, state: *mut State, sequence: u32, 
     }
 }
 
+/// Whether the bytes that moved last have been seen already. Of unix sockets that is not known.
+#[inline(always)]
+unsafe fn is_seen(sock: *const c_void, direction: Direction) -> bool {
+    unsafe {
+        if !matches!(socket::stream::<Typed>(sock), Some(Stream::Tcp)) {
+            return false;
+        }
+        let state = state(sock, 0);
+        let Some(after) = socket::sequence_typed(sock, direction) else { return false };
+        !state.is_null() && (*state).ways[direction as usize].next as u32 == after
+    }
+}
+
 /// `sock:sock_send_length` (6.3): a send has returned.
 #[btf_tracepoint(function = "sock_send_length")]
 pub(crate) fn send_length(context: BtfTracePointContext) -> i32 {
@@ -181,7 +195,9 @@ pub(crate) fn send_length(context: BtfTracePointContext) -> i32 {
 /// The same, for what that was passed over for.
 #[btf_tracepoint(function = "sock_send_length")]
 pub(crate) fn send_length_2nd(context: BtfTracePointContext) -> i32 {
-    if preemption::is_passed_over(Seen::SendLength) {
+    if preemption::is_passed_over(Seen::SendLength, || unsafe {
+        is_seen(word(&context, 0) as *const c_void, Direction::Sent)
+    }) {
         unsafe { SEND_LENGTH.tail_call(&context, 0) };
     }
     0
@@ -293,7 +309,9 @@ pub(crate) fn recv_length(context: BtfTracePointContext) -> i32 {
 /// The same, for what that was passed over for.
 #[btf_tracepoint(function = "sock_recv_length")]
 pub(crate) fn recv_length_2nd(context: BtfTracePointContext) -> i32 {
-    if preemption::is_passed_over(Seen::RecvLength) {
+    if preemption::is_passed_over(Seen::RecvLength, || unsafe {
+        is_seen(word(&context, 0) as *const c_void, Direction::Received)
+    }) {
         unsafe { RECV_LENGTH.tail_call(&context, 0) };
     }
     0
