@@ -17,7 +17,7 @@ pub fn snapshot(probes: &Probes) -> Vec<(Counter, &'static str, u64)> {
 
 /// How often the kernel passed over one of our programs because one ran already: on a preemptible kernel, in a task that
 /// was interrupted in the middle of it (`recursion_misses`, 5.12). What was to be seen then was not, but for what the second
-/// program at its tracepoint saw.
+/// program at its tracepoint saw. Too low by calls that both saw, which the second cannot always know.
 #[must_use]
 pub fn recursion_misses(probes: &Probes) -> u64 {
     let misses = |(name, fd): (&str, BorrowedFd<'_>)| {
