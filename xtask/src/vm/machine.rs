@@ -104,14 +104,17 @@ impl Boot<'_> {
 
     fn qemu(&self, initrd: &Path, records: &Path) -> Command {
         let mut qemu = Command::new(QEMU);
+        // All CPUs in one thread of the host: with a thread for each, QEMU 7.2 now and then keeps running an instruction that another CPU
+        // has meanwhile replaced (one translates what the other is writing). Kernels replace theirs whenever a tracepoint is put
+        // on or taken off, and one CPU then met a breakpoint for ever that was long gone. Several machines run at once as it is.
+        qemu.args(["-accel", "tcg,thread=single,tb-size=256"]);
         if self.kernel.is_preemptible() {
             // Time goes by instructions, not by the clock of a host that is thirty times faster: else the timer would take
             // a task off its CPU in the middle of everything, thirty times as often as on any real machine. Several CPUs
             // would then run one after the other, each for so long that a process is born and gone unseen: it has one.
-            qemu.args(["-accel", "tcg,thread=single,tb-size=256", "-icount", "shift=0,sleep=off"]);
-            qemu.args(["-smp", "1"]);
+            qemu.args(["-icount", "shift=0,sleep=off", "-smp", "1"]);
         } else {
-            qemu.args(["-accel", "tcg,thread=multi,tb-size=256", "-smp", "2"]);
+            qemu.args(["-smp", "2"]);
         }
         // QEMU 7.2 emulates cmpxchg16b wrongly: 6.12 dies of it. Kernels since 6.18 cannot do without, and live with it.
         let cpu = if self.kernel.needs_cmpxchg16b() { "max" } else { "max,-cx16" };
