@@ -9,7 +9,7 @@ use std::fmt;
 use abi::{
     CallerFound, Closed, DataHeader, Opened, ProcessEvent, Retransmitted, Revoked, StreamCall,
     TaskEnded, TcpState, Worker, data_flag,
-    insert::Inserted,
+    insert::{Boundary, Inserted},
     runtime::{Absent, Rule},
     wire::Carried,
 };
@@ -151,6 +151,8 @@ pub enum Input {
     Carried(Carried),
     /// Bytes were put into a request on its way. Before the call that sends it.
     Inserted(Inserted),
+    /// It is not known to the kernel half where a connection's next request begins, or is again.
+    Boundary(Boundary),
     /// Bytes moved: the header, then exactly `head + tail` payload bytes.
     Data(DataHeader, Box<[u8]>),
     /// What user space found out about a process, before the first event that needs it.

@@ -85,6 +85,7 @@ impl Pipeline {
             }
             Input::Carried(event) => self.tracer.carried(&event),
             Input::Inserted(event) => self.connections.inserted(&event),
+            Input::Boundary(event) => self.connections.boundary(&event),
             Input::Data(header, payload) => {
                 self.connections.data(&header, &payload, &mut self.reports);
             }
@@ -133,6 +134,11 @@ impl Pipeline {
     /// Processes that nothing is to be said of on the wire any more (`true`), or again; since this was last asked.
     pub fn quiet(&mut self) -> Vec<(u32, bool)> {
         self.tracer.quiet()
+    }
+
+    /// Where the next request begins on connections of which the kernel half asks that, and that rest; since this was last asked.
+    pub fn boundaries(&mut self) -> Vec<(ConnId, u64)> {
+        self.connections.boundaries()
     }
 
     /// What more must be known of processes, since this was last asked.

@@ -46,6 +46,8 @@ pub enum ControlKind {
     Carried = 8,
     /// [`crate::insert::Inserted`]
     Inserted = 9,
+    /// [`crate::insert::Boundary`]
+    Boundary = 10,
 }
 
 impl ControlKind {
@@ -66,6 +68,7 @@ impl ControlKind {
             7 => Self::Retransmitted,
             8 => Self::Carried,
             9 => Self::Inserted,
+            10 => Self::Boundary,
             _ => return None,
         })
     }

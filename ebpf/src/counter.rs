@@ -103,11 +103,15 @@ pub enum Counter {
     InsertSigned = 47,
     /// Calls that the kernel passed over the first of two programs for, and the second one saw.
     SeenSecond = 48,
+    /// Connections on which it is known again where the next request begins: their last one was read to its end, and answered.
+    InsertFound = 49,
+    /// Connections of named programs that were there before the agent, and were taken in.
+    InsertOlder = 50,
 }
 
 impl Counter {
     /// All slots in ABI order, each with the name a user sees.
-    pub const ALL: [(Self, &'static str); 49] = [
+    pub const ALL: [(Self, &'static str); 51] = [
         (Self::DataEvents, "data_events"),
         (Self::DataRingFull, "data_ring_full"),
         (Self::DataRingFullBytes, "data_ring_full_bytes"),
@@ -157,6 +161,8 @@ impl Counter {
         (Self::InsertReplaced, "insert_replaced"),
         (Self::InsertSigned, "insert_signed"),
         (Self::SeenSecond, "calls_seen_second"),
+        (Self::InsertFound, "insert_found"),
+        (Self::InsertOlder, "insert_older"),
     ];
 }
 

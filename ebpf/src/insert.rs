@@ -32,6 +32,28 @@ pub struct Inserted {
     pub len: u32,
 }
 
+/// The kernel half does not know any more where the next request of a connection begins, or does again.
+///
+/// It never follows a body whose length the head does not tell. Who has read it to its end, and the answer to its end, knows: it
+/// tells the kernel half the position, and there a request is looked for again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "user", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
+#[repr(C)]
+pub struct Boundary {
+    /// Time and kind.
+    pub header: ControlHeader,
+    /// Generation number, see [`crate::DataHeader::connection`].
+    pub connection: u64,
+    /// Not zero if it does again.
+    pub known: u64,
+}
+
+/// Most connections of which user space tells where the next request begins.
+pub const BOUNDARIES: usize = 16_384;
+
+/// Most sockets of one process that are older than the agent and are taken in.
+pub const OLDER: usize = 16_384;
+
 /// What a head has, as bits of [`Head::has`].
 pub mod has {
     /// A `traceparent`.

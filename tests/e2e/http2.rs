@@ -1,13 +1,17 @@
 //! Plain HTTP/2 in the clear: of nginx from the first byte, and of nghttpx by Upgrade; asked by curl and h2load.
 
+use std::path::PathBuf;
+
 use anyhow::ensure;
+use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat, open};
 use tests::agent::Agent;
 use tests::otlp::{Kind, Span, Spans};
 use tests::outcome::TestResult;
-use tests::process;
+use tests::process::{self, Program};
 use tests::programs::http2::{self, H2loadSum, Start};
 use tests::programs::{nghttpx, nginx};
 use tests::runner::Suite;
+use tests::wait::{self, Deadline};
 
 use crate::programs::{finish_counted, joined};
 
@@ -24,9 +28,9 @@ pub(crate) fn add(suite: &mut Suite) {
 fn asked_by_curl() -> TestResult {
     let front = nginx::start_http2(None)?;
     let port = front.server.port();
-    let without = ask(port, Start::PriorKnowledge)?;
+    let without = ask(port, Start::PriorKnowledge, None)?;
     let agent = Agent::start()?;
-    let with = ask(port, Start::PriorKnowledge)?;
+    let with = ask(port, Start::PriorKnowledge, Some(&agent))?;
     ensure!(with == without, "curl was told {with:?}, without the agent {without:?}");
     let spans = finish_counted(agent, &[(CLIENT, Kind::Client, 2), ("nginx", Kind::Server, 2)])?;
     are_told(&spans, (CLIENT, "2"), ("nginx", "2"))
@@ -37,9 +41,9 @@ fn asked_by_curl() -> TestResult {
 fn upgraded() -> TestResult {
     let behind = nginx::start(None)?;
     let front = nghttpx::start(behind.server.port())?;
-    let without = ask(front.port(), Start::Upgrade)?;
+    let without = ask(front.port(), Start::Upgrade, None)?;
     let agent = Agent::start()?;
-    let with = ask(front.port(), Start::Upgrade)?;
+    let with = ask(front.port(), Start::Upgrade, Some(&agent))?;
     ensure!(with == without, "curl was told {with:?}, without the agent {without:?}");
     let spans = finish_counted(
         agent,
@@ -56,26 +60,71 @@ fn upgraded() -> TestResult {
 
 /// Asks for something that is there, and something that is not; what curl was told. On one connection where it is upgraded;
 /// curl 7.88 takes a second request on one that was HTTP/2 from its first byte for a framing error.
-fn ask(port: u16, start: Start) -> anyhow::Result<String> {
+fn ask(port: u16, start: Start, agent: Option<&Agent>) -> anyhow::Result<String> {
     let urls = ["hello", "missing"].map(|path| format!("http://127.0.0.1:{port}/{path}"));
-    let asked = match start {
+    let processes = match start {
         Start::PriorKnowledge => vec![&urls[..1], &urls[1..]],
         Start::Upgrade => vec![&urls[..]],
     };
-    let mut told = String::new();
-    for urls in asked {
+    let (mut told, mut asked) = (String::new(), 0);
+    for urls in processes {
+        let stays = Stays::new()?;
         let mut curl = http2::curl(start)?;
         curl.env("OTEL_SERVICE_NAME", CLIENT);
         curl.args(["--write-out", "%{http_version} %{http_code} %{num_connects}\n"]).args(urls);
-        told += &String::from_utf8(process::output(&mut curl)?)?;
+        let mut curl = Program::start("curl", curl.arg(stays.url()))?;
+        asked += urls.len();
+        if let Some(agent) = agent {
+            agent.wait("the spans of what curl asked for", |spans| {
+                spans.of(CLIENT, Kind::Client).len() >= asked
+            })?;
+        }
+        stays.let_go()?;
+        let status = curl.wait_end(Deadline::seconds(10))?;
+        let lines = curl.lines();
+        ensure!(status.success(), "curl ended with {status}: {lines:?}");
+        told += &(lines.join("\n") + "\n");
     }
-    let connects = match start {
-        Start::PriorKnowledge => 1,
-        Start::Upgrade => 0,
+    let of_a_file = "0 000 0";
+    let wanted = match start {
+        Start::PriorKnowledge => {
+            format!("hello\n2 200 1\n{of_a_file}\nmissing\n2 404 1\n{of_a_file}\n")
+        }
+        Start::Upgrade => format!("hello\n2 200 1\nmissing\n2 404 0\n{of_a_file}\n"),
     };
-    let wanted = format!("hello\n2 200 1\nmissing\n2 404 {connects}\n");
     ensure!(told == wanted, "curl told {told:?}, not {wanted:?}");
     Ok(told)
+}
+
+/// What keeps a curl from ending: a pipe that it reads as a file after all else. One that is gone after ten milliseconds may be gone
+/// before the agent has read what it is called.
+struct Stays {
+    folder: tempfile::TempDir,
+}
+
+impl Stays {
+    fn new() -> anyhow::Result<Self> {
+        let stays = Self { folder: tempfile::tempdir()? };
+        mknodat(CWD, stays.pipe(), FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)?;
+        Ok(stays)
+    }
+
+    fn pipe(&self) -> PathBuf {
+        self.folder.path().join("stays")
+    }
+
+    fn url(&self) -> String {
+        format!("file://{}", self.pipe().display())
+    }
+
+    /// Gives it an empty file to read, once it wants to.
+    fn let_go(&self) -> TestResult {
+        wait::until("curl at its last file", Deadline::seconds(10), || {
+            // Where nobody reads, this fails.
+            open(self.pipe(), OFlags::WRONLY | OFlags::NONBLOCK, Mode::empty()).ok()
+        })?;
+        Ok(())
+    }
 }
 
 /// What the spans of both requests must say at both ends, and that the ends are joined.

@@ -83,6 +83,11 @@ impl Order {
         }
     }
 
+    /// Position of the next byte that is sent, if nothing waits.
+    pub(super) fn sent_so_far(&self) -> Option<u64> {
+        if self.waiting.is_empty() { self.sent.next() } else { None }
+    }
+
     /// When [`Order::expire`] should be called; `None` when nothing waits.
     pub(super) fn deadline(&self) -> Option<Nanos> {
         self.waiting.front().map(|first| first.event.ended.plus(WAIT))

@@ -50,6 +50,11 @@ impl Stream {
         }
     }
 
+    /// Position of the next byte, once the stream has begun.
+    pub(super) const fn next(&self) -> Option<u64> {
+        self.next
+    }
+
     /// How `event` lies to what has been delivered. The first event of a stream nobody told us of begins it; so does
     /// one before the told position, because what was told may be older or younger than the event.
     pub(super) fn fit(&self, event: &Event) -> Fit {

@@ -9,7 +9,10 @@ use std::cmp::Reverse;
 use std::collections::hash_map::Entry;
 use std::collections::{BinaryHeap, VecDeque};
 
-use abi::{Closed, DataHeader, Opened, ProcessEvent, TcpState, insert::Inserted};
+use abi::{
+    Closed, DataHeader, Opened, ProcessEvent, TcpState,
+    insert::{BOUNDARIES, Boundary, Inserted},
+};
 
 use super::event::Event;
 use super::inserted::Insertions;
@@ -59,6 +62,12 @@ pub struct Connections {
     losses: Losses,
     /// What was put into calls that are told of next.
     insertions: Insertions,
+    /// Connections of which it is asked where their next request begins, and what was said last.
+    asked: Map<ConnId, Option<u64>>,
+    /// Of those, the ones of which something was seen since they were looked at; some more than once.
+    stirred: Vec<ConnId>,
+    /// What the last tick has found of them.
+    boundaries: Vec<(ConnId, u64)>,
     /// Events that the kernel took for the start of a request, by [`abi::Direction`].
     told: [u64; 2],
     /// Connections that a reader took.
@@ -102,6 +111,36 @@ impl Connections {
     /// Bytes were put into a request whose call is told of next.
     pub fn inserted(&mut self, event: &Inserted) {
         self.insertions.note(event);
+    }
+
+    /// It is asked where a connection's next request begins, or not any more.
+    pub fn boundary(&mut self, event: &Boundary) {
+        let id = ConnId(event.connection);
+        if event.known != 0 {
+            self.asked.remove(&id);
+        } else if self.asked.len() < BOUNDARIES {
+            self.asked.insert(id, None);
+            self.stirred.push(id);
+        }
+    }
+
+    /// The answers to that, as far as the last tick made them certain and they were not given before: all that was sent and received
+    /// there has been read to the end of a message.
+    pub fn boundaries(&mut self) -> Vec<(ConnId, u64)> {
+        std::mem::take(&mut self.boundaries)
+    }
+
+    fn find_boundaries(&mut self) {
+        self.boundaries.clear();
+        for id in self.stirred.drain(..) {
+            let rests = self.trackers.get(&id).and_then(|slot| slot.tracker.rests());
+            if let Some(position) = rests
+                && let Some(said) = self.asked.get_mut(&id)
+                && said.replace(position) != rests
+            {
+                self.boundaries.push((id, position));
+            }
+        }
     }
 
     fn moved(&mut self, header: &DataHeader, payload: &[u8], out: &mut Vec<Report>) {
@@ -160,6 +199,7 @@ impl Connections {
                 self.settle(id);
             }
         }
+        self.find_boundaries();
     }
 
     /// Nothing more will come: every connection is ended as far as it is known.
@@ -253,6 +293,9 @@ impl Connections {
     /// Writes down what may have changed: when it wants to be looked at, and what it holds.
     fn settle(&mut self, id: ConnId) {
         let Some(slot) = self.trackers.get_mut(&id) else { return };
+        if !self.asked.is_empty() && self.asked.contains_key(&id) {
+            self.stirred.push(id);
+        }
         self.read += u64::from(slot.tracker.tell_read());
         let held = slot.tracker.held();
         self.held = self.held - slot.held + held;
@@ -290,6 +333,7 @@ impl Connections {
     }
 
     fn remove(&mut self, id: ConnId) {
+        self.asked.remove(&id);
         let Some(mut slot) = self.trackers.remove(&id) else { return };
         self.read += u64::from(slot.tracker.tell_read());
         self.held -= slot.held;

@@ -182,6 +182,12 @@ impl Tracker {
         matches!(self.talk, Talk::Known(_)) && !std::mem::replace(&mut self.told_read, true)
     }
 
+    /// Where the next request will begin, if it is certain that one does with the next byte that is sent.
+    pub(super) fn rests(&self) -> Option<u64> {
+        let position = self.order.sent_so_far()?;
+        matches!(&self.talk, Talk::Known(reader) if reader.rests()).then_some(position)
+    }
+
     /// Memory held beside the tracker itself, bytes.
     pub(super) fn held(&self) -> usize {
         self.order.held() + self.talk.held()

@@ -5,11 +5,12 @@
 #![forbid(unsafe_code)]
 
 mod harmed;
+pub mod older;
 pub mod trial;
 
 use crate::{
-    hash::Map,
-    input::{Input, Nanos},
+    hash::{Map, Set},
+    input::{ConnId, Input, Nanos},
     kernel::insert::Enrolment,
     selection::Pattern,
     service::{ProcessFacts, Reader},
@@ -42,12 +43,29 @@ pub fn verdict(facts: &ProcessFacts, programs: &[Pattern]) -> Verdict {
     harmed(facts).map_or(Verdict::Named, Verdict::Harmed)
 }
 
+/// The processes of named programs that run now.
+fn running(programs: &[Pattern]) -> Vec<ProcessFacts> {
+    let mut reader = Reader::default();
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let named = entries.filter_map(|entry| {
+        let pid = entry.file_name().to_str()?.parse().ok()?;
+        let exe = std::fs::read_link(entry.path().join("exe")).ok()?;
+        let exe = exe.to_string_lossy();
+        let exe = exe.strip_suffix(" (deleted)").unwrap_or(&exe);
+        let is_named = programs.iter().any(|pattern| pattern.fits_path(exe));
+        if is_named { reader.read(pid) } else { None }
+    });
+    named.collect()
+}
+
 /// Keeps the kernel told.
 pub struct Insertion {
     enrolment: Enrolment,
     programs: Vec<Pattern>,
     /// Processes that are named, with what is known of them and since when.
     named: Map<u32, (ProcessFacts, Nanos)>,
+    /// Connections of which the kernel was told where they go on.
+    told: Set<ConnId>,
     now: Nanos,
 }
 
@@ -55,27 +73,21 @@ impl Insertion {
     /// These programs are named from the beginning.
     #[must_use]
     pub fn new(enrolment: Enrolment, programs: Vec<Pattern>) -> Self {
-        let mut new = Self { enrolment, programs, named: Map::default(), now: Nanos(0) };
+        let mut new = Self {
+            enrolment,
+            programs,
+            named: Map::default(),
+            told: Set::default(),
+            now: Nanos(0),
+        };
         new.look_around();
         new
     }
 
     /// Who runs already.
     fn look_around(&mut self) {
-        let mut reader = Reader::default();
-        let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-        for entry in entries {
-            let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
-                continue;
-            };
-            let Ok(exe) = std::fs::read_link(entry.path().join("exe")) else { continue };
-            let exe = exe.to_string_lossy();
-            let exe = exe.strip_suffix(" (deleted)").unwrap_or(&exe);
-            if self.programs.iter().any(|pattern| pattern.fits_path(exe))
-                && let Some(facts) = reader.read(pid)
-            {
-                self.is(&facts);
-            }
+        for facts in running(&self.programs) {
+            self.is(&facts);
         }
     }
 
@@ -85,6 +97,9 @@ impl Insertion {
             Input::Process(facts) => self.is(facts),
             // That it began another program is told by what it is then.
             Input::Exit(event) => self.forget(event.tgid),
+            Input::Closed(event) if self.told.remove(&ConnId(event.connection)) => {
+                self.enrolment.ends(event.connection);
+            }
             _ => {}
         }
     }
@@ -119,6 +134,14 @@ impl Insertion {
             log::warn!("no header is put into requests of process {pid} any more: {why}");
             self.forget(pid);
             self.enrolment.release();
+        }
+    }
+
+    /// On these connections the next request begins at that position.
+    pub fn begin(&mut self, boundaries: Vec<(ConnId, u64)>) {
+        for (connection, position) in boundaries {
+            self.enrolment.begins(connection.0, position);
+            self.told.insert(connection);
         }
     }
 

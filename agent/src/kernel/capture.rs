@@ -209,6 +209,7 @@ fn time(input: &Input) -> u64 {
         Input::Retransmitted(event) => event.header.time,
         Input::Carried(event) => event.header.time,
         Input::Inserted(event) => event.header.time,
+        Input::Boundary(event) => event.header.time,
         Input::Data(header, _) => header.time,
         Input::Tick { now: Nanos(now), .. } => *now,
         Input::Process(_) | Input::UnixGone(_) | Input::TasksEnded(_) | Input::Lost { .. } => 0,

@@ -47,6 +47,7 @@ pub fn control(bytes: &[u8]) -> Result<Input, Malformed> {
         ControlKind::Retransmitted => Input::Retransmitted(read(bytes)?),
         ControlKind::Carried => Input::Carried(carried(bytes)?),
         ControlKind::Inserted => Input::Inserted(inserted(bytes)?),
+        ControlKind::Boundary => Input::Boundary(read(bytes)?),
     })
 }
 

@@ -3,19 +3,32 @@
 //! Nothing of this is in the kernel unless programs were named. Must never leave a socket enrolled that nobody asks for: what goes
 //! takes its sockets with it.
 
-use abi::{Config, SOCKETS, config_flag};
-use aya::{
-    Ebpf,
-    maps::{HashMap, MapData, SockHash},
-    programs::{CgroupAttachMode, SkMsg, SockOps},
+use std::{
+    io,
+    os::fd::{AsFd, AsRawFd as _, OwnedFd},
+    path::Path,
+    sync::{Mutex, PoisonError, Weak},
 };
 
-use super::{features::Kernel, hooks::HookSet, refusal::one_line, wire};
+use abi::{Config, SOCKETS, config_flag};
+use aya::{
+    Btf, Ebpf,
+    maps::{HashMap, MapData, SockHash},
+    programs::{CgroupAttachMode, Iter, SkMsg, SockOps},
+};
+use rustix::fs::{OFlags, fcntl_getfl};
+
+use super::{features::Kernel, hooks::HookSet, refusal::one_line, walk, wire};
 
 /// Contexts go in a header of requests that are sent.
 pub const FEATURE: &str = "contexts in headers";
 /// Why it is off where nobody asks for it.
 pub const NOT_ASKED: &str = "no programs are named by propagation.headers";
+
+/// The program that marks sockets which are older than the agent.
+const OLDER: &str = "insert_older";
+/// `BPF_NOEXIST` (include/uapi/linux/bpf.h): a socket that somebody has put there is not replaced.
+const NEW: u64 = 1;
 
 /// Linux release since which functions that are verified by themselves may be called where that is forbidden.
 const UNINTERRUPTED: (u32, u32) = (6, 15);
@@ -73,6 +86,10 @@ impl Insert {
 pub struct Enrolment {
     sockets: SockHash<MapData, u64>,
     named: HashMap<MapData, u32, u32>,
+    boundaries: HashMap<MapData, u64, u64>,
+    older: HashMap<MapData, u64, u32>,
+    /// Where the program is that marks what is older.
+    probes: Weak<Mutex<Ebpf>>,
 }
 
 impl Enrolment {
@@ -87,6 +104,64 @@ impl Enrolment {
     pub fn forget(&mut self, pid: u32) {
         // It may be gone already.
         let _ = self.named.remove(&pid);
+    }
+
+    /// Here the programs are.
+    pub(super) fn belongs_to(&mut self, probes: Weak<Mutex<Ebpf>>) {
+        self.probes = probes;
+    }
+
+    /// Takes in sockets of one namespace that are connected already, by their cookies; how many. Such as block meanwhile are not.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel cannot mark them: then none is taken in.
+    pub fn adopt(&mut self, namespace: &Path, sockets: &[(u64, OwnedFd)]) -> io::Result<usize> {
+        let Some(probes) = self.probes.upgrade() else { return Ok(0) };
+        let mut probes = probes.lock().unwrap_or_else(PoisonError::into_inner);
+        let program: &mut Iter = probes
+            .program_mut(OLDER)
+            .and_then(|program| program.try_into().ok())
+            .ok_or_else(|| io::Error::other("it is not in the object"))?;
+        for (cookie, _) in sockets {
+            // One that finds no room is not marked.
+            let _ = self.older.insert(cookie, 0, 0);
+        }
+        // Marked before they are members: from then on it is known that they send by another function. And once more, because the
+        // mark is lost on one that blocks in between.
+        walk::over_sockets(program, namespace)?;
+        let mut taken = Vec::new();
+        for (cookie, socket) in sockets {
+            let is_marked = self.older.get(cookie, 0).is_ok_and(|marked| marked != 0);
+            if is_marked && self.sockets.insert(cookie, socket.as_raw_fd(), NEW).is_ok() {
+                taken.push((cookie, socket));
+            }
+        }
+        let marked = walk::over_sockets(program, namespace);
+        taken.retain(|(cookie, socket)| {
+            let stays = marked.is_ok() && !blocks(socket);
+            if !stays {
+                let _ = self.sockets.remove(*cookie);
+            }
+            stays
+        });
+        for (cookie, _) in sockets {
+            let _ = self.older.remove(cookie);
+        }
+        Ok(taken.len())
+    }
+
+    /// The next request of a connection begins at that position.
+    pub fn begins(&mut self, connection: u64, position: u64) {
+        if let Err(error) = self.boundaries.insert(connection, position, 0) {
+            log::debug!("the kernel is not told where connection {connection} goes on: {error}");
+        }
+    }
+
+    /// A connection is gone.
+    pub fn ends(&mut self, connection: u64) {
+        // Mostly nothing was said of it, or it was taken up.
+        let _ = self.boundaries.remove(&connection);
     }
 
     /// Takes every socket out, at once; how many there were.
@@ -109,7 +184,7 @@ impl Enrolment {
 }
 
 /// Loads and attaches them.
-pub(super) fn attach(ebpf: &mut Ebpf) -> Result<Enrolment, String> {
+pub(super) fn attach(ebpf: &mut Ebpf, btf: &Btf) -> Result<Enrolment, String> {
     let root = wire::hierarchy()?;
     let group =
         std::fs::File::open(&root).map_err(|error| format!("{}: {error}", root.display()))?;
@@ -117,6 +192,8 @@ pub(super) fn attach(ebpf: &mut Ebpf) -> Result<Enrolment, String> {
     let sockets: SockHash<_, u64> =
         map(ebpf, "SOCKETS")?.try_into().map_err(|error| one_line(&error))?;
     let named = map(ebpf, "NAMED")?.try_into().map_err(|error| one_line(&error))?;
+    let boundaries = map(ebpf, "BOUNDARIES")?.try_into().map_err(|error| one_line(&error))?;
+    let older = map(ebpf, "OLDER")?.try_into().map_err(|error| one_line(&error))?;
     let looks: &mut SkMsg = ebpf
         .program_mut("insert_context")
         .and_then(|program| program.try_into().ok())
@@ -129,7 +206,18 @@ pub(super) fn attach(ebpf: &mut Ebpf) -> Result<Enrolment, String> {
         .ok_or("it is not in the object")?;
     enrols.load().map_err(|error| one_line(&error))?;
     enrols.attach(group, CgroupAttachMode::Single).map_err(|error| one_line(&error))?;
-    Ok(Enrolment { sockets, named })
+    let marks: &mut Iter = ebpf
+        .program_mut(OLDER)
+        .and_then(|program| program.try_into().ok())
+        .ok_or("it is not in the object")?;
+    marks.load("tcp", btf).map_err(|error| one_line(&error))?;
+    Ok(Enrolment { sockets, named, boundaries, older, probes: Weak::new() })
+}
+
+/// Whether calls on a socket wait; also where that cannot be known.
+#[must_use]
+pub fn blocks(socket: impl AsFd) -> bool {
+    !fcntl_getfl(socket).is_ok_and(|flags| flags.contains(OFlags::NONBLOCK))
 }
 
 /// `BPF_MAP_TYPE_HASH`, `BPF_MAP_TYPE_SOCKHASH` (include/uapi/linux/bpf.h).

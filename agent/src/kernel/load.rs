@@ -181,12 +181,14 @@ fn load_set(kernel: &Kernel, options: &Options, set: HookSet) -> Result<Probes, 
     let btf = Btf::from_sys_fs().map_err(EbpfError::from)?;
     let created = |insert: Option<Insert>| {
         let config = insert.map_or(config, |insert| insert.config(config, set));
-        let named = if insert.is_some() { abi::NAMED_PROCESSES as u32 } else { 1 };
+        let most = |entries: usize| if insert.is_some() { entries as u32 } else { 1 };
         EbpfLoader::new()
             .btf(Some(&btf))
             .override_global("CONFIG", words(&config).as_slice(), true)
             .map_max_entries("SCRATCH", cpus)
-            .map_max_entries("NAMED", named)
+            .map_max_entries("NAMED", most(abi::NAMED_PROCESSES))
+            .map_max_entries("BOUNDARIES", most(abi::insert::BOUNDARIES))
+            .map_max_entries("OLDER", most(abi::insert::OLDER))
             .load(object::fitted(kernel, insert.is_some()).bytes())
     };
     let mut inserts = match options.insert {
@@ -281,8 +283,8 @@ fn load_set(kernel: &Kernel, options: &Options, set: HookSet) -> Result<Probes, 
         }
     }
     off.extend(wire::attach(&mut ebpf, &btf, kernel, set, options.wire.as_ref()));
-    let enrolment = inserts.and_then(|_| insert::attach(&mut ebpf));
-    let enrolment = enrolment.map_err(|why| off.push((insert::FEATURE, why))).ok();
+    let enrolment = inserts.and_then(|_| insert::attach(&mut ebpf, &btf));
+    let mut enrolment = enrolment.map_err(|why| off.push((insert::FEATURE, why))).ok();
     // The one word that they share: until it is set they do nothing.
     let mut shared: Array<_, u32> =
         Array::try_from(take(&mut ebpf, ".bss")?).map_err(EbpfError::from)?;
@@ -297,6 +299,9 @@ fn load_set(kernel: &Kernel, options: &Options, set: HookSet) -> Result<Probes, 
     let attached = Arc::new(Mutex::new(ebpf));
     let go = GoMaps { processes, round, receivers, grpc, http2 };
     let maps = Maps { go, python, probes: Arc::downgrade(&attached) };
+    if let Some(enrolment) = &mut enrolment {
+        enrolment.belongs_to(Arc::downgrade(&attached));
+    }
     let probes = Probes {
         hooks: set,
         refused: Vec::new(),

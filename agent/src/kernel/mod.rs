@@ -17,4 +17,5 @@ mod order;
 pub mod own_calls;
 mod refusal;
 mod wait;
+mod walk;
 pub mod wire;

@@ -4,7 +4,6 @@
 
 use std::{
     fs::{self, File},
-    io::Read as _,
     os::unix::fs::MetadataExt as _,
     path::PathBuf,
 };
@@ -15,7 +14,7 @@ use aya::{
     programs::{CgroupAttachMode, Iter, SockOps, TracePoint},
 };
 
-use super::{features::Kernel, hooks::HookSet, netns, refusal::one_line};
+use super::{features::Kernel, hooks::HookSet, netns, refusal::one_line, walk};
 
 /// Contexts go beside requests in a TCP option.
 pub const OPTION: &str = "contexts in TCP options";
@@ -141,14 +140,8 @@ fn listeners(ebpf: &mut Ebpf, btf: &Btf, kernel: &Kernel) -> Result<(), String> 
         .ok_or("it is not in the object")?;
     program.load("tcp", btf).map_err(|error| one_line(&error))?;
     for namespace in netns::all() {
-        let link = program.attach().map_err(|error| one_line(&error))?;
-        let link = program.take_link(link).map_err(|error| one_line(&error))?;
-        let walked = netns::within(&namespace, || {
-            let mut each = link.into_file().map_err(std::io::Error::other)?;
-            each.read_to_end(&mut Vec::new())
-        });
         // A process that has ended since takes its namespace with it.
-        if let Err(error) = walked {
+        if let Err(error) = walk::over_sockets(program, &namespace) {
             log::debug!("the listeners of {} are left as they are: {error}", namespace.display());
         }
     }

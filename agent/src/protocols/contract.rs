@@ -24,6 +24,12 @@ pub trait Protocol: Debug + Send {
     /// that was started has been finished.
     fn end(&mut self, how: Ending, at: Nanos, out: &mut Outlet<'_>);
 
+    /// Whether what is sent next is certain to begin a request: this end is the client's, every request was followed to its end by what
+    /// its framing says, and so was its answer. False where nobody has thought of it.
+    fn rests(&self) -> bool {
+        false
+    }
+
     /// Memory held for this connection, bytes, about; cheap to ask. What the table's budget is kept by.
     fn held(&self) -> usize;
 }

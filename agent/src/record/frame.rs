@@ -4,7 +4,9 @@
 
 use abi::{
     CallerFound, Closed, DataHeader, MAX_PAYLOAD, Opened, ProcessEvent, Retransmitted, Revoked,
-    StreamCall, TaskEnded, TcpState, Worker, insert::Inserted, wire::Carried,
+    StreamCall, TaskEnded, TcpState, Worker,
+    insert::{Boundary, Inserted},
+    wire::Carried,
 };
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -36,6 +38,7 @@ enum Kind {
     Retransmitted = 12,
     Carried = 13,
     Inserted = 14,
+    Boundary = 15,
     Worker = 16,
     TasksEnded = 17,
     StreamCall = 18,
@@ -44,7 +47,7 @@ enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 19] = [
+    const ALL: [Self; 20] = [
         Self::Opened,
         Self::Closed,
         Self::TcpState,
@@ -59,6 +62,7 @@ impl Kind {
         Self::Retransmitted,
         Self::Carried,
         Self::Inserted,
+        Self::Boundary,
         Self::Worker,
         Self::TasksEnded,
         Self::StreamCall,
@@ -80,6 +84,7 @@ impl Kind {
             Self::Retransmitted => exactly(size_of::<Retransmitted>()),
             Self::Carried => exactly(size_of::<Carried>()),
             Self::Inserted => exactly(size_of::<Inserted>()),
+            Self::Boundary => exactly(size_of::<Boundary>()),
             Self::Data => (size_of::<DataHeader>(), size_of::<DataHeader>() + MAX_PAYLOAD),
             Self::Process => (2, LONGEST_FACTS),
             Self::Worker => exactly(size_of::<Worker>()),
@@ -117,6 +122,7 @@ pub(super) fn encode(input: &Input, frame: &mut Vec<u8>) -> Result<(), Unwritabl
         Input::Retransmitted(event) => raw(frame, Kind::Retransmitted, event),
         Input::Carried(event) => raw(frame, Kind::Carried, event),
         Input::Inserted(event) => raw(frame, Kind::Inserted, event),
+        Input::Boundary(event) => raw(frame, Kind::Boundary, event),
         Input::Data(header, bytes) => {
             if !fits(header, bytes.len()) {
                 return Err(Unwritable);
@@ -210,6 +216,7 @@ pub(super) fn decode(announced: Announced, payload: &[u8]) -> Result<Input, &'st
         Kind::Retransmitted => Input::Retransmitted(event(payload)?),
         Kind::Carried => Input::Carried(event(payload)?),
         Kind::Inserted => Input::Inserted(event(payload)?),
+        Kind::Boundary => Input::Boundary(event(payload)?),
         Kind::Data => {
             let (header, bytes) = DataHeader::read_from_prefix(payload).map_err(|_| SHORT)?;
             if !fits(&header, bytes.len()) {

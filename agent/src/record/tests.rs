@@ -4,7 +4,9 @@ use std::os::unix::fs::PermissionsExt;
 
 use abi::{
     Closed, ControlHeader, DataHeader, MAX_PAYLOAD, Opened, ProcessEvent, Retransmitted, Revoked,
-    TcpState, insert::Inserted, wire::Carried,
+    TcpState,
+    insert::{Boundary, Inserted},
+    wire::Carried,
 };
 use proptest::prelude::*;
 
@@ -97,6 +99,9 @@ fn input() -> impl Strategy<Value = Input> {
                 Input::Inserted(Inserted { header, connection, position, at, len })
             }
         ),
+        (control(), any::<[u64; 2]>()).prop_map(|(header, [connection, known])| {
+            Input::Boundary(Boundary { header, connection, known })
+        }),
         // Zeros: bytes that scrubbing leaves alone.
         (any::<u64>(), any::<u64>(), 0..300_u32, 0..64_u32, any::<u32>()).prop_map(
             |(connection, position, head, tail, len)| {

@@ -36,12 +36,12 @@ use crate::{
     config::{Reach, Settings, Sources},
     courtesy,
     input::{Input, Nanos},
-    insertion::{Insertion, trial},
+    insertion::{Insertion, older, trial},
     kernel::{
         capture::Capture,
         features::Kernel,
-        insert::{self, Insert},
-        load::{self, Options},
+        insert::{self, Enrolment, Insert},
+        load::{self, Options, Probes},
         netns,
         wire::{Sampling, Wire},
     },
@@ -106,19 +106,7 @@ pub fn run(run: &Run) -> Result<()> {
             sampling: sampling(&settings.sampler),
         },
     )?;
-    let mut enrolment = probes.enrolment.take();
-    let mut tried_by = None;
-    if let Some(tried) = &mut enrolment {
-        let tried = trial::run(tried);
-        tried_by = Some(tried.pid);
-        match tried.result {
-            Ok(notes) => log::info!("{}: on; {notes}", insert::FEATURE),
-            Err(why) => {
-                probes.off.push((insert::FEATURE, why));
-                enrolment = None;
-            }
-        }
-    }
+    let (enrolment, tried_by) = try_headers(&mut probes, settings)?;
     drop(kernel); // the table of its types is as large as all that is kept while tracing
     let maps = probes.runtimes.take();
     // Where no rule asks for it, nobody's runtime is looked at.
@@ -210,8 +198,11 @@ pub fn run(run: &Run) -> Result<()> {
             live.give(ended, &mut |input| write(&mut recording, input, &mut failed));
         }
         if let Some((now, tick)) = tick {
-            live.insertion.iter_mut().for_each(|insertion| insertion.look(now));
             live.give(tick, &mut |input| write(&mut recording, input, &mut failed));
+            if let Some(insertion) = &mut live.insertion {
+                insertion.look(now);
+                insertion.begin(live.pipeline.boundaries());
+            }
             silence.look(now, live.pipeline.requests());
             output.tick(now);
             if let Some(watched) = watch.as_ref().and_then(Watch::news) {
@@ -302,6 +293,33 @@ pub fn run(run: &Run) -> Result<()> {
     }
     letting_go.map(std::thread::JoinHandle::join);
     Ok(())
+}
+
+/// Whether contexts go into headers on this kernel; then what is connected already is taken in. And who has tried it.
+fn try_headers(
+    probes: &mut Probes,
+    settings: &Settings,
+) -> Result<(Option<Enrolment>, Option<u32>)> {
+    let Some(mut enrolment) = probes.enrolment.take() else { return Ok((None, None)) };
+    let tried = trial::run(&mut enrolment);
+    let enrolment = match tried.result {
+        Ok(notes) => {
+            log::info!("{}: on; {notes}", insert::FEATURE);
+            let which = older::Which {
+                programs: &settings.headers,
+                anywhere: settings.headers_anywhere,
+                namespace: network_namespace(settings)?,
+            };
+            let adopted = older::adopt(&mut enrolment, which);
+            log::info!("{}: older connections taken in: {adopted}", insert::FEATURE);
+            Some(enrolment)
+        }
+        Err(why) => {
+            probes.off.push((insert::FEATURE, why));
+            None
+        }
+    };
+    Ok((enrolment, Some(tried.pid)))
 }
 
 /// What the kernel half has counted.

@@ -145,6 +145,8 @@ pub(super) fn of_kernel(capture: &Capture) -> Counters {
             | Counter::InsertReplaced
             | Counter::InsertSigned
             | Counter::SeenSecond
+            | Counter::InsertFound
+            | Counter::InsertOlder
             | Counter::InsertQuiet => Meaning::Event,
             _ => Meaning::Loss,
         };

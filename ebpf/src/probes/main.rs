@@ -21,6 +21,7 @@ mod control;
 mod emit;
 mod hooks;
 mod insert;
+mod iterator;
 mod left_out;
 mod maps;
 mod memory;

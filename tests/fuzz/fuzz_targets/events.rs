@@ -28,6 +28,7 @@ fuzz_target!(|bytes: &[u8]| {
         Ok(Input::CallerFound(event)) => event.as_bytes().to_vec(),
         Ok(Input::TaskEnded(event)) => event.as_bytes().to_vec(),
         Ok(Input::Inserted(event)) => event.as_bytes().to_vec(),
+        Ok(Input::Boundary(event)) => event.as_bytes().to_vec(),
         // By name, so that a kind that is new does not compile until it stands above.
         Ok(
             other @ (Input::Data(..)

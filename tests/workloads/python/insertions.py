@@ -8,6 +8,7 @@ import http.client
 import signal
 import socket
 import sys
+import time
 
 host, port, case = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 OWN = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -59,12 +60,7 @@ def bodies_like_heads():
             it.sendall(request)
             it.sendall(request + request)
             it.sendall(request)
-            status = stream.readline()
-            length = 0
-            while (line := stream.readline()) not in (b"\r\n", b""):
-                if line.lower().startswith(b"content-length:"):
-                    length = int(line.split(b":")[1])
-            print(status, hashlib.sha256(stream.read(length)).hexdigest(), flush=True)
+            print(*answer(stream), flush=True)
 
 
 def until_told():
@@ -89,4 +85,58 @@ def until_told():
     print("done", flush=True)
 
 
-{each.__name__: each for each in (own_header, blocks, begins_to_block, bodies_like_heads, until_told)}[case]()
+def goes_on():
+    """On one connection each: a request whose length its head does not tell, and simple ones, with a rest before each."""
+    simple = b"GET /hello HTTP/1.1\r\nHost: x\r\n\r\n"
+    post = b"POST /echo HTTP/1.1\r\nHost: x\r\n"
+    pieces = {
+        # Its chunk says what looks like the end, and like a request.
+        "chunked": [post + b"Transfer-Encoding: chunked\r\n\r\n", b"1e\r\n=\r\n0\r\n\r\n" + simple[:22] + b"\r\n", b"0\r\n\r\n"],
+        "split": [post + b"Content-Le", b"ngth: 3\r\n\r\n=ab"],
+        "expect": [post + b"Content-Length: 3\r\nExpect: 100-continue\r\n\r\n", b"=ab"],
+        "upgrade": [b"GET /hello HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: none\r\n\r\n"],
+    }
+    for name, sent in pieces.items():
+        with socket.create_connection((host, port), timeout=20) as it:
+            stream = it.makefile("rb")
+            for piece in sent:
+                it.sendall(piece)
+                if b"Expect" in piece:
+                    stream.readline(), stream.readline()
+            print(name, answer(stream), flush=True)
+            for _ in range(20):
+                time.sleep(0.05)
+                it.sendall(simple)
+                print(name, answer(stream), flush=True)
+
+
+def older():
+    """Two connections, of which one blocks, that ask before SIGUSR1 and after it."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+    connections = [http.client.HTTPConnection(host, port, **how) for how in ({"timeout": 20}, {})]
+
+    def ask(times):
+        for _ in range(times):
+            for connection in connections:
+                connection.request("POST", "/echo", b"=" + b"GET /hello HTTP/1.1\r\nHost: x\r\n\r\n")
+                told(connection)
+            time.sleep(0.05)
+
+    ask(2)
+    print("under way", flush=True)
+    signal.sigwait({signal.SIGUSR1})
+    ask(20)
+
+
+def answer(stream):
+    """Reads one: its status, and its body's sum."""
+    status = stream.readline()
+    length = 0
+    while (line := stream.readline()) not in (b"\r\n", b""):
+        if line.lower().startswith(b"content-length:"):
+            length = int(line.split(b":")[1])
+    return status, hashlib.sha256(stream.read(length)).hexdigest()
+
+
+CASES = (own_header, blocks, begins_to_block, bodies_like_heads, until_told, goes_on, older)
+{each.__name__: each for each in CASES}[case]()

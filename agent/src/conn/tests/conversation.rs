@@ -3,7 +3,7 @@
 //! Each request has its own number, which its path and its answer's status carry: a wrong pair cannot hide. Bodies
 //! are full of lines that look like messages.
 
-use abi::{DataHeader, Direction, data_flag};
+use abi::{DataHeader, Direction, data_flag, insert::Boundary};
 use proptest::prelude::*;
 
 use crate::conn::Connections;
@@ -206,8 +206,29 @@ fn copied(message: &Message, at: usize, len: usize) -> (usize, usize) {
     (head, (len - head).min(64))
 }
 
+/// Where the requests of a conversation begin, and where the one after the last will.
+pub(super) fn boundaries(events: &[Seen], requests_go: Direction) -> Vec<u64> {
+    let mut all = Vec::new();
+    let mut turn = None;
+    let mut stop = 0;
+    let of_requests = |seen: &&Seen| seen.header.direction == requests_go as u8;
+    for seen in events.iter().filter(of_requests) {
+        if turn.replace(seen.turn) != Some(seen.turn) {
+            all.push(seen.header.position);
+        }
+        stop = seen.header.position + u64::from(seen.header.len);
+    }
+    all.push(stop);
+    all
+}
+
 /// Plays events into a table that saw the connection's birth, with a tick before each, and ends it.
 pub(super) fn play(events: &[Seen]) -> Vec<Report> {
+    play_asking(events).0
+}
+
+/// The same; and what is said while it goes on of where the next request begins.
+pub(super) fn play_asking(events: &[Seen]) -> (Vec<Report>, Vec<u64>) {
     let mut table = Connections::default();
     let mut told = Vec::new();
     let opened = abi::Opened {
@@ -219,10 +240,13 @@ pub(super) fn play(events: &[Seen]) -> Vec<Report> {
         ..abi::Opened::default()
     };
     table.opened(&opened, &mut told);
+    table.boundary(&Boundary { connection: 1, ..Boundary::default() });
+    let mut rests = Vec::new();
     let mut last = 0;
     let mut stop = 77;
     for seen in events {
         table.tick(Nanos(seen.header.time.saturating_sub(1)), &mut told);
+        rests.extend(table.boundaries());
         table.data(&seen.header, &seen.payload, &mut told);
         assert!(table.held() <= crate::conn::CONNECTION_HELD);
         last = seen.header.time.max(last);
@@ -231,6 +255,7 @@ pub(super) fn play(events: &[Seen]) -> Vec<Report> {
         }
     }
     table.tick(Nanos(last + 150 * MS), &mut told);
+    rests.extend(table.boundaries());
     let end = DataHeader {
         time: last + 200 * MS,
         connection: 1,
@@ -242,7 +267,7 @@ pub(super) fn play(events: &[Seen]) -> Vec<Report> {
     table.data(&end, &[], &mut told);
     table.finish(&mut told);
     assert!(table.is_empty());
-    told
+    (told, rests.into_iter().map(|(_, position)| position).collect())
 }
 
 /// What was told without its times, in the order of the requests. Checks that every exchange was started and

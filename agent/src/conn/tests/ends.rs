@@ -2,7 +2,7 @@
 
 use abi::{
     Closed, ControlHeader, DataHeader, Direction, Family, Opened, ProcessEvent, TcpState,
-    data_flag, tcp_state,
+    data_flag, insert::Boundary, tcp_state,
 };
 
 use crate::conn::{Address, Connections, Limits, Loss};
@@ -119,6 +119,46 @@ fn an_announcement_after_the_first_data_still_counts() {
     assert_eq!(started.conn.remote, Address::Inet([10, 0, 0, 2].into(), 80));
     assert_eq!(started.at, Nanos(MS));
     assert_eq!(started.id.position, 100);
+}
+
+#[test]
+fn where_the_next_request_begins_is_said_once_it_is_certain() {
+    let asked = |born: u8| {
+        let mut stage = Stage::new();
+        let opened = Opened { connection: 1, sent: 100, received: 200, born, ..Opened::default() };
+        stage.table.opened(&opened, &mut stage.told);
+        stage.table.boundary(&Boundary { connection: 1, ..Boundary::default() });
+        stage
+    };
+    let exchange = |stage: &mut Stage, ms: u64| {
+        stage.call(ms, Sent, REQUEST);
+        stage.tick(ms);
+        assert_eq!(stage.table.boundaries(), [], "it is not answered yet");
+        stage.call(ms, Received, ANSWER);
+        stage.tick(ms);
+        stage.table.boundaries()
+    };
+    let after = |exchanges: usize| (ConnId(1), (100 + exchanges * REQUEST.len()) as u64);
+    let mut born = asked(1);
+    assert_eq!(exchange(&mut born, 1), [after(1)]);
+    born.tick(2);
+    assert_eq!(born.table.boundaries(), [], "it was said");
+    assert_eq!(exchange(&mut born, 3), [after(2)]);
+    born.table.boundary(&Boundary { connection: 1, known: 1, ..Boundary::default() });
+    assert_eq!(exchange(&mut born, 4), [], "nobody asks any more");
+    // What is met first on an older connection may be quoted in a body that is refused before its end.
+    let mut older = asked(0);
+    assert_eq!(exchange(&mut older, 1), []);
+    assert_eq!(exchange(&mut older, 2), [after(2)]);
+    // After a loss it is never certain.
+    let mut lost = asked(1);
+    assert_eq!(exchange(&mut lost, 1), [after(1)]);
+    lost.positions[0] += 10;
+    lost.call(200, Sent, REQUEST);
+    lost.tick(400);
+    for ms in 500..510 {
+        assert_eq!(exchange(&mut lost, ms), []);
+    }
 }
 
 #[test]

@@ -5,7 +5,9 @@ use abi::{DataHeader, Direction, NoData};
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-use super::conversation::{Capture, Seen, calls, exchanges, play, sizes, turns};
+use super::conversation::{
+    Capture, Seen, boundaries, calls, exchanges, play, play_asking, sizes, turns,
+};
 use crate::conn::{CONNECTION_HELD, Connections};
 use crate::input::Nanos;
 
@@ -28,6 +30,20 @@ fn shuffle(events: &mut [Seen], swaps: &[Index], within: bool) {
     }
 }
 
+/// Loses the bytes of calls, said to be lost (`true`) or not said at all.
+fn lose(events: &mut Vec<Seen>, lost: Vec<(Index, bool)>) {
+    for (at, announced) in lost {
+        let at = at.index(events.len());
+        if announced {
+            let no_data = NoData::Fault as u8;
+            events[at].header = DataHeader { head: 0, no_data, ..events[at].header };
+            events[at].payload.clear();
+        } else if events.len() > 1 {
+            events.remove(at);
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn cut_and_shuffled_is_the_same(
@@ -46,6 +62,33 @@ proptest! {
         let shuffled = play(&events);
         prop_assert_eq!(exchanges(&shuffled, turns.len()), exchanges(&whole, turns.len()));
         prop_assert_eq!(sizes(&shuffled), sizes(&whole));
+    }
+
+    #[test]
+    fn where_the_next_request_begins_is_known_or_not_said(
+        turns in turns(),
+        requests_go in direction(),
+        ahead in 1..5usize,
+        frugal in any::<bool>(),
+        swaps in prop::collection::vec(any::<Index>(), 0..10),
+        lost in prop::collection::vec((any::<Index>(), any::<bool>()), 0..6),
+    ) {
+        let capture = if frugal { Capture::Frugal } else { Capture::Whole };
+        let mut events = calls(&turns, requests_go, ahead, capture);
+        let true_ones = boundaries(&events, requests_go);
+        let unharmed = play_asking(&events).1;
+        if !frugal && requests_go == Direction::Sent {
+            // All requests that are sent at a time are answered before the next ones.
+            let rests: Vec<u64> = (ahead..turns.len()).step_by(ahead).map(|i| true_ones[i]).collect();
+            let last = true_ones.last().copied();
+            prop_assert_eq!(unharmed, rests.into_iter().chain(last).collect::<Vec<_>>());
+        }
+        shuffle(&mut events, &swaps, false);
+        lose(&mut events, lost);
+        for position in play_asking(&events).1 {
+            prop_assert_eq!(requests_go, Direction::Sent, "nobody asks a server");
+            prop_assert!(true_ones.contains(&position), "no request begins at {}", position);
+        }
     }
 
     #[test]
@@ -81,16 +124,7 @@ proptest! {
             seen.header.time = first + (seen.header.time - first) * step;
         }
         shuffle(&mut events, swap.as_slice(), true);
-        for (at, announced) in lost {
-            let at = at.index(events.len());
-            if announced {
-                let no_data = NoData::Fault as u8;
-                events[at].header = DataHeader { head: 0, no_data, ..events[at].header };
-                events[at].payload.clear();
-            } else if events.len() > 1 {
-                events.remove(at);
-            }
-        }
+        lose(&mut events, lost);
         // A wrong pair, a ghost, or two ends of one exchange make this panic.
         exchanges(&play(&events), turns.len());
     }

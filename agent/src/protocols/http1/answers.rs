@@ -161,7 +161,12 @@ impl Http1 {
             None => out.lose(Loss::Unpaired, 1),
         }
         match body::Reader::new(kind) {
-            Some(body) => self.answers = State::Body(Box::new(body)),
+            Some(body) => {
+                if body.is_lost() {
+                    self.stitch.doubt();
+                }
+                self.answers = State::Body(Box::new(body));
+            }
             None => {
                 self.answers = State::Boundary;
                 if kind == body::Kind::Tunnel {
@@ -180,6 +185,7 @@ impl Http1 {
         out: &mut Outlet<'_>,
     ) -> u64 {
         if whole && self.answer_is_cut_short(&body, piece) {
+            self.stitch.doubt();
             if body.is_lost() {
                 out.lose(Loss::Unframed, body.unseen_end());
                 self.stitch.lose_answers(out);
@@ -201,6 +207,7 @@ impl Http1 {
         }
         if body.is_lost() && !was_lost {
             out.lose(body.loss(), 1);
+            self.stitch.doubt();
             if !body.is_left_out() && self.stitch.more_wait() {
                 // The answers that others wait for may begin anywhere from here on.
                 self.lose_answers(out);

@@ -224,6 +224,16 @@ impl Protocol for Http1 {
         }
     }
 
+    fn rests(&self) -> bool {
+        self.role == Role::Client
+            && !self.over
+            && self.tunnel.is_none()
+            && self.next.is_none()
+            && matches!((&self.requests, &self.answers), (State::Boundary, State::Boundary))
+            && self.early.is_empty()
+            && self.stitch.rests()
+    }
+
     fn held(&self) -> usize {
         size_of::<Self>()
             + self.requests.held()

@@ -114,6 +114,9 @@ impl Http1 {
         let bytes = piece.position.saturating_add(used).saturating_sub(head.position);
         let mut open = Open::start(head, request, bytes, piece.ended, self.role, out);
         self.current = Some(open.id);
+        if body.as_ref().is_some_and(body::Reader::is_lost) {
+            self.stitch.doubt();
+        }
         if body.as_ref().is_none_or(body::Reader::is_lost) {
             open.request_complete(body.is_none().then_some(0));
         }
@@ -132,6 +135,7 @@ impl Http1 {
         out: &mut Outlet<'_>,
     ) -> u64 {
         if whole && body.is_untouched() && self.was_refused(piece) {
+            self.stitch.doubt();
             self.request_complete(Some(0), out);
             self.requests = State::Boundary;
             return 0;
@@ -146,6 +150,7 @@ impl Http1 {
         }
         if body.is_lost() && !was_lost {
             out.lose(body.loss(), 1);
+            self.stitch.doubt();
             self.request_lost();
         }
         if body.is_lost() && piece.is_lost() {

@@ -24,6 +24,12 @@ const EXCHANGES: usize = 64;
 /// Most memory of those, bytes.
 pub(super) const EXCHANGES_HELD: usize = 128 * 1024;
 
+/// What is met first on an older connection may stand in a body and look like a message. Two answers answer two requests: by then the
+/// one with the body is over.
+const AFTER_MIDDLE: u8 = 2;
+/// Something was lost.
+const FOR_EVER: u8 = u8::MAX;
+
 /// Requests in the order they were made.
 #[derive(Debug, Default)]
 pub(super) struct Stitch {
@@ -33,6 +39,8 @@ pub(super) struct Stitch {
     /// A request was lost on a connection that does not wait for answers, or whose client hides requests from us: nothing
     /// can be paired any more.
     hopeless: bool,
+    /// So many exchanges must still be followed from end to end until it is certain where messages begin and end.
+    doubts: u8,
     /// Sum of what the exchanges hold.
     held: usize,
 }
@@ -69,7 +77,11 @@ impl Stitch {
     /// For a connection older than us: what was asked before is not known.
     pub(super) fn in_the_middle() -> Self {
         let before = Lost { need: 0, passed: 0, before_us: true };
-        Self { queue: VecDeque::from([Entry::Lost(before)]), ..Self::default() }
+        Self {
+            queue: VecDeque::from([Entry::Lost(before)]),
+            doubts: AFTER_MIDDLE,
+            ..Self::default()
+        }
     }
 
     /// For a connection that begins with a loss, of so many requests at least.
@@ -77,6 +89,16 @@ impl Stitch {
         let mut stitch = Self::default();
         stitch.lose_requests(requests);
         stitch
+    }
+
+    /// From here on it is never certain any more where messages begin and end.
+    pub(super) const fn doubt(&mut self) {
+        self.doubts = FOR_EVER;
+    }
+
+    /// Whether all that was asked is answered, and it is certain where messages begin and end.
+    pub(super) fn rests(&self) -> bool {
+        self.queue.is_empty() && self.doubts == 0
     }
 
     /// Whose the next answer is.
@@ -158,6 +180,7 @@ impl Stitch {
     /// Requests were lost after those in the queue; at least `need` of them.
     pub(super) fn lose_requests(&mut self, need: usize) {
         self.hopeless |= self.pipelined;
+        self.doubt();
         match self.queue.back_mut() {
             Some(Entry::Lost(lost)) => {
                 lost.before_us = false;
@@ -170,6 +193,7 @@ impl Stitch {
     /// The start of the next answer was lost, or the end of the one that is read; and perhaps more of them. What is
     /// known of the exchange is told.
     pub(super) fn lose_answers(&mut self, out: &mut Outlet<'_>) {
+        self.doubt();
         match self.pop() {
             Some(Entry::Exchange(open)) => open.unseen(out),
             Some(Entry::Lost(mut lost)) => {
@@ -216,6 +240,10 @@ impl Stitch {
         if self.front().is_some()
             && let Some(Entry::Exchange(open)) = self.pop()
         {
+            let is_whole = open.answered.is_some() && open.request_done;
+            if is_whole && self.doubts != FOR_EVER {
+                self.doubts = self.doubts.saturating_sub(1);
+            }
             open.unseen(out);
         }
     }
@@ -259,6 +287,7 @@ impl Stitch {
     /// Tells all exchanges as unseen, and lets as many answers pass.
     fn drop_all(&mut self, out: &mut Outlet<'_>) {
         let need = self.exchanges();
+        self.doubt();
         self.queue.push_front(Entry::Lost(Lost { need, passed: 0, before_us: false }));
         self.drop_behind(out);
     }

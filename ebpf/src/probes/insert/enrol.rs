@@ -118,6 +118,7 @@ fn connected(ops: *mut bpf_sock_ops) {
         (*insertion).start = first;
         (*insertion).next = first;
         (*insertion).inserted = 0;
+        (*insertion).asked = 0;
         let cookie = bpf_get_socket_cookie(ops.cast());
         if SOCKET_HASH.update(cookie, &mut *ops, u64::from(BPF_NOEXIST)).is_err() {
             count(Counter::InsertRefused, 1);

@@ -21,7 +21,7 @@ use spanwire_ebpf::{
     insert::{Head, Inserted, LEN, MOST, has, is_plain_method},
 };
 
-use super::{Insertion, TEXT, blocks, stage};
+use super::{Insertion, TEXT, blocks, boundary, stage};
 use crate::{
     bytes::payload,
     emit,
@@ -69,7 +69,12 @@ unsafe fn about_to_send(msg: *mut sk_msg_md) -> u32 {
             return PASS;
         }
         let insertion = &raw mut (*state).insertion;
-        if (*insertion).stage != stage::KNOWN {
+        let is_known = match (*insertion).stage {
+            stage::KNOWN => true,
+            stage::LOST => boundary::is_found(state),
+            _ => false,
+        };
+        if !is_known {
             return PASS;
         }
         // It is taken out as this is sent.

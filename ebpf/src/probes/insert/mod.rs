@@ -1,15 +1,18 @@
 //! Putting a `traceparent` into requests of HTTP/1.1 on their way (D6.4), for peers that read nothing but headers.
 //!
-//! [`enrol`] decides which sockets may be concerned at all, and takes them out again; [`message`] looks at what they send. Nothing
+//! [`enrol`] decides which sockets may be concerned at all, and takes them out again ([`older`]: those that are connected
+//! already); [`message`] looks at what they send. Nothing
 //! of this is loaded unless the operator has named programs.
 //!
 //! What must never happen: that an application's bytes are others than its own and one header line, or that its socket behaves
 //! otherwise to it. So only sockets that connect, do not block, and go where the operator wants it are taken; and on those bytes are put only where
 //! a request is certain to begin, which follows from the length of each request before it. After any doubt a connection is left
-//! alone for good.
+//! alone until user space has read the last request, and its answer, to their ends ([`boundary`]).
 
+mod boundary;
 mod enrol;
 mod message;
+mod older;
 
 use core::ffi::c_void;
 
@@ -35,6 +38,8 @@ pub(crate) struct Insertion {
     pub(crate) member: u32,
     /// Bytes that were put into the call that was sent last.
     pub(crate) passed: u32,
+    /// Not zero once user space was told that the place of the next request is not known.
+    asked: u64,
 }
 
 /// How far a socket has come.
@@ -45,14 +50,22 @@ mod stage {
     pub(super) const WANTED: u32 = 1;
     /// It is looked at, and it is known where its next request begins.
     pub(super) const KNOWN: u32 = 2;
-    /// That is not known any more.
+    /// That is not known any more, until user space has read on to it.
     pub(super) const LOST: u32 = 3;
 }
 
 impl Insertion {
     /// As a socket is before it has been seen.
-    pub(crate) const NONE: Self =
-        Self { sock: 0, start: 0, next: 0, inserted: 0, stage: stage::NONE, member: 0, passed: 0 };
+    pub(crate) const NONE: Self = Self {
+        sock: 0,
+        start: 0,
+        next: 0,
+        inserted: 0,
+        stage: stage::NONE,
+        member: 0,
+        passed: 0,
+        asked: 0,
+    };
 
     /// Where a call began that has sent `len` bytes of its own, and after which the sequence numbers stand there; how many were put
     /// into it has passed then. A function of its own: there is little room on the stack where it is needed.
