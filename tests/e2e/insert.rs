@@ -68,6 +68,7 @@ pub(crate) fn add(suite: &mut Suite) {
     });
     suite.test("insert::connections_go_on", connections_go_on);
     suite.test("insert::older_connections", older_connections);
+    suite.test("insert::older_connections_elsewhere", older_connections_elsewhere);
     suite.test("insert::not_sampled", not_sampled);
     suite.test("insert::sockets_that_block", blocking);
     suite.test("insert::sockets_that_begin_to_block", begins_to_block);
@@ -437,16 +438,49 @@ fn harmed() -> TestResult {
     Ok(())
 }
 
+/// A server on the second host, behind one that records on port 8080 of its address.
+fn recorded_on(hosts: &Hosts) -> anyhow::Result<(Server, Server)> {
+    let mut server = python::script("tour_server.py")?;
+    server.args(["127.0.0.1", "8081"]);
+    let server = Server::on_port("server", 8081, &mut hosts.on(1, &server)?)?;
+    let mut recorder = python::script("reads_headers.py")?;
+    recorder.args([ADDRESSES[1], "8080", "8081"]);
+    let recorder = Server::on_port("recorder", 8080, &mut hosts.on(1, &recorder)?)?;
+    Ok((server, recorder))
+}
+
+/// Into how many requests that came there a line was put.
+fn inserted_at(recorder: &Server) -> anyhow::Result<usize> {
+    recorder.program.signal(Signal::USR1)?;
+    let lines = recorder.program.lines_until("recorded", 0, Deadline::seconds(20))?;
+    Ok(lines.iter().filter(|line| line.starts_with("inserted")).count())
+}
+
+/// Those of another network namespace are as good.
+fn older_connections_elsewhere() -> TestResult {
+    let hosts = Hosts::start()?;
+    let (_server, recorder) = recorded_on(&hosts)?;
+    let mut case = python::script("insertions.py")?;
+    case.args([ADDRESSES[1], "8080", "older"]);
+    let mut client = Program::start("client", &mut hosts.on(0, &case)?)?;
+    client.wait_line("under way", Deadline::seconds(20))?;
+    let agent =
+        named(Hooks::Auto, &python_path()?).environment("SPANWIRE_HEADERS_TO", "all").start()?;
+    need(&agent)?;
+    client.signal(Signal::USR1)?;
+    ensure!(client.wait_end(Deadline::seconds(20))?.success());
+    let inserted = inserted_at(&recorder)?;
+    let older = agent.stop()?.counters.value("kernel.insert_older")?;
+    ensure!(older == 1, "{older} connections were taken in");
+    ensure!((1..=18).contains(&inserted), "{inserted} of 20 requests were given one");
+    Ok(())
+}
+
 /// To public addresses only what the operator has allowed.
 fn public() -> TestResult {
     for (to, expected) in [("private", 0), ("all", 1)] {
         let hosts = Hosts::start()?;
-        let mut server = python::script("tour_server.py")?;
-        server.args(["127.0.0.1", "8081"]);
-        let _server = Server::on_port("server", 8081, &mut hosts.on(1, &server)?)?;
-        let mut recorder = python::script("reads_headers.py")?;
-        recorder.args([ADDRESSES[1], "8080", "8081"]);
-        let recorder = Server::on_port("recorder", 8080, &mut hosts.on(1, &recorder)?)?;
+        let (_server, recorder) = recorded_on(&hosts)?;
         let setup = named(Hooks::Auto, &python_path()?).environment("SPANWIRE_TCP_OPTION", "off");
         let mut agent = setup.environment("SPANWIRE_HEADERS_TO", to).start()?;
         need(&agent)?;
@@ -461,10 +495,8 @@ fn public() -> TestResult {
         agent.wait_line(&line, Deadline::seconds(10))?;
         fs::write(&fifo, "begin")?;
         ensure!(client.wait_end(Deadline::seconds(20))?.success());
-        recorder.program.signal(Signal::USR1)?;
-        let lines = recorder.program.lines_until("recorded", 0, Deadline::seconds(20))?;
-        let inserted = lines.iter().filter(|line| line.starts_with("inserted")).count();
-        ensure!(inserted == expected, "{to}: {lines:?}");
+        let inserted = inserted_at(&recorder)?;
+        ensure!(inserted == expected, "{to}: {inserted} were given one");
         let left = agent.stop()?.counters.value("kernel.insert_not_private")?;
         ensure!((left > 0) == (to == "private"), "{to}: {left} connections were left alone");
     }

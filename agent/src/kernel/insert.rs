@@ -88,7 +88,9 @@ pub struct Enrolment {
     named: HashMap<MapData, u32, u32>,
     boundaries: HashMap<MapData, u64, u64>,
     older: HashMap<MapData, u64, u32>,
-    /// Where the program is that marks what is older.
+    /// Whether the kernel has the program that marks what is older;
+    marks: bool,
+    /// where it is.
     probes: Weak<Mutex<Ebpf>>,
 }
 
@@ -117,7 +119,7 @@ impl Enrolment {
     ///
     /// When the kernel cannot mark them: then none is taken in.
     pub fn adopt(&mut self, namespace: &Path, sockets: &[(u64, OwnedFd)]) -> io::Result<usize> {
-        let Some(probes) = self.probes.upgrade() else { return Ok(0) };
+        let Some(probes) = self.probes.upgrade().filter(|_| self.marks) else { return Ok(0) };
         let mut probes = probes.lock().unwrap_or_else(PoisonError::into_inner);
         let program: &mut Iter = probes
             .program_mut(OLDER)
@@ -210,8 +212,12 @@ pub(super) fn attach(ebpf: &mut Ebpf, btf: &Btf) -> Result<Enrolment, String> {
         .program_mut(OLDER)
         .and_then(|program| program.try_into().ok())
         .ok_or("it is not in the object")?;
-    marks.load("tcp", btf).map_err(|error| one_line(&error))?;
-    Ok(Enrolment { sockets, named, boundaries, older, probes: Weak::new() })
+    let marks = marks.load("tcp", btf);
+    if let Err(error) = &marks {
+        log::warn!("{FEATURE}: not on older connections, {}", one_line(error));
+    }
+    let marks = marks.is_ok();
+    Ok(Enrolment { sockets, named, boundaries, older, marks, probes: Weak::new() })
 }
 
 /// Whether calls on a socket wait; also where that cannot be known.
