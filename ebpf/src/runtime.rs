@@ -47,11 +47,14 @@ pub enum Rule {
     /// A thread of a Python `ThreadPoolExecutor` works on what the thread that serves the request, or one that works for it, has
     /// submitted.
     PythonPool = 8,
+    /// A goroutine works on what it has received from a channel, which the goroutine that serves the request, or one that it has
+    /// started, has sent.
+    GoChannel = 9,
 }
 
 impl Rule {
     /// All, in ABI order.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::GoHandler,
         Self::GoChild,
         Self::GoContext,
@@ -60,6 +63,7 @@ impl Rule {
         Self::GoHttp2,
         Self::GoNewproc,
         Self::PythonPool,
+        Self::GoChannel,
     ];
 
     /// The rule of an ABI byte; `None` for a byte no probe writes.
@@ -74,6 +78,7 @@ impl Rule {
             6 => Some(Self::GoHttp2),
             7 => Some(Self::GoNewproc),
             8 => Some(Self::PythonPool),
+            9 => Some(Self::GoChannel),
             _ => None,
         }
     }
@@ -90,6 +95,7 @@ impl Rule {
             Self::GoHttp2 => "go-http2",
             Self::GoNewproc => "go-newproc",
             Self::PythonPool => "python-pool",
+            Self::GoChannel => "go-channel",
         }
     }
 
@@ -97,7 +103,13 @@ impl Rule {
     /// user space has to see that it did not.
     #[must_use]
     pub const fn is_of_another_task(self) -> bool {
-        matches!(self, Self::GoChild | Self::PythonPool)
+        matches!(self, Self::GoChild | Self::PythonPool | Self::GoChannel)
+    }
+
+    /// Whether it is only used where it is asked for.
+    #[must_use]
+    pub const fn is_opt_in(self) -> bool {
+        matches!(self, Self::GoChannel)
     }
 
     /// Whether the request is served by a thread: then it is so only where the rule of threads says so as well.
@@ -222,6 +234,8 @@ pub struct GoProcess {
     pub p_goidcache: u64,
     /// `runtime.hchan.recvq`
     pub chan_recvq: u64,
+    /// `runtime.hchan.elemsize`, of two bytes.
+    pub chan_elemsize: u64,
     /// `runtime.sudog.g`
     pub sudog_g: u64,
     /// `net/http.persistConn.conn`
@@ -336,7 +350,7 @@ impl PythonProcess {
 }
 
 /// Words of what the probes remember of a thread that asks queues for work, by its key (`pid_tgid`).
-pub const POOL_THREAD_WORDS: usize = 10;
+pub const POOL_THREAD_WORDS: usize = 11;
 /// The same of work in a queue, by process and address.
 pub const POOL_ITEM_WORDS: usize = 5;
 

@@ -10,7 +10,7 @@ use tests::truth::run::{Outcome, Stage};
 use tests::truth::table;
 
 /// The cases that every change is measured by.
-const CASES: [&str; 23] = [
+const CASES: [&str; 25] = [
     "python-threads",
     "c-threads",
     "gunicorn-gthread",
@@ -25,7 +25,9 @@ const CASES: [&str; 23] = [
     "go-middle",
     "go-pool-context",
     "go-pool",
+    "go-channel",
     "go-old",
+    "go-old-channel",
     "go-old-pool",
     "go-frameworks",
     "go-fasthttp",

@@ -29,7 +29,7 @@ const VERSIONS: [(&str, [&str; 2]); 9] = [
 ];
 
 /// What is asked for, in the order of the table's columns.
-const MEMBERS: [&str; 29] = [
+const MEMBERS: [&str; 30] = [
     "runtime.g.goid",
     "runtime.g.parentGoid",
     "runtime.g.startpc",
@@ -39,6 +39,7 @@ const MEMBERS: [&str; 29] = [
     "runtime.p.id",
     "runtime.p.goidcache",
     "runtime.hchan.recvq",
+    "runtime.hchan.elemsize",
     "runtime.sudog.g",
     "net/http.persistConn.conn",
     "net/http.conn.rwc",

@@ -41,7 +41,7 @@ const fn key(
 use Form::{List, Scalar, Secrets};
 
 /// All of them.
-pub const KEYS: [Key; 39] = [
+pub const KEYS: [Key; 40] = [
     key(
         "log_level",
         "OTEL_LOG_LEVEL",
@@ -97,6 +97,13 @@ pub const KEYS: [Key; 39] = [
         Scalar,
         "private",
         "to whom: private (addresses only, this host included) or all",
+    ),
+    key(
+        "rules_on",
+        "SPANWIRE_RULES_ON",
+        List,
+        "none",
+        "rules of runtimes that are used only where they are named: go-channel",
     ),
     key(
         "rules_off",

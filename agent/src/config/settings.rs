@@ -249,7 +249,8 @@ fn rules(values: &mut Values, warnings: &mut Vec<String>) -> Rules {
         };
         values.parsed(variable, &names.join(", "), known, warnings).unwrap_or(rules)
     };
-    let rules = changed("SPANWIRE_RULES_UNLIMITED", Rules::default(), Rules::with_unlimited);
+    let rules = changed("SPANWIRE_RULES_ON", Rules::default(), Rules::with);
+    let rules = changed("SPANWIRE_RULES_UNLIMITED", rules, Rules::with_unlimited);
     changed("SPANWIRE_RULES_OFF", rules, Rules::without)
 }
 

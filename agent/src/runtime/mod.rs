@@ -32,7 +32,8 @@ pub struct Rules {
 
 impl Default for Rules {
     fn default() -> Self {
-        Self { on: Rule::ALL.iter().fold(0, |bits, rule| bits | 1 << *rule as u64), unlimited: 0 }
+        let on = Rule::ALL.iter().filter(|rule| !rule.is_opt_in());
+        Self { on: on.fold(0, |bits, rule| bits | 1 << *rule as u64), unlimited: 0 }
     }
 }
 
@@ -41,6 +42,12 @@ impl Rules {
     #[must_use]
     pub const fn without(self, rule: Rule) -> Self {
         Self { on: self.on & !(1 << rule as u64), ..self }
+    }
+
+    /// The same with one more.
+    #[must_use]
+    pub const fn with(self, rule: Rule) -> Self {
+        Self { on: self.on | 1 << rule as u64, ..self }
     }
 
     /// The same with this one without a limit.
@@ -89,6 +96,8 @@ mod tests {
         let unlimited = rules.with_unlimited(Rule::PythonPool);
         assert!(rules.limits(Rule::PythonPool) && !unlimited.limits(Rule::PythonPool));
         assert!(unlimited.limits(Rule::GoNewproc) && unlimited.bits() == rules.bits());
+        assert!(!Rules::default().has(Rule::GoChannel), "it is only used where it is asked for");
+        assert!(rules.with(Rule::GoChannel).has(Rule::GoChannel));
         assert_eq!(rule("go-context"), Some(Rule::GoContext));
         assert_eq!(rule("go-nothing"), None);
     }

@@ -55,6 +55,12 @@ pub(crate) enum Trap {
     Http2RunHandler,
     /// Where `runtime.newproc1` of Go returns.
     GoNewproc,
+    /// Where a program's own functions send to channels,
+    GoSend,
+    /// where they receive from them,
+    GoReceive,
+    /// and where they have.
+    GoReceived,
     /// Where `put` of Python's `_queue.SimpleQueue` begins,
     PythonPut,
     /// its `get` and `get_nowait` do,
@@ -65,12 +71,15 @@ pub(crate) enum Trap {
 
 impl Trap {
     /// All.
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::GrpcNewStream,
         Self::GrpcHandleStream,
         Self::Http2WriteHeaders,
         Self::Http2RunHandler,
         Self::GoNewproc,
+        Self::GoSend,
+        Self::GoReceive,
+        Self::GoReceived,
         Self::PythonPut,
         Self::PythonGet,
         Self::PythonGot,
@@ -84,6 +93,9 @@ impl Trap {
             Self::Http2WriteHeaders => "http2_write_headers",
             Self::Http2RunHandler => "http2_run_handler",
             Self::GoNewproc => "go_newproc",
+            Self::GoSend => "go_send",
+            Self::GoReceive => "go_receive",
+            Self::GoReceived => "go_received",
             Self::PythonPut => "python_put",
             Self::PythonGet => "python_get",
             Self::PythonGot => "python_got",
@@ -96,6 +108,7 @@ impl Trap {
             Self::GrpcNewStream | Self::GrpcHandleStream => Rule::GoGrpc,
             Self::Http2WriteHeaders | Self::Http2RunHandler => Rule::GoHttp2,
             Self::GoNewproc => Rule::GoNewproc,
+            Self::GoSend | Self::GoReceive | Self::GoReceived => Rule::GoChannel,
             Self::PythonPut | Self::PythonGet | Self::PythonGot => Rule::PythonPool,
         }
     }
@@ -108,7 +121,10 @@ impl Trap {
             Self::GrpcNewStream
             | Self::GrpcHandleStream
             | Self::Http2WriteHeaders
-            | Self::Http2RunHandler => None,
+            | Self::Http2RunHandler
+            | Self::GoSend
+            | Self::GoReceive
+            | Self::GoReceived => None,
         }
     }
 
@@ -120,6 +136,7 @@ impl Trap {
             Self::Http2WriteHeaders => "parents of calls over HTTP/2 by net/http",
             Self::Http2RunHandler => "parents of what servers of HTTP/2 in net/http call",
             Self::GoNewproc => "parents through goroutines that make no call",
+            Self::GoSend | Self::GoReceive | Self::GoReceived => "parents through channels",
             Self::PythonPut | Self::PythonGet | Self::PythonGot => {
                 "parents of calls by Python's thread pools"
             }

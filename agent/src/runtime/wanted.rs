@@ -305,7 +305,11 @@ const fn waits_for(trap: Trap, needs: u8, has_grpc: bool) -> Option<Standing> {
         Need::ClientStreams as u8 | Need::MaybeClientStreams as u8
     };
     let (need, standing) = match trap {
-        Trap::GrpcNewStream | Trap::GrpcHandleStream => return None,
+        Trap::GrpcNewStream
+        | Trap::GrpcHandleStream
+        | Trap::GoSend
+        | Trap::GoReceive
+        | Trap::GoReceived => return None,
         // Functions of its own server only: whoever else serves HTTP/2 does not come by.
         Trap::Http2RunHandler => (Need::ServerStreams as u8, Standing::WaitForServer),
         Trap::Http2WriteHeaders => (client, Standing::WaitForClient),

@@ -88,6 +88,14 @@ pub(crate) fn add(suite: &mut Suite) {
         });
     }
     suite.at(Place::InVm, "goroutines::on_this_kernel", 60, on_this_kernel);
+    for concurrency in [1, 32] {
+        suite.at(
+            Place::Here,
+            format!("goroutines::channels[{concurrency} at once]"),
+            180,
+            move || channels(concurrency),
+        );
+    }
     grpc::add(suite);
     layouts::add(suite);
     probes::add(suite);
@@ -109,8 +117,8 @@ pub(crate) const IN_VM: usize = 20;
 fn on_this_kernel() -> TestResult {
     let called = downstream("called")?;
     let server = Build::PLAIN.server(SERVICE, called.port())?;
-    let agent = watching(Setup::default(), &server)?;
-    let ways = [way("handler", 1, 900), way("fanout", 3, 900)];
+    let agent = following_channels(&server)?;
+    let ways = [way("handler", 1, 900), way("fanout", 3, 900), way("pool", 1, 700)];
     truth::score_of(agent, &ways, IN_VM, |way, first| {
         Load { way, concurrency: 2, count: IN_VM, first }.send(&server)
     })
@@ -122,6 +130,38 @@ fn score(setup: Setup, build: Build, ways: &[Way], concurrency: usize) -> TestRe
     let server = build.server(SERVICE, called.port())?;
     let agent = watching(setup, &server)?;
     truth::score(agent, ways, |way, first| {
+        Load { way, concurrency, count: REQUESTS, first }.send(&server)
+    })
+}
+
+/// An agent that follows the server's channels.
+fn following_channels(server: &Server) -> anyhow::Result<Agent> {
+    let setup = Setup::default().environment("SPANWIRE_RULES_ON", "go-channel");
+    let mut agent = watching(setup, server)?;
+    let line = format!("process {}: go_received is in", server.program.pid());
+    agent.wait_line(&line, vm::deadline(10))?;
+    Ok(agent)
+}
+
+/// Ways of which those by channels can be known where the agent is asked to follow them, and that these are wrong for none.
+const CHANNELS: [Way; 11] = [
+    KNOWN[0],
+    KNOWN[1],
+    KNOWN[5],
+    way("pool", 1, 980),
+    way("lazy", 1, 900),
+    way("lazy-hidden", 1, 900),
+    way("silent", 2, 0),
+    way("drain", 1, 0),
+    way("late", 2, 0),
+    way("timer", 1, 0),
+    way("pooled", 1, 990),
+];
+
+fn channels(concurrency: usize) -> TestResult {
+    let called = downstream("called")?;
+    let server = Build::PLAIN.server(SERVICE, called.port())?;
+    truth::score(following_channels(&server)?, &CHANNELS, |way, first| {
         Load { way, concurrency, count: REQUESTS, first }.send(&server)
     })
 }

@@ -9,6 +9,9 @@ use super::services::{self, PYTHON_THREADS, Runtime};
 pub const EXACT: f64 = 99.9;
 /// Where a runtime tells. Not always: whoever wants a request written may not wait for that yet when it is.
 const PROVEN: f64 = 90.0;
+/// The same, where workers that wait for work when the agent comes are known from their second piece of it on: of few requests that
+/// is a part.
+const WARM: f64 = 80.0;
 /// Where a call's request cannot be known it has no parent: nothing is promised but that nothing is wrong.
 const HONEST: f64 = 0.0;
 
@@ -124,6 +127,18 @@ pub const ALL: &[Case] = &[
         about: "Go net/http, a pool that is not",
         levels: &[services::GO_POOL; 4],
         floor: HONEST,
+    },
+    Case {
+        name: "go-channel",
+        about: "Go net/http, a pool that is not, with `rules_on: go-channel`",
+        levels: &[services::GO_CHANNEL; 4],
+        floor: WARM,
+    },
+    Case {
+        name: "go-old-channel",
+        about: "Go 1.19 net/http, the same",
+        levels: &[services::GO_OLD_CHANNEL; 4],
+        floor: WARM,
     },
     Case {
         name: "go-old",

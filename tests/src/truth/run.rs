@@ -80,11 +80,18 @@ impl Stage {
     pub fn run(&self, setup: Setup, requests: usize, clients: usize) -> anyhow::Result<Outcome> {
         // So many requests would have the probes of pools taken out again, and what is asked here is whether they tell the truth.
         let setup = setup.environment("SPANWIRE_RULES_UNLIMITED", "python-pool");
+        let channels = self.services.iter().any(|service| service.channels);
+        let on = if channels { "go-channel" } else { "" };
+        let setup = setup.environment("SPANWIRE_RULES_ON", on);
         let mut agent = setup.environment("OTEL_LOG_LEVEL", "debug").start()?;
         // Whose runtime tells what, it finds out within its first moments, one program after the other.
         for service in &self.services {
             let Some(runtime) = service.tells else { continue };
             let line = format!("process {} runs {runtime}", service.server.program.pid());
+            agent.wait_line(&line, Deadline::seconds(20))?;
+        }
+        for service in self.services.iter().filter(|service| service.channels) {
+            let line = format!("process {}: go_received is in", service.server.program.pid());
             agent.wait_line(&line, Deadline::seconds(20))?;
         }
         self.wait_for_streams(&mut agent)?;

@@ -57,6 +57,8 @@ pub struct Started {
     pub server: Server,
     /// Its runtime tells, which is this one, once the agent has looked into its program.
     pub tells: Option<&'static str>,
+    /// Whether the agent is asked to follow its channels.
+    pub channels: bool,
     /// It speaks HTTP/2 in the clear with the others, and they with it: what tells of its streams comes with the first.
     pub http2: bool,
     /// What must stay as long as it runs.
@@ -67,7 +69,7 @@ pub struct Started {
 
 impl Started {
     fn of(server: Server) -> Self {
-        Self { server, tells: None, http2: false, _folder: None, _databases: None }
+        Self { server, tells: None, channels: false, http2: false, _folder: None, _databases: None }
     }
 }
 

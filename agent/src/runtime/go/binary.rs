@@ -63,6 +63,11 @@ impl Binary {
         module(&self.modules, path)
     }
 
+    /// The paths of the modules that were built from sources at hand: the program's own, and those of a workspace.
+    pub(super) fn own_modules(&self) -> Vec<&str> {
+        own_modules(&self.modules)
+    }
+
     /// Where in the file the code is that is loaded to an address.
     pub(super) fn place(&self, address: u64) -> Option<u64> {
         let part_of = |(start, offset, length): &(u64, u64, u64)| {
@@ -145,6 +150,19 @@ fn text(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 
 /// The version of a module, in lines as `go version -m` prints them: `dep`, path, version and checksum, with tabs between. A line
 /// that begins with an arrow says what is there instead of the one before.
+fn own_modules(modules: &str) -> Vec<&str> {
+    /// The version of what was built from where it lies (cmd/go; the main module may have another one since 1.24).
+    const AT_HAND: &str = "(devel)";
+    let lines = modules.lines().map(|line| line.split('\t').collect::<Vec<_>>());
+    lines
+        .filter_map(|words| match words.as_slice() {
+            ["mod", path, ..] => Some(*path),
+            ["dep", path, version, ..] if *version == AT_HAND => Some(*path),
+            _ => None,
+        })
+        .collect()
+}
+
 fn module<'a>(modules: &'a str, path: &str) -> Option<&'a str> {
     let mut lines = modules.lines().map(|line| line.split('\t'));
     let mut found = lines
@@ -202,6 +220,10 @@ mod tests {
         assert_eq!(module(modules, "google.golang.org/grpc"), Some("v1.76.0"));
         assert_eq!(module(modules, "example.com/forked"), None);
         assert_eq!(module(modules, "google.golang.org"), None);
+        assert_eq!(own_modules(modules), ["shop"]);
+        // Built from single files.
+        let modules = "path\tcommand-line-arguments\ndep\tshop\t(devel)\t\ndep\tgolang.org/x/net\tv0.42.0\th1:a=\n";
+        assert_eq!(own_modules(modules), ["shop"]);
     }
 
     #[test]

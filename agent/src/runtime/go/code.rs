@@ -51,6 +51,28 @@ impl Code {
         (!found.is_empty()).then_some(found)
     }
 
+    /// The `CALL`s in there of what is wanted: their addresses, where they return to, and what they call. None if there is something in
+    /// it that is no instruction.
+    pub(super) fn sites(
+        &self,
+        function: Function<'_>,
+        wanted: impl Fn(u64) -> bool,
+    ) -> Vec<(u64, u64, u64)> {
+        let mut found = Vec::new();
+        let code = self.of(function);
+        for instruction in Decoder::with_ip(64, code, function.start, DecoderOptions::NONE) {
+            match instruction.code() {
+                Instruction::INVALID => return Vec::new(),
+                Instruction::Call_rel32_64 if wanted(instruction.near_branch_target()) => {
+                    let calls = instruction.near_branch_target();
+                    found.push((instruction.ip(), instruction.next_ip(), calls));
+                }
+                _ => {}
+            }
+        }
+        found
+    }
+
     /// Whether a function calls a function value: through a register, or through one that points to it. What cannot be read may.
     pub(super) fn calls_what_it_is_given(&self, function: Function<'_>) -> bool {
         Decoder::with_ip(64, self.of(function), function.start, DecoderOptions::NONE).iter().any(

@@ -2,6 +2,7 @@
 //! the table of its version's layouts, and from its memory, where all of it has to make sense before it is used.
 
 mod binary;
+mod channels;
 mod code;
 mod dwarf;
 mod frames;
@@ -149,6 +150,8 @@ struct Anatomy {
     http2: http2::Anatomy,
     /// Where it starts goroutines.
     newproc: Vec<Place>,
+    /// Where its own functions send to channels and receive from them.
+    channels: Vec<Place>,
 }
 
 impl Examiner {
@@ -209,6 +212,7 @@ impl Anatomy {
             grpc: grpc::Anatomy::of(binary, &functions, &code, members.as_ref()),
             http2: http2::Anatomy::of(binary, &functions, layout.http2, members.as_ref()),
             newproc: newproc(binary, &functions, &code),
+            channels: channels::of(binary, &functions, &code),
             layout,
             source,
         })
@@ -274,6 +278,7 @@ fn put_together(
         m_curg: layout.m_curg,
         p_goidcache: layout.p_goidcache,
         chan_recvq: layout.chan_recvq,
+        chan_elemsize: layout.chan_elemsize,
         sudog_g: layout.sudog_g,
         persist_conn: layout.persist_conn,
         conn_rwc: layout.conn_rwc,
@@ -312,6 +317,11 @@ fn put_together(
         off.push((Rule::GoNewproc, "where it starts goroutines is not known"));
     } else if rules.has(Rule::GoNewproc) && rules.has(Rule::GoChild) {
         places.extend(&anatomy.newproc);
+    }
+    if rules.has(Rule::GoChannel) && anatomy.channels.is_empty() {
+        off.push((Rule::GoChannel, "its own functions do not both send and receive"));
+    } else if rules.has(Rule::GoChannel) {
+        places.extend(&anatomy.channels);
     }
     let record = Record { goid: layout.g_goid, status: layout.g_status };
     let program = Program::default();

@@ -74,6 +74,14 @@ impl Caller {
     }
 }
 
+/// See [`Rule::is_of_another_task`].
+#[inline(always)]
+pub(crate) const fn is_of_another_task(rule: u64) -> bool {
+    rule == Rule::GoChild as u64
+        || rule == Rule::PythonPool as u64
+        || rule == Rule::GoChannel as u64
+}
+
 /// How often user space has told of a process; 0 while it has told of none.
 #[btf_map(name = "RUNTIME_ROUND")]
 static RUNTIME_ROUND: Array<u32, 1> = Array::new();
@@ -234,7 +242,7 @@ extern "C" fn found(connection: u64, position: u64) -> u64 {
         (*event).tgid = (&raw const (*caller).tgid).read_volatile() as u32;
         (*event).rule = rule as u8;
         (*event).via = Rule::GoTransport as u8;
-        if rule == Rule::GoChild as u64 {
+        if is_of_another_task(rule) {
             Caller::tasks_to(caller, &raw mut (*event).tasks, &raw mut (*event).objects);
         }
     }
@@ -284,7 +292,7 @@ unsafe fn told(state: *const State, position: u64, scratch: *mut Scratch) {
         (*header).absent = (&raw const (*caller).absent).read_volatile() as u8;
         (*header).for_another = (&raw const (*caller).for_another).read_volatile() as u8;
         let rule = (&raw const (*caller).rule).read_volatile();
-        if rule == Rule::GoChild as u64 || rule == Rule::PythonPool as u64 {
+        if is_of_another_task(rule) {
             tell((*state).generation, position);
         }
     }

@@ -30,6 +30,20 @@ pub const GO_POOL_CONTEXT: Runtime = Runtime {
 pub const GO_POOL: Runtime =
     Runtime { name: "go-pool", proxies: false, start: |place| net_http(place, "pool", None) };
 
+/// The same, where the agent is asked to follow channels,
+pub const GO_CHANNEL: Runtime = Runtime {
+    name: "go-channel",
+    proxies: false,
+    start: |place| Ok(Started { channels: true, ..net_http(place, "pool", None)? }),
+};
+
+/// and that by an old Go.
+pub const GO_OLD_CHANNEL: Runtime = Runtime {
+    name: "go-old-channel",
+    proxies: false,
+    start: |place| Ok(Started { channels: true, ..net_http(place, "pool", OLD_GO)? }),
+};
+
 /// The first, by an old Go,
 pub const GO_OLD: Runtime =
     Runtime { name: "go-old", proxies: false, start: |place| net_http(place, "", OLD_GO) };

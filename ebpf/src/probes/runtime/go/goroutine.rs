@@ -101,7 +101,17 @@ pub(super) unsafe fn works_for(go: *const GoProcess, g: u64, desk: *mut Desk) ->
                 return 0;
             }
         }
-        if root != key {
+        if rule == Rule::GoChannel as u64 {
+            // The kernel tells when it ends, and of who has sent it the record does.
+            let (task, object) = ((*served).connection, (*served).object);
+            (*served.cast_mut()).answered = 1;
+            (&raw mut (*caller).tasks[0]).write_volatile(task);
+            (&raw mut (*caller).objects[0]).write_volatile(0);
+            (&raw mut (*caller).tasks[1]).write_volatile(maker);
+            (&raw mut (*caller).objects[1]).write_volatile(object);
+            (&raw mut (*caller).tasks[2]).write_volatile(0);
+            (&raw mut (*caller).objects[2]).write_volatile(0);
+        } else if root != key {
             (&raw mut (*caller).tasks[0]).write_volatile(key);
             (&raw mut (*caller).objects[0]).write_volatile(g);
             if !chain(root, maker, desk) {
@@ -201,6 +211,11 @@ pub(super) unsafe fn adopt(go: *const GoProcess, g: u64, desk: *mut Desk) -> boo
             return false;
         };
         let (span, root) = ((*served).span, (*served).root);
+        // One that works now for one, now for another: for whom it did when it started this is not known.
+        if (*served).rule == Rule::GoChannel as u64 {
+            say(desk, Absent::MakerUnknown);
+            return false;
+        }
         if !may_be_a_child(start(go, g), desk) {
             say(desk, Absent::Receives);
             return false;

@@ -3,6 +3,7 @@
 //!
 //! Nothing is followed that merely happened (wake-ups, which thread ran last): that is wrong for one call in ten.
 
+mod channel;
 mod context;
 mod goroutine;
 mod grpc;

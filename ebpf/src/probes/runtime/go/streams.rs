@@ -26,7 +26,7 @@ use super::{
 use crate::{
     config, emit,
     registers::Call,
-    runtime::{Caller, Desk},
+    runtime::{Caller, Desk, is_of_another_task},
 };
 
 /// The connection on which frames moved last, by process and descriptor.
@@ -192,7 +192,7 @@ unsafe fn tell(connection: u64, number: u32, via: u64, desk: *const Desk) -> u64
         (*event).rule = rule as u8;
         (*event).absent = (&raw const (*caller).absent).read_volatile() as u8;
         (*event).via = via as u8;
-        if rule == Rule::GoChild as u64 {
+        if is_of_another_task(rule) {
             Caller::tasks_to(caller, &raw mut (*event).tasks, &raw mut (*event).objects);
         }
     }

@@ -61,6 +61,8 @@ struct Worker {
     named: u64,
     /// When this was learned: see [`spanwire_ebpf::runtime::PythonProcess::epoch`].
     epoch: u64,
+    /// How many items it has begun, from a number of its own on.
+    count: u64,
 }
 
 /// A queued work item: see [`Worker`].
@@ -167,6 +169,8 @@ unsafe fn begins(thread: u64, queue: u64, epoch: u64) {
         makers: [0; 2],
         named: 0,
         epoch,
+        // Another time begins with others.
+        count: emit::now() >> 9,
     };
     if PYTHON_WORKERS.insert(thread, worker, 0).is_err() {
         count(Counter::PoolThreadsFull, 1);
@@ -206,7 +210,8 @@ pub(super) unsafe fn got(thread: u64, object: u64, epoch: u64, is_work: impl FnO
             (*worker).span = (*item).span;
             (*worker).root = (*item).root;
             (*worker).makers = [(*item).makers[0], (*item).makers[1]];
-            (*worker).task = new_task(thread);
+            (*worker).count = (*worker).count.wrapping_add(1);
+            (*worker).task = new_task(thread, (*worker).count);
         }
         // Another object may get its address.
         let _ = PYTHON_ITEMS.remove(key);
@@ -230,14 +235,14 @@ unsafe fn ends(worker: *mut Worker) {
     }
 }
 
-/// The key of a task that a thread begins: by the thread, and by the time to half a microsecond, in which none gets two items, within two
-/// minutes, in which its calls are forgotten.
+/// The key of a task that a thread begins: by the thread, and by how many it has begun. Of as many as a quarter of a million, the first
+/// are forgotten.
 #[inline(always)]
-fn new_task(thread: u64) -> u64 {
+fn new_task(thread: u64, count: u64) -> u64 {
     const TID: u64 = 0x3f_ffff;
     const TID_BITS: u32 = 22;
-    const TIMES: u64 = 0x3_ffff;
-    task((thread >> 32) as u32, (emit::now() >> 9 & TIMES) << TID_BITS | thread & TID)
+    const COUNT: u64 = 0x3_ffff;
+    task((thread >> 32) as u32, (count & COUNT) << TID_BITS | thread & TID)
 }
 
 /// For which request the thread makes a call as one of a pool: into the scratch event; and whether it is one, see
