@@ -376,7 +376,7 @@ mod tests {
         for (at, reason) in Absent::ALL.into_iter().enumerate() {
             assert_eq!((reason as usize, Absent::from_abi(reason as u8)), (at + 1, Some(reason)));
         }
-        assert_eq!((GoProcess::WORDS, GoGrpc::WORDS, GoHttp2::WORDS), (29, 10, 10));
+        assert_eq!((GoProcess::WORDS, GoGrpc::WORDS, GoHttp2::WORDS), (30, 10, 10));
         assert_eq!(PythonProcess::WORDS, 4);
     }
 }

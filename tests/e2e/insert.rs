@@ -358,10 +358,10 @@ fn older_connections() -> TestResult {
     ensure!(without.arrived == with.arrived, "{without:#?}\nwith\n{with:#?}");
     let stopped = agent.context("there is one")?.stop()?;
     let count = |name: &str| stopped.counters.value(&format!("kernel.insert_{name}"));
-    ensure!(count("older")? == 1, "{} connections were taken in", count("older")?);
-    ensure!(count("found")? == 1, "its requests were found {} times", count("found")?);
+    // Others of this host may be named as well.
+    ensure!(count("older")? >= 1 && count("found")? >= 1, "none was taken in, or found");
     let inserted = with.inserted.len();
-    // Two exchanges are needed to be certain.
+    // Two exchanges are needed to be certain; and the connection that blocks is none of them.
     ensure!((1..=18).contains(&inserted), "{inserted} of 20 requests were given one");
     println!("{inserted} of 20");
     are_spans(&with.inserted, &stopped, "01")
@@ -471,7 +471,7 @@ fn older_connections_elsewhere() -> TestResult {
     ensure!(client.wait_end(Deadline::seconds(20))?.success());
     let inserted = inserted_at(&recorder)?;
     let older = agent.stop()?.counters.value("kernel.insert_older")?;
-    ensure!(older == 1, "{older} connections were taken in");
+    ensure!(older >= 1, "none was taken in");
     ensure!((1..=18).contains(&inserted), "{inserted} of 20 requests were given one");
     Ok(())
 }
