@@ -144,11 +144,12 @@ fn following_channels(server: &Server) -> anyhow::Result<Agent> {
 }
 
 /// Ways of which those by channels can be known where the agent is asked to follow them, and that these are wrong for none.
-const CHANNELS: [Way; 11] = [
+const CHANNELS: [Way; 12] = [
     KNOWN[0],
     KNOWN[1],
     KNOWN[5],
     way("pool", 1, 980),
+    way("pool-equal", 1, 0),
     way("lazy", 1, 900),
     way("lazy-hidden", 1, 900),
     way("silent", 2, 0),

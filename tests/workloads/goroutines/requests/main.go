@@ -238,6 +238,36 @@ func serve(address, downstream string) {
 		return derived
 	}))
 	way("pool", hand(func(r *http.Request) context.Context { return none }))
+	// The same number is sent for each request; which of them is worked for stands elsewhere, and not in that order.
+	var (
+		listed sync.Mutex
+		list   []*job
+	)
+	tokens := make(chan int, 64)
+	for i := 0; i < 4; i++ {
+		go func() {
+			for token := range tokens {
+				if token != 7 {
+					log.Fatal("another number was received")
+				}
+				listed.Lock()
+				j := list[len(list)-1]
+				list = list[:len(list)-1]
+				listed.Unlock()
+				s.call(j.context, j.number)
+				j.done <- struct{}{}
+			}
+		}()
+	}
+	way("pool-equal", func(w http.ResponseWriter, r *http.Request) {
+		j := &job{number(r), none, make(chan struct{}, 1)}
+		listed.Lock()
+		list = append(list, j)
+		listed.Unlock()
+		tokens <- 7
+		<-j.done
+		io.WriteString(w, "ok")
+	})
 	// A sender that the first request starts, and that then sends for all: what clients of message brokers do.
 	way("lazy", s.lazily(s.worker))
 	// The same, where the sender's receive is hidden in another function.

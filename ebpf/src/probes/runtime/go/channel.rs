@@ -2,12 +2,13 @@
 //! receives again.
 //!
 //! Probes in a process (uprobes) where its own functions send and receive, so it is only done where it is asked for. What was sent is
-//! known by the channel and its bytes; where two have sent the same, nobody is. What a `select` receives is not seen: it is nobody's.
+//! known by the channel and its bytes; what was under way twice is nobody's from then on. What a `select` receives is not seen: it is nobody's.
 
 use core::ffi::c_void;
 
 use aya_ebpf::{
     EbpfContext,
+    bindings::BPF_NOEXIST,
     btf_maps::LruHashMap,
     helpers::generated::bpf_probe_read_user,
     macros::{btf_map, uprobe},
@@ -42,13 +43,13 @@ static GO_ASKING: LruHashMap<u64, Asking, 8192> = LruHashMap::new();
 #[derive(Clone, Copy)]
 #[repr(C)]
 struct Sent {
-    /// The request, and the task that serves it;
+    /// The request, and the task that serves it; 0 if that is not known;
     span: u64,
     root: u64,
     /// the one that has sent it, and where its record is, where that is another one.
     maker: u64,
     object: u64,
-    /// Not zero if the same was sent twice: then it is not known whose it is.
+    /// Not zero once the same was sent again before it was received: it is not known any more which of them is, nor later.
     twice: u64,
 }
 
@@ -108,6 +109,17 @@ unsafe fn sum(go: *const GoProcess, channel: u64, at: u64) -> u64 {
     if any == 0 { 0 } else { sum }
 }
 
+/// The process, the thread's desk, and the goroutine that comes by.
+#[inline(always)]
+unsafe fn here() -> Option<(*const GoProcess, *mut Desk, u64)> {
+    let go = process(this_tgid())?;
+    let desk = desk()?;
+    unsafe {
+        let g = goroutine::current(go);
+        if g != 0 && is_on(go, Rule::GoChannel) { Some((go, desk, g)) } else { None }
+    }
+}
+
 /// Where the program calls `runtime.chansend1`: it is given the channel, and where the element is.
 #[uprobe]
 pub(crate) fn go_send(context: ProbeContext) -> u32 {
@@ -117,50 +129,42 @@ pub(crate) fn go_send(context: ProbeContext) -> u32 {
 
 #[inline(always)]
 unsafe fn sends(channel: u64, at: u64) {
-    let Some(go) = process(this_tgid()) else { return };
-    let Some(desk) = desk() else { return };
     unsafe {
-        let g = goroutine::current(go);
-        if g == 0 || !is_on(go, Rule::GoChannel) {
-            return;
-        }
+        let Some((go, desk, g)) = here() else { return };
         nobody(&raw mut (*desk).caller);
-        if goroutine::adopt(go, g, desk) && goroutine::works_for(go, g, desk) != 0 {
-            remember(go, g, channel, sum(go, channel, at), desk);
-        }
+        let is_known = goroutine::adopt(go, g, desk) && goroutine::works_for(go, g, desk) != 0;
+        let key = if is_known { goroutine::key(go, g, desk) } else { 0 };
+        remember(key, channel, sum(go, channel, at), desk);
     }
 }
 
-/// For whom the goroutine works that sends this.
+/// For whom the goroutine with that key works, which sends this; 0 if that is not known: then whoever sends the same is not, either.
 #[inline(never)]
-unsafe fn remember(go: *const GoProcess, g: u64, channel: u64, sum: u64, desk: *mut Desk) -> u64 {
+unsafe fn remember(key: u64, channel: u64, sum: u64, desk: *mut Desk) -> u64 {
+    if sum == 0 {
+        return 0;
+    }
     unsafe {
-        let key = goroutine::key(go, g, desk);
-        let Some(served) = SERVING.get_ptr(key) else { return 0 };
-        let (span, root) = ((*served).span, (*served).root);
+        let mut sent = Sent { span: 0, root: 0, maker: 0, object: 0, twice: 0 };
         let caller = &raw const (*desk).caller;
         let second = (&raw const (*caller).tasks[1]).read_volatile();
-        // Of a longer line of tasks it is not told that all of them end.
-        if sum == 0 || root != key && second != 0 {
-            return 0;
+        if let Some(served) = SERVING.get_ptr(key) {
+            let root = (*served).root;
+            if root == key {
+                (sent.span, sent.root) = ((*served).span, root);
+            } else if second == 0 {
+                // Of a longer line of tasks it is not told that all of them end.
+                (sent.span, sent.root) = ((*served).span, root);
+                sent.maker = (&raw const (*caller).tasks[0]).read_volatile();
+                sent.object = (&raw const (*caller).objects[0]).read_volatile();
+            }
         }
-        let (maker, object) = if root == key {
-            (0, 0)
-        } else {
-            (
-                (&raw const (*caller).tasks[0]).read_volatile(),
-                (&raw const (*caller).objects[0]).read_volatile(),
-            )
-        };
         let this = [u64::from(this_tgid()), channel, sum];
-        if let Some(before) = GO_SENT.get_ptr_mut(this)
-            && is_served((*before).span, (*before).root)
+        if GO_SENT.insert(this, sent, u64::from(BPF_NOEXIST)).is_err()
+            && let Some(before) = GO_SENT.get_ptr_mut(this)
         {
             (*before).twice = 1;
-            return 0;
         }
-        let sent = Sent { span, root, maker, object, twice: 0 };
-        let _ = GO_SENT.insert(this, sent, 0);
     }
     1
 }
@@ -183,13 +187,8 @@ pub(crate) fn go_receive(context: ProbeContext) -> u32 {
 
 #[inline(always)]
 unsafe fn asks(channel: u64, at: u64, stack: u64) {
-    let Some(go) = process(this_tgid()) else { return };
-    let Some(desk) = desk() else { return };
     unsafe {
-        let g = goroutine::current(go);
-        if g == 0 || !is_on(go, Rule::GoChannel) {
-            return;
-        }
+        let Some((go, desk, g)) = here() else { return };
         let key = goroutine::key(go, g, desk);
         ends(key);
         let count = match GO_ASKING.get_ptr(key) {
@@ -238,13 +237,8 @@ pub(crate) fn go_received(context: ProbeContext) -> u32 {
 
 #[inline(always)]
 unsafe fn received(stack: u64) {
-    let Some(go) = process(this_tgid()) else { return };
-    let Some(desk) = desk() else { return };
     unsafe {
-        let g = goroutine::current(go);
-        if g == 0 {
-            return;
-        }
+        let Some((go, desk, g)) = here() else { return };
         let key = goroutine::key(go, g, desk);
         let Some(asking) = GO_ASKING.get_ptr_mut(key) else { return };
         let (channel, is_on_stack, at, count) =
@@ -266,8 +260,11 @@ unsafe fn begins(key: u64, [channel, sum]: [u64; 2], task: u64, desk: *mut Desk)
         let Some(sent) = GO_SENT.get_ptr(this) else { return 0 };
         let (span, root, maker, object, twice) =
             ((*sent).span, (*sent).root, (*sent).maker, (*sent).object, (*sent).twice);
+        if twice != 0 {
+            return 0;
+        }
         let _ = GO_SENT.remove(this);
-        if sum == 0 || twice != 0 || !is_served(span, root) || SERVING.get_ptr(key).is_some() {
+        if !is_served(span, root) || SERVING.get_ptr(key).is_some() {
             return 0;
         }
         let served = &raw mut (*desk).child;
