@@ -47,6 +47,7 @@ pub fn doctor(args: &DoctorArgs, settings: &Settings) -> Result<ExitCode> {
             network_namespace: None,
             wire: Some(Wire::default()),
             insert: run::insert(settings),
+            channels: settings.rules.has(abi::runtime::Rule::GoChannel),
             sampling: Sampling::default(),
         };
         let says = match load::load(&kernel, &options) {

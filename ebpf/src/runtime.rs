@@ -14,6 +14,11 @@ const NUMBER_BITS: u32 = 40;
 /// The bits of a key that are the task's number.
 pub const NUMBER: u64 = (1 << NUMBER_BITS) - 1;
 
+/// Most values that are under way in channels and are remembered.
+pub const SENT: usize = 16_384;
+/// Most goroutines that wait for one.
+pub const RECEIVING: usize = 8_192;
+
 /// Key of the logical task `number` (a goroutine's id, say) of a process; 0 if the number is none or too large to be told from
 /// others.
 #[must_use]

@@ -45,6 +45,8 @@ pub struct Options {
     pub wire: Option<Wire>,
     /// Into which requests contexts are put; nothing of it is loaded if `None`.
     pub insert: Option<Insert>,
+    /// Whether channels of Go programs are followed; the maps of that are empty if not.
+    pub channels: bool,
     /// Which traces are sampled.
     pub sampling: Sampling,
 }
@@ -182,6 +184,7 @@ fn load_set(kernel: &Kernel, options: &Options, set: HookSet) -> Result<Probes, 
     let created = |insert: Option<Insert>| {
         let config = insert.map_or(config, |insert| insert.config(config, set));
         let most = |entries: usize| if insert.is_some() { entries as u32 } else { 1 };
+        let of_channels = |entries: usize| if options.channels { entries as u32 } else { 1 };
         EbpfLoader::new()
             .btf(Some(&btf))
             .override_global("CONFIG", words(&config).as_slice(), true)
@@ -189,6 +192,8 @@ fn load_set(kernel: &Kernel, options: &Options, set: HookSet) -> Result<Probes, 
             .map_max_entries("NAMED", most(abi::NAMED_PROCESSES))
             .map_max_entries("BOUNDARIES", most(abi::insert::BOUNDARIES))
             .map_max_entries("OLDER", most(abi::insert::OLDER))
+            .map_max_entries("GO_SENT", of_channels(abi::runtime::SENT))
+            .map_max_entries("GO_ASKING", of_channels(abi::runtime::RECEIVING))
             .load(object::fitted(kernel, insert.is_some()).bytes())
     };
     let mut inserts = match options.insert {

@@ -103,6 +103,7 @@ pub fn run(run: &Run) -> Result<()> {
             network_namespace: network_namespace(settings)?,
             wire: wire(settings),
             insert: insert(settings),
+            channels: settings.rules.has(abi::runtime::Rule::GoChannel),
             sampling: sampling(&settings.sampler),
         },
     )?;

@@ -16,7 +16,7 @@ use aya_ebpf::{
 };
 use spanwire_ebpf::{
     ControlKind, TaskEnded,
-    runtime::{GoProcess, Rule, task},
+    runtime::{GoProcess, RECEIVING, Rule, SENT, task},
 };
 
 use super::{
@@ -33,11 +33,11 @@ use crate::{
 
 /// What was sent and is not received yet, by process, channel and bytes.
 #[btf_map(name = "GO_SENT")]
-static GO_SENT: LruHashMap<[u64; 3], Sent, 16384> = LruHashMap::new();
+static GO_SENT: LruHashMap<[u64; 3], Sent, SENT> = LruHashMap::new();
 
 /// Goroutines that are about to receive: see [`Asking`].
 #[btf_map(name = "GO_ASKING")]
-static GO_ASKING: LruHashMap<u64, Asking, 8192> = LruHashMap::new();
+static GO_ASKING: LruHashMap<u64, Asking, RECEIVING> = LruHashMap::new();
 
 /// For whom something was sent.
 #[derive(Clone, Copy)]

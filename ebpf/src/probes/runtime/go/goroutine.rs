@@ -213,7 +213,7 @@ pub(super) unsafe fn adopt(go: *const GoProcess, g: u64, desk: *mut Desk) -> boo
         let (span, root) = ((*served).span, (*served).root);
         // One that works now for one, now for another: for whom it did when it started this is not known.
         if (*served).rule == Rule::GoChannel as u64 {
-            say(desk, Absent::MakerUnknown);
+            say(desk, Absent::Receives);
             return false;
         }
         if !may_be_a_child(start(go, g), desk) {
