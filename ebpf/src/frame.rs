@@ -71,6 +71,24 @@ impl Frame {
         self.kind == kind::DATA || self.kind > kind::CONTINUATION
     }
 
+    /// Whether it holds a header block or a part of one (RFC 9113 §4.3).
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_of_block(&self) -> bool {
+        self.kind == kind::HEADERS
+            || self.kind == kind::CONTINUATION
+            || self.kind == kind::PUSH_PROMISE
+    }
+
+    /// The stream whose header block it holds, from the begin to the end of both; 0 where it does not, or where something that is
+    /// none of the block stands behind that.
+    #[must_use]
+    #[inline(always)]
+    pub const fn whole_block(&self) -> u32 {
+        let ends = self.flags & flag::END_HEADERS != 0 && self.flags & flag::PADDED == 0;
+        if self.kind == kind::HEADERS && ends { self.stream } else { 0 }
+    }
+
     /// Whether there can be such a frame: what RFC 9113 says of lengths and streams of its type. Unknown types can be anything
     /// (§5.5). The reserved bit is unset (§4.1).
     #[must_use]
@@ -160,6 +178,21 @@ mod tests {
         }
         assert!(frame(header(18, kind::SETTINGS, 0, 0)).is_first());
         assert!(!frame(header(0, kind::SETTINGS, flag::ACK, 0)).is_first());
+    }
+
+    #[test]
+    fn header_blocks_are_known_by_their_frames() {
+        let of = |kind, flags| {
+            let frame = frame(header(40, kind, flags, 7));
+            (frame.is_of_block(), frame.whole_block())
+        };
+        assert_eq!(of(kind::HEADERS, flag::END_HEADERS), (true, 7));
+        assert_eq!(of(kind::HEADERS, flag::END_HEADERS | flag::END_STREAM), (true, 7));
+        assert_eq!(of(kind::HEADERS, flag::END_HEADERS | flag::PRIORITY), (true, 7));
+        assert_eq!(of(kind::HEADERS, flag::END_HEADERS | flag::PADDED), (true, 0));
+        assert_eq!(of(kind::HEADERS, 0), (true, 0), "it goes on in another frame");
+        assert_eq!(of(kind::CONTINUATION, flag::END_HEADERS), (true, 0));
+        assert_eq!(of(kind::DATA, flag::END_STREAM), (false, 0));
     }
 
     #[test]

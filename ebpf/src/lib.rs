@@ -29,4 +29,4 @@ pub use counter::{Counter, LEFT_OUT_RULES, NAMED_PROCESSES, SOCKETS};
 pub use data::{DATA_RINGS, DataHeader, Direction, MAX_PAYLOAD, NoData, data_flag};
 
 /// Version of every layout in this crate. Recordings carry it; a change of any pinned layout raises it.
-pub const ABI_VERSION: u32 = 3;
+pub const ABI_VERSION: u32 = 4;

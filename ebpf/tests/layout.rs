@@ -8,12 +8,13 @@ use std::mem::{offset_of, size_of};
 use spanwire_ebpf::{
     ABI_VERSION, Closed, Config, ControlHeader, Counter, DataHeader, Offset, Opened, ProcessEvent,
     Revoked, StreamCall, TcpState, Worker,
+    insert::{Boundary, Inserted},
 };
 use zerocopy::IntoBytes;
 
 #[test]
 fn the_version_is_that_of_the_pinned_bytes() {
-    assert_eq!(ABI_VERSION, 3);
+    assert_eq!(ABI_VERSION, 4);
 }
 
 #[test]
@@ -46,6 +47,20 @@ fn a_data_header_has_these_bytes() {
         18, 18, 18, 18, 19, 19, 19, 19,
     ];
     assert_eq!(header.as_bytes(), pinned);
+}
+
+#[test]
+fn what_was_inserted_has_this_layout() {
+    assert_eq!(
+        (size_of::<Inserted>(), offset_of!(Inserted, position), offset_of!(Inserted, size)),
+        (56, 24, 32)
+    );
+    assert_eq!(
+        (offset_of!(Inserted, at), offset_of!(Inserted, len), offset_of!(Inserted, frame)),
+        (36, 40, 44)
+    );
+    assert_eq!(offset_of!(Inserted, length), 48);
+    assert_eq!((size_of::<Boundary>(), offset_of!(Boundary, known)), (32, 24));
 }
 
 #[test]

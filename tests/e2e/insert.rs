@@ -6,6 +6,7 @@
 
 mod clients;
 mod passed_on;
+mod streams;
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -23,7 +24,7 @@ use tests::namespace::{ADDRESSES, Hosts};
 use tests::otlp::Kind;
 use tests::outcome::{TestResult, skip};
 use tests::process::{self, Program};
-use tests::programs::{Server, python, workload};
+use tests::programs::{Server, installed, python, workload};
 use tests::runner::{Place, Suite};
 use tests::vm;
 use tests::wait::Deadline;
@@ -69,6 +70,7 @@ pub(crate) fn add(suite: &mut Suite) {
     suite.test("insert::connections_go_on", connections_go_on);
     suite.test("insert::older_connections", older_connections);
     suite.test("insert::older_connections_elsewhere", older_connections_elsewhere);
+    streams::add(suite);
     suite.test("insert::not_sampled", not_sampled);
     suite.test("insert::sockets_that_block", blocking);
     suite.test("insert::sockets_that_begin_to_block", begins_to_block);
@@ -113,9 +115,13 @@ struct Came {
 
 impl Ground {
     fn start() -> anyhow::Result<Self> {
-        let server = python::tour_server("server", [127, 0, 0, 1].into())?;
+        Self::before(python::tour_server("server", [127, 0, 0, 1].into())?, "reads_headers.py")
+    }
+
+    /// Before that server the recorder by that script.
+    fn before(server: Server, script: &str) -> anyhow::Result<Self> {
         let port = free_port()?;
-        let mut recorder = python::script("reads_headers.py")?;
+        let mut recorder = python::script(script)?;
         recorder.args(["127.0.0.1", &port.to_string(), &server.port().to_string()]);
         let recorder = Server::on_port("recorder", port, &mut recorder)?;
         Ok(Self { _server: server, recorder, port, folder: tempfile::tempdir()? })
@@ -186,6 +192,8 @@ fn waiting(command: &Command, fifo: &Path) -> anyhow::Result<Command> {
     match program.file_name().and_then(OsStr::to_str) {
         Some("curl") => waits.arg("--config").arg(fifo),
         Some(name) if name.starts_with("go-tourclient") => waits.env("BEGINS", fifo),
+        Some("h2load") => return with_shell(command, fifo),
+        Some(name) if name.contains("tonic") => return with_shell(command, fifo),
         Some("node") => waits.arg(workload("node/begins.mjs")).arg(fifo),
         _ => waits.arg(workload("python/begins.py")).arg(fifo),
     };
@@ -198,6 +206,14 @@ fn waiting(command: &Command, fifo: &Path) -> anyhow::Result<Command> {
     if let Some(folder) = command.get_current_dir() {
         waits.current_dir(folder);
     }
+    Ok(waits)
+}
+
+/// The same begun by a shell, which waits and then becomes it: named if both are.
+fn with_shell(command: &Command, fifo: &Path) -> anyhow::Result<Command> {
+    let mut waits = Command::new(installed("sh")?);
+    waits.args(["-c", "read -r begins < \"$0\"; exec \"$@\""]).arg(fifo);
+    waits.arg(command.get_program()).args(command.get_args());
     Ok(waits)
 }
 
@@ -392,7 +408,7 @@ fn blocking() -> TestResult {
 }
 
 /// Requests that the agent makes to try it.
-const TRIED: u64 = 27;
+const TRIED: u64 = 33;
 
 /// A socket that begins to block is taken out with the next it sends: its reads wait for what they read.
 fn begins_to_block() -> TestResult {

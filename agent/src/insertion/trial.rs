@@ -22,8 +22,10 @@ pub const COMMAND: &str = "insertion-trial";
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Bytes of the large bodies, both ways.
 const LARGE: usize = 2 << 20;
-/// Bytes of the inserted line.
+/// Bytes of the inserted line,
 const LEN: usize = abi::insert::LEN;
+/// and of the field.
+const FIELD: usize = abi::insert::block::LEN;
 
 /// What came of it.
 #[derive(Debug)]
@@ -95,6 +97,7 @@ fn tried() -> io::Result<String> {
     let server = Server::start()?;
     small(&server)?;
     large(&server)?;
+    streams(&server)?;
     let fionread = fionread(&server)?;
     begins_to_block(&server)?;
     Ok(format!(
@@ -124,6 +127,80 @@ fn large(server: &Server) -> io::Result<()> {
     request.extend((0..LARGE).map(|i| (i % 251) as u8));
     send(&mut client, &request)?;
     check(&receive(&mut client)?, &request)
+}
+
+/// Streams of HTTP/2 on one connection, in calls that are cut into frames in several ways: what the server reads is what was sent, but
+/// for a field behind each block that opens a stream.
+fn streams(server: &Server) -> io::Result<()> {
+    let mut client = server.connect()?;
+    let opens = |stream: u8, len: usize| frame(1, 4, stream, &vec![0x82; len]);
+    let data = |stream: u8, len: usize| frame(0, 0, stream, &vec![b'='; len]);
+    let trailers = |stream: u8| frame(1, 5, stream, &[0x82]);
+    let calls: [Vec<Vec<u8>>; 7] = [
+        vec![PREFACE.to_vec(), frame(4, 0, 0, &[])],
+        vec![opens(1, 20)],
+        vec![opens(3, 1), data(3, 1000), opens(5, 300), data(5, 9000)],
+        vec![data(3, 5), trailers(3), opens(7, 40)],
+        vec![data(5, 16_384), data(7, 10)],
+        vec![opens(9, 8_000), opens(11, 70)],
+        vec![trailers(5), frame(6, 0, 0, &[0; 8])],
+    ];
+    for call in calls {
+        let sent = call.concat();
+        send(&mut client, &sent)?;
+        let opened = call.iter().filter(|frame| frame.get(3..5) == Some(&[1, 4])).count();
+        let mut came = vec![0; sent.len() + opened * FIELD];
+        receive_raw(&mut client, &mut came)?;
+        check_frames(&came, &call)?;
+    }
+    Ok(())
+}
+
+/// What a client of HTTP/2 begins with (RFC 9113 §3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// A frame of that kind, with those flags, of that stream.
+fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
+    let [_, length @ ..] = (payload.len() as u32).to_be_bytes();
+    [&length[..], &[kind, flags, 0, 0, 0, stream], payload].concat()
+}
+
+/// What came are these frames, those that open a stream with a field more.
+fn check_frames(mut came: &[u8], sent: &[Vec<u8>]) -> io::Result<()> {
+    for frame in sent {
+        let is_right = if frame.get(3..5) == Some(&[1, 4]) {
+            let (own, field) = came.split_at(frame.len());
+            let (field, rest) = field.split_at(FIELD);
+            came = rest;
+            let length = (frame.len() - 9 + FIELD) as u32;
+            own[..3] == length.to_be_bytes()[1..]
+                && own[3..] == frame[3..]
+                && field.starts_with(b"\x00\x0btraceparent\x3700-")
+        } else {
+            let (own, rest) = came.split_at(frame.len());
+            came = rest;
+            own == frame
+        };
+        if !is_right {
+            return Err(io::Error::other("other frames came than were sent"));
+        }
+    }
+    Ok(())
+}
+
+/// Receives as many bytes.
+fn receive_raw(client: &mut TcpStream, mut buffer: &mut [u8]) -> io::Result<()> {
+    while !buffer.is_empty() {
+        match client.read(buffer) {
+            Ok(0) => return Err(io::Error::other("a connection of HTTP/2 ended early")),
+            Ok(n) => buffer = &mut buffer[n..],
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                ready(client, PollFlags::IN)?;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 /// Whether the number of bytes that can be read is right.
@@ -252,7 +329,7 @@ fn body(answer: &[u8]) -> io::Result<&[u8]> {
     answer.get(head + 1..).ok_or_else(|| io::Error::other("an answer has no body"))
 }
 
-/// Answers each request with all that it has read of it.
+/// Answers each request with all that it has read of it, and whatever comes of HTTP/2 with itself.
 struct Server {
     address: SocketAddr,
 }
@@ -287,6 +364,10 @@ fn serve(mut stream: TcpStream) -> io::Result<()> {
             return Ok(());
         }
         request.extend_from_slice(&buffer[..n]);
+        if request.starts_with(PREFACE) {
+            stream.write_all(&request)?;
+            return io::copy(&mut stream.try_clone()?, &mut stream).map(|_| ());
+        }
         if is_whole(&request) {
             let mut answer = head(1 + request.len()).into_bytes();
             answer.push(MARK);

@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use abi::{
-    ControlHeader, ControlKind, DataHeader, Direction, NoData,
+    ControlHeader, ControlKind, DataHeader, Direction, NoData, frame,
     insert::{self, Inserted},
     wire::Carried,
 };
@@ -80,8 +80,15 @@ fn carried(bytes: &[u8]) -> Result<Carried, Malformed> {
 
 fn inserted(bytes: &[u8]) -> Result<Inserted, Malformed> {
     let inserted = read::<Inserted>(bytes)?;
-    let is_one = inserted.len as usize == insert::LEN && inserted.at as usize <= insert::MOST;
-    if is_one { Ok(inserted) } else { Err(Malformed::Fields) }
+    let Inserted { size, at, len, frame, length, .. } = inserted;
+    let is_one = if frame == insert::NO_FRAME {
+        len as usize == insert::LEN && at as usize <= insert::MOST
+    } else {
+        let own = at.checked_sub(frame).and_then(|own| own.checked_sub(frame::HEADER as u32));
+        len as usize == insert::block::LEN
+            && own.and_then(|own| own.checked_add(len)) == Some(length)
+    };
+    if is_one && at <= size { Ok(inserted) } else { Err(Malformed::Fields) }
 }
 
 fn read<T: FromBytes>(bytes: &[u8]) -> Result<T, Malformed> {

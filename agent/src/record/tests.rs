@@ -94,11 +94,20 @@ fn input() -> impl Strategy<Value = Input> {
                 })
             }
         ),
-        (control(), any::<[u64; 2]>(), any::<[u32; 2]>()).prop_map(
-            |(header, [connection, position], [at, len])| {
-                Input::Inserted(Inserted { header, connection, position, at, len })
-            }
-        ),
+        (control(), any::<[u64; 2]>(), any::<[u32; 6]>()).prop_map(|(header, words, parts)| {
+            let ([connection, position], [size, at, len, frame, length, reserved]) = (words, parts);
+            Input::Inserted(Inserted {
+                header,
+                connection,
+                position,
+                size,
+                at,
+                len,
+                frame,
+                length,
+                reserved,
+            })
+        }),
         (control(), any::<[u64; 2]>()).prop_map(|(header, [connection, known])| {
             Input::Boundary(Boundary { header, connection, known })
         }),

@@ -84,11 +84,13 @@ pub(crate) struct Frames {
     pub(crate) have: u64,
     /// and these bytes, the first the lowest.
     pub(crate) header: u64,
+    /// The stream whose header block the current frame holds; 0 if it holds none, or if nobody asks.
+    pub(crate) stream: u64,
 }
 
 impl Frames {
     /// A frame header comes next.
-    pub(crate) const BOUNDARY: Self = Self { left: 0, skipped: 0, have: 0, header: 0 };
+    pub(crate) const BOUNDARY: Self = Self { left: 0, skipped: 0, have: 0, header: 0, stream: 0 };
 }
 
 impl Way {

@@ -18,7 +18,7 @@ use crate::wait::Deadline;
 /// Most bytes of one request that are taken: OTLP's recommended limit.
 const MAX_REQUEST: usize = 64 * 1024 * 1024;
 
-/// Listens on a port of its own until the process ends.
+/// Listens on a port of its own until the process ends, and keeps what arrives as long as it lives itself.
 pub struct Receiver {
     port: u16,
     inbox: Arc<Inbox>,
@@ -54,10 +54,11 @@ impl Receiver {
         let listener = TcpListener::bind(("127.0.0.1", port))?;
         let port = listener.local_addr()?.port();
         let inbox = Arc::new(Inbox::default());
-        let shared = Arc::clone(&inbox);
+        // What has arrived goes with whoever asks for it: a table of many cases would hold the spans of all.
+        let shared = Arc::downgrade(&inbox);
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let inbox = Arc::clone(&shared);
+                let Some(inbox) = shared.upgrade() else { return };
                 std::thread::spawn(move || {
                     // Whoever sees the connection end finds the reason written down.
                     let kept_open = stream.try_clone();

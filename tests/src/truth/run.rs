@@ -121,6 +121,23 @@ impl Stage {
         Ok(())
     }
 
+    /// Scores an agent that is there before a case's services.
+    ///
+    /// # Errors
+    /// As [`Self::set`] and [`Self::run`].
+    pub fn run_from_the_beginning(
+        case: &Case,
+        fan_out: usize,
+        setup: Setup,
+        requests: usize,
+        clients: usize,
+    ) -> anyhow::Result<Outcome> {
+        let mut agent = setup.environment("OTEL_LOG_LEVEL", "debug").start()?;
+        let stage = Self::set(case, fan_out)?;
+        stage.wait_for_streams(&mut agent)?;
+        stage.score(vec![agent], requests, clients)
+    }
+
     /// Scores two agents, which see nothing of each other, over a case on two hosts. They are there before its services: a
     /// connection that is older than they are has no parents across.
     ///

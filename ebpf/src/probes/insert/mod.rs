@@ -1,23 +1,27 @@
-//! Putting a `traceparent` into requests of HTTP/1.1 on their way (D6.4), for peers that read nothing but headers.
+//! Putting a `traceparent` into requests on their way (D6.4), for peers that read nothing but headers.
 //!
 //! [`enrol`] decides which sockets may be concerned at all, and takes them out again ([`older`]: those that are connected
-//! already); [`message`] looks at what they send. Nothing
+//! already); [`message`] looks at what they send: at requests of HTTP/1.1 ([`request`]), and at frames of HTTP/2 ([`streams`]). Nothing
 //! of this is loaded unless the operator has named programs.
 //!
-//! What must never happen: that an application's bytes are others than its own and one header line, or that its socket behaves
+//! What must never happen: that an application's bytes are others than its own and one header, or that its socket behaves
 //! otherwise to it. So only sockets that connect, do not block, and go where the operator wants it are taken; and on those bytes are put only where
 //! a request is certain to begin, which follows from the length of each request before it. After any doubt a connection is left
-//! alone until user space has read the last request, and its answer, to their ends ([`boundary`]).
+//! alone until user space has read the last request, and its answer, to their ends ([`boundary`]); one of HTTP/2 for good.
 
 mod boundary;
 mod enrol;
+mod letter;
 mod message;
 mod older;
+mod request;
+mod streams;
 
 use core::ffi::c_void;
 
-use spanwire_ebpf::{Offset, insert};
+use spanwire_ebpf::Offset;
 
+pub(crate) use self::letter::Letter;
 use crate::memory::{Probed, Reach};
 
 /// What is known of a socket's requests.
@@ -39,7 +43,10 @@ pub(crate) struct Insertion {
     /// Bytes that were put into the call that was sent last.
     pub(crate) passed: u32,
     /// Not zero once user space was told that the place of the next request is not known.
-    asked: u64,
+    asked: u32,
+    /// Messages that were looked at of the call that is being sent: a long one comes in several. What is put into any but the first
+    /// could not be told from the call's own when it returns.
+    pieces: u32,
 }
 
 /// How far a socket has come.
@@ -52,6 +59,8 @@ mod stage {
     pub(super) const KNOWN: u32 = 2;
     /// That is not known any more, until user space has read on to it.
     pub(super) const LOST: u32 = 3;
+    /// It is looked at, and what it sends are frames of HTTP/2.
+    pub(super) const STREAMS: u32 = 4;
 }
 
 impl Insertion {
@@ -65,6 +74,7 @@ impl Insertion {
         member: 0,
         passed: 0,
         asked: 0,
+        pieces: 0,
     };
 
     /// Where a call began that has sent `len` bytes of its own, and after which the sequence numbers stand there; how many were put
@@ -76,6 +86,7 @@ impl Insertion {
             let inserted = (*this).inserted;
             (*this).inserted = 0;
             (*this).passed = 0;
+            (*this).pieces = 0;
             if inserted != 0 && began.wrapping_sub(inserted) == (*this).start {
                 (*this).passed = inserted;
                 return (*this).start;
@@ -83,25 +94,6 @@ impl Insertion {
             began
         }
     }
-}
-
-/// Room for what is put in, in whole words.
-const TEXT: usize = 128;
-const _: () = assert!(insert::LEN <= TEXT);
-
-/// What is found out of a message; it lies in the scratch event.
-#[derive(Clone, Copy)]
-#[repr(C)]
-pub(crate) struct Letter {
-    head: insert::Head,
-    /// Length of the request; 0 while that is not known.
-    total: u64,
-    /// Bytes that were put in.
-    inserted: u64,
-    /// Not zero if the call is to fail.
-    drop: u64,
-    /// What is put in.
-    text: [u64; TEXT / 8],
 }
 
 /// Whether calls on the socket at that address wait: nothing is known of it where it has no file any more.

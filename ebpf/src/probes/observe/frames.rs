@@ -11,7 +11,7 @@
 use core::hint::black_box;
 
 use spanwire_ebpf::{
-    NoData, data_flag,
+    Counter, Direction, NoData, config_flag, data_flag,
     frame::{Frame, PREFACE, PREFACE_REST},
 };
 
@@ -22,12 +22,12 @@ use super::{
 };
 use crate::{
     bytes::copy_inline,
-    emit,
+    config, emit,
     maps::{Scratch, count},
     runtime,
     state::{Frames, Mode, State, Way},
+    wire::{self, Blocks},
 };
-use spanwire_ebpf::Counter;
 
 /// Bytes read at a time. Most calls of RPCs are shorter.
 const WINDOW: u64 = 1024;
@@ -48,6 +48,8 @@ pub(crate) struct Walking {
     headers: u64,
     /// Not zero when something can be no frame.
     lost: u64,
+    /// Header blocks of streams that end in the window.
+    pub(crate) blocks: Blocks,
 }
 
 /// Whether the first `have` bytes of the payload, of a call of `len`, are frames: 2 if it is sure, 1 if they are a single one to
@@ -117,9 +119,13 @@ pub(super) fn frames(state: *mut State, direction: *mut Way, way: usize, scratch
         } else if (*scratch).source.no_data as u8 == 0 {
             let mut i = 0;
             while i < WINDOWS {
+                put(&raw mut (*walking).blocks.count, 0);
                 let seen = window(from, len);
                 if seen == 0 {
                     break;
+                }
+                if config::has(config_flag::INSERT) && way == Direction::Received as usize {
+                    wire::streams_came((*state).generation);
                 }
                 tell(scratch, position + from, seen, NoData::Nothing);
                 event::write(state, way, scratch);
@@ -253,6 +259,10 @@ extern "C" fn step(at: u64, end: u64) -> u64 {
             let here = end.wrapping_sub(at);
             let take = if left < here { left } else { here };
             put(&raw mut (*frames).left, left - take);
+            if config::has(config_flag::INSERT) && left == take {
+                let stream = get(&raw const (*frames).stream);
+                Blocks::ends(&raw mut (*walking).blocks, stream, at + take);
+            }
             return at + take;
         }
         let mut at = at;
@@ -278,6 +288,9 @@ extern "C" fn step(at: u64, end: u64) -> u64 {
                 put(&raw mut (*frames).header, 0);
                 put(&raw mut (*frames).skipped, u64::from(frame.is_skipped()));
                 put(&raw mut (*frames).left, u64::from(frame.length));
+                if config::has(config_flag::INSERT) {
+                    put(&raw mut (*frames).stream, u64::from(frame.whole_block()));
+                }
                 if first == PREFACE {
                     put(&raw mut (*frames).skipped, 0);
                     put(&raw mut (*frames).left, u64::from(PREFACE_REST));

@@ -175,6 +175,12 @@ pub(crate) fn request_goes(scratch: *mut Scratch) {
     }
 }
 
+/// The head of a stream is about to be sent: for which request it was opened goes into the scratch event; `false` if a runtime has not told.
+#[inline(always)]
+pub(crate) fn stream_goes(connection: u64, number: u64) -> bool {
+    go::stream_goes(connection, number) != 0
+}
+
 /// A request is being sent at `position`: for which one the task does it goes into the event's header.
 #[inline(always)]
 pub(crate) fn request_sent(state: *mut State, position: u64, scratch: *mut Scratch) {

@@ -51,6 +51,14 @@ pub(crate) struct Looking {
     pub(super) search: head::Search,
 }
 
+impl Looking {
+    /// The context that is put together.
+    #[inline(always)]
+    pub(super) unsafe fn context(this: *mut Self) -> *mut Request {
+        unsafe { &raw mut (*this).context }
+    }
+}
+
 /// Where a connection's directions began, looked up once.
 #[inline(always)]
 unsafe fn origins(sock: u64, state: *mut State) -> [u32; 2] {
@@ -435,6 +443,25 @@ pub(crate) fn bind_message(whose: u64) -> bool {
     bits & bits::BOUND != 0
 }
 
+/// The same of a stream of HTTP/2. Whether a thread that serves opens it for what it serves is not known.
+#[inline(always)]
+pub(crate) fn bind_stream(whose: u64) -> bool {
+    let Some(scratch) = emit::this_scratch() else { return false };
+    unsafe {
+        let looking = &raw mut (*scratch).wire;
+        // No head is looked for where it is read.
+        (&raw mut (*looking).origin).write_volatile(0);
+        let task = (&raw const (*looking).task).read_volatile();
+        if whose == OF_THREAD
+            && !serving::is_revoked((task >> 32) as u32)
+            && serving::by(task).is_some()
+        {
+            return false;
+        }
+    }
+    bind_message(whose)
+}
+
 /// Where the request's own `traceparent` names its parent, if that is passed on as it came: of the trace of what the request is sent
 /// for, and with the same parent. `at` is where its only value is, blanks included, in a head of `end` bytes; [`NOWHERE`] if not.
 #[inline(always)]
@@ -494,7 +521,7 @@ pub(crate) fn tell_sent() {
 
 /// Whether a trace is sampled, whose caller has decided so or not at all.
 #[inline(always)]
-unsafe fn sampling(trace: *const [u64; 2], decided: Option<bool>) -> u64 {
+pub(super) unsafe fn sampling(trace: *const [u64; 2], decided: Option<bool>) -> u64 {
     let Some(sampler) = SAMPLER.get_ptr(0) else { return 0 };
     let [threshold, caller_decides] = unsafe { sampler.read_volatile() };
     let sampled = match decided {

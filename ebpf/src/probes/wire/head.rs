@@ -116,6 +116,14 @@ pub(super) unsafe fn only_value(at: u64, end: u64) -> bool {
     value(at, end) != 0
 }
 
+/// The same of one that ends where it must.
+#[inline(always)]
+pub(super) unsafe fn only_value_at(at: u64) -> bool {
+    let Some(scratch) = emit::this_scratch() else { return false };
+    unsafe { (&raw mut (*scratch).wire.search.found).write_volatile(at) };
+    value_at(at) != 0
+}
+
 /// Whether a line's field is ours.
 #[unsafe(no_mangle)]
 #[inline(never)]
@@ -142,7 +150,7 @@ extern "C" fn field(line: u64, end: u64) -> u64 {
     0
 }
 
-/// Reads the value behind the name, in a head of `end` bytes: 1 if it is one of version 00, and then it is in the search.
+/// Reads the value behind the name, in a head of `end` bytes, into the search: 1 if it is one of version 00.
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub(super) extern "C" fn value(at: u64, end: u64) -> u64 {
@@ -159,29 +167,37 @@ pub(super) extern "C" fn value(at: u64, end: u64) -> u64 {
     if at + VALUE >= end {
         return 0;
     }
-    let is = |offset: u64, wanted: u8| byte(scratch, at + offset) == wanted;
     let ended = byte(scratch, at + VALUE);
-    if !(is(0, b'0') && is(1, b'0') && is(2, b'-') && is(35, b'-') && is(52, b'-'))
-        || ended != b'\r' && ended != b'\n'
-    {
+    if ended != b'\r' && ended != b'\n' {
         return 0;
     }
-    let high = digits(at + 3, 16);
-    let low = digits(at + 19, 16);
-    let parent = digits(at + 36, 16);
-    let flags = digits(at + 53, 2);
+    value_at(at)
+}
+
+/// The same of one that stands there and ends where it must.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(super) extern "C" fn value_at(at: u64) -> u64 {
+    let Some(scratch) = emit::this_scratch() else { return 0 };
+    let is = |offset: u64, wanted: u8| byte(scratch, at + offset) == wanted;
+    if !(is(0, b'0') && is(1, b'0') && is(2, b'-') && is(35, b'-') && is(52, b'-')) {
+        return 0;
+    }
+    // Each at once to where it belongs: on the stack there is little room.
     unsafe {
         let search = &raw mut (*scratch).wire.search;
-        if (&raw const (*search).found).read_volatile() == UNSURE || high | low == 0 || parent == 0
-        {
-            return 0;
-        }
-        (&raw mut (*search).trace).write_volatile([high, low]);
-        (&raw mut (*search).parent).write_volatile(parent);
+        (&raw mut (*search).trace[0]).write_volatile(digits(at + 3, 16));
+        (&raw mut (*search).trace[1]).write_volatile(digits(at + 19, 16));
+        (&raw mut (*search).parent).write_volatile(digits(at + 36, 16));
+        (&raw mut (*search).sampled).write_volatile(digits(at + 53, 2) & 1);
         (&raw mut (*search).at).write_volatile(at);
-        (&raw mut (*search).sampled).write_volatile(flags & 1);
+        let trace = (&raw const (*search).trace[0]).read_volatile()
+            | (&raw const (*search).trace[1]).read_volatile();
+        let is_one = (&raw const (*search).found).read_volatile() != UNSURE
+            && trace != 0
+            && (&raw const (*search).parent).read_volatile() != 0;
+        u64::from(is_one)
     }
-    1
 }
 
 /// So many hex digits; one that is none makes the search unsure.

@@ -12,6 +12,7 @@ mod context;
 mod head;
 mod listeners;
 mod option;
+mod stream;
 
 use aya_ebpf::{
     btf_maps::{Array, LruHashMap},
@@ -23,10 +24,11 @@ use spanwire_ebpf::config_flag;
 use crate::{config, emit};
 
 pub(crate) use self::context::{
-    Looking, NOWHERE, Sending, WHOSE_QUIET, WHOSE_RUNTIME, about_to_send, bind_message, meet,
-    passed_on, read, sent_context, sent_where, tell_sent, whose_message,
+    Looking, NOWHERE, Sending, WHOSE_QUIET, WHOSE_RUNTIME, about_to_send, bind_message,
+    bind_stream, meet, passed_on, read, sent_context, sent_where, tell_sent, whose_message,
 };
 pub(crate) use self::option::{MANY, change, field, has_agent, is_ours, scope};
+pub(crate) use self::stream::{Blocks, stream_served, streams_came};
 
 /// Bits of a context.
 pub(crate) mod bits {

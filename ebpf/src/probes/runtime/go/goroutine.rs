@@ -158,6 +158,7 @@ pub(super) unsafe fn started_by_server(go: *const GoProcess, g: u64, desk: *mut 
         }
         (&raw mut (*caller).span).write_volatile(span);
         (&raw mut (*caller).rule).write_volatile(Rule::GoHandler as u64);
+        (&raw mut (*caller).server).write_volatile(maker);
         span
     }
 }

@@ -19,7 +19,11 @@ use aya_ebpf::{
 };
 use spanwire_ebpf::runtime::{Absent, GoProcess, Rule, task};
 
-pub(crate) use self::{context::walk, snapshot::Snapshot, streams::frames_move};
+pub(crate) use self::{
+    context::walk,
+    snapshot::Snapshot,
+    streams::{frames_move, stream_goes},
+};
 use crate::{
     emit,
     maps::{SERVING, Served},

@@ -14,7 +14,8 @@ use aya_ebpf::{
     programs::ProbeContext,
 };
 use spanwire_ebpf::{
-    ControlKind, StreamCall, id,
+    ControlKind, StreamCall, config_flag, id,
+    insert::OPENED,
     runtime::{GoProcess, Rule},
 };
 
@@ -27,6 +28,7 @@ use crate::{
     config, emit,
     registers::Call,
     runtime::{Caller, Desk, is_of_another_task},
+    wire,
 };
 
 /// The connection on which frames moved last, by process and descriptor.
@@ -40,6 +42,18 @@ static DESKS: LruHashMap<u64, Desk, 2048> = LruHashMap::new();
 /// What a new one is made of.
 #[btf_map(name = "EMPTY_DESK")]
 static EMPTY_DESK: Array<Desk, 1> = Array::new();
+
+/// For whom streams were opened, until their heads are sent: by connection and number. Only where contexts are put into these.
+#[btf_map(name = "GO_OPENED")]
+static GO_OPENED: LruHashMap<[u64; 2], Opened, OPENED> = LruHashMap::new();
+
+/// For which request, and who serves that: see [`Caller`].
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct Opened {
+    span: u64,
+    server: u64,
+}
 
 /// Data of an interface value, behind its table of methods.
 pub(super) const DATA: u64 = 8;
@@ -132,6 +146,9 @@ pub(super) unsafe fn begins(go: *const GoProcess, connection: u64, number: u32) 
             let span = id::stream(config::seed(), connection, number);
             snapshot::take(go, key, span, desk);
             begin_serving(key, g, span, connection, desk);
+            if config::has(config_flag::INSERT) {
+                wire::stream_served(connection, u64::from(number), key);
+            }
         }
     }
 }
@@ -165,8 +182,42 @@ pub(super) unsafe fn opens(
             (&raw mut (*caller).context).write_volatile(word(context.wrapping_add(DATA)));
             context::walk_from(desk);
         }
+        if config::has(config_flag::INSERT) {
+            remember(connection, number, desk);
+        }
         tell(connection, number, rule as u64, desk);
     }
+}
+
+/// The stream's head is about to be sent.
+#[inline(never)]
+unsafe fn remember(connection: u64, number: u32, desk: *const Desk) -> u64 {
+    unsafe {
+        let caller = &raw const (*desk).caller;
+        let opened = Opened {
+            span: (&raw const (*caller).span).read_volatile(),
+            server: (&raw const (*caller).server).read_volatile(),
+        };
+        u64::from(GO_OPENED.insert([connection, u64::from(number)], opened, 0).is_ok())
+    }
+}
+
+/// The head of a stream is about to be sent: for which request that was opened goes into the scratch event; 0 if that was not told. Global, and
+/// so verified by itself.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn stream_goes(connection: u64, number: u64) -> u64 {
+    let Some(scratch) = emit::this_scratch() else { return 0 };
+    unsafe {
+        let this = [connection, number];
+        let Some(opened) = GO_OPENED.get_ptr(this) else { return 0 };
+        let caller = &raw mut (*scratch).desk.caller;
+        nobody(caller);
+        (&raw mut (*caller).span).write_volatile((*opened).span);
+        (&raw mut (*caller).server).write_volatile((*opened).server);
+        let _ = GO_OPENED.remove(this);
+    }
+    1
 }
 
 /// Who opens a stream.

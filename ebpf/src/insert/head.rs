@@ -1,58 +1,7 @@
-//! Inserting a `traceparent` into requests of HTTP/1.1 that are sent, or making another span the parent in one that is passed on
-//! (D6.4): what both sides must agree on, and how a head is read before anything is put into it.
+//! Reading the head of a request of HTTP/1.1 before anything is put into it.
 //!
 //! [`Head`] is stricter than any server: whatever could be read in two ways is refused, because the place where the next request
 //! begins follows from it, and bytes put anywhere else would change what the application says. It never guesses.
-
-#[cfg(feature = "user")]
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
-
-use crate::ControlHeader;
-
-/// Bytes that are inserted: a header line with a value of version 00.
-pub const LEN: usize = 70;
-
-/// Longest head into which anything is inserted.
-pub const MOST: usize = 8 * 1024;
-
-/// Bytes were put into a request on its way. Told before the call that sends it, with nothing of them in that call.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(feature = "user", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
-#[repr(C)]
-pub struct Inserted {
-    /// Time and kind.
-    pub header: ControlHeader,
-    /// Generation number, see [`crate::DataHeader::connection`].
-    pub connection: u64,
-    /// Position of the request's first byte.
-    pub position: u64,
-    /// How many bytes stand before the inserted ones: those of the request line.
-    pub at: u32,
-    /// How many were inserted.
-    pub len: u32,
-}
-
-/// The kernel half does not know any more where the next request of a connection begins, or does again.
-///
-/// It never follows a body whose length the head does not tell. Who has read it to its end, and the answer to its end, knows: it
-/// tells the kernel half the position, and there a request is looked for again.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(feature = "user", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
-#[repr(C)]
-pub struct Boundary {
-    /// Time and kind.
-    pub header: ControlHeader,
-    /// Generation number, see [`crate::DataHeader::connection`].
-    pub connection: u64,
-    /// Not zero if it does again.
-    pub known: u64,
-}
-
-/// Most connections of which user space tells where the next request begins.
-pub const BOUNDARIES: usize = 16_384;
-
-/// Most sockets of one process that are older than the agent and are taken in.
-pub const OLDER: usize = 16_384;
 
 /// What a head has, as bits of [`Head::has`].
 pub mod has {
