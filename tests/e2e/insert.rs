@@ -74,6 +74,7 @@ pub(crate) fn add(suite: &mut Suite) {
     suite.test("insert::not_sampled", not_sampled);
     suite.test("insert::sockets_that_block", blocking);
     suite.test("insert::sockets_that_begin_to_block", begins_to_block);
+    suite.test("insert::what_the_rules_protect_from", what_the_rules_protect_from);
     suite.test("insert::programs_that_it_would_harm", harmed);
     suite.test("insert::public_addresses", public);
     suite.test("insert::released_at_once", released);
@@ -422,6 +423,22 @@ fn begins_to_block() -> TestResult {
     ensure!(with.inserted.len() == 1, "{:?}", with.inserted);
     let counters = agent.stop()?.counters;
     ensure!(counters.value("kernel.insert_unenrolled")? >= 1);
+    Ok(())
+}
+
+/// Without the rule for sockets that block, one that reads and waits is told that nothing is there: the rule is needed on this kernel, and the
+/// trial finds out where it does not hold.
+fn what_the_rules_protect_from() -> TestResult {
+    let forced = named(Hooks::Auto, "curl").environment("SPANWIRE_TEST_FORCED_HEADERS", "1");
+    let agent = forced.start()?;
+    let lines = agent.lines();
+    let says = |line: &&String| line.contains("contexts in headers: off");
+    let line = lines.iter().find(says).context("a socket that blocks was not harmed")?;
+    ensure!(
+        line.contains("its trial failed: a read that blocks returned without anything"),
+        "{line}"
+    );
+    ensure!(agent.stop()?.counters.value("kernel.insert_unenrolled")? == 0);
     Ok(())
 }
 
