@@ -51,8 +51,6 @@ pub mod flag {
     pub const INSERT_ANYWHERE: u32 = 128;
     /// Tracepoints may be preempted (7.0): programs that see calls are there twice.
     pub const TWICE: u32 = 256;
-    /// Contexts are put also into what sockets send that block. For tests: it harms who reads from them.
-    pub const INSERT_FORCED: u32 = 512;
 }
 
 /// What the reader asks the probes to wake it for: the one word of the map `WAKE`. A wake-up answers the question, so the

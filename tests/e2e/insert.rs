@@ -426,19 +426,23 @@ fn begins_to_block() -> TestResult {
     Ok(())
 }
 
-/// Without the rule for sockets that block, one that reads and waits is told that nothing is there: the rule is needed on this kernel, and the
-/// trial finds out where it does not hold.
+/// Why programs that ask how much they can read are refused: who is none that is known, and asks, is told what the agent's trial has found.
 fn what_the_rules_protect_from() -> TestResult {
-    let forced = named(Hooks::Auto, "curl").environment("SPANWIRE_TEST_FORCED_HEADERS", "1");
-    let agent = forced.start()?;
-    let lines = agent.lines();
-    let says = |line: &&String| line.contains("contexts in headers: off");
-    let line = lines.iter().find(says).context("a socket that blocks was not harmed")?;
-    ensure!(
-        line.contains("its trial failed: a read that blocks returned without anything"),
-        "{line}"
-    );
-    ensure!(agent.stop()?.counters.value("kernel.insert_unenrolled")? == 0);
+    let ground = Ground::start()?;
+    let without = ground.ask(&ground.case("asks_how_much")?, None)?;
+    ensure!(without.told == "10 of 10 times something", "{without:?}");
+    let mut agent = named(Hooks::Auto, &python_path()?).start()?;
+    need(&agent)?;
+    let says = |what: &str| agent.lines().iter().any(|line| line.contains(what));
+    let expected = match (says("FIONREAD is wrong"), says("FIONREAD is right")) {
+        (true, false) => "0 of 10 times something",
+        (false, true) => "10 of 10 times something",
+        found => bail!("the trial says of it that it is wrong, or right: {found:?}"),
+    };
+    let with = ground.ask(&ground.case("asks_how_much")?, Some(&mut agent))?;
+    agent.stop()?;
+    ensure!(with.told == expected, "{with:?}");
+    ensure!(with.arrived == without.arrived, "{without:#?}\nwith\n{with:#?}");
     Ok(())
 }
 

@@ -38,8 +38,6 @@ const UNINTERRUPTED: (u32, u32) = (6, 15);
 pub struct Insert {
     /// To public addresses, too.
     pub anywhere: bool,
-    /// On sockets that block, too, which harms who reads from them: tests find out so what the rules protect from.
-    pub forced: bool,
     /// Cookie of the one network namespace, if there is one; `Err` if it cannot be known.
     pub namespace: Result<u64, &'static str>,
 }
@@ -79,9 +77,6 @@ impl Insert {
         }
         if self.anywhere {
             flags |= config_flag::INSERT_ANYWHERE;
-        }
-        if self.forced {
-            flags |= config_flag::INSERT_FORCED;
         }
         Config { flags, network_namespace_cookie: namespace, ..config }
     }

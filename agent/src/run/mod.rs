@@ -394,21 +394,12 @@ fn namespace(settings: &Settings) -> Result<u64, &'static str> {
     })
 }
 
-/// Set by tests alone, see [`Insert::forced`]: no key of the configuration.
-const FORCED: &str = "SPANWIRE_TEST_FORCED_HEADERS";
-
 /// What the probes are told of contexts in headers.
 pub(crate) fn insert(settings: &Settings) -> Option<Insert> {
     if settings.headers.is_empty() {
         return None;
     }
-    let forced = std::env::var_os(FORCED).is_some();
-    if forced {
-        log::warn!(
-            "{FORCED} is set: headers go into what sockets send that block, and reads of these may fail"
-        );
-    }
-    Some(Insert { anywhere: settings.headers_anywhere, forced, namespace: namespace(settings) })
+    Some(Insert { anywhere: settings.headers_anywhere, namespace: namespace(settings) })
 }
 
 /// What the probes are told of sampling.

@@ -3,11 +3,14 @@
 Usage: insertions.py HOST PORT CASE
 """
 
+import fcntl
 import hashlib
 import http.client
+import select
 import signal
 import socket
 import sys
+import termios
 import time
 
 host, port, case = sys.argv[1], int(sys.argv[2]), sys.argv[3]
@@ -36,6 +39,20 @@ def blocks():
     for _ in range(5):
         connection.request("GET", "/hello")
         told(connection)
+
+
+def asks_how_much():
+    """When an answer is there it is asked how much of it."""
+    something = 0
+    for _ in range(10):
+        connection = http.client.HTTPConnection(host, port, timeout=20)
+        connection.request("GET", "/hello")
+        select.select([connection.sock], [], [], 20)
+        much = fcntl.ioctl(connection.sock, termios.FIONREAD, b"\0" * 4)
+        something += int.from_bytes(much, sys.byteorder) > 0
+        connection.getresponse().read()
+        connection.close()
+    print(something, "of 10 times something", flush=True)
 
 
 def begins_to_block():
@@ -138,5 +155,5 @@ def answer(stream):
     return status, hashlib.sha256(stream.read(length)).hexdigest()
 
 
-CASES = (own_header, blocks, begins_to_block, bodies_like_heads, until_told, goes_on, older)
+CASES = (own_header, blocks, asks_how_much, begins_to_block, bodies_like_heads, until_told, goes_on, older)
 {each.__name__: each for each in CASES}[case]()

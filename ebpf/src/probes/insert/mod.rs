@@ -19,13 +19,10 @@ mod streams;
 
 use core::ffi::c_void;
 
-use spanwire_ebpf::{Offset, config_flag};
+use spanwire_ebpf::Offset;
 
 pub(crate) use self::letter::Letter;
-use crate::{
-    config,
-    memory::{Probed, Reach},
-};
+use crate::memory::{Probed, Reach};
 
 /// What is known of a socket's requests.
 #[derive(Clone, Copy)]
@@ -104,9 +101,6 @@ impl Insertion {
 unsafe fn blocks(sock: u64) -> bool {
     /// `O_NONBLOCK`, the same on x86-64 and arm64.
     const NON_BLOCKING: u32 = 0x800;
-    if config::has(config_flag::INSERT_FORCED) {
-        return false;
-    }
     unsafe {
         let socket: *const c_void = Probed::member(sock as *const c_void, Offset::SkSocket);
         if socket.is_null() {
