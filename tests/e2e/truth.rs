@@ -10,7 +10,7 @@ use tests::truth::run::{Outcome, Stage};
 use tests::truth::table;
 
 /// The cases that every change is measured by.
-const CASES: [&str; 25] = [
+const CASES: [&str; 26] = [
     "python-threads",
     "c-threads",
     "gunicorn-gthread",
@@ -36,6 +36,7 @@ const CASES: [&str; 25] = [
     "go-http2-fanout",
     "go-http2-pool",
     "go-x-http2",
+    "go-grpc",
 ];
 
 /// Those of them that stand on two hosts as well.

@@ -312,7 +312,17 @@ impl Counters {
     /// Those that say why a parent or a span is not there, where they are not zero: in one line.
     #[must_use]
     pub fn why(&self) -> String {
-        let says = ["lost", "full", "misses", "unread", "evicted", "rejected", "rule", "early"];
+        let says = [
+            "without_parent",
+            "lost",
+            "full",
+            "misses",
+            "unread",
+            "evicted",
+            "rejected",
+            "rule",
+            "early",
+        ];
         let says = |name: &str| says.iter().any(|part| name.contains(part));
         let told = self.0.iter().filter(|(name, value)| **value > 0 && says(name));
         told.map(|(name, value)| format!("{name} {value}")).collect::<Vec<_>>().join(", ")

@@ -48,6 +48,7 @@ impl Insertions {
         }
         let waiting = self.waiting.entry(ConnId(event.connection)).or_default();
         if let Some(call) = waiting.back_mut()
+            && event.len != 0
             && call.position == event.position
             && call.puts.last().is_some_and(|last| last.at < event.at)
         {
@@ -56,6 +57,12 @@ impl Insertions {
         }
         // A call that failed is made again.
         waiting.retain(|before| before.position != event.position);
+        if event.len == 0 {
+            if waiting.is_empty() {
+                self.waiting.remove(&ConnId(event.connection));
+            }
+            return;
+        }
         if waiting.len() >= MOST_OF_EACH {
             waiting.pop_front();
         }
@@ -211,6 +218,21 @@ mod tests {
         // The one at 300 was lost.
         assert!(insertions.with(&call(500, 0), b"tail").is_some());
         assert!(insertions.waiting.is_empty());
+    }
+
+    #[test]
+    fn what_was_not_sent_is_in_no_call() {
+        let mut insertions = Insertions::default();
+        insertions.note(&AT);
+        insertions.note(&Inserted { at: 0, len: 0, size: 0, ..AT });
+        assert!(insertions.waiting.is_empty());
+        assert_eq!(insertions.with(&call(100, 0), b"tail"), None);
+        // The second attempt has something else in it.
+        insertions.note(&AT);
+        insertions.note(&Inserted { at: 0, len: 0, size: 0, ..AT });
+        insertions.note(&Inserted { at: 30, ..AT });
+        let (header, _) = insertions.with(&call(100, 0), b"tail").unwrap();
+        assert_eq!(header.len, 110);
     }
 
     #[test]

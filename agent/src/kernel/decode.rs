@@ -81,7 +81,9 @@ fn carried(bytes: &[u8]) -> Result<Carried, Malformed> {
 fn inserted(bytes: &[u8]) -> Result<Inserted, Malformed> {
     let inserted = read::<Inserted>(bytes)?;
     let Inserted { size, at, len, frame, length, .. } = inserted;
-    let is_one = if frame == insert::NO_FRAME {
+    let is_one = if len == 0 {
+        at == 0
+    } else if frame == insert::NO_FRAME {
         len as usize == insert::LEN && at as usize <= insert::MOST
     } else {
         let own = at.checked_sub(frame).and_then(|own| own.checked_sub(frame::HEADER as u32));

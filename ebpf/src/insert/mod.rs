@@ -34,7 +34,7 @@ pub struct Inserted {
     pub size: u32,
     /// how many of these stand before the inserted ones.
     pub at: u32,
-    /// How many were inserted.
+    /// How many were inserted; 0 if the message was not sent, and what was told of it before is not so.
     pub len: u32,
     /// Where among its own bytes a frame of HTTP/2 begins that the inserted ones are a part of; [`NO_FRAME`] if they are of none.
     pub frame: u32,

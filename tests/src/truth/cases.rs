@@ -199,6 +199,24 @@ pub const ALL: &[Case] = &[
         floor: PROVEN,
     },
     Case {
+        name: "go-grpc",
+        about: "Go grpc-go, unary calls and streams",
+        levels: &[services::GO_GRPC; 4],
+        floor: PROVEN,
+    },
+    Case {
+        name: "go-grpc-fanout",
+        about: "Go grpc-go, a goroutine for each call",
+        levels: &[services::GO_GRPC_FANOUT; 4],
+        floor: PROVEN,
+    },
+    Case {
+        name: "go-grpc-pool",
+        about: "Go grpc-go, a pool that is handed no context",
+        levels: &[services::GO_GRPC_POOL; 4],
+        floor: HONEST,
+    },
+    Case {
         name: "nginx",
         about: "nginx before Python ThreadingHTTPServer",
         levels: &[services::NGINX, PYTHON_THREADS, PYTHON_THREADS, PYTHON_THREADS],

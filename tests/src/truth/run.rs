@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use super::cases::Case;
 use super::graph::{CALL, Graph, PING};
 use super::load::Load;
-use super::score::{Scores, Stored, Truth, score};
+use super::score::{Scores, Stored, Truth, path, score};
 use super::services::{Place, Started};
 use crate::agent::{Agent, Counters, Setup};
 use crate::namespace::Hosts;
@@ -107,15 +107,18 @@ impl Stage {
     /// Waits until who opens a stream of HTTP/2 and who serves one is told, of the services that speak it, if the agent wants to know.
     /// What it waits for is that they do: their timers ask each other.
     fn wait_for_streams(&self, agent: &mut Agent) -> anyhow::Result<()> {
-        for (level, service) in self.services.iter().enumerate().filter(|(_, it)| it.http2) {
-            let process = format!("process {}: http2_", service.server.program.pid());
-            if !agent.lines().iter().any(|line| line.contains(&process)) {
+        for (level, service) in self.services.iter().enumerate() {
+            let Some(streams) = service.streams else { continue };
+            let [opens, serves] = streams.probes();
+            let pid = service.server.program.pid();
+            let is_told_of = |line: &String| line.contains(&format!("process {pid}: {opens}"));
+            if !agent.lines().iter().any(is_told_of) {
                 continue;
             }
-            let calls = (level + 1 < self.services.len()).then_some("write_headers");
-            let serves = (level > 0).then_some("run_handler");
+            let calls = (level + 1 < self.services.len()).then_some(opens);
+            let serves = (level > 0).then_some(serves);
             for probe in calls.into_iter().chain(serves) {
-                agent.wait_line(&format!("{process}{probe} is in"), Deadline::seconds(20))?;
+                agent.wait_line(&format!("process {pid}: {probe} is in"), Deadline::seconds(20))?;
             }
         }
         Ok(())
@@ -247,7 +250,7 @@ fn collect(agents: Vec<Agent>, truth: &Truth) -> anyhow::Result<(Spans, Vec<Coun
     let wanted = of(Kind::Client) + of(Kind::Server);
     let ours = |spans: &Spans| {
         let is_ours = |path: &str| path.starts_with(CALL) || path.starts_with(PING);
-        spans.0.iter().filter(|span| is_ours(span.path())).count()
+        spans.0.iter().filter(|span| is_ours(&path(span))).count()
     };
     let all = || agents.iter().map(|agent| Ok(ours(&agent.receiver().spans()?))).sum();
     let requests = || agents.iter().map(|agent| agent.receiver().requests()).sum::<usize>();

@@ -27,13 +27,22 @@ pub struct Stored {
 
 impl From<&Span> for Stored {
     fn from(span: &Span) -> Self {
-        let path = span.path().to_owned();
+        let path = path(span);
         Self {
             end: End { service: span.service.clone(), kind: span.kind, path },
             trace: span.trace_id.clone(),
             id: span.span_id.clone(),
             parent: span.parent.clone(),
         }
+    }
+}
+
+/// The path by which a call is known: over gRPC that is the method.
+#[must_use]
+pub fn path(span: &Span) -> String {
+    match span.text("rpc.method") {
+        "" => span.path().to_owned(),
+        method => format!("/{method}"),
     }
 }
 

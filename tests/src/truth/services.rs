@@ -51,6 +51,26 @@ pub struct Runtime {
     start: fn(&Place<'_>) -> anyhow::Result<Started>,
 }
 
+/// Whose streams of HTTP/2 are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Streams {
+    /// Those of `net/http` or `golang.org/x/net`: what tells of them comes with the first.
+    Http2,
+    /// Those of grpc-go.
+    Grpc,
+}
+
+impl Streams {
+    /// The probes that tell who opens one, and who serves one.
+    #[must_use]
+    pub const fn probes(self) -> [&'static str; 2] {
+        match self {
+            Self::Http2 => ["http2_write_headers", "http2_run_handler"],
+            Self::Grpc => ["grpc_new_stream", "grpc_handle_stream"],
+        }
+    }
+}
+
 /// A running service.
 pub struct Started {
     /// The server.
@@ -59,8 +79,8 @@ pub struct Started {
     pub tells: Option<&'static str>,
     /// Whether the agent is asked to follow its channels.
     pub channels: bool,
-    /// It speaks HTTP/2 in the clear with the others, and they with it: what tells of its streams comes with the first.
-    pub http2: bool,
+    /// It speaks HTTP/2 in the clear with the others, and they with it.
+    pub streams: Option<Streams>,
     /// What must stay as long as it runs.
     _folder: Option<tempfile::TempDir>,
     /// See [`Self::_folder`].
@@ -69,7 +89,14 @@ pub struct Started {
 
 impl Started {
     fn of(server: Server) -> Self {
-        Self { server, tells: None, channels: false, http2: false, _folder: None, _databases: None }
+        Self {
+            server,
+            tells: None,
+            channels: false,
+            streams: None,
+            _folder: None,
+            _databases: None,
+        }
     }
 }
 

@@ -126,5 +126,25 @@ pub(super) extern "C" fn insert_tell(at: u64, len: u64, frame: u64, length: u64)
     0
 }
 
+/// Tells user space that the message at that position was not sent, and what was put into it neither. Global, and so verified by itself.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(super) extern "C" fn insert_again(connection: u64, position: u64) -> u64 {
+    unsafe {
+        let Some(event) = emit::reserve::<Inserted>() else { return 0 };
+        (*event).header = emit::header(ControlKind::Inserted);
+        (*event).connection = connection;
+        (*event).position = position;
+        (*event).size = 0;
+        (*event).at = 0;
+        (*event).len = 0;
+        (*event).frame = NO_FRAME;
+        (*event).length = 0;
+        (*event).reserved = 0;
+        emit::submit(event);
+    }
+    1
+}
+
 /// See [`insert_tell`].
 pub(super) const OF_NO_FRAME: u64 = NO_FRAME as u64;

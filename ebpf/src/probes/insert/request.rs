@@ -15,7 +15,7 @@ use spanwire_ebpf::{
 };
 
 use super::{
-    letter::{Letter, OF_NO_FRAME, insert_hex, insert_tell, insert_value},
+    letter::{Letter, OF_NO_FRAME, insert_again, insert_hex, insert_tell, insert_value},
     message::{DROP, PASS, SMALL, bytes, copy, has_room, lost, meet, position, whose},
 };
 use crate::{
@@ -55,6 +55,7 @@ pub(super) unsafe fn about_to_send(
         }
         if sequence != (*insertion).next {
             (*insertion).pieces = 1;
+            insert_again((*state).generation, position(state, sequence));
         }
         (*insertion).start = sequence;
         (*insertion).inserted = 0;

@@ -23,7 +23,7 @@ use spanwire_ebpf::{
 };
 
 use super::{
-    letter::{Letter, insert_tell, insert_value},
+    letter::{Letter, insert_again, insert_tell, insert_value},
     message::{DROP, PASS, SMALL, bytes, copy, has_room, lost, meet, position, whose},
     stage,
 };
@@ -213,6 +213,7 @@ unsafe fn take_up(state: *mut State, sequence: u32, size: u32) -> u64 {
         } else if sequence == (*followed).start {
             // What was looked at last was not sent.
             (*insertion).pieces = 1;
+            insert_again((*state).generation, position(state, sequence));
         } else {
             return 0;
         }

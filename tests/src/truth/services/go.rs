@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use super::{Place, Runtime, Started, told};
+use super::{Place, Runtime, Started, Streams, told};
 use crate::programs::databases::Databases;
 use crate::programs::go;
 
@@ -96,6 +96,18 @@ pub const GO_HTTP2_POOL: Runtime = Runtime {
 pub const GO_X_HTTP2: Runtime =
     Runtime { name: "go-x-http2", proxies: false, start: |place| framework(place, "x-http2") };
 
+/// grpc-go, for all calls of a service on one connection,
+pub const GO_GRPC: Runtime =
+    Runtime { name: "go-grpc", proxies: false, start: |place| grpc(place, "") };
+
+/// with a goroutine for each call,
+pub const GO_GRPC_FANOUT: Runtime =
+    Runtime { name: "go-grpc-fanout", proxies: false, start: |place| grpc(place, "fanout") };
+
+/// and with a pool of workers that are handed no context.
+pub const GO_GRPC_POOL: Runtime =
+    Runtime { name: "go-grpc-pool", proxies: false, start: |place| grpc(place, "pool") };
+
 /// Go's `net/http`, with calls to PostgreSQL (`database/sql`) and to Redis (go-redis) before, between and behind the others. The
 /// connections to both are few and go from goroutine to goroutine.
 pub const GO_DATABASES: Runtime = Runtime {
@@ -118,8 +130,14 @@ fn framework(place: &Place<'_>, server: &str) -> anyhow::Result<Started> {
 fn framework_way(place: &Place<'_>, server: &str, way: &str) -> anyhow::Result<Started> {
     let mut command = Command::new(frameworks()?);
     command.env("TRUTH_SERVER", server).env("TRUTH_WAY", way);
-    let http2 = matches!(server, "http2" | "x-http2");
-    Ok(Started { tells: Some("Go"), http2, ..told(place, command)? })
+    let streams = matches!(server, "http2" | "x-http2").then_some(Streams::Http2);
+    Ok(Started { tells: Some("Go"), streams, ..told(place, command)? })
+}
+
+fn grpc(place: &Place<'_>, way: &str) -> anyhow::Result<Started> {
+    let mut command = Command::new(grpc_service()?);
+    command.env("TRUTH_WAY", way);
+    Ok(Started { tells: Some("Go"), streams: Some(Streams::Grpc), ..told(place, command)? })
 }
 
 fn net_http(
@@ -133,13 +151,17 @@ fn net_http(
 }
 
 /// All programs of these services, built.
-pub(super) fn go_programs() -> [anyhow::Result<PathBuf>; 3] {
-    [service(None), service(OLD_GO), frameworks()]
+pub(super) fn go_programs() -> [anyhow::Result<PathBuf>; 4] {
+    [service(None), service(OLD_GO), frameworks(), grpc_service()]
 }
 
 fn service(release: Option<&'static str>) -> anyhow::Result<PathBuf> {
     let how = go::How { release, ..go::How::default() };
     go::build_with(how, "truth/go", "service", &["work/work.go"])
+}
+
+fn grpc_service() -> anyhow::Result<PathBuf> {
+    go::build("truth/grpc", "service", &["go.sum", "../go/work/work.go"])
 }
 
 fn frameworks() -> anyhow::Result<PathBuf> {

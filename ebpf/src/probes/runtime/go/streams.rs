@@ -214,8 +214,8 @@ pub(crate) extern "C" fn stream_goes(connection: u64, number: u64) -> u64 {
         let caller = &raw mut (*scratch).desk.caller;
         nobody(caller);
         (&raw mut (*caller).span).write_volatile((*opened).span);
+        // It stays: what is sent now may have to be sent again.
         (&raw mut (*caller).server).write_volatile((*opened).server);
-        let _ = GO_OPENED.remove(this);
     }
     1
 }
