@@ -62,6 +62,7 @@ pub(crate) fn add(suite: &mut Suite) {
     }
     suite.test("insert::nothing_is_loaded_unasked", nothing_is_loaded);
     suite.test("insert::clients", clients::as_they_are);
+    suite.test("insert::java_is_left_alone", clients::java_is_left_alone);
     suite.test("insert::a_header_of_its_own_stays_alone", own_header);
     suite.test("insert::a_header_that_is_passed_on_names_its_span", passed_on::names_its_span);
     suite.test("insert::bodies_that_look_like_heads", || {

@@ -58,6 +58,7 @@ pub(crate) fn add(suite: &mut Suite) {
     here("nobody_answers", nobody_answers);
     here("listeners_older_than_the_agents", older_listener);
     here("connections_older_than_the_agents", older_connections);
+    here("beside_tls_nothing_goes_and_nothing_breaks", beside_tls);
     here("a_sampler_that_changes_decides_for_both_hosts", sampler_changes);
 }
 
@@ -222,6 +223,43 @@ fn older_connections() -> TestResult {
     let score = told.score(&[OLDER], false)?;
     ensure!(score.absent == total(&[OLDER]), "{score:?}");
     ensure!(told.counters[0].value("kernel.wire_sent")? == 0);
+    Ok(())
+}
+
+/// Connections under TLS are agreed on like any other, and what is said on them arrives; where a request begins there nobody can tell who
+/// does not read it, so no context goes.
+fn beside_tls() -> TestResult {
+    const CONNECTIONS: usize = 6;
+    const REQUESTS: usize = 20;
+    let hosts = Hosts::start()?;
+    let script = |what: &str| {
+        let mut script = python::script("encrypted.py")?;
+        script.args([what, ADDRESSES[1], &BACK.to_string()]);
+        anyhow::Ok(script)
+    };
+    let mut asks = script("ask")?;
+    asks.args([CONNECTIONS.to_string(), REQUESTS.to_string()]);
+    let ask = || {
+        let mut client = Program::start("client", &mut hosts.on(0, &asks)?)?;
+        let told = client.wait_line("answers", Deadline::seconds(30))?;
+        ensure!(client.wait_end(Deadline::seconds(5))?.success());
+        anyhow::Ok(told)
+    };
+    let wanted = format!("answers {}", CONNECTIONS * REQUESTS);
+    let agents = Agents::start(&hosts, Hooks::Auto, "all")?;
+    let _server = Server::on_port("server", BACK, &mut hosts.on(1, &script("serve")?)?)?;
+    ensure!(ask()? == wanted, "other answers than that");
+    let mut answered = 0;
+    for agent in agents.0 {
+        let stopped = agent.stop()?;
+        stopped.counters.nothing_lost()?;
+        let count = |name: &str| stopped.counters.value(&format!("kernel.wire_{name}"));
+        answered += count("answered")?;
+        ensure!(count("sent")? == 0 && count("received")? == 0, "something went by the wire");
+        ensure!(stopped.spans.0.is_empty(), "spans of what nobody reads:\n{}", stopped.spans);
+    }
+    ensure!(answered >= CONNECTIONS as u64, "{answered} connections were agreed on");
+    ensure!(ask()? == wanted, "other answers without agents");
     Ok(())
 }
 

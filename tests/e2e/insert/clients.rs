@@ -6,9 +6,12 @@ use std::process::Command;
 
 use anyhow::{Context as _, ensure};
 use tests::agent::Hooks;
+use tests::otlp::Kind;
 use tests::outcome::TestResult;
-use tests::programs::{go, installed, node, npm, pypi, python};
+use tests::process::Program;
+use tests::programs::{go, installed, java, node, npm, pypi, python};
 use tests::tour::{self, TOUR};
+use tests::wait::Deadline;
 
 use super::{Ground, are_spans, named, need};
 
@@ -62,6 +65,36 @@ pub(super) fn as_they_are() -> TestResult {
     }
     are_spans(&all, &stopped, "01")?;
     ensure!(stopped.counters.value("kernel.insert_failed")? == 0);
+    Ok(())
+}
+
+/// Java sizes its reads by `FIONREAD`: named or not, what it sends and gets is as it is without an agent.
+pub(super) fn java_is_left_alone() -> TestResult {
+    let ground = Ground::start()?;
+    let mut command = java::tour_client()?;
+    command.arg(format!("127.0.0.1:{}", ground.port)).args(tour::arguments());
+    command.env("OTEL_SERVICE_NAME", "client");
+    let mut ask = || {
+        let mut client = Program::start("client", &mut command)?;
+        anyhow::Ok((client.pid(), ground.came(&mut client)?))
+    };
+    let (_, without) = ask()?;
+    let mut agent = named(Hooks::Auto, "java").start()?;
+    need(&agent)?;
+    let (pid, with) = ask()?;
+    let line = format!("no header is put into requests of process {pid}");
+    agent.wait_line(&line, Deadline::seconds(10))?;
+    let stopped = agent.stop()?;
+    ensure!(without.told == tour::lines().trim_end(), "{}", without.told);
+    ensure!(
+        without.told == with.told && without.arrived == with.arrived,
+        "{without:#?}\nwith\n{with:#?}"
+    );
+    ensure!(with.inserted.is_empty(), "{with:?}");
+    ensure!(
+        stopped.spans.of("client", Kind::Client).len() >= TOUR.len(),
+        "its requests were not seen"
+    );
     Ok(())
 }
 
