@@ -7,7 +7,7 @@ use spanwire_ebpf::{
     insert::{self, Inserted, NO_FRAME, block, head::Head},
 };
 
-use super::streams::Frames;
+use super::frames::Frames;
 use crate::{emit, wire};
 
 /// Room for what is put in, in whole words.

@@ -11,6 +11,7 @@
 
 mod boundary;
 mod enrol;
+mod frames;
 mod letter;
 mod message;
 mod older;
