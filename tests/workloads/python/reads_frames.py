@@ -1,42 +1,18 @@
-"""Passes connections of HTTP/2 in the clear on to a server of its own host, and remembers what the client sent, with and without
-what was put into it.
+"""Remembers what clients of HTTP/2 in the clear sent on their way to a server, see recording.py: of each stream its number, and
+`BYTES SHA-256` of its frames (kinds, flags, header blocks, and the data as one) without any `traceparent` that stands where one is put.
 
 Usage: reads_frames.py HOST PORT UPSTREAM_PORT
-Upstream goes what came. On SIGUSR1 it waits until no connection is open, prints a line for each stream that there was: its number, and
-`BYTES SHA-256` of its frames (kinds, flags, header blocks, and the data as one) without any `traceparent` that stands where one is put; then
-a line `inserted TRACEPARENT` for each of these; then `recorded`; and forgets them.
 """
 
 import hashlib
 import re
-import signal
-import socket
-import sys
-import threading
 
-host, port, upstream = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-PIECE = 65536
+import recording
+
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-DATA, HEADERS, RST_STREAM, CONTINUATION = 0, 1, 3, 9
+DATA, HEADERS, CONTINUATION = 0, 1, 9
 # A literal without indexing at the end of a block.
 INSERTED = re.compile(rb"\x00\x0btraceparent7(00-[0-9a-f]{32}-[0-9a-f]{16}-0[01])\Z", re.DOTALL)
-
-recorded, inserted = [], []
-connections = []
-changed = threading.Lock()
-
-
-def pass_on(source, sink, seen):
-    try:
-        while piece := source.recv(PIECE):
-            seen(piece)
-            sink.sendall(piece)
-    except OSError:
-        pass
-    try:
-        sink.shutdown(socket.SHUT_WR)
-    except OSError:
-        pass
 
 
 def frames(came):
@@ -50,19 +26,9 @@ def frames(came):
         at += 9 + length
 
 
-def serve(client):
-    server = socket.create_connection(("127.0.0.1", upstream))
-    for end in (client, server):
-        end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    came = bytearray()
-    back = threading.Thread(target=pass_on, args=(server, client, lambda _: None))
-    back.start()
-    pass_on(client, server, came.extend)
-    back.join()
-    client.close()
-    server.close()
+def read(came):
     streams, found = {}, []
-    for kind, flags, number, payload in frames(bytes(came)):
+    for kind, flags, number, payload in frames(came):
         if kind not in (DATA, HEADERS, CONTINUATION):
             continue
         heads, data = streams.setdefault(number, ([], bytearray()))
@@ -77,32 +43,7 @@ def serve(client):
     for number, (heads, data) in streams.items():
         whole = b"".join(heads) + b"|" + bytes(data)
         lines.append(f"{number} {len(whole)} {hashlib.sha256(whole).hexdigest()}")
-    with changed:
-        recorded.extend(lines)
-        inserted.extend(found)
+    return lines, found
 
 
-def accept(listener):
-    while True:
-        client, _ = listener.accept()
-        thread = threading.Thread(target=serve, args=(client,))
-        with changed:
-            connections.append(thread)
-            thread.start()
-
-
-signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
-listener = socket.create_server((host, port), backlog=64)
-threading.Thread(target=accept, args=(listener,), daemon=True).start()
-while signal.sigwait([signal.SIGUSR1]):
-    with changed:
-        waited, connections = connections, []
-    for thread in waited:
-        thread.join()
-    with changed:
-        for line in sorted(recorded):
-            print(line)
-        for line in inserted:
-            print("inserted", line)
-        recorded, inserted = [], []
-    print("recorded", flush=True)
+recording.Recorder(read).run()
