@@ -114,6 +114,9 @@ fn of_grpc(client: Runtime) -> TestResult {
     ensure!(told[0] == told[1] && told[0].len() == calls + 1, "{told:#?}");
     // The last call beside them.
     ensure!(with.arrived.len() == calls + 1, "{with:#?}");
+    // A call with a deadline says how much time is left, to the microsecond.
+    let other = with.arrived.iter().filter(|stream| !without.arrived.contains(stream)).count();
+    ensure!(other <= 1, "{other} streams are not as without:\n{without:#?}\nwith\n{with:#?}");
     // Some write their own as it is put in.
     with.inserted.retain(|inserted| inserted != TRACEPARENT);
     let inserted = with.inserted.len();

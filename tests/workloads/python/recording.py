@@ -1,5 +1,5 @@
 """Passes connections on to a server of its own host, and remembers what the client sent, with and without what was put into it: what
-reads_headers.py and reads_frames.py have in common.
+recorder.py, reads_headers.py and reads_frames.py have in common.
 
 Upstream goes what came. On SIGUSR1 it waits until no connection is open, prints the lines that there are of all, sorted; then a line
 `inserted TRACEPARENT` for each that was put in; then `recorded`; and forgets them.
