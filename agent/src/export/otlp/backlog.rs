@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::SystemTime;
 
+use tonic::codegen::Bytes;
+
 use super::counts::{Counts, add};
 use super::queue::Queue;
 use super::spool::Spool;
@@ -23,7 +25,7 @@ pub(super) struct Shared {
 /// A batch until the server has decided on it.
 pub(super) struct Held {
     /// The request, as protobuf.
-    pub(super) request: Vec<u8>,
+    pub(super) request: Bytes,
     /// Spans in it.
     pub(super) spans: u64,
     /// It is in the spool, too.
@@ -61,7 +63,7 @@ impl Backlog {
         });
         self.count();
         match on_disk {
-            Some((request, spans)) => Some(Held { request, spans, on_disk: true }),
+            Some((request, spans)) => Some(Held { request: request.into(), spans, on_disk: true }),
             None => self.next_in_memory(),
         }
     }
@@ -127,7 +129,8 @@ impl Backlog {
             return None;
         }
         let count = spans.len() as u64;
-        Some(Held { request: batch::request(&spans), spans: count, on_disk: false })
+        let request = batch::request(&spans).into();
+        Some(Held { request, spans: count, on_disk: false })
     }
 
     /// Writes a batch to the spool, if there is one; its number there.

@@ -243,14 +243,14 @@ impl Sender {
     }
 
     /// What goes over the wire for a request.
-    fn body(&self, request: &[u8]) -> anyhow::Result<Bytes> {
+    fn body(&self, request: &Bytes) -> anyhow::Result<Bytes> {
         let encoded = if self.json {
-            serde_json::to_vec(&ExportTraceServiceRequest::decode(request)?)?
+            serde_json::to_vec(&ExportTraceServiceRequest::decode(request.clone())?)?.into()
         } else {
-            request.to_vec()
+            request.clone()
         };
         Ok(match &self.transport {
-            Transport::Grpc(_) => encoded.into(),
+            Transport::Grpc(_) => encoded,
             Transport::Http(http) => http.body(encoded),
         })
     }

@@ -56,9 +56,9 @@ impl Http {
     }
 
     /// What is sent for an encoded request: the body of every attempt.
-    pub(super) fn body(&self, request: Vec<u8>) -> Bytes {
+    pub(super) fn body(&self, request: Bytes) -> Bytes {
         if !self.gzip {
-            return request.into();
+            return request;
         }
         let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
         let written = encoder.write_all(&request).and_then(|()| encoder.finish());
