@@ -18,6 +18,7 @@ pub mod insertion;
 pub mod kernel;
 pub mod logging;
 pub mod manual;
+mod memory;
 pub mod pcap;
 pub mod pipeline;
 pub mod protocols;

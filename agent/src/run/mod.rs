@@ -45,6 +45,7 @@ use crate::{
         netns,
         wire::{Sampling, Wire},
     },
+    memory,
     pipeline::Pipeline,
     record::{Header, Metadata, Writer},
     runtime::{Attacher, Ends},
@@ -108,7 +109,8 @@ pub fn run(run: &Run) -> Result<()> {
         },
     )?;
     let (enrolment, tried_by) = try_headers(&mut probes, settings)?;
-    drop(kernel); // the table of its types is as large as all that is kept while tracing
+    drop(kernel);
+    memory::give_back();
     let maps = probes.runtimes.take();
     // Where no rule asks for it, nobody's runtime is looked at.
     let maps = maps.filter(|_| settings.rules.bits() != 0);
