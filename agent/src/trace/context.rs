@@ -6,8 +6,6 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use slab::Slab;
-
 use crate::conn::Connection;
 use crate::exchange::{Asked, ExchangeId, Role};
 use crate::hash::Map;
@@ -16,6 +14,7 @@ use crate::service::Service;
 use crate::trace::Share;
 use crate::trace::described::Described;
 use crate::trace::runtime_rule::Chain;
+use crate::trace::shelves::Shelves;
 use crate::trace::traceparent::TraceParent;
 
 /// Key of a context: the span id of its request ([`abi::id::span`]).
@@ -146,7 +145,7 @@ struct Live {
 #[derive(Debug, Default)]
 pub(in crate::trace) struct Contexts {
     places: Map<SpanId, usize>,
-    contexts: Slab<Context>,
+    contexts: Shelves<Context>,
     /// Live ones by arrival.
     live: BTreeMap<u64, Live>,
     /// Released ones with the time of it and their arrival, oldest first. Some are gone already.
@@ -167,7 +166,7 @@ impl Contexts {
         self.live.insert(context.sequence, Live { span, conn: context.id.conn });
         let place = self.contexts.insert(context);
         if let Some(before) = self.places.insert(span, place) {
-            self.contexts.try_remove(before);
+            self.contexts.remove(before);
         }
     }
 
@@ -242,7 +241,7 @@ impl Contexts {
 
     /// Takes one out.
     pub(in crate::trace) fn remove(&mut self, span: SpanId) -> Option<Context> {
-        let context = self.contexts.try_remove(self.places.remove(&span)?)?;
+        let context = self.contexts.remove(self.places.remove(&span)?)?;
         self.live.remove(&context.sequence);
         if self.released.len() > 2 * self.places.len() + LEAST_RELEASED {
             let places = &self.places;

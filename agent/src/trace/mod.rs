@@ -47,6 +47,7 @@ mod runtime_rule;
 mod sampler;
 mod sdk;
 mod settings;
+mod shelves;
 mod span_writer;
 mod streams;
 mod thread_rule;
