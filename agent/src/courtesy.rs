@@ -1,110 +1,219 @@
-//! How this process shares the CPUs with the applications it watches: whoever wakes goes first.
+//! How this process shares the CPUs with the applications it watches: by short turns.
 //!
-//! The scheduler lets a running thread finish its time slice of some milliseconds while others wait that have just woken; an
-//! application that answers in microseconds sees that in its latencies. But who has a shorter slice than the one that runs
-//! replaces it at once (`PREEMPT_SHORT`, Linux 6.12), as long as it has not had more than its share. So our threads ask for a
-//! slice that is longer than others have, and the one that reads the rings for a smaller share: then nobody is ahead of it for long.
+//! The scheduler lets a running thread finish its turn, of some milliseconds, while others wait; an application that answers in
+//! microseconds sees that in its latencies. Only at the moment when somebody wakes it looks whether that one may replace who runs, and who has
+//! had a little more than its share may not (EEVDF, Linux 6.6): neither a longer slice nor a smaller share of ours helps an application that
+//! answers again and again. What helps is to stop: the thread that reads the rings offers its CPU to others every tenth of a millisecond.
 //!
-//! No longer than that: who is to run next is whose slice, divided by its share, ends first, by a clock that stands still while others
-//! run. Among a hundred threads that never sleep, a slice of 100 ms at a tenth of a share waits for a minute.
+//! Among many threads that never sleep it would not have a CPU again in time then, and the rings would overflow. So when it waits
+//! too long, or does not keep up, it goes first for a while: it has a CPU whenever it wants one, still in short turns, and sleeps between
+//! them so that others have theirs. It uses no more of the CPUs by that than it needs.
 //!
-//! A small share alone would let the rings overflow, and short-lived processes be gone before they are named, on a host without an
-//! idle CPU. So that thread takes the share of everybody for as long as the rings fill; where it may not take it back it never
-//! gives it away. Nothing here may ask for more than that.
+//! Where it may not go first it takes turns as long as everybody's. Our other threads ask for a longer slice than others have, who
+//! then replace them at once in most cases (`PREEMPT_SHORT`, Linux 6.12).
 #![allow(
     unsafe_code,
     reason = "no wrapper knows that a thread that is not real-time can have a slice"
 )]
 
-use std::{io, mem, time::Duration};
+use std::{cell::Cell, io, mem, thread, time::Duration};
 
-use rustix::process::{Resource, getpriority_process, getrlimit, setpriority_process};
-use rustix::thread::{CapabilitySet, capabilities};
+use rustix::process::getpriority_process;
+use rustix::time::{ClockId, clock_gettime};
 
 use crate::input::Nanos;
 
-/// Longer than threads have that ask for none: 2.8 ms with eight CPUs or more, and less with fewer (kernel/sched/fair.c, Linux 6.12). Older
-/// kernels take no notice.
-const SLICE: Duration = Duration::from_millis(4);
-/// How nice the reading thread is while the rings are far from full: about a third of the others' share.
-const NICE: i32 = 5;
-/// Time between two looks, ns, that is too long: twice the usual and some. The rings have room for four times as much.
-const LATE: u64 = 25_000_000;
-/// How long the rings must not have filled before it is nice again, ns.
-const CALM: u64 = 1_000_000_000;
+/// The slice of our other threads: longer than threads have that ask for none, 2.8 ms with eight CPUs or more and less with fewer
+/// (kernel/sched/fair.c, Linux 6.12). Older kernels take no notice of any.
+const LONG: Duration = Duration::from_millis(4);
+/// That of the thread that reads the rings. Who offers its CPU forgoes the rest of its slice (Linux 6.18): with 1.4 ms it was passed over
+/// so often that rings overflowed; with 0.1 ms it replaces applications at once that it could have waited for.
+const SLICE: Duration = Duration::from_micros(400);
+/// The same when it goes first: the shortest that the kernel gives.
+const SHORT: Duration = Duration::from_micros(100);
+/// How nice it is then: its share is that of 87 others.
+const FIRST: i32 = -20;
+/// Time that it computes without offering its CPU, ns.
+const TURN: u64 = 100_000;
+/// A turn is longer by this part of the time that the look takes already: going first it has half of a CPU at first, and most of one when
+/// it is 40 ms behind.
+const LATER: u64 = 64;
+/// How long others have the CPU when it goes first; the kernel adds up to 50 µs as it likes.
+const PAUSE: Duration = Duration::from_micros(50);
+/// Time that it waits for a CPU in one look, ns, before it goes first: an eighth of what the rings have room for on a busy host,
+const PATIENCE: u64 = 10_000_000;
+/// if that is more than so many times what it had one for. With less it only shares it.
+const CROWDED: u64 = 4;
+/// How long it goes first at least, ns.
+const PRESSED: u64 = 100_000_000;
+/// Steps between two readings of the clock: some tens of µs.
+const STEPS: u32 = 16;
 
 /// Lets others go first from here on: the calling thread, and those that it starts.
 pub(crate) fn let_others_go_first() {
-    if let Err(error) = ask_for_slice(SLICE) {
+    if let Err(error) = ask(LONG, usual(), true) {
         log::debug!("the kernel gives no longer slice: {error}");
     }
 }
 
-/// The share of the thread that reads the rings.
-pub(crate) struct Share {
-    /// What it was started with: never more than that.
-    usual: i32,
-    /// It may take back what it gives away.
-    may_return: bool,
-    is_nice: bool,
-    /// When the rings were looked at last.
-    last: Nanos,
-    /// When there was no time last.
-    pressed: Nanos,
+/// Offers the CPU to whoever waits for it, between two longer steps.
+pub(crate) fn offer() {
+    thread::yield_now();
 }
 
-impl Share {
-    /// Of the calling thread, which has the usual one now.
+/// The turns of the thread that reads the rings.
+pub(crate) struct Turns {
+    /// How nice it is otherwise.
+    usual: i32,
+    /// It may go first, and come back from there.
+    may_go_first: bool,
+    goes_first: Cell<bool>,
+    /// Steps since the clock was read.
+    steps: Cell<u32>,
+    /// When this look began,
+    look: Cell<Nanos>,
+    /// and when this turn.
+    turn: Cell<Nanos>,
+    /// How long it had a CPU in this look, ns,
+    ran: Cell<u64>,
+    /// and how long it waited for one.
+    waited: Cell<u64>,
+    /// When the rings are half full, as far as that can be told.
+    until: Cell<Nanos>,
+    /// When it last had to go first.
+    pressed: Cell<Nanos>,
+}
+
+impl Turns {
+    /// Of the calling thread. Who starts us nice wants us to be, whatever happens.
     pub(crate) fn new() -> Self {
-        let usual = getpriority_process(None).unwrap_or(NICE);
+        let usual = usual();
+        let may_go_first =
+            usual <= 0 && ask(SHORT, FIRST, false).and_then(|()| ask(SLICE, usual, false)).is_ok();
+        if !may_go_first {
+            log::info!(
+                "the thread that reads the rings may not go first: applications may wait longer (it takes CAP_SYS_NICE or LimitNICE=-20, and no niceness)"
+            );
+        }
         Self {
             usual,
-            may_return: may_return_to(usual),
-            is_nice: false,
-            last: Nanos(0),
-            pressed: Nanos(0),
+            may_go_first,
+            goes_first: Cell::new(false),
+            steps: Cell::new(0),
+            look: Cell::new(Nanos(0)),
+            turn: Cell::new(Nanos(0)),
+            ran: Cell::new(0),
+            waited: Cell::new(0),
+            until: Cell::new(Nanos(u64::MAX)),
+            pressed: Cell::new(Nanos(0)),
         }
     }
 
-    /// The rings are about to be looked at. At the last look they were filling, or it is so long ago that they may be: then there is
-    /// no time to be nice.
-    pub(crate) fn looks(&mut self, now: Nanos, fills: bool) {
-        let wants = self.has_time(now, fills) && self.may_return && self.usual < NICE;
-        if wants != self.is_nice {
-            self.is_nice = wants;
-            let wanted = if wants { NICE } else { self.usual };
-            if let Err(error) = setpriority_process(None, wanted) {
-                log::debug!("the kernel does not give a share of nice {wanted}: {error}");
-                self.may_return = false;
+    /// A look at the rings begins, so much later than it should, ns.
+    pub(crate) fn look(&self, late: u64) {
+        let now = now();
+        if self.goes_first.get() && now.since(self.pressed.get()) > PRESSED {
+            self.go(false);
+        }
+        self.look.set(now);
+        self.turn.set(now);
+        self.ran.set(0);
+        self.waited.set(late);
+        self.judge(now);
+    }
+
+    /// The rings were read. They are half full then, ns from now, if it goes on like that; at once when there is more in them.
+    pub(crate) fn read(&self, half_full_in: u64, more: bool) {
+        let now = now();
+        self.until.set(if more { now } else { now.plus(half_full_in) });
+        self.judge(now);
+    }
+
+    /// A small step is done.
+    pub(crate) fn step(&self) {
+        let steps = self.steps.get() + 1;
+        self.steps.set(steps);
+        if steps >= STEPS {
+            self.pause();
+        }
+    }
+
+    /// A longer step is done. If it was the last of this turn, others have theirs now.
+    pub(crate) fn pause(&self) {
+        self.steps.set(0);
+        if !self.may_go_first {
+            return;
+        }
+        let end = now();
+        let ran = end.since(self.turn.get());
+        if ran < TURN + end.since(self.look.get()) / LATER {
+            return;
+        }
+        if self.goes_first.get() {
+            thread::sleep(PAUSE);
+        } else {
+            offer();
+        }
+        let now = now();
+        self.turn.set(now);
+        self.ran.set(self.ran.get() + ran);
+        self.waited.set(self.waited.get() + now.since(end));
+        self.judge(now);
+    }
+
+    fn judge(&self, now: Nanos) {
+        if self.is_pressed(now) {
+            self.pressed.set(now);
+            if self.may_go_first && !self.goes_first.get() {
+                self.go(true);
             }
         }
     }
 
-    /// Whether there was time enough for long enough.
-    fn has_time(&mut self, now: Nanos, fills: bool) -> bool {
-        if fills || now.since(self.last) > LATE {
-            self.pressed = now;
+    /// Whether it waits too long, or does not keep up.
+    const fn is_pressed(&self, now: Nanos) -> bool {
+        let waited = self.waited.get();
+        now.0 >= self.until.get().0 || waited > PATIENCE && waited > CROWDED * self.ran.get()
+    }
+
+    fn go(&self, first: bool) {
+        self.goes_first.set(first);
+        let (slice, nice) = if first { (SHORT, FIRST) } else { (SLICE, self.usual) };
+        if let Err(error) = ask(slice, nice, false) {
+            log::debug!("the kernel does not make the thread nice {nice}: {error}");
         }
-        self.last = now;
-        now.since(self.pressed) >= CALM
     }
 }
 
-/// Whether the calling thread may have this niceness after a higher one (setpriority(2), `RLIMIT_NICE`).
-fn may_return_to(usual: i32) -> bool {
-    let limit = getrlimit(Resource::Nice).current.unwrap_or(u64::MAX);
-    let is_allowed = u64::try_from(20 - usual).is_ok_and(|needed| needed <= limit);
-    is_allowed
-        || capabilities(None).is_ok_and(|have| have.effective.contains(CapabilitySet::SYS_NICE))
+impl Drop for Turns {
+    /// What is left to do is done as by anybody.
+    fn drop(&mut self) {
+        if self.goes_first.get() {
+            self.go(false);
+        }
+    }
 }
 
-/// Asks for a slice for the calling thread, as it is otherwise: an ordinary one.
-fn ask_for_slice(slice: Duration) -> io::Result<()> {
+fn usual() -> i32 {
+    getpriority_process(None).unwrap_or(0)
+}
+
+/// `CLOCK_MONOTONIC`
+fn now() -> Nanos {
+    let time = clock_gettime(ClockId::Monotonic);
+    Nanos(u64::try_from(time.tv_sec * 1_000_000_000 + time.tv_nsec).unwrap_or(0))
+}
+
+/// Asks for a slice and a niceness for the calling thread, as it is otherwise: an ordinary one; and for those that it starts, or not.
+fn ask(slice: Duration, nice: i32, for_all: bool) -> io::Result<()> {
+    /// `SCHED_FLAG_RESET_ON_FORK`. Who has set it may not take it back (sched_setattr(2)).
+    const FOR_THIS_ONE: u64 = 1;
     // SAFETY: a structure of integers, for each of which 0 is a value.
     let mut wanted: libc::sched_attr = unsafe { mem::zeroed() };
     wanted.size = u32::try_from(size_of_val(&wanted)).unwrap_or(0);
     wanted.sched_policy = libc::SCHED_OTHER.unsigned_abs();
-    wanted.sched_nice = getpriority_process(None)?;
+    wanted.sched_flags = if for_all { 0 } else { FOR_THIS_ONE };
+    wanted.sched_nice = nice;
     wanted.sched_runtime = u64::try_from(slice.as_nanos()).unwrap_or(0);
     // SAFETY: the kernel reads `size` bytes of the structure, which lives until the call is over.
     let failed = unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const wanted, 0) };
@@ -115,34 +224,51 @@ fn ask_for_slice(slice: Duration) -> io::Result<()> {
 mod tests {
     use super::*;
 
-    /// Looks every 10 ms until `to`, ms: whether there is time at the last of them.
-    fn look(share: &mut Share, to: u64) -> bool {
-        let mut has_time = false;
-        while share.last.0 < to * 1_000_000 {
-            has_time = share.has_time(share.last.plus(10_000_000), false);
+    /// What it may not do it does not try here.
+    fn turns() -> Turns {
+        Turns {
+            usual: 0,
+            may_go_first: false,
+            goes_first: Cell::new(false),
+            steps: Cell::new(0),
+            look: Cell::new(Nanos(0)),
+            turn: Cell::new(Nanos(0)),
+            ran: Cell::new(0),
+            waited: Cell::new(0),
+            until: Cell::new(Nanos(u64::MAX)),
+            pressed: Cell::new(Nanos(0)),
         }
-        has_time
-    }
-
-    fn share() -> Share {
-        Share { usual: 0, may_return: true, is_nice: false, last: Nanos(0), pressed: Nanos(0) }
     }
 
     #[test]
-    fn it_is_nice_after_a_calm_second_and_not_while_the_rings_fill() {
-        let mut share = share();
-        assert!(!look(&mut share, 990));
-        assert!(look(&mut share, 1_000));
-        assert!(!share.has_time(share.last.plus(10_000_000), true));
-        assert!(!look(&mut share, 2_000));
-        assert!(look(&mut share, 2_020));
+    fn it_is_pressed_when_others_have_the_cpus_not_when_it_shares_one() {
+        let turns = turns();
+        turns.ran.set(PATIENCE / CROWDED - 1);
+        turns.waited.set(PATIENCE);
+        assert!(!turns.is_pressed(Nanos(1)), "it has not waited long");
+        turns.waited.set(PATIENCE + 1);
+        assert!(turns.is_pressed(Nanos(1)));
+        turns.ran.set(PATIENCE);
+        assert!(!turns.is_pressed(Nanos(1)), "it had its share");
     }
 
     #[test]
-    fn a_look_that_comes_late_is_no_time_to_be_nice() {
-        let mut share = share();
-        assert!(look(&mut share, 3_000));
-        assert!(share.has_time(share.last.plus(LATE), false));
-        assert!(!share.has_time(share.last.plus(LATE + 1), false));
+    fn it_is_pressed_when_the_rings_are_half_full() {
+        let turns = turns();
+        turns.read(u64::MAX, false);
+        assert!(!turns.is_pressed(now()));
+        turns.read(1_000_000_000, false);
+        let soon = now();
+        assert!(!turns.is_pressed(soon));
+        assert!(turns.is_pressed(soon.plus(1_000_000_000)));
+        turns.read(1_000_000_000, true);
+        assert!(turns.is_pressed(now()), "there is more");
+    }
+
+    #[test]
+    fn a_look_that_comes_late_has_waited() {
+        let turns = turns();
+        turns.look(PATIENCE + 1);
+        assert_ne!(turns.pressed.get(), Nanos(0));
     }
 }

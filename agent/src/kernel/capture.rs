@@ -1,6 +1,6 @@
 //! Draining the rings, in the order things happened.
 
-use std::{io, os::fd::AsFd};
+use std::{io, mem, os::fd::AsFd};
 
 use abi::Counter;
 use rustix::time::{ClockId, clock_gettime};
@@ -20,6 +20,15 @@ const BATCH: usize = 8192;
 /// Most looks until nothing happens between the counters and the rings: a busy host never rests.
 const LAST_LOOKS: u32 = 10;
 
+/// What one reading of the rings says.
+#[derive(Clone, Copy, Debug)]
+pub struct Reading {
+    /// There may be more in them.
+    pub more: bool,
+    /// When they are half full if it goes on like that, ns from now.
+    pub half_full_in: u64,
+}
+
 /// Reads both rings.
 pub struct Capture {
     probes: Probes,
@@ -29,8 +38,10 @@ pub struct Capture {
     data: Vec<Stamped>,
     order: Order,
     lost: [u64; 2],
-    /// Bytes that came out of the data rings since the last wait.
-    taken: u64,
+    /// When they were read last, ns of `CLOCK_MONOTONIC`,
+    read_at: u64,
+    /// and up to when everything was out.
+    up_to: u64,
     /// Events no probe writes: 0 unless kernel and agent are of different builds.
     pub malformed: u64,
     /// How often the rings were looked at.
@@ -54,7 +65,8 @@ impl Capture {
             data: Vec::new(),
             order: Order::default(),
             lost: [0; 2],
-            taken: 0,
+            read_at: now(),
+            up_to: 0,
             malformed: 0,
             looks: 0,
             last_counters: None,
@@ -78,7 +90,10 @@ impl Capture {
     pub fn finish(&mut self, mut each: impl FnMut(Input)) {
         for _ in 0..LAST_LOOKS {
             let before = counters::snapshot(&self.probes);
-            while self.drain(&mut each) {}
+            while self.read(|| ()).more {
+                self.hand_on(&mut each);
+            }
+            self.hand_on(&mut each);
             self.last_counters = Some(before);
             if self.last_counters.as_ref() == Some(&counters::snapshot(&self.probes)) {
                 break;
@@ -105,28 +120,23 @@ impl Capture {
         self.waiter.wakes
     }
 
-    /// Waits until it is time for the next look, or for the end.
-    pub fn wait(&mut self) {
-        self.waiter.wait(&mut self.probes);
-        self.taken = 0;
+    /// Waits until it is time for the next look, or for the end; how late that is, ns.
+    pub fn wait(&mut self) -> u64 {
+        self.waiter.wait(&mut self.probes)
     }
 
-    /// Whether since the last wait so much came that the rings would not hold four times as much.
-    #[must_use]
-    pub fn fills(&self) -> bool {
-        self.taken > self.probes.data.bytes() / 4
-    }
-
-    /// Hands on what has happened since, in order of time; whether there may be more.
-    pub fn drain(&mut self, mut each: impl FnMut(Input)) -> bool {
+    /// Takes out of the rings what has happened since, to be handed on. `step` is called for each event.
+    pub fn read(&mut self, mut step: impl FnMut()) -> Reading {
         let most_of_each = (BATCH / self.probes.data.len()).max(1);
         let now = now();
         let before = self.data.len();
+        let mut bytes = 0;
         // Data first: whatever announces a connection was written before its data, so it is in the control ring by now (and
         // where that is not read to its end, data waits).
-        let (data, malformed, taken) = (&mut self.data, &mut self.malformed, &mut self.taken);
+        let (data, malformed) = (&mut self.data, &mut self.malformed);
         let up_to = self.probes.data.drain(now, most_of_each, |item| {
-            *taken += item.len() as u64;
+            bytes += item.len() as u64;
+            step();
             match decode::data(&item) {
                 Ok(input) => {
                     let at = time(&input);
@@ -148,12 +158,19 @@ impl Capture {
             }
         }
         let control_left = self.control.len() == BATCH;
-        let more = up_to < now || control_left;
-        let up_to = if control_left { announced(&self.control).min(up_to) } else { up_to };
+        self.up_to = if control_left { announced(&self.control).min(up_to) } else { up_to };
         self.looks += 1;
         self.waiter.looked(self.data.len() > before || !self.control.is_empty());
-        self.order.look(&mut self.data, &mut self.control, up_to, &mut each);
-        more
+        let since = now - mem::replace(&mut self.read_at, now);
+        Reading {
+            more: up_to < now || control_left,
+            half_full_in: half_full_in(self.probes.data.bytes(), bytes, since),
+        }
+    }
+
+    /// Hands on what was read, in order of time.
+    pub fn hand_on(&mut self, mut each: impl FnMut(Input)) {
+        self.order.look(&mut self.data, &mut self.control, self.up_to, &mut each);
     }
 
     /// The sockets into whose requests contexts are put, until somebody takes them.
@@ -189,8 +206,13 @@ impl Capture {
     }
 }
 
+/// In what time rings of so many bytes are half full, of which `taken` came in `within`.
+fn half_full_in(bytes: u64, taken: u64, within: u64) -> u64 {
+    (bytes / 2).saturating_mul(within).checked_div(taken).unwrap_or(u64::MAX)
+}
+
 /// `CLOCK_MONOTONIC`, as the probes stamp by it, ns.
-fn now() -> u64 {
+pub(super) fn now() -> u64 {
     let time = clock_gettime(ClockId::Monotonic);
     u64::try_from(time.tv_sec * 1_000_000_000 + time.tv_nsec).unwrap_or(0)
 }
@@ -213,5 +235,17 @@ fn time(input: &Input) -> u64 {
         Input::Data(header, _) => header.time,
         Input::Tick { now: Nanos(now), .. } => *now,
         Input::Process(_) | Input::UnixGone(_) | Input::TasksEnded(_) | Input::Lost { .. } => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::half_full_in;
+
+    #[test]
+    fn rings_fill_as_fast_as_before() {
+        assert_eq!(half_full_in(8_000_000, 400_000, 10_000_000), 100_000_000);
+        assert_eq!(half_full_in(8_000_000, 0, 10_000_000), u64::MAX);
+        assert_eq!(half_full_in(8_000_000, 8_000_000, 0), 0);
     }
 }

@@ -16,7 +16,7 @@ use abi::wake;
 use rustix::event::{PollFd, PollFlags, epoll, poll};
 use rustix::time::Timespec;
 
-use super::load::Probes;
+use super::{capture::now, load::Probes};
 
 /// Time between two looks at the rings while something happens.
 const DRAIN_EVERY: Duration = Duration::from_millis(10);
@@ -54,8 +54,8 @@ impl Waiter {
         self.quiet = if found { 0 } else { self.quiet.saturating_add(1) };
     }
 
-    /// Waits until the timer is over, the probes wake us, or `stop` becomes readable.
-    pub(super) fn wait(&mut self, probes: &mut Probes) {
+    /// Waits until the timer is over, the probes wake us, or `stop` becomes readable; how long the timer was over when we had a CPU, ns.
+    pub(super) fn wait(&mut self, probes: &mut Probes) -> u64 {
         let mut every = DRAIN_EVERY;
         if self.quiet < IDLE_AFTER {
             ask(probes, wake::RING_FILLS);
@@ -63,7 +63,7 @@ impl Waiter {
             // An event may have come before the probes could see the question. Whatever comes from here on wakes us.
             fence(Ordering::SeqCst);
             if something_waits(probes) {
-                return;
+                return 0;
             }
             every = IDLE_EVERY;
         }
@@ -75,10 +75,13 @@ impl Waiter {
             flags: epoll::EventFlags::empty(),
             data: epoll::EventData::new_u64(0),
         }; 3];
+        let before = now();
         // Interrupted or not: what follows is a look at the rings.
         if epoll::wait(&self.epoll, &mut woken, Some(&timeout)).is_ok_and(|count| count > 0) {
             self.wakes += 1;
         }
+        let every = u64::try_from(every.as_nanos()).unwrap_or(u64::MAX);
+        (now() - before).saturating_sub(every)
     }
 }
 

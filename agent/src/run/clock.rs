@@ -3,6 +3,8 @@
 //! Wall-clock time is told as what the monotonic clock must be given to become it. Both clocks are slewed alike, so that differs only
 //! when somebody sets the clock: two requests must never be told apart by how long it took us to read them.
 
+use std::mem;
+
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::input::{Input, Nanos};
@@ -10,6 +12,9 @@ use crate::input::{Input, Nanos};
 /// Time between two ticks of the pipeline, ns: every look at the rings has one. What is due at a tick is done without a pause,
 /// and on a host without an idle CPU that is how long somebody waits for us: it must not pile up.
 const EVERY: u64 = 5_000_000;
+
+/// Steps of one tick.
+const MOST_STEPS: u64 = 256;
 
 /// How far apart a clock that nobody has set may seem, ns: what the kernel rounds away when it reads the two.
 const ROUNDED: i64 = 100;
@@ -31,13 +36,13 @@ impl Clock {
     }
 
     /// A tick, when one is due.
-    pub(super) fn tick(&mut self) -> Option<(Nanos, Input)> {
-        let (now, input) = self.now();
+    pub(super) fn tick(&mut self) -> Option<Tick> {
+        let now = self.read();
         if now.since(self.last) < EVERY {
             return None;
         }
-        self.last = now;
-        Some((now, input))
+        let last = mem::replace(&mut self.last, now);
+        Some(Tick { last, now, wall_offset: self.offset })
     }
 
     /// The wall clock, ns since 1970.
@@ -46,11 +51,34 @@ impl Clock {
     }
 
     /// A tick now.
-    pub(super) fn now(&mut self) -> (Nanos, Input) {
+    pub(super) fn now(&mut self) -> Input {
+        let now = self.read();
+        Input::Tick { now, wall_offset: self.offset }
+    }
+
+    fn read(&mut self) -> Nanos {
         let reading = Reading::take();
         self.offset = reading.offset(self.offset);
-        let now = Nanos(u64::try_from(reading.after).unwrap_or(0));
-        (now, Input::Tick { now, wall_offset: self.offset })
+        Nanos(u64::try_from(reading.after).unwrap_or(0))
+    }
+}
+
+/// Time has gone on.
+pub(super) struct Tick {
+    last: Nanos,
+    pub(super) now: Nanos,
+    wall_offset: i64,
+}
+
+impl Tick {
+    /// In so many steps, at least one: what is due is done with each, and others can have the CPU in between.
+    pub(super) fn steps(&self, count: u64) -> impl Iterator<Item = Input> {
+        let (count, took) = (count.clamp(1, MOST_STEPS), self.now.since(self.last));
+        let (last, wall_offset) = (self.last, self.wall_offset);
+        (1..=count).map(move |step| Input::Tick {
+            now: last.plus(took / count * step + took % count * step / count),
+            wall_offset,
+        })
     }
 }
 
@@ -90,7 +118,7 @@ fn nanos(clock: ClockId) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use super::Reading;
+    use super::{Input, MOST_STEPS, Nanos, Reading, Tick};
 
     #[test]
     fn a_slow_reading_tells_nothing_new() {
@@ -103,5 +131,23 @@ mod tests {
     fn a_clock_that_was_set_is_believed() {
         let set = Reading { before: 1_000, wall: 5_001_020, after: 1_040 };
         assert_eq!(set.offset(1_000_000), 5_000_000);
+    }
+
+    #[test]
+    fn a_tick_goes_on_in_steps_to_its_own_time() {
+        let steps = |last, now, count| -> Vec<u64> {
+            let tick = Tick { last: Nanos(last), now: Nanos(now), wall_offset: 5 };
+            tick.steps(count)
+                .map(|step| match step {
+                    Input::Tick { now, wall_offset: 5 } => now.0,
+                    other => panic!("{other:?}"),
+                })
+                .collect()
+        };
+        assert_eq!(steps(100, 110, 0), [110]);
+        assert_eq!(steps(100, 110, 4), [102, 105, 107, 110]);
+        assert_eq!(steps(0, u64::MAX, 3).last(), Some(&u64::MAX));
+        assert_eq!(steps(7, 7, 2), [7, 7]);
+        assert_eq!(steps(0, 1_000_000, u64::MAX).len() as u64, MOST_STEPS);
     }
 }

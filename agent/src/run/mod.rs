@@ -78,6 +78,9 @@ pub struct Record {
     pub limit: u64,
 }
 
+/// Time goes on by a step for so many inputs: what becomes due by it is about as much work as they were.
+const INPUTS_OF_A_STEP: u64 = 16;
+
 /// Everything must be out and accepted within this time after SIGTERM.
 const SHUTDOWN: Duration = Duration::from_secs(5);
 
@@ -153,7 +156,6 @@ pub fn run(run: &Run) -> Result<()> {
     let mut reload = Reload::new(run.sources.clone(), settings.clone());
     let mut silence = Silence::new(run.silence_hint.clone());
     let mut clock = Clock::start();
-    let mut share = courtesy::Share::new();
     let since = clock.wall();
     let mut watch = None;
     let page = if wants_viewer {
@@ -169,39 +171,45 @@ pub fn run(run: &Run) -> Result<()> {
         eprintln!("spanwire: look at them at {page}");
     }
 
-    let mut fills = false;
+    let turns = courtesy::Turns::new();
     while !signals.stop() && !signals.detach() {
-        capture.wait();
+        let late = capture.wait();
+        turns.look(late);
         // What is seen now is younger than all that is still to be drained, so it comes behind that.
         let tick = clock.tick();
-        if let Some((now, _)) = &tick {
-            share.looks(*now, fills);
-        }
-        let gone = tick.as_ref().and_then(|(now, _)| live.sweep.look(*now));
+        let gone = tick.as_ref().and_then(|tick| live.sweep.look(tick.now));
         let mut failed = None;
+        let mut inputs = 0;
         loop {
-            let more = capture.drain(|input| {
+            let reading = capture.read(|| turns.step());
+            turns.read(reading.half_full_in, reading.more);
+            capture.hand_on(|input| {
+                inputs += 1;
                 live.take(input, |input| write(&mut recording, input, &mut failed));
+                turns.step();
             });
-            if !more || signals.stop() || signals.detach() {
+            if !reading.more || signals.stop() || signals.detach() {
                 break;
             }
         }
-        fills = capture.fills();
         if let Some(lost) = capture.lost() {
             live.give(lost, &mut |input| write(&mut recording, input, &mut failed));
         }
         if let Some(gone) = gone {
             live.give(gone, &mut |input| write(&mut recording, input, &mut failed));
         }
-        let now = tick.as_ref().map(|(now, _)| *now);
-        if let Some((now, _)) = &tick
-            && let Some(ended) = live.ended(*now)
+        let now = tick.as_ref().map(|tick| tick.now);
+        if let Some(now) = now
+            && let Some(ended) = live.ended(now)
         {
             live.give(ended, &mut |input| write(&mut recording, input, &mut failed));
         }
-        if let Some((now, tick)) = tick {
-            live.give(tick, &mut |input| write(&mut recording, input, &mut failed));
+        if let Some(tick) = tick {
+            let now = tick.now;
+            for step in tick.steps(inputs / INPUTS_OF_A_STEP) {
+                live.give(step, &mut |input| write(&mut recording, input, &mut failed));
+                turns.pause();
+            }
             if let Some(insertion) = &mut live.insertion {
                 insertion.look(now);
                 insertion.begin(live.pipeline.boundaries());
@@ -255,13 +263,14 @@ pub fn run(run: &Run) -> Result<()> {
         }
     }
 
+    drop(turns);
     // What the rings still hold belongs to what was traced; what happens from here on does not, our last export above all.
     let mut failed = None;
     capture.finish(|input| live.take(input, |input| write(&mut recording, input, &mut failed)));
     if let Some(lost) = capture.lost() {
         live.give(lost, &mut |input| write(&mut recording, input, &mut failed));
     }
-    live.give(clock.now().1, &mut |input| write(&mut recording, input, &mut failed));
+    live.give(clock.now(), &mut |input| write(&mut recording, input, &mut failed));
     live.pipeline.finish(&mut live.spans);
     hand_out(&mut live.spans, &status, &mut output);
     // The host is rid of us whatever hangs: nothing is pinned, so this takes every program away. It may take seconds, in which what was
@@ -358,7 +367,7 @@ fn stay_detached(
         if signals.reload() {
             log::warn!("the configuration is not read while every probe is off");
         }
-        if let Input::Tick { now, .. } = clock.now().1 {
+        if let Input::Tick { now, .. } = clock.now() {
             output.tick(now);
             status.publish(now, |status| counters(output, status).into());
         }

@@ -17,7 +17,7 @@ const NEEDED: CapabilitySet = CapabilitySet::BPF // probes of runtimes, and all 
     .union(CapabilitySet::SETUID) // the unprivileged child
     .union(CapabilitySet::SETGID)
     .union(CapabilitySet::KILL) // that child's end
-    .union(CapabilitySet::SYS_NICE) // its share of the CPUs back, where `RLIMIT_NICE` does not give it
+    .union(CapabilitySet::SYS_NICE) // to go first while the rings fill, where `RLIMIT_NICE` does not allow it
     .union(CapabilitySet::SYS_RESOURCE); // locked memory, before Linux 5.11
 
 /// What only the thread needs that puts probes into programs: kernels of today let nobody else do that by `perf_event_open`

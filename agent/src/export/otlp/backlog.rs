@@ -13,7 +13,7 @@ use tonic::codegen::Bytes;
 use super::counts::{Counts, add};
 use super::queue::Queue;
 use super::spool::Spool;
-use crate::export::batch;
+use crate::{courtesy, export::batch};
 
 /// What the capture side and the sending thread share.
 #[derive(Debug)]
@@ -129,7 +129,11 @@ impl Backlog {
             return None;
         }
         let count = spans.len() as u64;
+        courtesy::offer();
         let request = batch::request(&spans).into();
+        courtesy::offer();
+        drop(spans);
+        courtesy::offer();
         Some(Held { request, spans: count, on_disk: false })
     }
 
