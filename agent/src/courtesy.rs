@@ -9,8 +9,8 @@
 //! too long, or does not keep up, it goes first for a while: it has a CPU whenever it wants one, still in short turns, and sleeps between
 //! them so that others have theirs. It uses no more of the CPUs by that than it needs.
 //!
-//! Where it may not go first it takes turns as long as everybody's. Our other threads ask for a longer slice than others have, who
-//! then replace them at once in most cases (`PREEMPT_SHORT`, Linux 6.12).
+//! Where it may not go first it takes turns as long as everybody's. Our other threads, and this one while it has little to do, ask for a longer
+//! slice than others have, who then replace them at once in most cases, and are not replaced by them (`PREEMPT_SHORT`, Linux 6.12).
 #![allow(
     unsafe_code,
     reason = "no wrapper knows that a thread that is not real-time can have a slice"
@@ -23,18 +23,23 @@ use rustix::time::{ClockId, clock_gettime};
 
 use crate::input::Nanos;
 
-/// The slice of our other threads: longer than threads have that ask for none, 2.8 ms with eight CPUs or more and less with fewer
+/// The slice of our threads: longer than threads have that ask for none, 2.8 ms with eight CPUs or more and less with fewer
 /// (kernel/sched/fair.c, Linux 6.12). Older kernels take no notice of any.
 const LONG: Duration = Duration::from_millis(4);
-/// That of the thread that reads the rings. Who offers its CPU forgoes the rest of its slice (Linux 6.18): with 1.4 ms it was passed over
+/// That of the thread that reads the rings, while it has much to do. Who offers its CPU forgoes the rest of its slice (Linux 6.18): with 1.4 ms it was passed over
 /// so often that rings overflowed; with 0.1 ms it replaces applications at once that it could have waited for.
 const SLICE: Duration = Duration::from_micros(400);
 /// The same when it goes first: the shortest that the kernel gives.
 const SHORT: Duration = Duration::from_micros(100);
-/// How nice it is then: its share is that of 87 others.
+/// How nice it is while it has little to do: about a third of the others' share. As nice as anybody it replaced a process that had just begun,
+/// to look at it: a third more of its time, for a process that says nothing in most cases. Who says something waits for an answer.
+const NICE: i32 = 5;
+/// How nice it is when it goes first: its share is that of 87 others.
 const FIRST: i32 = -20;
 /// Time that it computes without offering its CPU, ns.
 const TURN: u64 = 100_000;
+/// The same while it has little to do: a look at a process that has just begun takes less. Whose looks take longer has much to do.
+const MUCH: u64 = 500_000;
 /// A turn is longer by this part of the time that the look takes already: going first it has half of a CPU at first, and most of one when
 /// it is 40 ms behind.
 const LATER: u64 = 64;
@@ -46,6 +51,8 @@ const PATIENCE: u64 = 10_000_000;
 const CROWDED: u64 = 4;
 /// How long it goes first at least, ns.
 const PRESSED: u64 = 100_000_000;
+/// How long it must have had little to do, ns, before it is seen as one that has.
+const CALM: u64 = 300_000_000;
 /// Steps between two readings of the clock: some tens of µs.
 const STEPS: u32 = 16;
 
@@ -61,13 +68,24 @@ pub(crate) fn offer() {
     thread::yield_now();
 }
 
+/// How the thread that reads the rings is scheduled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Manner {
+    /// After others: a turn is enough for a look.
+    Nice,
+    /// In short turns.
+    Short,
+    /// In short turns that come at once.
+    First,
+}
+
 /// The turns of the thread that reads the rings.
 pub(crate) struct Turns {
     /// How nice it is otherwise.
     usual: i32,
     /// It may go first, and come back from there.
     may_go_first: bool,
-    goes_first: Cell<bool>,
+    manner: Cell<Manner>,
     /// Steps since the clock was read.
     steps: Cell<u32>,
     /// When this look began,
@@ -80,7 +98,9 @@ pub(crate) struct Turns {
     waited: Cell<u64>,
     /// When the rings are half full, as far as that can be told.
     until: Cell<Nanos>,
-    /// When it last had to go first.
+    /// When there was last much to do,
+    busy: Cell<Nanos>,
+    /// and when it last had to go first.
     pressed: Cell<Nanos>,
 }
 
@@ -88,8 +108,8 @@ impl Turns {
     /// Of the calling thread. Who starts us nice wants us to be, whatever happens.
     pub(crate) fn new() -> Self {
         let usual = usual();
-        let may_go_first =
-            usual <= 0 && ask(SHORT, FIRST, false).and_then(|()| ask(SLICE, usual, false)).is_ok();
+        let may_go_first = usual <= 0
+            && ask(SHORT, FIRST, false).and_then(|()| ask(LONG, usual.max(NICE), false)).is_ok();
         if !may_go_first {
             log::info!(
                 "the thread that reads the rings may not go first: applications may wait longer (it takes CAP_SYS_NICE or LimitNICE=-20, and no niceness)"
@@ -98,13 +118,14 @@ impl Turns {
         Self {
             usual,
             may_go_first,
-            goes_first: Cell::new(false),
+            manner: Cell::new(Manner::Nice),
             steps: Cell::new(0),
             look: Cell::new(Nanos(0)),
             turn: Cell::new(Nanos(0)),
             ran: Cell::new(0),
             waited: Cell::new(0),
             until: Cell::new(Nanos(u64::MAX)),
+            busy: Cell::new(Nanos(0)),
             pressed: Cell::new(Nanos(0)),
         }
     }
@@ -112,8 +133,10 @@ impl Turns {
     /// A look at the rings begins, so much later than it should, ns.
     pub(crate) fn look(&self, late: u64) {
         let now = now();
-        if self.goes_first.get() && now.since(self.pressed.get()) > PRESSED {
-            self.go(false);
+        match self.manner.get() {
+            Manner::First if now.since(self.pressed.get()) > PRESSED => self.be(Manner::Short),
+            Manner::Short if now.since(self.busy.get()) > CALM => self.be(Manner::Nice),
+            _ => {}
         }
         self.look.set(now);
         self.turn.set(now);
@@ -146,17 +169,27 @@ impl Turns {
         }
         let end = now();
         let ran = end.since(self.turn.get());
-        if ran < TURN + end.since(self.look.get()) / LATER {
+        let turn = match self.manner.get() {
+            Manner::Nice => MUCH,
+            Manner::Short | Manner::First => TURN + end.since(self.look.get()) / LATER,
+        };
+        if ran < turn {
             return;
         }
-        if self.goes_first.get() {
-            thread::sleep(PAUSE);
-        } else {
-            offer();
+        self.ran.set(self.ran.get() + ran);
+        if self.ran.get() >= MUCH {
+            self.busy.set(end);
+        }
+        match self.manner.get() {
+            Manner::Nice => {
+                self.be(Manner::Short);
+                offer();
+            }
+            Manner::Short => offer(),
+            Manner::First => thread::sleep(PAUSE),
         }
         let now = now();
         self.turn.set(now);
-        self.ran.set(self.ran.get() + ran);
         self.waited.set(self.waited.get() + now.since(end));
         self.judge(now);
     }
@@ -164,8 +197,8 @@ impl Turns {
     fn judge(&self, now: Nanos) {
         if self.is_pressed(now) {
             self.pressed.set(now);
-            if self.may_go_first && !self.goes_first.get() {
-                self.go(true);
+            if self.may_go_first && self.manner.get() != Manner::First {
+                self.be(Manner::First);
             }
         }
     }
@@ -176,11 +209,15 @@ impl Turns {
         now.0 >= self.until.get().0 || waited > PATIENCE && waited > CROWDED * self.ran.get()
     }
 
-    fn go(&self, first: bool) {
-        self.goes_first.set(first);
-        let (slice, nice) = if first { (SHORT, FIRST) } else { (SLICE, self.usual) };
+    fn be(&self, manner: Manner) {
+        self.manner.set(manner);
+        let (slice, nice) = match manner {
+            Manner::Nice => (LONG, self.usual.max(NICE)),
+            Manner::Short => (SLICE, self.usual),
+            Manner::First => (SHORT, FIRST),
+        };
         if let Err(error) = ask(slice, nice, false) {
-            log::debug!("the kernel does not make the thread nice {nice}: {error}");
+            log::debug!("the kernel does not schedule the thread as {manner:?}: {error}");
         }
     }
 }
@@ -188,8 +225,10 @@ impl Turns {
 impl Drop for Turns {
     /// What is left to do is done as by anybody.
     fn drop(&mut self) {
-        if self.goes_first.get() {
-            self.go(false);
+        if self.may_go_first
+            && let Err(error) = ask(LONG, self.usual, false)
+        {
+            log::debug!("the kernel does not schedule the thread as before: {error}");
         }
     }
 }
@@ -229,13 +268,14 @@ mod tests {
         Turns {
             usual: 0,
             may_go_first: false,
-            goes_first: Cell::new(false),
+            manner: Cell::new(Manner::Nice),
             steps: Cell::new(0),
             look: Cell::new(Nanos(0)),
             turn: Cell::new(Nanos(0)),
             ran: Cell::new(0),
             waited: Cell::new(0),
             until: Cell::new(Nanos(u64::MAX)),
+            busy: Cell::new(Nanos(0)),
             pressed: Cell::new(Nanos(0)),
         }
     }
