@@ -26,13 +26,13 @@ use crate::input::Nanos;
 /// The slice of our threads: longer than threads have that ask for none, 2.8 ms with eight CPUs or more and less with fewer
 /// (kernel/sched/fair.c, Linux 6.12). Older kernels take no notice of any.
 const LONG: Duration = Duration::from_millis(4);
-/// That of the thread that reads the rings, while it has much to do. Who offers its CPU forgoes the rest of its slice (Linux 6.18): with 1.4 ms it was passed over
-/// so often that rings overflowed; with 0.1 ms it replaces applications at once that it could have waited for.
+/// That of the thread that reads the rings, while it has much to do. Who offers its CPU forgoes the rest of its slice (Linux 6.18): with 1.4 ms it
+/// was passed over so often that rings overflowed; with 0.1 ms it replaces applications at once that it could have waited for.
 const SLICE: Duration = Duration::from_micros(400);
 /// The same when it goes first: the shortest that the kernel gives.
 const SHORT: Duration = Duration::from_micros(100);
-/// How nice it is while it has little to do: about a third of the others' share. As nice as anybody it replaced a process that had just begun,
-/// to look at it: a third more of its time, for a process that says nothing in most cases. Who says something waits for an answer.
+/// How nice it is while it has little to do: about a third of the others' share. In short turns it replaced processes that had just begun,
+/// to look at them: they took a third longer, and most of them say nothing. Who says something waits for an answer, which is early enough.
 const NICE: i32 = 5;
 /// How nice it is when it goes first: its share is that of 87 others.
 const FIRST: i32 = -20;
@@ -263,11 +263,10 @@ fn ask(slice: Duration, nice: i32, for_all: bool) -> io::Result<()> {
 mod tests {
     use super::*;
 
-    /// What it may not do it does not try here.
-    fn turns() -> Turns {
+    fn turns(may_go_first: bool) -> Turns {
         Turns {
             usual: 0,
-            may_go_first: false,
+            may_go_first,
             manner: Cell::new(Manner::Nice),
             steps: Cell::new(0),
             look: Cell::new(Nanos(0)),
@@ -282,7 +281,7 @@ mod tests {
 
     #[test]
     fn it_is_pressed_when_others_have_the_cpus_not_when_it_shares_one() {
-        let turns = turns();
+        let turns = turns(false);
         turns.ran.set(PATIENCE / CROWDED - 1);
         turns.waited.set(PATIENCE);
         assert!(!turns.is_pressed(Nanos(1)), "it has not waited long");
@@ -294,7 +293,7 @@ mod tests {
 
     #[test]
     fn it_is_pressed_when_the_rings_are_half_full() {
-        let turns = turns();
+        let turns = turns(false);
         turns.read(u64::MAX, false);
         assert!(!turns.is_pressed(now()));
         turns.read(1_000_000_000, false);
@@ -307,8 +306,42 @@ mod tests {
 
     #[test]
     fn a_look_that_comes_late_has_waited() {
-        let turns = turns();
+        let turns = turns(false);
         turns.look(PATIENCE + 1);
         assert_ne!(turns.pressed.get(), Nanos(0));
+    }
+
+    /// The kernel is asked, and may refuse: nobody minds here.
+    #[test]
+    fn its_manner_is_that_of_what_it_has_to_do() {
+        let turns = turns(true);
+        let ago = |nanos| Nanos(now().0 - nanos);
+        turns.look(0);
+        turns.pause();
+        assert_eq!(turns.manner.get(), Manner::Nice, "it has just begun");
+        turns.turn.set(ago(MUCH));
+        turns.pause();
+        assert_eq!(turns.manner.get(), Manner::Short, "it has much to do");
+        turns.look(PATIENCE + 1);
+        assert_eq!(turns.manner.get(), Manner::First, "it came late");
+        turns.look(0);
+        assert_eq!(turns.manner.get(), Manner::First, "for a while");
+        turns.pressed.set(ago(PRESSED + 1));
+        turns.look(0);
+        assert_eq!(turns.manner.get(), Manner::Short, "nobody is in its way");
+        turns.turn.set(ago(TURN));
+        turns.pause();
+        turns.busy.set(ago(CALM + 1));
+        turns.look(0);
+        assert_eq!(turns.manner.get(), Manner::Nice, "short looks are not much to do");
+    }
+
+    #[test]
+    fn who_may_not_go_first_takes_turns_like_others() {
+        let turns = turns(false);
+        turns.look(PATIENCE + 1);
+        turns.turn.set(Nanos(0));
+        turns.pause();
+        assert_eq!((turns.manner.get(), turns.ran.get()), (Manner::Nice, 0));
     }
 }

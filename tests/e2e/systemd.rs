@@ -6,6 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
+use rustix::process::{Pid, getpriority_process};
 use tests::listening::free_port;
 use tests::otlp::{Kind, Receiver};
 use tests::outcome::TestResult;
@@ -46,6 +47,7 @@ fn unit() -> TestResult {
     let main = main_pid()?;
     ensure!(capabilities(main)? == (0, CAPABILITIES), "of the agent: {:?}", capabilities(main)?);
     ensure!(sees_options(main)?, "contexts do not go between hosts");
+    goes_first(main)?;
     let children = fs::read_to_string(format!("/proc/{main}/task/{main}/children"))?;
     let child = children.trim().parse().with_context(|| format!("one child, not {children:?}"))?;
     ensure!(capabilities(child)? == (NOBODY, 0), "of its child: {:?}", capabilities(child)?);
@@ -147,6 +149,13 @@ fn main_pid() -> anyhow::Result<u32> {
     let pid = property("MainPID")?.parse()?;
     ensure!(pid != 0, "it does not run");
     Ok(pid)
+}
+
+/// The thread that reads the rings may go first, for which the unit has its `LimitNICE`: one that may is nice in the meantime.
+fn goes_first(pid: u32) -> TestResult {
+    let pid = Pid::from_raw(i32::try_from(pid)?);
+    let nice = || getpriority_process(pid).ok().filter(|nice| *nice > 0);
+    wait::until("the thread that reads the rings to be nice", within(20), nice).map(drop)
 }
 
 /// Whether it has a program attached to the cgroups (proc_pid_fdinfo(5) of a link), which the kernel grants to nobody without
