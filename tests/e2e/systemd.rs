@@ -21,8 +21,8 @@ use tests::wait::{self, Deadline};
 use crate::programs::take_tour;
 
 /// Bits of capabilities(7) that are left of those that the unit names, without `CAP_NET_ADMIN`: `CAP_SETGID`, `CAP_SETUID`, `CAP_DAC_READ_SEARCH`, `CAP_SYS_PTRACE`,
-/// `CAP_PERFMON`, `CAP_BPF`.
-const CAPABILITIES: u64 = 1 << 6 | 1 << 7 | 1 << 2 | 1 << 19 | 1 << 38 | 1 << 39;
+/// `CAP_SYS_NICE`, `CAP_PERFMON`, `CAP_BPF`.
+const CAPABILITIES: u64 = 1 << 6 | 1 << 7 | 1 << 2 | 1 << 19 | 1 << 23 | 1 << 38 | 1 << 39;
 
 /// The user the child is made one of.
 const NOBODY: u32 = 65534;
@@ -151,7 +151,7 @@ fn main_pid() -> anyhow::Result<u32> {
     Ok(pid)
 }
 
-/// The thread that reads the rings may go first, for which the unit has its `LimitNICE`: one that may is nice in the meantime.
+/// The thread that reads the rings may go first: one that may is nice in the meantime.
 fn goes_first(pid: u32) -> TestResult {
     let pid = Pid::from_raw(i32::try_from(pid)?);
     let nice = || getpriority_process(pid).ok().filter(|nice| *nice > 0);
