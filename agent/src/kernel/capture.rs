@@ -6,7 +6,9 @@ use abi::Counter;
 use rustix::time::{ClockId, clock_gettime};
 
 use super::{
-    counters, decode,
+    counters,
+    data_rings::Drained,
+    decode,
     left_out::Changes,
     load::Probes,
     order::{Order, Stamped, announced},
@@ -25,7 +27,7 @@ const LAST_LOOKS: u32 = 10;
 pub struct Reading {
     /// There may be more in them.
     pub more: bool,
-    /// When they are half full if it goes on like that, ns from now.
+    /// When one of them is half full if it goes on like that, ns from now.
     pub half_full_in: u64,
 }
 
@@ -130,12 +132,10 @@ impl Capture {
         let most_of_each = (BATCH / self.probes.data.len()).max(1);
         let now = now();
         let before = self.data.len();
-        let mut bytes = 0;
         // Data first: whatever announces a connection was written before its data, so it is in the control ring by now (and
         // where that is not read to its end, data waits).
         let (data, malformed) = (&mut self.data, &mut self.malformed);
-        let up_to = self.probes.data.drain(now, most_of_each, |item| {
-            bytes += item.len() as u64;
+        let Drained { up_to, most } = self.probes.data.drain(now, most_of_each, |item| {
             step();
             match decode::data(&item) {
                 Ok(input) => {
@@ -164,7 +164,7 @@ impl Capture {
         let since = now - mem::replace(&mut self.read_at, now);
         Reading {
             more: up_to < now || control_left,
-            half_full_in: half_full_in(self.probes.data.bytes(), bytes, since),
+            half_full_in: half_full_in(self.probes.data.bytes(), most, since),
         }
     }
 
@@ -206,7 +206,7 @@ impl Capture {
     }
 }
 
-/// In what time rings of so many bytes are half full, of which `taken` came in `within`.
+/// In what time a ring of so many bytes is half full, in which `taken` came `within` that time.
 fn half_full_in(bytes: u64, taken: u64, within: u64) -> u64 {
     (bytes / 2).saturating_mul(within).checked_div(taken).unwrap_or(u64::MAX)
 }

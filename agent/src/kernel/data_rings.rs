@@ -31,7 +31,7 @@ impl Sizes {
 /// The rings that hold what moved.
 pub struct DataRings {
     rings: Vec<RingBuf<MapData>>,
-    /// What they hold, together.
+    /// What each holds.
     bytes: u64,
     /// The array in which the probes find them.
     _places: ArrayOfMaps<MapData, RingBuf<MapData>>,
@@ -52,8 +52,7 @@ impl DataRings {
             places.set(ring, &map, 0)?;
             rings.push(map);
         }
-        let bytes = u64::from(sizes.bytes) * rings.len() as u64;
-        Ok(Self { rings, bytes, _places: places })
+        Ok(Self { rings, bytes: u64::from(sizes.bytes), _places: places })
     }
 
     /// Each ring, to be waited for.
@@ -66,36 +65,45 @@ impl DataRings {
         self.rings.len()
     }
 
-    /// How many bytes they hold, together.
+    /// How many bytes each of them holds.
     pub(super) const fn bytes(&self) -> u64 {
         self.bytes
     }
 
     /// Hands on what is in the rings, each ring's in its order, at most so many of each. `take` says when an event happened.
-    ///
-    /// Returns the time up to which everything is out: `now`, or, of a ring that holds more, the time of the last that was taken.
     pub(super) fn drain(
         &mut self,
         now: u64,
         most_of_each: usize,
         mut take: impl FnMut(RingBufItem<'_>) -> u64,
-    ) -> u64 {
-        let mut up_to = now;
+    ) -> Drained {
+        let mut drained = Drained { up_to: now, most: 0 };
         for ring in &mut self.rings {
-            let mut last = 0;
+            let (mut last, mut bytes) = (0, 0);
             let mut left = most_of_each;
             while left > 0
                 && let Some(item) = ring.next()
             {
+                bytes += item.len() as u64;
                 last = take(item);
                 left -= 1;
             }
             if left == 0 {
-                up_to = up_to.min(last);
+                drained.up_to = drained.up_to.min(last);
             }
+            drained.most = drained.most.max(bytes);
         }
-        up_to
+        drained
     }
+}
+
+/// What one draining of the rings says.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Drained {
+    /// The time up to which everything is out: now, or, of a ring that holds more, the time of the last that was taken.
+    pub(super) up_to: u64,
+    /// Bytes that came out of one ring, the one with the most.
+    pub(super) most: u64,
 }
 
 #[cfg(test)]
