@@ -115,6 +115,10 @@ impl Turns {
                 "the thread that reads the rings may not go first: applications may wait longer (it takes CAP_SYS_NICE or LimitNICE=-20, and no niceness)"
             );
         }
+        Self::with(usual, may_go_first)
+    }
+
+    const fn with(usual: i32, may_go_first: bool) -> Self {
         Self {
             usual,
             may_go_first,
@@ -263,25 +267,9 @@ fn ask(slice: Duration, nice: i32, for_all: bool) -> io::Result<()> {
 mod tests {
     use super::*;
 
-    fn turns(may_go_first: bool) -> Turns {
-        Turns {
-            usual: 0,
-            may_go_first,
-            manner: Cell::new(Manner::Nice),
-            steps: Cell::new(0),
-            look: Cell::new(Nanos(0)),
-            turn: Cell::new(Nanos(0)),
-            ran: Cell::new(0),
-            waited: Cell::new(0),
-            until: Cell::new(Nanos(u64::MAX)),
-            busy: Cell::new(Nanos(0)),
-            pressed: Cell::new(Nanos(0)),
-        }
-    }
-
     #[test]
     fn it_is_pressed_when_others_have_the_cpus_not_when_it_shares_one() {
-        let turns = turns(false);
+        let turns = Turns::with(0, false);
         turns.ran.set(PATIENCE / CROWDED - 1);
         turns.waited.set(PATIENCE);
         assert!(!turns.is_pressed(Nanos(1)), "it has not waited long");
@@ -293,7 +281,7 @@ mod tests {
 
     #[test]
     fn it_is_pressed_when_the_rings_are_half_full() {
-        let turns = turns(false);
+        let turns = Turns::with(0, false);
         turns.read(u64::MAX, false);
         assert!(!turns.is_pressed(now()));
         turns.read(1_000_000_000, false);
@@ -306,7 +294,7 @@ mod tests {
 
     #[test]
     fn a_look_that_comes_late_has_waited() {
-        let turns = turns(false);
+        let turns = Turns::with(0, false);
         turns.look(PATIENCE + 1);
         assert_ne!(turns.pressed.get(), Nanos(0));
     }
@@ -314,7 +302,7 @@ mod tests {
     /// The kernel is asked, and may refuse: nobody minds here.
     #[test]
     fn its_manner_is_that_of_what_it_has_to_do() {
-        let turns = turns(true);
+        let turns = Turns::with(0, true);
         let ago = |nanos| Nanos(now().0 - nanos);
         turns.look(0);
         turns.pause();
@@ -338,7 +326,7 @@ mod tests {
 
     #[test]
     fn who_may_not_go_first_takes_turns_like_others() {
-        let turns = turns(false);
+        let turns = Turns::with(0, false);
         turns.look(PATIENCE + 1);
         turns.turn.set(Nanos(0));
         turns.pause();
