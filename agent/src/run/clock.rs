@@ -9,8 +9,8 @@ use rustix::time::{ClockId, clock_gettime};
 
 use crate::input::{Input, Nanos};
 
-/// Time between two ticks of the pipeline, ns: every look at the rings has one. What is due at a tick is done without a pause,
-/// and on a host without an idle CPU that is how long somebody waits for us: it must not pile up.
+/// Time between two ticks of the pipeline, ns: every look at the rings has one. What is due must not pile up:
+/// a step of a tick is done without a pause, and on a host without an idle CPU that is how long somebody waits for us.
 const EVERY: u64 = 5_000_000;
 
 /// Steps of one tick.
