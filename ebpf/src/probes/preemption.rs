@@ -29,7 +29,7 @@ const CALLS: usize = 3;
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub(crate) struct Turns {
-    /// Each first one by itself.
+    /// Each first one by itself, until the second knows that.
     first: [u64; CALLS],
     /// Each first one as the second, until it knows that.
     second: [u64; CALLS],
@@ -71,15 +71,25 @@ fn note(seen: Seen) {
     }
 }
 
-/// Asked in the second: whether the first was not run for the call, so that this one must go on as it. It is still busy with the task that it
-/// has noted on this CPU then. Or it has been run for another task in the moment between the two: so what is seen is looked at, too.
+/// Asked in the second: whether the first was not run for the call, so that this one must go on as it. It is still busy with another task
+/// then. Or it has been run for another task in the moment between the two: so what is seen is looked at, too.
+///
+/// What the first has noted holds for one call: it may be busy with a task that it has not noted yet, and would be believed to have been run for
+/// the one before.
 #[inline(always)]
 pub(crate) fn is_passed_over(seen: Seen, is_seen: impl FnOnce() -> bool) -> bool {
     let Some(scratch) = this_scratch() else { return false };
     unsafe {
         let turns = &raw mut (*scratch).turns;
         let task = bpf_get_current_pid_tgid();
-        if !attached::all() || (*turns).first[seen as usize] == task || is_seen() {
+        if !attached::all() {
+            return false;
+        }
+        if (*turns).first[seen as usize] == task {
+            (*turns).first[seen as usize] = 0;
+            return false;
+        }
+        if is_seen() {
             return false;
         }
         (*turns).second[seen as usize] = task;

@@ -75,11 +75,29 @@ pub(crate) fn send_locked(context: BtfTracePointContext) -> i32 {
 /// The same, for what that was passed over for.
 #[btf_tracepoint(function = "tcp_sendmsg_locked")]
 pub(crate) fn send_locked_2nd(context: BtfTracePointContext) -> i32 {
-    // What is told twice before it is sent is told once.
-    if preemption::is_passed_over(Seen::SendLocked, || false) {
+    if preemption::is_passed_over(Seen::SendLocked, || unsafe { is_noted(&context) }) {
         unsafe { SEND_LOCKED.tail_call(&context, 0) };
     }
     0
+}
+
+/// Whether this piece is one of the send that the connection is known to be in.
+#[inline(always)]
+unsafe fn is_noted(context: &BtfTracePointContext) -> bool {
+    unsafe {
+        let sock = word(context, 0) as *const c_void;
+        let message = ptr::read_volatile(context.as_ptr().cast::<*const u8>().add(1));
+        if !matches!(socket::stream::<Typed>(sock), Some(Stream::Tcp)) {
+            return false;
+        }
+        let state = state(sock, 0);
+        let Some(sequence) = socket::sequence_typed(sock, Direction::Sent) else { return false };
+        let iter = message.add(config::offset(Offset::MsgIter)).cast::<c_void>();
+        let left: u64 = Typed::member(iter, Offset::IterCount);
+        !state.is_null()
+            && (*state).send.task == bpf_get_current_pid_tgid()
+            && (*state).send.goes_on(sequence, left as u32)
+    }
 }
 
 #[inline(always)]
