@@ -9,6 +9,8 @@
 //! to its end, younger data waits for that ([`announced`]).
 #![forbid(unsafe_code)]
 
+use std::mem;
+
 use crate::input::Input;
 
 /// An event with its stamp, ns of `CLOCK_MONOTONIC`.
@@ -17,6 +19,9 @@ pub(super) type Stamped = (u64, Input);
 /// By how much a stamp may be older than one that was written before it, ns: a probe that was interrupted between the two.
 const SKEW: u64 = 1_000_000;
 
+/// What is in the place of one that was handed on.
+const TAKEN: Input = Input::Lost { data: 0, control: 0 };
+
 /// Puts looks at the rings into order.
 #[derive(Default)]
 pub(super) struct Order {
@@ -24,6 +29,8 @@ pub(super) struct Order {
     ends: Vec<Stamped>,
     /// Up to when everything was out at the look before.
     before: u64,
+    /// The data's times, and where in its list it is: to sort these is less to move than the data.
+    sorted: Vec<(u64, usize)>,
 }
 
 impl Order {
@@ -38,10 +45,16 @@ impl Order {
         self.hold_back(control);
         self.before = up_to;
         // Rings keep the order of their reservations, which is not quite that of the stamps in them.
-        data.sort_by_key(|(time, _)| *time);
+        self.sorted.clear();
+        self.sorted.extend(data.iter().enumerate().map(|(place, (time, _))| (*time, place)));
+        self.sorted.sort();
         control.sort_by_key(|(time, _)| *time);
-        let out = data.partition_point(|(time, _)| *time <= up_to);
-        merge(data.drain(..out), control.drain(..), each);
+        let out = self.sorted.partition_point(|(time, _)| *time <= up_to);
+        let taken = self.sorted[..out]
+            .iter()
+            .map(|(time, place)| (*time, mem::replace(&mut data[*place].1, TAKEN)));
+        merge(taken, control.drain(..), each);
+        data.retain(|(time, _)| *time > up_to);
     }
 
     /// Hands on what is held back: nothing more will be read.

@@ -75,8 +75,12 @@ impl CheckRule {
             Some(start) => path.starts_with(start),
             None => path == wanted,
         };
-        let conditions = [self.user_agent.as_ref().map(agent), self.path.as_ref().map(path)];
-        conditions.iter().any(Option::is_some) && !conditions.contains(&Some(false))
+        match (&self.user_agent, &self.path) {
+            (None, None) => false,
+            (wanted_agent, wanted_path) => {
+                wanted_path.as_ref().is_none_or(path) && wanted_agent.as_ref().is_none_or(agent)
+            }
+        }
     }
 }
 

@@ -13,11 +13,11 @@ impl Tracer {
     /// A span has ended: it waits for late news.
     pub(in crate::trace) fn hold(&mut self, span: SpanId, end: Nanos) {
         self.wake_at(span, end.plus(self.settings.settle));
-        if self.held.len() > self.settings.max_held
-            && let Some((_, oldest)) = self.held.first().copied()
+        if self.queue.len() > self.settings.max_held
+            && let Some((_, _, next)) = self.queue.first().copied()
         {
             self.counts.add(Count::HeldOverflow);
-            self.force(oldest);
+            self.force(next);
         }
     }
 
@@ -32,6 +32,21 @@ impl Tracer {
             } else {
                 self.try_release(span);
                 self.unblock(span);
+            }
+        }
+    }
+
+    /// Releases every held span, in the order of their arrival.
+    pub(in crate::trace) fn release_all(&mut self) {
+        while !self.queue.is_empty() {
+            let held = self.queue.iter().map(|(_, sequence, span)| (*sequence, *span));
+            let mut held: Vec<(u64, SpanId)> = held.collect();
+            held.sort_unstable();
+            for (_, span) in held {
+                let is_held = self.contexts.of(span).is_some_and(|context| context.wake.is_some());
+                if is_held {
+                    self.force(span);
+                }
             }
         }
     }
@@ -166,7 +181,6 @@ impl Tracer {
             self.queue.remove(&(before, sequence, span));
         }
         self.queue.insert((at, sequence, span));
-        self.held.insert((sequence, span));
     }
 
     /// Takes a span out of all waiting.
@@ -177,7 +191,6 @@ impl Tracer {
         if let Some(server) = context.blocked_on {
             self.blocked.remove(&(server, context.sequence, span));
         }
-        self.held.remove(&(context.sequence, span));
     }
 
     /// Hands a resolved, finished span on; the context stays for its children.
@@ -195,7 +208,6 @@ impl Tracer {
         if let Some(server) = blocked_on {
             self.blocked.remove(&(server, sequence, span));
         }
-        self.held.remove(&(sequence, span));
         if sampler::exports(fixed.flags) {
             if let Some(written) = self.encoded(span, &described, &fixed) {
                 self.ready.push(written);

@@ -139,8 +139,16 @@ impl SpanWriter {
     /// An attribute: a text. Where that lies.
     pub(in crate::trace) fn text(&mut self, key: &str, value: &str) -> Place {
         let (key, value) = (key.as_bytes(), value.as_bytes());
-        self.attribute(key, delimited_len(value.len()));
-        self.field(STRING_VALUE, value);
+        if let Some(Short { begins, goes_on }) = Short::of(key.len(), value.len()) {
+            self.bytes.reserve(key.len() + value.len() + begins.len() + goes_on.len());
+            self.bytes.extend_from_slice(&begins);
+            self.bytes.extend_from_slice(key);
+            self.bytes.extend_from_slice(&goes_on);
+        } else {
+            self.attribute(key, delimited_len(value.len()));
+            self.length(STRING_VALUE, value.len());
+        }
+        self.bytes.extend_from_slice(value);
         Place { end: self.bytes.len(), len: value.len() }
     }
 
@@ -247,6 +255,27 @@ fn dotted(address: Ipv4Addr, text: &mut [u8; 15]) -> &str {
     }
     // Digits and dots are text.
     std::str::from_utf8(&text[..len]).unwrap_or_default()
+}
+
+/// An attribute that is a text, where all its lengths are a byte each, as those of nearly all are: what comes before its key, and what
+/// comes between that and the text.
+struct Short {
+    begins: [u8; 4],
+    goes_on: [u8; 4],
+}
+
+impl Short {
+    fn of(key: usize, text: usize) -> Option<Self> {
+        let whole = key + text + 6;
+        if whole >= 0x80 {
+            return None;
+        }
+        let tag = |field: u32| (field << 3 | WireType::LengthDelimited as u32) as u8;
+        Some(Self {
+            begins: [tag(field::ATTRIBUTES), whole as u8, tag(KEY), key as u8],
+            goes_on: [tag(VALUE), text as u8 + 2, tag(STRING_VALUE), text as u8],
+        })
+    }
 }
 
 /// Bytes of a field with a length: of a number below 16, as all those inside an attribute are.

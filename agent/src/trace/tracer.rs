@@ -58,10 +58,8 @@ pub struct Tracer {
     pub(in crate::trace) sdks: Sdks,
     pub(in crate::trace) left_out: LeftOut,
     pub(in crate::trace) retransmits: Retransmits,
-    /// Held spans by when they are looked at next, then by arrival.
+    /// Held spans, all, by when they are looked at next, then by arrival.
     pub(in crate::trace) queue: BTreeSet<(Nanos, u64, SpanId)>,
-    /// Held spans by arrival.
-    pub(in crate::trace) held: BTreeSet<(u64, SpanId)>,
     /// Held spans that wait for the end of a server's request: that one, arrival, span.
     pub(in crate::trace) blocked: BTreeSet<(SpanId, u64, SpanId)>,
     /// Spans that are ready to be handed on.
@@ -95,7 +93,6 @@ impl Tracer {
             left_out: LeftOut::default(),
             retransmits: Retransmits::default(),
             queue: BTreeSet::new(),
-            held: BTreeSet::new(),
             blocked: BTreeSet::new(),
             ready: Vec::new(),
             writer: SpanWriter::default(),
@@ -274,9 +271,7 @@ impl Tracer {
 
     /// The end: every finished span goes out, with what is known of its parents by now.
     pub fn flush(&mut self, out: &mut Vec<EncodedSpan>) {
-        while let Some((_, span)) = self.held.first().copied() {
-            self.force(span);
-        }
+        self.release_all();
         for _ in 0..self.contexts.live() {
             self.counts.add(Count::UnfinishedAtFlush);
         }

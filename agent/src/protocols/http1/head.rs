@@ -32,31 +32,59 @@ struct Known {
     of_answer: bool,
 }
 
-/// Headers that are read, for what they say of the message itself or for spans.
+/// Headers that are read, for what they say of the message itself or for spans; the shortest names first.
 const KNOWN: [Known; 17] = {
     const fn known(name: &'static str, of_request: bool, of_answer: bool) -> Known {
         Known { name, of_request, of_answer }
     }
     [
         known("host", true, false),
-        known("user-agent", true, false),
-        known("forwarded", true, false),
-        known("x-forwarded-for", true, false),
-        known("x-forwarded-proto", true, false),
-        known("x-forwarded-host", true, false),
-        known("content-type", true, true),
+        known("expect", false, false),
         known("upgrade", true, true),
-        known("sec-websocket-version", true, false),
-        known("grpc-timeout", true, false),
+        known("forwarded", true, false),
+        known("user-agent", true, false),
+        known("tracestate", false, false),
         known("grpc-status", false, true),
+        known("traceparent", false, false),
+        known("content-type", true, true),
+        known("grpc-timeout", true, false),
         known("grpc-message", false, true),
         known("content-length", false, false),
+        known("x-forwarded-for", true, false),
+        known("x-forwarded-host", true, false),
+        known("x-forwarded-proto", true, false),
         known("transfer-encoding", false, false),
-        known("traceparent", false, false),
-        known("tracestate", false, false),
-        known("expect", false, false),
+        known("sec-websocket-version", true, false),
     ]
 };
+
+/// Names of [`KNOWN`] are shorter than this.
+const TOO_LONG: usize = 22;
+
+/// How many of [`KNOWN`] have a shorter name, by its length: each header's name is compared with those of its own length alone.
+const SHORTER: [usize; TOO_LONG + 1] = {
+    let mut shorter = [0; TOO_LONG + 1];
+    let mut at = 0;
+    while at < KNOWN.len() {
+        let len = KNOWN[at].name.len();
+        assert!(at == 0 || KNOWN[at - 1].name.len() <= len, "the shortest are first");
+        let mut longer = len + 1;
+        while longer <= TOO_LONG {
+            shorter[longer] += 1;
+            longer += 1;
+        }
+        at += 1;
+    }
+    assert!(shorter[TOO_LONG] == KNOWN.len(), "none is too long");
+    shorter
+};
+
+/// The header of that name, in any case, if it is read.
+fn known(name: &str) -> Option<&'static Known> {
+    let len = name.len();
+    let of_its_length = KNOWN.get(*SHORTER.get(len)?..*SHORTER.get(len + 1)?)?;
+    of_its_length.iter().find(|known| known.name.eq_ignore_ascii_case(name))
+}
 
 /// A head that is being collected, and where and when it began.
 #[derive(Debug)]
@@ -216,8 +244,7 @@ impl Collected {
             Err(_) => &[],
         };
         for header in headers {
-            let is_it = |known: &&Known| known.name.eq_ignore_ascii_case(header.name);
-            let Some(known) = KNOWN.iter().find(is_it) else { continue };
+            let Some(known) = known(header.name) else { continue };
             if memchr2(b'\r', b'\n', header.value).is_some() {
                 // A folded line stands for spaces (RFC 9112 §5.2).
                 let unfold = |b: &u8| if matches!(b, b'\r' | b'\n') { b' ' } else { *b };

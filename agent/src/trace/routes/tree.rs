@@ -168,7 +168,7 @@ impl Tree {
         let mut certain = true;
         let mut here = 0;
         for (i, segment) in segments.iter().enumerate() {
-            let ids = (i.checked_sub(1).and_then(id_at), id_at(i + 1));
+            let ids = || (i.checked_sub(1).and_then(id_at), id_at(i + 1));
             let step = self.step(here, segment, ids, teaches);
             route.push('/');
             here = match step {
@@ -204,7 +204,7 @@ impl Tree {
         &mut self,
         here: usize,
         segment: &str,
-        ids: (Option<u64>, Option<u64>),
+        ids: impl Fn() -> (Option<u64>, Option<u64>),
         teaches: bool,
     ) -> Step {
         if words::is_known(segment) {
@@ -245,7 +245,7 @@ impl Tree {
             Some(_) => {}
         }
         if teaches
-            && self.nodes[here].seen(segment, kind, ids)
+            && self.nodes[here].seen(segment, kind, ids())
             && !self.has_likeness(here, segment)
             && let Some(value) = self.nodes[here].values.get_mut(segment)
         {

@@ -12,9 +12,8 @@ fn small() -> Host {
 fn is_bounded(host: &Host) {
     let tracer = &host.tracer;
     assert!(tracer.contexts.len() <= 100);
-    assert!(tracer.held.len() <= 21);
-    assert!(tracer.queue.len() <= tracer.held.len());
-    assert!(tracer.blocked.len() <= tracer.held.len());
+    assert!(tracer.queue.len() <= 21);
+    assert!(tracer.blocked.len() <= tracer.queue.len());
     assert!(tracer.joins.len() <= 2 * tracer.contexts.len());
     assert!(tracer.threads.tasks() <= tracer.contexts.len());
 }
@@ -91,7 +90,7 @@ fn calls_out_of_one_endless_request_are_bounded_too() {
         is_bounded(&host);
     }
     assert!(host.count(Count::HeldOverflow) > 0);
-    assert_eq!(host.spans.len() + host.tracer.held.len(), 499);
+    assert_eq!(host.spans.len() + host.tracer.queue.len(), 499);
 }
 
 #[test]
@@ -229,5 +228,5 @@ fn short_lived_processes_leave_nothing_behind() {
     let tracer = &host.tracer;
     assert_eq!(tracer.processes().len(), before);
     assert_eq!((tracer.contexts.len(), tracer.joins.len(), tracer.threads.tasks()), (0, 0, 0));
-    assert_eq!((tracer.held.len(), tracer.queue.len(), tracer.blocked.len()), (0, 0, 0));
+    assert_eq!((tracer.queue.len(), tracer.blocked.len()), (0, 0));
 }
