@@ -18,7 +18,7 @@ use super::{
 use crate::input::{Input, Nanos};
 
 /// Events taken before they are handed on: bounds memory when the rings are full.
-const BATCH: usize = 1024;
+const BATCH: usize = 8192;
 /// Most looks until nothing happens between the counters and the rings: a busy host never rests.
 const LAST_LOOKS: u32 = 10;
 
