@@ -105,20 +105,24 @@ pub(crate) struct Served {
 pub(crate) struct Scratch {
     pub(crate) header: DataHeader,
     pub(crate) payload: [u64; 2 * PAYLOAD_WORDS],
+    /// Not zero while an event is being put together.
+    pub(crate) busy: u64,
     /// Where the bytes of the call are.
     pub(crate) source: Source,
     /// How far the copying of them is.
     pub(crate) walk: Walk,
     /// How far the search for a head's end is.
     pub(crate) search: BlankLine,
-    /// What a system call moved.
-    pub(crate) asked: Asked,
-    /// Which socket it was on.
-    pub(crate) place: Place,
     /// The call.
     pub(crate) call: Moving,
     /// What was found out of it.
     pub(crate) found: Found,
+    /// Whom the programs that see calls ran for last.
+    pub(crate) turns: Turns,
+    /// What a system call moved.
+    pub(crate) asked: Asked,
+    /// Which socket it was on.
+    pub(crate) place: Place,
     /// Where its direction is, if it speaks HTTP/2.
     pub(crate) walking: Walking,
     /// The request whose context is made or found.
@@ -130,10 +134,8 @@ pub(crate) struct Scratch {
     pub(crate) sock: u64,
     /// What a runtime finds out.
     pub(crate) desk: Desk,
-    /// Whom the programs that see calls ran for last.
-    pub(crate) turns: Turns,
-    /// Not zero while an event is being put together.
-    pub(crate) busy: u64,
+    /// Between this and the next CPU's: CPUs that write to one line of memory wait for each other, and some fetch lines in pairs.
+    apart: [u64; 16],
 }
 
 impl Served {
