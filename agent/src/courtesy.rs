@@ -79,6 +79,15 @@ enum Manner {
     First,
 }
 
+/// What the thread that reads the rings has done for others, and for itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Stops {
+    /// How often it has stopped for others in the middle of something.
+    pub(crate) pauses: u64,
+    /// How often it began to go first.
+    pub(crate) went_first: u64,
+}
+
 /// The turns of the thread that reads the rings.
 pub(crate) struct Turns {
     /// How nice it is otherwise.
@@ -102,6 +111,7 @@ pub(crate) struct Turns {
     busy: Cell<Nanos>,
     /// and when it last had to go first.
     pressed: Cell<Nanos>,
+    stops: Cell<Stops>,
 }
 
 impl Turns {
@@ -131,7 +141,13 @@ impl Turns {
             until: Cell::new(Nanos(u64::MAX)),
             busy: Cell::new(Nanos(0)),
             pressed: Cell::new(Nanos(0)),
+            stops: Cell::new(Stops { pauses: 0, went_first: 0 }),
         }
+    }
+
+    /// What it has done so far.
+    pub(crate) fn stops(&self) -> Stops {
+        self.stops.get()
     }
 
     /// A look at the rings begins, so much later than it should, ns.
@@ -192,6 +208,8 @@ impl Turns {
             Manner::Short => offer(),
             Manner::First => thread::sleep(PAUSE),
         }
+        let stops = self.stops.get();
+        self.stops.set(Stops { pauses: stops.pauses + 1, ..stops });
         let now = now();
         self.turn.set(now);
         self.waited.set(self.waited.get() + now.since(end));
@@ -203,6 +221,8 @@ impl Turns {
             self.pressed.set(now);
             if self.may_go_first && self.manner.get() != Manner::First {
                 self.be(Manner::First);
+                let stops = self.stops.get();
+                self.stops.set(Stops { went_first: stops.went_first + 1, ..stops });
             }
         }
     }
@@ -322,6 +342,7 @@ mod tests {
         turns.busy.set(ago(CALM + 1));
         turns.look(0);
         assert_eq!(turns.manner.get(), Manner::Nice, "short looks are not much to do");
+        assert_eq!(turns.stops(), Stops { pauses: 2, went_first: 1 });
     }
 
     #[test]
@@ -331,5 +352,6 @@ mod tests {
         turns.turn.set(Nanos(0));
         turns.pause();
         assert_eq!((turns.manner.get(), turns.ran.get()), (Manner::Nice, 0));
+        assert_eq!(turns.stops(), Stops::default());
     }
 }

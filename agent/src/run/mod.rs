@@ -34,7 +34,7 @@ use self::{
 };
 use crate::{
     config::{Reach, Settings, Sources},
-    courtesy,
+    courtesy::{self, Stops},
     input::{Input, Nanos},
     insertion::{Insertion, older, trial},
     kernel::{
@@ -220,7 +220,8 @@ pub fn run(run: &Run) -> Result<()> {
                 status.introduce(Host::new(host::name(), since, watched));
             }
             status.publish(now, |status| {
-                status::snapshot(of_kernel(&capture, &live), &live.pipeline, &output, status)
+                let of_kernel = of_kernel(&capture, turns.stops(), &live);
+                status::snapshot(of_kernel, &live.pipeline, &output, status)
             });
         }
         if let Some(changes) = live.left_out.changes(now) {
@@ -263,6 +264,7 @@ pub fn run(run: &Run) -> Result<()> {
         }
     }
 
+    let stops = turns.stops();
     drop(turns);
     // What the rings still hold belongs to what was traced; what happens from here on does not, our last export above all.
     let mut failed = None;
@@ -275,7 +277,7 @@ pub fn run(run: &Run) -> Result<()> {
     hand_out(&mut live.spans, &status, &mut output);
     // The host is rid of us whatever hangs: nothing is pinned, so this takes every program away. It may take seconds, in which what was
     // traced is already on its way.
-    let of_kernel = of_kernel(&capture, &live);
+    let of_kernel = of_kernel(&capture, stops, &live);
     let insertion = live.insertion.take();
     let mut letting_go = Some(std::thread::spawn(move || {
         drop(capture);
@@ -335,8 +337,8 @@ fn try_headers(
 }
 
 /// What the kernel half has counted.
-fn of_kernel(capture: &Capture, live: &Live) -> Counters {
-    let mut counters = status::of_kernel(capture);
+fn of_kernel(capture: &Capture, stops: Stops, live: &Live) -> Counters {
+    let mut counters = status::of_kernel(capture, stops);
     live.left_out.count(&mut counters, |rule| capture.left_out(rule));
     if let Some(attacher) = &live.attacher {
         attacher.count(&mut counters, |pid| live.pipeline.service(pid));

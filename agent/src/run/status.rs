@@ -7,6 +7,7 @@ use abi::Counter;
 
 use super::output::Output;
 use crate::{
+    courtesy::Stops,
     input::Nanos,
     kernel::capture::Capture,
     pipeline::Pipeline,
@@ -116,7 +117,7 @@ pub(super) fn snapshot(
 }
 
 /// What the kernel half counts, and what its events meet first.
-pub(super) fn of_kernel(capture: &Capture) -> Counters {
+pub(super) fn of_kernel(capture: &Capture, stops: Stops) -> Counters {
     let mut counters = Counters::default();
     for (counter, name, value) in capture.counters() {
         let meaning = match counter {
@@ -155,6 +156,8 @@ pub(super) fn of_kernel(capture: &Capture) -> Counters {
     counters.add("kernel", "recursion_misses", Meaning::Loss, capture.recursion_misses());
     counters.add("kernel", "looks", Meaning::Event, capture.looks);
     counters.add("kernel", "wakes", Meaning::Event, capture.wakes());
+    counters.add("kernel", "pauses", Meaning::Event, stops.pauses);
+    counters.add("kernel", "went_first", Meaning::Event, stops.went_first);
     counters.add("kernel", "events_malformed", Meaning::Loss, capture.malformed);
     counters
 }
