@@ -10,6 +10,7 @@ use tests::kernel;
 use tests::otlp::{Kind, Spans};
 use tests::outcome::{TestResult, note, skip};
 use tests::peer::{Connection, Target};
+use tests::privileges;
 use tests::programs::{nginx, python};
 use tests::runner::Suite;
 use tests::wait::{self, Deadline};
@@ -51,7 +52,8 @@ fn ten_thousand(setup: Setup) -> TestResult {
     ensure!(wakes < looks / 2 + 50, "woken {wakes} times in {looks} looks at the rings");
     // Who computes for others must not keep them from a CPU.
     let pauses = stopped.counters.value("kernel.pauses")?;
-    if may_be_scheduled_anyhow()? {
+    let (_, capabilities) = privileges::of(std::process::id())?;
+    if capabilities & privileges::SYS_NICE != 0 {
         ensure!(pauses > 0, "it never stopped for others");
     } else {
         note(format!("it may not go first here, and so takes no short turns: {pauses} pauses"));
@@ -61,14 +63,6 @@ fn ten_thousand(setup: Setup) -> TestResult {
         ensure!(paths == REQUESTS, "{paths} of {REQUESTS} requests at {service}");
     }
     Ok(())
-}
-
-/// Whether we, and so the agent, have `CAP_SYS_NICE` (capability.h: 23).
-fn may_be_scheduled_anyhow() -> anyhow::Result<bool> {
-    let status = std::fs::read_to_string("/proc/self/status")?;
-    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
-    let effective = effective.context("no capabilities in /proc/self/status")?;
-    Ok(u64::from_str_radix(effective.trim(), 16)? & 1 << 23 != 0)
 }
 
 /// What does not fit is lost, and each request that is lost is counted: those with a span and those without are all.

@@ -11,6 +11,7 @@ use tests::listening::free_port;
 use tests::otlp::{Kind, Receiver};
 use tests::outcome::TestResult;
 use tests::peer::{Connection, Target};
+use tests::privileges;
 use tests::process;
 use tests::programs::{installed, python, workload};
 use tests::runner::{Place, Suite};
@@ -22,7 +23,8 @@ use crate::programs::take_tour;
 
 /// Bits of capabilities(7) that are left of those that the unit names, without `CAP_NET_ADMIN`: `CAP_SETGID`, `CAP_SETUID`, `CAP_DAC_READ_SEARCH`, `CAP_SYS_PTRACE`,
 /// `CAP_SYS_NICE`, `CAP_PERFMON`, `CAP_BPF`.
-const CAPABILITIES: u64 = 1 << 6 | 1 << 7 | 1 << 2 | 1 << 19 | 1 << 23 | 1 << 38 | 1 << 39;
+const CAPABILITIES: u64 =
+    1 << 6 | 1 << 7 | 1 << 2 | 1 << 19 | privileges::SYS_NICE | 1 << 38 | 1 << 39;
 
 /// The user the child is made one of.
 const NOBODY: u32 = 65534;
@@ -45,12 +47,16 @@ fn unit() -> TestResult {
     traced(&receiver, "started")?;
 
     let main = main_pid()?;
-    ensure!(capabilities(main)? == (0, CAPABILITIES), "of the agent: {:?}", capabilities(main)?);
+    ensure!(
+        privileges::of(main)? == (0, CAPABILITIES),
+        "of the agent: {:?}",
+        privileges::of(main)?
+    );
     ensure!(sees_options(main)?, "contexts do not go between hosts");
     goes_first(main)?;
     let children = fs::read_to_string(format!("/proc/{main}/task/{main}/children"))?;
     let child = children.trim().parse().with_context(|| format!("one child, not {children:?}"))?;
-    ensure!(capabilities(child)? == (NOBODY, 0), "of its child: {:?}", capabilities(child)?);
+    ensure!(privileges::of(child)? == (NOBODY, 0), "of its child: {:?}", privileges::of(child)?);
 
     fs::create_dir_all("/etc/spanwire")?;
     fs::write("/etc/spanwire/spanwire.yaml", "select:\n  - exclude: {service: quiet}\n")?;
@@ -165,14 +171,4 @@ fn sees_options(pid: u32) -> anyhow::Result<bool> {
     Ok(infos.any(|info| {
         fs::read_to_string(info.path()).is_ok_and(|text| text.contains("link_type:\tcgroup"))
     }))
-}
-
-/// A process's user and effective capabilities.
-fn capabilities(pid: u32) -> anyhow::Result<(u32, u64)> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let field = |name: &str| {
-        let line = status.lines().find_map(|line| line.strip_prefix(name));
-        line.and_then(|rest| rest.split_whitespace().next()).with_context(|| format!("no {name}"))
-    };
-    Ok((field("Uid:")?.parse()?, u64::from_str_radix(field("CapEff:")?, 16)?))
 }

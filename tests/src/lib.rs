@@ -14,6 +14,7 @@ pub mod namespace;
 pub mod otlp;
 pub mod outcome;
 pub mod peer;
+pub mod privileges;
 pub mod process;
 pub mod programs;
 pub mod runner;

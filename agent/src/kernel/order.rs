@@ -59,6 +59,7 @@ impl Order {
 
     /// Hands on what is held back: nothing more will be read.
     pub(super) fn finish(&mut self, data: &mut Vec<Stamped>, each: impl FnMut(Input)) {
+        data.sort_by_key(|(time, _)| *time);
         merge(data.drain(..), self.ends.drain(..), each);
     }
 
@@ -157,6 +158,12 @@ mod tests {
         let first = (vec![data(1, 10), data(3, 5_000_020)], control, up_to);
         let second = (vec![], vec![opened(3, 5_000_010)], 9_000_000);
         assert_eq!(told(vec![first, second]), "o1 d1 o2 o3 d3");
+    }
+
+    #[test]
+    fn what_is_left_of_two_rings_at_the_end_is_put_into_one_order_too() {
+        let first = (vec![data(1, 10), data(1, 40), data(2, 30)], vec![], 20);
+        assert_eq!(told(vec![first]), "d1 d2 d1");
     }
 
     #[test]
