@@ -121,9 +121,11 @@ fn much_is_lost() -> TestResult {
     let stage = Stage::set(case, FAN_OUT)?;
     let (clients, requests) = DISTURBED;
     let setup = Setup::default().argument("--data-ring").argument("4096");
-    let outcome = stage.run(setup, requests, clients)?;
+    // With so small a ring alone it may well keep up.
+    let outcome = stage.run_held_still(setup, requests, clients)?;
     println!("{}", table::line(case, clients, &outcome.scores));
-    ensure!(outcome.scores.missing() > 0, "the ring was not tiny enough: nothing was lost");
+    let (missing, sent) = (outcome.scores.missing(), outcome.scores.sent());
+    ensure!(missing > sent / 10, "{missing} of {sent} are missing: that is not much");
     nothing_wrong(&outcome)
 }
 

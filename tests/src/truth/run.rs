@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use rustix::process::Signal;
 
 use super::cases::Case;
 use super::graph::{CALL, Graph, PING};
@@ -78,6 +79,43 @@ impl Stage {
     /// # Errors
     /// When the agent does not start or stop well, or an answer is not the right one.
     pub fn run(&self, setup: Setup, requests: usize, clients: usize) -> anyhow::Result<Outcome> {
+        self.score(vec![self.watched(setup)?], requests, clients)
+    }
+
+    /// The same with an agent that is held still from the first third of the requests to the second: what does not fit into its rings is
+    /// lost.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub fn run_held_still(
+        &self,
+        setup: Setup,
+        requests: usize,
+        clients: usize,
+    ) -> anyhow::Result<Outcome> {
+        let agent = self.watched(setup)?;
+        let load = self.load(clients);
+        let before = load.begun();
+        load.end_after(requests);
+        let come_to = |third: usize| {
+            let enough = || (load.begun().0 >= load.start + third * requests / 3).then_some(());
+            wait::until("the load to go on", Deadline::seconds(60), enough)
+        };
+        std::thread::scope(|scope| {
+            let sent = scope.spawn(|| load.send());
+            come_to(1)?;
+            agent.signal(Signal::STOP)?;
+            let held = come_to(2);
+            agent.signal(Signal::CONT)?;
+            held?;
+            sent.join().expect("the load does not panic")
+        })?;
+        let truth = self.truth(&load, &before);
+        Outcome::of(vec![agent], &truth)
+    }
+
+    /// An agent that knows of the services what it wants to know.
+    fn watched(&self, setup: Setup) -> anyhow::Result<Agent> {
         // So many requests would have the probes of pools taken out again, and what is asked here is whether they tell the truth.
         let setup = setup.environment("SPANWIRE_RULES_UNLIMITED", "python-pool");
         let channels = self.services.iter().any(|service| service.channels);
@@ -101,7 +139,7 @@ impl Stage {
             let line = format!("process {}: python_got is in", service.server.program.pid());
             agent.wait_line(&line, Deadline::seconds(20))?;
         }
-        self.score(vec![agent], requests, clients)
+        Ok(agent)
     }
 
     /// Waits until who opens a stream of HTTP/2 and who serves one is told, of the services that speak it, if the agent wants to know.
