@@ -51,6 +51,8 @@ pub mod flag {
     pub const INSERT_ANYWHERE: u32 = 128;
     /// Tracepoints may be preempted (7.0): programs that see calls are there twice.
     pub const TWICE: u32 = 256;
+    /// `tcp_retransmit_skb` tells of attempts that failed, too, and which did (6.17).
+    pub const RETRANSMIT_FAILS: u32 = 512;
 }
 
 /// What the reader asks the probes to wake it for: the one word of the map `WAKE`. A wake-up answers the question, so the

@@ -26,13 +26,14 @@ pub(crate) fn add(suite: &mut Suite) {
     let of_hooks: [(&str, Scenario); 2] =
         [("unix_socket", unix_socket), ("opened_before_the_agent", opened_before)];
     // The random calls of `socket_calls` pipeline and send files with every set of hooks.
-    let of_sockets: [(&str, Scenario); 7] = [
+    let of_sockets: [(&str, Scenario); 8] = [
         ("pipelined", pipelined),
         ("sendfile", sendfile),
         ("ipv6", ipv6),
         ("head_in_single_bytes", single_bytes),
         ("bodies_end_in_every_way", bodies),
         ("server_resets", server_resets),
+        ("server_resets_during_the_first_call", resets_during_call),
         ("client_leaves_the_answer_unread", unread),
     ];
     let of_http: [(&str, Scenario); 4] = [
@@ -315,6 +316,27 @@ fn server_resets(setup: Setup) -> TestResult {
     let client = client.single()?;
     is_failure(client)?;
     ensure!(client.text("error.type") == "connection_reset", "{client}");
+    Ok(())
+}
+
+/// The connection is gone before the client's first call on it has returned, and the client keeps the socket.
+fn resets_during_call(setup: Setup) -> TestResult {
+    let agent = setup.start()?;
+    let server = Scripted::start(vec![Script::Heads(1), Script::Reset])?;
+    let mut connection = Connection::open(&Target::port(server.port()))?;
+    // More than both sockets have room for: the call waits for the server, which reads no more than the beginning.
+    let body = 64 << 20;
+    let mut request =
+        format!("POST /reset HTTP/1.1\r\nHost: x\r\nContent-Length: {body}\r\n\r\n").into_bytes();
+    request.resize(request.len() + body, b'x');
+    ensure!(connection.send(request).is_err(), "the client was not reset");
+    let spans = failed_pair(agent, "/reset")?;
+    is_failure(spans.of(OURSELVES, Kind::Server).single()?)?;
+    let client = spans.of(OURSELVES, Kind::Client);
+    let client = client.single()?;
+    is_failure(client)?;
+    ensure!(client.text("error.type") == "connection_reset", "{client}");
+    drop(connection);
     Ok(())
 }
 

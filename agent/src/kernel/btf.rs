@@ -33,6 +33,7 @@ struct Type {
 
 mod kind {
     pub(super) const INT: u8 = 1;
+    pub(super) const PTR: u8 = 2;
     pub(super) const ARRAY: u8 = 3;
     pub(super) const STRUCT: u8 = 4;
     pub(super) const UNION: u8 = 5;
@@ -122,6 +123,16 @@ impl KernelTypes {
     #[must_use]
     pub fn has_tracepoint(&self, name: &str) -> bool {
         self.by_name.contains_key(&(kind::TYPEDEF, format!("{TRACEPOINT}{name}")))
+    }
+
+    /// What a tracepoint tells its programs: how many words. `None` if this kernel has no such tracepoint.
+    #[must_use]
+    pub fn tracepoint_arguments(&self, name: &str) -> Option<usize> {
+        let of = |id: u32, kind: u8| self.types.get(id as usize).filter(|this| this.kind() == kind);
+        let id = *self.by_name.get(&(kind::TYPEDEF, format!("{TRACEPOINT}{name}")))?;
+        let pointer = of(of(id, kind::TYPEDEF)?.target, kind::PTR)?;
+        // The first is the kernel's own.
+        of(pointer.target, kind::FUNC_PROTO)?.len().checked_sub(1)
     }
 
     /// The number of a function of the kernel's BPF part (`bpf_…`), by which programs may call it; `None` if this kernel has
@@ -235,9 +246,11 @@ mod tests {
             name("inner"), structure(kind::STRUCT, 1), 4, name("c"), 1, 0,
             0, structure(kind::UNION, 2), 4, name("b"), 1, 0, name("named"), 2, 0,
             name("outer"), structure(kind::STRUCT, 2), 8, name("a"), 1, 0, 0, 3, 32,
-            name("btf_trace_x"), structure(kind::TYPEDEF, 0), 1,
+            name("btf_trace_x"), structure(kind::TYPEDEF, 0), 8,
             name("bpf_f"), structure(kind::FUNC, 0), 1,
             0, structure(kind::ENUM, 2), 4, name("a"), 0, name("named"), 1,
+            0, structure(kind::PTR, 0), 9,
+            0, structure(kind::FUNC_PROTO, 3), 0, 0, 8, 0, 1, 0, 1,
         ];
         let len = u32::try_from(types.len() * 4).unwrap();
         let mut bytes = Vec::new();
@@ -261,6 +274,8 @@ mod tests {
         assert_eq!(types.member("nobody", "a"), None);
         assert!(types.has_tracepoint("x"));
         assert!(!types.has_tracepoint("y"));
+        assert_eq!(types.tracepoint_arguments("x"), Some(2), "without the kernel's own");
+        assert_eq!(types.tracepoint_arguments("y"), None);
         assert!(types.has_enumerator("named") && !types.has_enumerator("outer"));
         assert!(types.has_function("bpf_f") && !types.has_function("outer"));
     }
@@ -276,6 +291,7 @@ mod tests {
             damaged[at] ^= 0x55;
             if let Ok(types) = KernelTypes::parse(damaged) {
                 let _ = types.member("outer", "named.c");
+                let _ = types.tracepoint_arguments("x");
             }
         }
     }

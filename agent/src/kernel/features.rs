@@ -155,6 +155,10 @@ impl Kernel {
         if self.is_preemptible() {
             flags |= config_flag::TWICE;
         }
+        // Socket, packet, and the error.
+        if self.types.tracepoint_arguments("tcp_retransmit_skb").is_some_and(|words| words > 2) {
+            flags |= config_flag::RETRANSMIT_FAILS;
+        }
         Ok(Config { flags, offsets, ..Config::EMPTY })
     }
 }

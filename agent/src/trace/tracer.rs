@@ -271,6 +271,7 @@ impl Tracer {
 
     /// The end: every finished span goes out, with what is known of its parents by now.
     pub fn flush(&mut self, out: &mut Vec<EncodedSpan>) {
+        self.assign_retransmits();
         self.release_all();
         for _ in 0..self.contexts.live() {
             self.counts.add(Count::UnfinishedAtFlush);

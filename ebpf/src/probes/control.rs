@@ -5,7 +5,7 @@ use core::ffi::c_void;
 use aya_ebpf::helpers::generated::{
     bpf_get_current_pid_tgid, bpf_get_current_task, bpf_probe_read_kernel,
 };
-use spanwire_ebpf::{Closed, ControlKind, Family, Offset, Opened};
+use spanwire_ebpf::{Closed, ControlKind, Family, Offset, Opened, TcpState, tcp_state};
 
 use crate::{
     config, emit,
@@ -24,8 +24,44 @@ pub(crate) fn opened(sock: u64, state: *mut State, sent: u64, received: u64) {
         let connected = (*state).connecting;
         if announce((*state).generation, sent, received, u64::from(born), connected) != 0 {
             (*state).announced = 1;
+            ended((*state).generation);
         }
     }
+}
+
+/// Tells of an end that came before the announcement, and so was told to nobody: where a call is seen when it returns, the peer
+/// may have reset the connection meanwhile, and the process may keep the socket for long. The scratch event says which.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn ended(connection: u64) -> u64 {
+    unsafe {
+        let Some(scratch) = emit::this_scratch() else { return 0 };
+        let base = (&raw const (*scratch).sock).read_volatile() as *const c_void;
+        let family: u16 = Probed::member(base, Offset::SkFamily);
+        if family == Family::Unix as u16 || !config::exists(Offset::SkState) {
+            return 0;
+        }
+        let state: u8 = Probed::member(base, Offset::SkState);
+        if u32::from(state) == tcp_state::CLOSE {
+            let error: i32 = Probed::member(base, Offset::SkErr);
+            state_changed(connection, tcp_state::ESTABLISHED, tcp_state::CLOSE, error);
+        }
+        0
+    }
+}
+
+/// Tells that TCP has changed the state of a connection that user space knows.
+#[inline(always)]
+pub(crate) fn state_changed(connection: u64, old: u32, new: u32, error: i32) {
+    let event = TcpState {
+        header: emit::header(ControlKind::TcpState),
+        connection,
+        old,
+        new,
+        error: error as u32,
+        reserved: 0,
+    };
+    emit::control(&event, false);
 }
 
 /// Writes the announcement of the scratch event's socket; 0 when there was no room. Rare, so it reads by address whatever

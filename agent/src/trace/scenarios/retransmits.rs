@@ -61,6 +61,18 @@ fn no_more_are_kept_than_a_tick_may_take() {
 }
 
 #[test]
+fn those_since_the_last_tick_are_told_at_the_end() {
+    let (conn, _) = tcp(1);
+    let request = Request::client(&conn, 7, 1, 10, 20);
+    let mut host = Host::new();
+    host.start(&request);
+    host.end(&request);
+    host.tracer.retransmitted(request.started.id.conn, Nanos(15 * MS), 3);
+    host.flush();
+    assert_eq!(number(&host.span(&request), "spanwire.retransmits"), Some(3));
+}
+
+#[test]
 fn the_first_request_of_a_connection_says_how_long_that_took() {
     let (conn, _) = tcp(1);
     let mut request = Request::client(&conn, 7, 1, 10, 20);

@@ -13,7 +13,7 @@ use aya_ebpf::{
     programs::BtfTracePointContext,
 };
 use spanwire_ebpf::{
-    ControlKind, Direction, Offset, ProcessEvent, Retransmitted, TcpState, config_flag, tcp_state,
+    ControlKind, Direction, Offset, ProcessEvent, Retransmitted, config_flag, tcp_state,
 };
 
 use super::{sock, syscall::begin_state};
@@ -88,15 +88,7 @@ unsafe fn changed(context: &BtfTracePointContext) {
         if new == tcp_state::FIN_WAIT1 || new == tcp_state::LAST_ACK || new == tcp_state::CLOSE {
             serving::abandoned(state);
         }
-        let event = TcpState {
-            header: emit::header(ControlKind::TcpState),
-            connection: (*state).generation,
-            old: word(context, 1) as u32,
-            new,
-            error: error as u32,
-            reserved: 0,
-        };
-        emit::control(&event, false);
+        control::state_changed((*state).generation, word(context, 1) as u32, new, error);
     }
 }
 
@@ -125,9 +117,14 @@ unsafe fn born(sock: *const c_void) {
 }
 
 /// `tcp:tcp_retransmit_skb`: a packet is sent again, which may be many segments.
+///
+/// Since 6.17 it tells of attempts, too, that came to nothing: mostly because the packet still lies in this host's queue.
 #[btf_tracepoint(function = "tcp_retransmit_skb")]
 pub(crate) fn tcp_retransmitted(context: BtfTracePointContext) -> i32 {
     preemption::whole(|| unsafe {
+        if config::has(config_flag::RETRANSMIT_FAILS) && word(&context, 2) as i32 != 0 {
+            return;
+        }
         let state = known(word(&context, 0) as *const c_void);
         if !state.is_null() && (*state).announced != 0 && !(*state).is(Mode::Ignored) {
             let event = Retransmitted {
