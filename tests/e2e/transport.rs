@@ -20,14 +20,45 @@ const PORT: u16 = 8080;
 
 pub(crate) fn add(suite: &mut Suite) {
     for &hooks in Hooks::each() {
-        suite.test(format!("transport::sent_again[{}]", hooks.word()), move || {
-            sent_again(Setup::default().hooks(hooks))
-        });
+        suite.test(format!("transport::sent_again[{}]", hooks.word()), move || sent_again(hooks));
     }
 }
 
+/// What was told of segments that were sent again, by the near end and the far one, and what the kernel counts.
+#[derive(Debug)]
+struct SentAgain {
+    told: [i64; 2],
+    unassigned: i64,
+    counted: [i64; 2],
+}
+
+impl SentAgain {
+    fn all_told(&self) -> i64 {
+        self.told[0] + self.told[1] + self.unassigned
+    }
+
+    fn all_counted(&self) -> i64 {
+        self.counted[0] + self.counted[1]
+    }
+}
+
+fn sent_again(hooks: Hooks) -> TestResult {
+    let mut seen = on_a_bad_cable(Setup::default().hooks(hooks))?;
+    if seen.all_told() < seen.all_counted() {
+        // A kernel may be built to run no probe while a task of its machine's own management is on the CPU, and segments are sent again
+        // by timers, on top of whatever runs: seen once in some hundred runs where there is such a task. Twice in a row would be ours.
+        eprintln!("once more: {seen:?}");
+        seen = on_a_bad_cable(Setup::default().hooks(hooks))?;
+    }
+    ensure!(
+        seen.all_told() == seen.all_counted(),
+        "not as many as the kernel has sent again: {seen:?}"
+    );
+    Ok(())
+}
+
 /// A cable that loses segments both ways, but none of those that make a connection.
-fn sent_again(setup: Setup) -> TestResult {
+fn on_a_bad_cable(setup: Setup) -> anyhow::Result<SentAgain> {
     let hosts = Hosts::start()?;
     for (host, port) in [(0, "--sport"), (1, "--dport")] {
         let rule = ["-A", "INPUT", "-p", "tcp", port, "8080", "-m", "length", "--length", "80:"];
@@ -53,16 +84,12 @@ fn sent_again(setup: Setup) -> TestResult {
         told[0] <= counted[0] && told[1] <= counted[1],
         "more than the kernel has sent again: {told:?}, {counted:?}"
     );
-    ensure!(
-        told[0] + told[1] + unassigned == counted[0] + counted[1],
-        "{told:?} and {unassigned} that are nobody's, but the kernel counts {counted:?}"
-    );
     let first = find(&spans, "near", Kind::Client, &TOUR[0])?;
     ensure!(
         first.int("spanwire.time_to_connect_ns").is_some_and(|took| took > 0),
         "how long did it take to connect? {first}"
     );
-    Ok(())
+    Ok(SentAgain { told, unassigned, counted })
 }
 
 fn finish(agent: Agent) -> anyhow::Result<(Spans, i64)> {
