@@ -69,7 +69,7 @@ pub(crate) fn data_in_line(scratch: *mut Scratch) -> u64 {
     let failed = unsafe {
         bpf_ringbuf_output(
             ring,
-            scratch.cast(),
+            (&raw mut (*scratch).header).cast(),
             size_of::<DataHeader>() as u64 + size,
             u64::from(BPF_RB_NO_WAKEUP),
         )

@@ -99,24 +99,24 @@ pub(crate) struct Served {
     pub(crate) parent: u64,
 }
 
-/// Room for the largest event. Twice the payload, because the verifier adds the bounds of an offset and a length
-/// without seeing that together they stay below one.
+/// Where a CPU puts together what it tells.
+///
+/// The payload, which is large, comes last: an instruction reaches no further than 32 KiB from a pointer, and what lies further off takes
+/// three of them for each access. What each call needs comes first, where instructions are shortest.
 #[repr(C)]
 pub(crate) struct Scratch {
-    pub(crate) header: DataHeader,
-    pub(crate) payload: [u64; 2 * PAYLOAD_WORDS],
     /// Not zero while an event is being put together.
     pub(crate) busy: u64,
+    /// The call.
+    pub(crate) call: Moving,
+    /// What was found out of it.
+    pub(crate) found: Found,
     /// Where the bytes of the call are.
     pub(crate) source: Source,
     /// How far the copying of them is.
     pub(crate) walk: Walk,
     /// How far the search for a head's end is.
     pub(crate) search: BlankLine,
-    /// The call.
-    pub(crate) call: Moving,
-    /// What was found out of it.
-    pub(crate) found: Found,
     /// Whom the programs that see calls ran for last.
     pub(crate) turns: Turns,
     /// What a system call moved.
@@ -134,8 +134,12 @@ pub(crate) struct Scratch {
     pub(crate) sock: u64,
     /// What a runtime finds out.
     pub(crate) desk: Desk,
-    /// Between this and the next CPU's: CPUs that write to one line of memory wait for each other, and some fetch lines in pairs.
-    apart: [u64; 16],
+    /// The event,
+    pub(crate) header: DataHeader,
+    /// and behind it what it carries: room for the largest. Twice that, because the verifier adds the bounds of an offset and a length
+    /// without seeing that together they stay below one. So there are always many lines of memory between what this CPU writes and what the
+    /// next one does, which would wait for each other else.
+    pub(crate) payload: [u64; 2 * PAYLOAD_WORDS],
 }
 
 impl Served {

@@ -12,6 +12,9 @@ use crate::{
     state::State,
 };
 
+/// The reader of a request for which no task is noted. No task has this key.
+const NOBODY: u64 = 0;
+
 /// A request of `state`'s connection begins at `position`, read by `task`.
 #[inline(always)]
 pub(crate) fn request_read(
@@ -36,6 +39,9 @@ pub(crate) fn request_read(
                 Served::fill(served, span, connection, task);
                 let served: &Served = &*served;
                 let _ = SERVING.insert(task, served, 0);
+            } else {
+                // Nobody is noted, so nobody need be looked for when it is answered: event loops, which answer most requests.
+                (*state).reader = NOBODY;
             }
             return;
         };
@@ -45,6 +51,7 @@ pub(crate) fn request_read(
             Served::fill(before, span, connection, task);
         } else {
             let _ = SERVING.remove(task);
+            (*state).reader = NOBODY;
         }
         if overlaps {
             revoke(task);
@@ -65,8 +72,7 @@ pub(crate) fn request_goes_on(state: *mut State, task: u64, scratch: *mut Scratc
 #[inline(always)]
 pub(crate) fn answered(state: *const State) {
     unsafe {
-        if (*state).span != 0
-            && let Some(served) = SERVING.get_ptr_mut((*state).reader)
+        if let Some(served) = by_reader(state)
             && (*served).span == (*state).span
         {
             (*served).answered = 1;
@@ -103,6 +109,15 @@ fn of(task: u64) -> u64 {
         let Some(served) = SERVING.get_ptr(task) else { return 0 };
         let span = (*served).span;
         if REVOKED.get_ptr((task >> 32) as u32).is_some() { 0 } else { span }
+    }
+}
+
+/// What the reader of `state`'s request serves.
+#[inline(always)]
+pub(crate) fn by_reader(state: *const State) -> Option<*mut Served> {
+    unsafe {
+        let reader = (*state).reader;
+        if reader == NOBODY { None } else { by(reader) }
     }
 }
 

@@ -14,7 +14,7 @@ pub(crate) struct State {
     pub(crate) ways: [Way; 2],
     /// Span id of the request that was read last.
     pub(crate) span: u64,
-    /// The task (`pid_tgid`) that read it.
+    /// The task (`pid_tgid`) that read it, or what the runtime calls the one that serves it; 0 where neither is noted.
     pub(crate) reader: u64,
     /// Where that task's time on a CPU stood then; 0 where nobody waits for the connection alone.
     pub(crate) on_cpu: OnCpu,

@@ -118,7 +118,7 @@ pub(crate) unsafe fn read(sock: u64, state: *mut State, before: u64, scratch: *m
         }
         // Whether a thread whose sockets do not block serves one request is for user space to find out.
         let waits = (&raw const (*scratch).header.flags).read_volatile() & data_flag::THREAD_WAITS;
-        if let Some(served) = serving::by((*state).reader)
+        if let Some(served) = serving::by_reader(state)
             && (*served).connection == (*state).generation
             && (waits != 0 || (*served).object != 0)
         {
