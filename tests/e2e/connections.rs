@@ -310,13 +310,7 @@ fn server_resets(setup: Setup) -> TestResult {
     let mut connection = Connection::open(&Target::port(server.port()))?;
     connection.send("GET /reset HTTP/1.1\r\nHost: x\r\n\r\n")?;
     ensure!(connection.rest().is_err(), "the client was not reset");
-    let spans = failed_pair(agent, "/reset")?;
-    is_failure(spans.of(OURSELVES, Kind::Server).single()?)?;
-    let client = spans.of(OURSELVES, Kind::Client);
-    let client = client.single()?;
-    is_failure(client)?;
-    ensure!(client.text("error.type") == "connection_reset", "{client}");
-    Ok(())
+    both_are_reset(agent)
 }
 
 /// The connection is gone before the client's first call on it has returned, and the client keeps the socket.
@@ -330,13 +324,19 @@ fn resets_during_call(setup: Setup) -> TestResult {
         format!("POST /reset HTTP/1.1\r\nHost: x\r\nContent-Length: {body}\r\n\r\n").into_bytes();
     request.resize(request.len() + body, b'x');
     ensure!(connection.send(request).is_err(), "the client was not reset");
+    both_are_reset(agent)?;
+    drop(connection);
+    Ok(())
+}
+
+/// Both spans of a request that the server has answered with a reset.
+fn both_are_reset(agent: Agent) -> TestResult {
     let spans = failed_pair(agent, "/reset")?;
     is_failure(spans.of(OURSELVES, Kind::Server).single()?)?;
     let client = spans.of(OURSELVES, Kind::Client);
     let client = client.single()?;
     is_failure(client)?;
     ensure!(client.text("error.type") == "connection_reset", "{client}");
-    drop(connection);
     Ok(())
 }
 
