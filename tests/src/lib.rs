@@ -19,6 +19,7 @@ pub mod process;
 pub mod programs;
 pub mod runner;
 pub mod tour;
+pub mod tracefs;
 pub mod truth;
 pub mod vm;
 pub mod wait;
