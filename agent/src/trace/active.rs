@@ -44,22 +44,24 @@ impl Tracer {
     }
 
     fn shown(&self, span: SpanId, context: &Context, open_ns: u64) -> OpenRequest {
-        let service = context.service.as_ref().map_or("unknown_service", |service| &service.name);
+        let pending = context.pending.as_deref();
+        let service = pending.and_then(|pending| pending.service.as_ref());
+        let asked = pending.map(|pending| &pending.asked);
         let fixed = context.fixed.as_ref().filter(|fixed| sampler::exports(fixed.flags));
         let parent = fixed.and_then(|fixed| fixed.parent);
-        let offset = context.wall_offset.or(self.wall_offset).unwrap_or(0);
+        let offset = pending.and_then(|pending| pending.wall_offset).or(self.wall_offset);
         OpenRequest {
-            service: service.to_owned(),
+            service: service.map_or("unknown_service", |service| &service.name).to_owned(),
             kind: match context.role {
                 Role::Server => "server".into(),
                 Role::Client => "client".into(),
             },
-            method: context.asked.method.clone(),
-            path: Target::asked(&context.asked).path.to_owned(),
+            method: asked.map(|asked| asked.method.clone()).unwrap_or_default(),
+            path: asked.map(|asked| Target::asked(asked).path.to_owned()).unwrap_or_default(),
             pid: context.task.pid,
             open_ns,
             long: open_ns >= self.settings.active_after,
-            start: self.began(context).0.saturating_add_signed(offset),
+            start: self.began(context).0.saturating_add_signed(offset.unwrap_or(0)),
             span: format!("{span:016x}"),
             trace: fixed.map(|fixed| format!("{:032x}", u128::from_be_bytes(fixed.trace))),
             parent: parent.map(|(parent, _)| format!("{parent:016x}")),

@@ -21,6 +21,8 @@ use crate::trace::traceparent::TraceParent;
 pub(in crate::trace) type SpanId = u64;
 
 /// A request at one end, from its start to the last child that may ask for it.
+///
+/// Tens of thousands wait for nothing else but children, so what only the span itself needs lies apart ([`Pending`]).
 #[derive(Debug)]
 pub(in crate::trace) struct Context {
     /// Whose request, and where it begins.
@@ -37,10 +39,36 @@ pub(in crate::trace) struct Context {
     pub task: Task,
     /// When.
     pub at: Nanos,
-    /// Wall-clock time minus monotonic time at the span's start (D11); `None` before the first tick.
-    pub wall_offset: Option<i64>,
     /// Servers: read from a blocking socket in no epoll set.
     pub thread_waits: Waits,
+    /// Clients: what the process's runtime says of the request its task was serving.
+    pub runtime: Runtime,
+    /// Clients: the tasks whose work it is, where it is not that of the one which serves.
+    pub workers: Option<Box<Chain>>,
+    /// The same request at its other end on this host.
+    pub other_end: Option<SpanId>,
+    /// Servers: the thread had another request open at the same time.
+    pub overlapped: bool,
+    /// When it ended.
+    pub end: Option<Nanos>,
+    /// Bytes that we lost hide its true end.
+    pub unseen: bool,
+    /// Servers: who wrote the answer.
+    pub answered_by: Option<Task>,
+    /// Trace and parent, once decided: never changed after.
+    pub fixed: Option<Fixed>,
+    /// The rest, until the span has gone out.
+    pub pending: Option<Box<Pending>>,
+}
+
+// What a busy host keeps of these, it keeps of each of its last 65,536 requests.
+const _: () = assert!(size_of::<Context>() <= 192);
+
+/// What is remembered of a request until its span has gone out.
+#[derive(Debug, Default)]
+pub(in crate::trace) struct Pending {
+    /// Wall-clock time minus monotonic time at the span's start (D11); `None` before the first tick.
+    pub wall_offset: Option<i64>,
     /// Clients: how long the connection took that it is the first on, ns.
     pub connected_in: Option<u64>,
     /// Segments of its connection that were sent again in its time.
@@ -53,32 +81,16 @@ pub(in crate::trace) struct Context {
     pub wire: Option<TraceParent>,
     /// Clients: the request its task was serving as the kernel saw it; taken away when the thread rule says no.
     pub candidate: Option<SpanId>,
-    /// Clients: what the process's runtime says of that.
-    pub runtime: Runtime,
-    /// Clients: the tasks whose work it is, where it is not that of the one which serves.
-    pub workers: Option<Chain>,
     /// What it asks for, while it is open.
     pub asked: Asked,
     /// It is a health check, a probe or a scrape: a trace that begins with it is left out.
     pub check: bool,
-    /// The same request at its other end on this host.
-    pub other_end: Option<SpanId>,
-    /// Servers: the thread had another request open at the same time.
-    pub overlapped: bool,
     /// A rule keeps no more than this share of the traces that begin with it.
     pub share: Option<Share>,
     /// The process's service, once known.
     pub service: Option<Arc<Service>>,
-    /// When it ended.
-    pub end: Option<Nanos>,
-    /// Bytes that we lost hide its true end.
-    pub unseen: bool,
-    /// Servers: who wrote the answer.
-    pub answered_by: Option<Task>,
-    /// What the exchange says, from its end until its span goes out.
+    /// What the exchange says, from its end on.
     pub described: Option<Described>,
-    /// Trace and parent, once decided: never changed after.
-    pub fixed: Option<Fixed>,
     /// When the span is looked at next, while it is held back.
     pub wake: Option<Nanos>,
     /// The server's request whose end is waited for.
@@ -96,8 +108,19 @@ pub(in crate::trace) struct Fixed {
     pub state: Option<Arc<str>>,
     /// The parent's span id, and by which rule.
     pub parent: Option<(SpanId, Rule)>,
-    /// A request that caused this one but was over before: trace id, span id, flags.
-    pub link: Option<([u8; 16], SpanId, u8)>,
+    /// A request that caused this one but was over before; hardly any has one.
+    pub link: Option<Box<Cause>>,
+}
+
+/// A request that caused another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::trace) struct Cause {
+    /// Its trace id.
+    pub trace: [u8; 16],
+    /// Its span id.
+    pub span: SpanId,
+    /// Its trace's flags.
+    pub flags: u8,
 }
 
 /// Why a span has its parent.
@@ -140,8 +163,8 @@ struct Live {
 
 /// All contexts, live (their span has not gone out) and released.
 ///
-/// There are tens of thousands, each some hundred bytes, and each is looked at a dozen times: they lie in the order of their
-/// arrival, neighbours in time beside each other, and are found by a small table.
+/// There are tens of thousands, and each is looked at a dozen times: they lie in the order of their arrival, neighbours in time
+/// beside each other, and are found by a small table.
 #[derive(Debug, Default)]
 pub(in crate::trace) struct Contexts {
     places: Map<SpanId, usize>,

@@ -10,7 +10,7 @@ use crate::exchange::Role;
 use crate::input::{Nanos, Runtime, Waits};
 use crate::service::attribute::text;
 use crate::service::{Service, is_process};
-use crate::trace::context::{Context, Fixed, Rule, SpanId};
+use crate::trace::context::{Cause, Context, Fixed, Pending, Rule, SpanId};
 use crate::trace::described::Described;
 use crate::trace::resolve::own_rule;
 use crate::trace::routes::Route;
@@ -27,19 +27,20 @@ const LINK_RULE: &str = "spanwire.link.rule";
 const LINK_VIA: &str = "spanwire.link.via";
 
 impl Tracer {
-    /// A span whose place is decided, written; `None` if its context is gone.
+    /// A span whose place is decided, written; `None` if its context is gone, or its exchange is not over.
     pub(in crate::trace) fn encoded(
         &mut self,
         span: SpanId,
-        described: &Described,
+        pending: &Pending,
         fixed: &Fixed,
     ) -> Option<EncodedSpan> {
-        let service = self.service(span);
+        let described = pending.described.as_ref()?;
+        let service = self.service(span, pending);
         let route = self.route(described, &service);
         let mut out = std::mem::take(&mut self.writer);
         out.begin();
         let encoded = self.contexts.of(span).map(|context| {
-            self.write(span, context, described, fixed, route.as_ref(), &mut out);
+            self.write(span, (context, pending, described), fixed, route.as_ref(), &mut out);
             EncodedSpan { service, scope: described.scope, bytes: out.written().into() }
         });
         self.writer = out;
@@ -53,12 +54,11 @@ impl Tracer {
     }
 
     /// The service of a span's process: as it was when the request began, if it was known by then.
-    fn service(&mut self, span: SpanId) -> Arc<Service> {
-        let context = self.contexts.of(span);
-        if let Some(service) = context.and_then(|context| context.service.clone()) {
-            return service;
+    fn service(&mut self, span: SpanId, pending: &Pending) -> Arc<Service> {
+        if let Some(service) = &pending.service {
+            return Arc::clone(service);
         }
-        let pid = context.map_or(0, |context| context.task.pid);
+        let pid = self.contexts.of(span).map_or(0, |context| context.task.pid);
         let service = self.services.of(pid);
         if !service.is_known() {
             self.counts.add(Count::ServiceUnknown);
@@ -70,14 +70,13 @@ impl Tracer {
     fn write(
         &self,
         span: SpanId,
-        context: &Context,
-        described: &Described,
+        (context, pending, described): (&Context, &Pending, &Described),
         fixed: &Fixed,
         route: Option<&Route>,
         out: &mut SpanWriter,
     ) {
         let (began, role) = (self.began(context), context.role);
-        let offset = context.wall_offset.or(self.wall_offset).unwrap_or(0);
+        let offset = pending.wall_offset.or(self.wall_offset).unwrap_or(0);
         let start = began.0.saturating_add_signed(offset);
         let end = context.end.map_or(0, |end| end.since(began));
         out.ids(fixed.trace, span);
@@ -107,11 +106,11 @@ impl Tracer {
         if let Some(nanos) = self.on_cpu(span, context, described) {
             out.number("spanwire.thread.cpu_time_ns", nanos);
         }
-        if let Some(took) = context.connected_in {
+        if let Some(took) = pending.connected_in {
             out.number("spanwire.time_to_connect_ns", took);
         }
-        if context.retransmits > 0 {
-            out.number("spanwire.retransmits", context.retransmits);
+        if pending.retransmits > 0 {
+            out.number("spanwire.retransmits", pending.retransmits);
         }
         if let Some((_, rule)) = fixed.parent {
             out.text(LINK_RULE, rule.name());
@@ -162,12 +161,12 @@ fn flags(role: Role, fixed: &Fixed) -> u32 {
 }
 
 /// The request that caused this one and was over before.
-fn link((trace, span, flags): &([u8; 16], SpanId, u8), rule: Rule) -> Link {
+fn link(to: &Cause, rule: Rule) -> Link {
     Link {
-        trace_id: trace.to_vec(),
-        span_id: span.to_be_bytes().to_vec(),
+        trace_id: to.trace.to_vec(),
+        span_id: to.span.to_be_bytes().to_vec(),
         attributes: vec![text(LINK_RULE, rule.name())],
-        flags: u32::from(*flags) | REMOTE_KNOWN,
+        flags: u32::from(to.flags) | REMOTE_KNOWN,
         ..Link::default()
     }
 }

@@ -5,11 +5,21 @@
 
 use crate::exchange::Role;
 use crate::input::Nanos;
-use crate::trace::context::{Context, Rule, SpanId};
+use crate::trace::context::{Context, Pending, Rule, SpanId};
 use crate::trace::resolve::Blocked;
 use crate::trace::{Count, Tracer, sampler};
 
 impl Tracer {
+    /// What is remembered of a span that has not gone out.
+    fn pending(&self, span: SpanId) -> Option<&Pending> {
+        self.contexts.of(span)?.pending.as_deref()
+    }
+
+    /// Likewise, to be changed.
+    pub(in crate::trace) fn pending_mut(&mut self, span: SpanId) -> Option<&mut Pending> {
+        self.contexts.of_mut(span)?.pending.as_deref_mut()
+    }
+
     /// A span has ended: it waits for late news.
     pub(in crate::trace) fn hold(&mut self, span: SpanId, end: Nanos) {
         self.wake_at(span, end.plus(self.settings.settle));
@@ -26,7 +36,7 @@ impl Tracer {
         while let Some((_, _, span)) =
             self.queue.first().copied().filter(|(at, _, _)| *at <= self.now)
         {
-            let waited = self.contexts.of(span).and_then(|context| context.blocked_on).is_some();
+            let waited = self.pending(span).is_some_and(|pending| pending.blocked_on.is_some());
             if waited {
                 self.force(span);
             } else {
@@ -43,7 +53,7 @@ impl Tracer {
             let mut held: Vec<(u64, SpanId)> = held.collect();
             held.sort_unstable();
             for (_, span) in held {
-                let is_held = self.contexts.of(span).is_some_and(|context| context.wake.is_some());
+                let is_held = self.pending(span).is_some_and(|pending| pending.wake.is_some());
                 if is_held {
                     self.force(span);
                 }
@@ -80,7 +90,7 @@ impl Tracer {
                 self.forget(span);
             } else if let Some(span) = self.contexts.oldest_live() {
                 let finished =
-                    self.contexts.of(span).is_some_and(|context| context.described.is_some());
+                    self.pending(span).is_some_and(|pending| pending.described.is_some());
                 self.counts.add(if finished {
                     Count::HeldOverflow
                 } else {
@@ -104,7 +114,9 @@ impl Tracer {
             let _ = self.resolve(server, true);
         }
         let Some(context) = self.contexts.remove(span) else { return };
-        self.sleep(span, &context);
+        if let Some(pending) = &context.pending {
+            self.sleep(span, context.sequence, pending);
+        }
         if context.other_end.is_none() {
             self.joins.forget(span, &context);
             self.unix.forget(span, context.id.conn);
@@ -149,9 +161,11 @@ impl Tracer {
             Ok(()) => self.release(span),
             Err(Blocked(server)) => {
                 let Some(context) = self.contexts.of_mut(span) else { return };
-                let Some(end) = context.end else { return };
+                let (Some(end), Some(pending)) = (context.end, &mut context.pending) else {
+                    return;
+                };
                 let sequence = context.sequence;
-                if let Some(before) = context.blocked_on.replace(server) {
+                if let Some(before) = pending.blocked_on.replace(server) {
                     self.blocked.remove(&(before, sequence, span));
                 }
                 self.blocked.insert((server, sequence, span));
@@ -167,8 +181,8 @@ impl Tracer {
         for entry in waiting {
             self.blocked.remove(&entry);
             let (_, _, span) = entry;
-            if let Some(context) = self.contexts.of_mut(span) {
-                context.blocked_on = None;
+            if let Some(pending) = self.pending_mut(span) {
+                pending.blocked_on = None;
             }
             self.try_release(span);
         }
@@ -177,50 +191,42 @@ impl Tracer {
     fn wake_at(&mut self, span: SpanId, at: Nanos) {
         let Some(context) = self.contexts.of_mut(span) else { return };
         let sequence = context.sequence;
-        if let Some(before) = context.wake.replace(at) {
+        let Some(pending) = &mut context.pending else { return };
+        if let Some(before) = pending.wake.replace(at) {
             self.queue.remove(&(before, sequence, span));
         }
         self.queue.insert((at, sequence, span));
     }
 
     /// Takes a span out of all waiting.
-    fn sleep(&mut self, span: SpanId, context: &Context) {
-        if let Some(at) = context.wake {
-            self.queue.remove(&(at, context.sequence, span));
+    fn sleep(&mut self, span: SpanId, sequence: u64, pending: &Pending) {
+        if let Some(at) = pending.wake {
+            self.queue.remove(&(at, sequence, span));
         }
-        if let Some(server) = context.blocked_on {
-            self.blocked.remove(&(server, context.sequence, span));
+        if let Some(server) = pending.blocked_on {
+            self.blocked.remove(&(server, sequence, span));
         }
     }
 
     /// Hands a resolved, finished span on; the context stays for its children.
     fn release(&mut self, span: SpanId) {
         let Some(context) = self.contexts.of_mut(span) else { return };
-        let (Some(described), Some(fixed)) = (context.described.take(), context.fixed.clone())
-        else {
-            return;
-        };
-        let (wake, blocked_on) = (context.wake.take(), context.blocked_on.take());
-        let sequence = context.sequence;
-        if let Some(at) = wake {
-            self.queue.remove(&(at, sequence, span));
-        }
-        if let Some(server) = blocked_on {
-            self.blocked.remove(&(server, sequence, span));
-        }
+        let Some(fixed) = context.fixed.clone() else { return };
+        let finished = context.pending.take_if(|pending| pending.described.is_some());
+        let (Some(pending), sequence) = (finished, context.sequence) else { return };
+        self.sleep(span, sequence, &pending);
         if sampler::exports(fixed.flags) {
-            if let Some(written) = self.encoded(span, &described, &fixed) {
+            if let Some(written) = self.encoded(span, &pending, &fixed) {
                 self.ready.push(written);
                 self.counts.add(Count::Released);
             }
         } else {
-            let check = self.contexts.of(span).is_some_and(|context| context.check);
             let is_root = fixed.parent.is_none_or(|(_, rule)| rule == Rule::TcpOption);
-            self.counts.add(if check && is_root { Count::Checks } else { Count::NotSampled });
-        }
-        if let Some(context) = self.contexts.of_mut(span) {
-            // Of all that is kept for children that may come, a process of its own each, this is the most.
-            context.service = None;
+            self.counts.add(if pending.check && is_root {
+                Count::Checks
+            } else {
+                Count::NotSampled
+            });
         }
         self.contexts.release(span, self.now);
         self.forget_client(span);

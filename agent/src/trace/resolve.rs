@@ -6,7 +6,7 @@
 
 use crate::exchange::Role;
 use crate::input::{Nanos, Runtime};
-use crate::trace::context::{Context, Fixed, Rule, SpanId};
+use crate::trace::context::{Cause, Context, Fixed, Pending, Rule, SpanId};
 use crate::trace::thread_rule::Verdict;
 use crate::trace::traceparent::{SAMPLED, TraceParent};
 use crate::trace::{Count, Counts, Sampler, Tracer, sampler};
@@ -93,7 +93,8 @@ impl Tracer {
 
     fn client_origin(&mut self, span: SpanId, force: bool) -> Result<Origin, Blocked> {
         let Some(client) = self.contexts.of(span) else { return Ok(Origin::Itself) };
-        let Some(candidate) = client.candidate else { return Ok(Origin::Itself) };
+        let candidate = client.pending.as_ref().and_then(|pending| pending.candidate);
+        let Some(candidate) = candidate else { return Ok(Origin::Itself) };
         let candidate = self.streams.span(candidate);
         let settled = |end| self.is_settled(end);
         let verdict = match client.runtime {
@@ -126,7 +127,8 @@ impl Tracer {
     /// The thread rule says no, for good.
     fn reject(&mut self, client: SpanId, reason: Count) {
         if let Some(context) = self.contexts.of_mut(client)
-            && context.candidate.take().is_some()
+            && let Some(pending) = &mut context.pending
+            && pending.candidate.take().is_some()
         {
             self.counts.add(reason);
             self.absences.add(context.task.pid, reason.name());
@@ -145,10 +147,12 @@ impl Tracer {
     /// Decides one span whose origin is decided.
     fn fix(&mut self, span: SpanId, origin: Origin) {
         let Some(context) = self.contexts.of(span) else { return };
+        let Some(pending) = &context.pending else { return };
         let up = origin.span().and_then(|up| Some((up, self.contexts.of(up)?.fixed.clone()?)));
-        let header = by_header(context, &self.settings.sampler);
-        let wire = context.wire.map(|wire| by_wire(context, wire, &self.settings.sampler));
-        let went = context.wire.filter(|_| context.role == Role::Client);
+        let header = by_header(pending, &self.settings.sampler);
+        let wire =
+            pending.wire.map(|wire| by_wire(context.role, pending, wire, &self.settings.sampler));
+        let went = pending.wire.filter(|_| context.role == Role::Client);
         // The other end is in the trace that went: this one cannot be in another, and says whom it was for by a link.
         let said = header.as_ref().map(|header| header.trace).or(went.map(|went| went.trace));
         let origin = match (origin, said, &up) {
@@ -179,7 +183,8 @@ impl Tracer {
             let by_thread =
                 self.contexts.of(span).is_some_and(|context| own_rule(context) == Rule::Thread);
             self.counts.add(if by_thread { Count::ThreadLinks } else { Count::RuntimeLinks });
-            fixed.link = Some((cause.trace, server, cause.flags));
+            let cause = Cause { trace: cause.trace, span: server, flags: cause.flags };
+            fixed.link = Some(Box::new(cause));
         }
         if let Some(context) = self.contexts.of_mut(span) {
             context.fixed = Some(fixed);
@@ -196,9 +201,9 @@ impl Tracer {
     /// whatever the sampler has become since; but checks, and shares of rules, the kernel half does not know.
     fn root(&self, span: SpanId, went: Option<TraceParent>) -> Fixed {
         let trace = self.own_trace(span);
-        let context = self.contexts.of(span);
-        let share = context.and_then(|context| context.share);
-        let (mut flags, state) = if context.is_some_and(|context| context.check) {
+        let pending = self.contexts.of(span).and_then(|context| context.pending.as_ref());
+        let share = pending.and_then(|pending| pending.share);
+        let (mut flags, state) = if pending.is_some_and(|pending| pending.check) {
             (sampler::left_out(), None)
         } else {
             self.settings.sampler.root(trace, share)
@@ -206,7 +211,7 @@ impl Tracer {
         if let Some(went) = went
             && went.trace == trace
             && share.is_none()
-            && context.is_some_and(|context| !context.check)
+            && pending.is_some_and(|pending| !pending.check)
         {
             flags = flags & !SAMPLED | went.flags & SAMPLED;
         }
@@ -288,9 +293,9 @@ pub(in crate::trace) const fn own_rule(client: &Context) -> Rule {
 }
 
 /// Where the `traceparent` that a request carries puts it.
-fn by_header(context: &Context, sampler: &Sampler) -> Option<Fixed> {
-    let header = context.traceparent?;
-    let (flags, state) = sampler.continued(header.trace, header.flags, context.tracestate.as_ref());
+fn by_header(pending: &Pending, sampler: &Sampler) -> Option<Fixed> {
+    let header = pending.traceparent?;
+    let (flags, state) = sampler.continued(header.trace, header.flags, pending.tracestate.as_ref());
     Some(Fixed {
         trace: header.trace,
         flags,
@@ -302,10 +307,10 @@ fn by_header(context: &Context, sampler: &Sampler) -> Option<Fixed> {
 
 /// Where the context that was carried beside a request puts it. A client's own has no parent by it: its span is the one that
 /// is named.
-fn by_wire(context: &Context, wire: TraceParent, sampler: &Sampler) -> Fixed {
+fn by_wire(role: Role, pending: &Pending, wire: TraceParent, sampler: &Sampler) -> Fixed {
     let (mut flags, state) = sampler.continued(wire.trace, wire.flags, None);
-    let came = context.role == Role::Server;
-    if came && context.check {
+    let came = role == Role::Server;
+    if came && pending.check {
         // Whether it begins its trace is known to its client's agent only, and checks hardly ever do not.
         flags = sampler::left_out();
     }

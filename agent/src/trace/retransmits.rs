@@ -65,8 +65,8 @@ impl Tracer {
                     continue;
                 }
             };
-            if let Some(context) = self.contexts.of_mut(span) {
-                context.retransmits = context.retransmits.saturating_add(segments);
+            if let Some(pending) = self.pending_mut(span) {
+                pending.retransmits = pending.retransmits.saturating_add(segments);
             }
         }
     }

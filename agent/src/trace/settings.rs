@@ -39,7 +39,7 @@ pub struct Settings {
     pub parent_wait: u64,
     /// How long a released context is kept for children to come, ns of event time.
     pub context_age: u64,
-    /// Most contexts kept, released or not. One is about half a KiB without its exchange.
+    /// Most contexts kept, released or not. One is some 300 bytes once its span has gone out, with all that leads to it.
     pub max_contexts: usize,
     /// Most finished spans held back at once. One is one or two KiB with its exchange.
     pub max_held: usize,

@@ -13,7 +13,7 @@ use crate::input::{ConnId, Nanos, Runtime};
 use crate::service::{ProcessFacts, Service, Services};
 use crate::trace::absences::Absences;
 use crate::trace::admission::LeftOut;
-use crate::trace::context::{Context, Contexts, SpanId};
+use crate::trace::context::{Context, Contexts, Pending, SpanId};
 use crate::trace::described::Described;
 use crate::trace::join::Joins;
 use crate::trace::needs::{Need, Needs};
@@ -26,11 +26,11 @@ use crate::trace::sdk::Sdks;
 use crate::trace::span_writer::SpanWriter;
 use crate::trace::streams::{Streams, Told};
 use crate::trace::thread_rule::Threads;
-use crate::trace::traceparent::Incoming;
+use crate::trace::traceparent::{Incoming, TraceParent};
 use crate::trace::tracestate::TraceState;
 use crate::trace::unix::{Found, UnixPairs};
 use crate::trace::wire::Wires;
-use crate::trace::{Count, Counts, EncodedSpan, Settings, checks};
+use crate::trace::{Count, Counts, EncodedSpan, Settings, Share, checks};
 
 /// What is known of a stream before it is told who opened it.
 const NOT_TOLD: Runtime = Runtime::Absent(Absent::NotTold);
@@ -172,9 +172,11 @@ impl Tracer {
             && context.fixed.is_none()
             && context.end.is_none()
         {
-            context.candidate = told.serving;
+            if let Some(pending) = &mut context.pending {
+                pending.candidate = told.serving;
+            }
             context.runtime = told.runtime;
-            context.workers = self.workers.started(name, context.at);
+            context.workers = self.workers.started(name, context.at).map(Box::new);
             self.absent(event.tgid, told.runtime);
         }
     }
@@ -190,11 +192,13 @@ impl Tracer {
         if context.role != Role::Client || context.fixed.is_some() || context.end.is_some() {
             return;
         }
-        context.candidate = (event.serving != 0).then_some(event.serving);
+        if let Some(pending) = &mut context.pending {
+            pending.candidate = (event.serving != 0).then_some(event.serving);
+        }
         context.runtime = Runtime::Knows { rule, via: Rule::from_abi(event.via) };
         if event.tasks[0] != 0 {
             self.workers.told(span, event.tasks);
-            context.workers = self.workers.started(span, context.at);
+            context.workers = self.workers.started(span, context.at).map(Box::new);
         }
         self.absences.found(event.tgid, why.name());
         self.counts.add(Count::RuntimeFound);
@@ -319,13 +323,13 @@ impl Tracer {
                 (started.serving, started.runtime) = (told.serving, told.runtime);
             }
         }
-        let workers = self.workers.started(name, started.at);
+        let workers = self.workers.started(name, started.at).map(Box::new);
         // Who opened a stream may be told after its first frame; whether it ever was is seen at the end.
         if started.role == Role::Client && started.runtime != NOT_TOLD {
             self.absent(started.task.pid, started.runtime);
         }
-        let context = Context { share, wire, workers, ..self.context(started, service) };
-        let joined = self.joins.started(span, &context);
+        let context = Context { workers, ..self.context(started, share, wire, service) };
+        let joined = self.joins.started(span, &context, &self.contexts);
         let found = self.unix.started(span, &context);
         if context.role == Role::Server {
             self.threads.started(span, context.task, context.at);
@@ -346,7 +350,13 @@ impl Tracer {
         self.join_found(&found);
     }
 
-    fn context(&mut self, started: Started, service: Option<Arc<Service>>) -> Context {
+    fn context(
+        &mut self,
+        started: Started,
+        share: Option<Share>,
+        wire: Option<TraceParent>,
+        service: Option<Arc<Service>>,
+    ) -> Context {
         let traceparent = match Incoming::of(&started.propagation.traceparent) {
             Incoming::Valid(traceparent) => Some(traceparent),
             Incoming::Absent => None,
@@ -370,37 +380,40 @@ impl Tracer {
                     None
                 }
             });
+        let pending = Pending {
+            wall_offset: self.wall_offset,
+            connected_in: started.connected_in,
+            retransmits: 0,
+            traceparent,
+            tracestate,
+            wire,
+            candidate: started.serving.filter(|_| started.role == Role::Client),
+            check: checks::is_check(&self.settings.checks, &started.asked),
+            asked: started.asked,
+            share,
+            service,
+            described: None,
+            wake: None,
+            blocked_on: None,
+        };
         Context {
             id: started.id,
             stream: started.stream,
             sequence: self.contexts.next_sequence(),
             role: started.role,
-            candidate: started.serving.filter(|_| started.role == Role::Client),
             runtime: started.runtime,
             workers: None,
             conn: started.conn,
             task: started.task,
             at: started.at,
-            wall_offset: self.wall_offset,
             thread_waits: started.thread_waits,
-            connected_in: started.connected_in,
-            retransmits: 0,
-            traceparent,
-            tracestate,
-            wire: None,
-            check: checks::is_check(&self.settings.checks, &started.asked),
-            asked: started.asked,
             other_end: None,
             overlapped: false,
-            share: None,
-            service,
             end: None,
             unseen: false,
             answered_by: None,
-            described: None,
             fixed: None,
-            wake: None,
-            blocked_on: None,
+            pending: Some(Box::new(pending)),
         }
     }
 
@@ -416,7 +429,9 @@ impl Tracer {
         let end = finished.end.max(context.at);
         context.end = Some(end);
         context.answered_by = finished.answered_by;
-        context.asked = Asked::default();
+        if let Some(pending) = &mut context.pending {
+            pending.asked = Asked::default();
+        }
         context.unseen = finished.failure == Some(crate::exchange::Failure::Unseen);
         let role = context.role;
         let pid = context.task.pid;
@@ -436,7 +451,9 @@ impl Tracer {
         }
         if let Some(context) = self.contexts.of_mut(span) {
             let described = Described::new(context, finished, &self.settings, &mut self.writer);
-            context.described = Some(described);
+            if let Some(pending) = &mut context.pending {
+                pending.described = Some(described);
+            }
         }
         if role == Role::Server {
             self.threads.finished(span, &mut self.contexts);
@@ -447,7 +464,7 @@ impl Tracer {
 
     /// The request that a call's own thread serves, as the kernel saw it.
     fn served_by_its_thread(&self, call: &Context) -> Option<SpanId> {
-        let served = call.candidate?;
+        let served = call.pending.as_ref()?.candidate?;
         let is_its = |served: &Context| served.role == Role::Server && served.task == call.task;
         self.contexts.of(served).is_some_and(is_its).then_some(served)
     }
