@@ -33,11 +33,13 @@ pub(crate) struct Plan {
     pub(crate) rounds: usize,
     /// Of one run of a load.
     pub(crate) time: Duration,
+    /// Whether one more agent is watched for longer, beside loads that ask for it.
+    pub(crate) lasting: bool,
 }
 
 impl Plan {
-    pub(crate) const FULL: Self = Self { rounds: 7, time: Duration::from_secs(2) };
-    pub(crate) const QUICK: Self = Self { rounds: 3, time: Duration::from_secs(1) };
+    pub(crate) const FULL: Self = Self { rounds: 7, time: Duration::from_secs(2), lasting: true };
+    pub(crate) const QUICK: Self = Self { rounds: 3, time: Duration::from_secs(1), lasting: false };
 }
 
 /// What every mode is given.
@@ -56,6 +58,8 @@ pub(crate) struct Outcome {
     pub(crate) agents: Vec<Use>,
     /// Exchanges there were to be seen while each of them ran, if that is known.
     pub(crate) expected: Vec<f64>,
+    /// How long one more ran, and what it used.
+    pub(crate) lasting: Option<(Duration, Use)>,
     /// What the agent's programs did for one unit, for each part of the load.
     pub(crate) programs: Vec<Programs>,
 }
@@ -103,6 +107,7 @@ impl Bench {
             compared: Vec::new(),
             agents: Vec::new(),
             expected: Vec::new(),
+            lasting: None,
             programs: Vec::new(),
         };
         let mut rounds: Vec<Vec<Round>> = vec![Vec::new(); measures.len()];
@@ -146,6 +151,10 @@ impl Bench {
         }
         outcome.compared =
             measures.into_iter().zip(rounds.iter().map(|rounds| Comparison::of(rounds))).collect();
+        if let Some(time) = load.lasts().filter(|_| self.plan.lasting) {
+            let ran = self.with_agent_for(time, mode, load, Dress::Plain)?;
+            outcome.lasting = Some((time, ran.used));
+        }
         if mode.compares == Compares::Rules {
             self.count_programs(load, Dress::NoRules, &mut outcome)?;
         }
@@ -160,10 +169,20 @@ impl Bench {
     }
 
     fn with_agent(&self, mode: &Mode, load: &mut dyn Load, dress: Dress) -> anyhow::Result<Ran> {
+        self.with_agent_for(self.plan.time, mode, load, dress)
+    }
+
+    fn with_agent_for(
+        &self,
+        time: Duration,
+        mode: &Mode,
+        load: &mut dyn Load,
+        dress: Dress,
+    ) -> anyhow::Result<Ran> {
         let mut agent = Watched::start(&self.sink.endpoint(), self.hooks, dress)?;
         let warm = run(load, WARM_UP, 0)?;
         agent.load_begins()?;
-        let mut sample = run(load, self.plan.time, 0)?;
+        let mut sample = run(load, time, 0)?;
         agent.load_ends()?;
         let used = agent.stop()?;
         let mut expected = None;

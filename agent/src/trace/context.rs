@@ -57,11 +57,15 @@ pub(in crate::trace) struct Context {
     pub answered_by: Option<Task>,
     /// Trace and parent, once decided: never changed after.
     pub fixed: Option<Fixed>,
+    /// Calls under way that may turn out to have been made for it: as long as there are any it is not forgotten to make room.
+    pub calls: u32,
+    /// It is released, and in no order to be forgotten, because of them.
+    pub parked: bool,
     /// The rest, until the span has gone out.
     pub pending: Option<Box<Pending>>,
 }
 
-// What a busy host keeps of these, it keeps of each of its last 65,536 requests.
+// What a busy host keeps of these, it keeps of each of its last tens of thousands of requests.
 const _: () = assert!(size_of::<Context>() <= 192);
 
 /// What is remembered of a request until its span has gone out.
@@ -81,6 +85,8 @@ pub(in crate::trace) struct Pending {
     pub wire: Option<TraceParent>,
     /// Clients: the request its task was serving as the kernel saw it; taken away when the thread rule says no.
     pub candidate: Option<SpanId>,
+    /// The context in whose `calls` this one is counted for that.
+    pub counted_in: Option<SpanId>,
     /// What it asks for, while it is open.
     pub asked: Asked,
     /// It is a health check, a probe or a scrape: a trace that begins with it is left out.
@@ -232,6 +238,11 @@ impl Contexts {
         self.live.len()
     }
 
+    /// How many are not.
+    pub(in crate::trace) fn released(&self) -> usize {
+        self.len() - self.live()
+    }
+
     /// Its span has gone out; from now on it only waits for children.
     pub(in crate::trace) fn release(&mut self, span: SpanId, now: Nanos) {
         if let Some(sequence) = self.of(span).map(|context| context.sequence)
@@ -246,15 +257,37 @@ impl Contexts {
         self.of(span).is_none_or(|context| !self.live.contains_key(&context.sequence))
     }
 
-    /// The released context that is oldest, if it was released at `before` or earlier.
+    /// The released context that is oldest and has no calls under way, if it was released at `before` or earlier.
     pub(in crate::trace) fn oldest_released(&mut self, before: Nanos) -> Option<SpanId> {
         while let Some((at, sequence, span)) = self.released.front().copied() {
-            if self.of(span).is_some_and(|context| context.sequence == sequence) {
-                return (at <= before).then_some(span);
+            if let Some(context) = self.of_mut(span).filter(|context| context.sequence == sequence)
+            {
+                if at > before {
+                    return None;
+                }
+                if context.calls == 0 {
+                    return Some(span);
+                }
+                context.parked = true;
             }
             self.released.pop_front();
         }
         None
+    }
+
+    /// A call is under way that may have been made for it. Whether it is known.
+    pub(in crate::trace) fn called(&mut self, span: SpanId) -> bool {
+        self.of_mut(span).map(|context| context.calls += 1).is_some()
+    }
+
+    /// Such a call has gone out, or is forgotten.
+    pub(in crate::trace) fn call_gone(&mut self, span: SpanId, now: Nanos) {
+        let Some(context) = self.of_mut(span) else { return };
+        context.calls = context.calls.saturating_sub(1);
+        if context.calls == 0 && std::mem::take(&mut context.parked) {
+            let sequence = context.sequence;
+            self.released.push_back((now, sequence, span));
+        }
     }
 
     /// The live context that arrived first.

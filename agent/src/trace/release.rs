@@ -84,6 +84,12 @@ impl Tracer {
 
     /// Makes room for one more context: first what only waits for children, then what arrived first.
     pub(in crate::trace) fn make_room(&mut self) {
+        while self.contexts.released() > self.settings.max_released
+            && let Some(span) = self.contexts.oldest_released(Nanos(u64::MAX))
+        {
+            self.counts.add(Count::ContextsEvicted);
+            self.forget(span);
+        }
         while self.contexts.len() >= self.settings.max_contexts {
             if let Some(span) = self.contexts.oldest_released(Nanos(u64::MAX)) {
                 self.counts.add(Count::ContextsEvicted);
@@ -116,6 +122,9 @@ impl Tracer {
         let Some(context) = self.contexts.remove(span) else { return };
         if let Some(pending) = &context.pending {
             self.sleep(span, context.sequence, pending);
+            if let Some(served) = pending.counted_in {
+                self.contexts.call_gone(served, self.now);
+            }
         }
         if context.other_end.is_none() {
             self.joins.forget(span, &context);
@@ -229,6 +238,9 @@ impl Tracer {
             });
         }
         self.contexts.release(span, self.now);
+        if let Some(served) = pending.counted_in {
+            self.contexts.call_gone(served, self.now);
+        }
         self.forget_client(span);
     }
 

@@ -9,6 +9,7 @@ use crate::input::{Nanos, Runtime};
 use crate::trace::context::{Cause, Context, Fixed, Pending, Rule, SpanId};
 use crate::trace::thread_rule::Verdict;
 use crate::trace::traceparent::{SAMPLED, TraceParent};
+use crate::trace::tracer::candidate_of;
 use crate::trace::{Count, Counts, Sampler, Tracer, sampler};
 
 /// Longest way up that is followed at once. A chain of calls as deep as this within one moment is a loop.
@@ -93,8 +94,7 @@ impl Tracer {
 
     fn client_origin(&mut self, span: SpanId, force: bool) -> Result<Origin, Blocked> {
         let Some(client) = self.contexts.of(span) else { return Ok(Origin::Itself) };
-        let candidate = client.pending.as_ref().and_then(|pending| pending.candidate);
-        let Some(candidate) = candidate else { return Ok(Origin::Itself) };
+        let Some(candidate) = candidate_of(client) else { return Ok(Origin::Itself) };
         let candidate = self.streams.span(candidate);
         let settled = |end| self.is_settled(end);
         let verdict = match client.runtime {

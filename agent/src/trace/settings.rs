@@ -39,8 +39,10 @@ pub struct Settings {
     pub parent_wait: u64,
     /// How long a released context is kept for children to come, ns of event time.
     pub context_age: u64,
-    /// Most contexts kept, released or not. One is some 300 bytes once its span has gone out, with all that leads to it.
+    /// Most contexts kept, released or not. One is about half a KiB until its span goes out, without its exchange.
     pub max_contexts: usize,
+    /// Most of them that are released: some 300 bytes each, with all that leads to them.
+    pub max_released: usize,
     /// Most finished spans held back at once. One is one or two KiB with its exchange.
     pub max_held: usize,
 }
@@ -65,7 +67,11 @@ impl Default for Settings {
             // Longer requests are streams: their calls should not stay invisible for as long.
             parent_wait: 60 * SECOND,
             context_age: 300 * SECOND,
+            // Three times what waits where 100,000 exchanges end a second.
             max_contexts: 65_536,
+            // All of 3 s where 5,000 requests are served a second. What calls under way were made for is kept for longer, and what
+            // is called later than that has no parent any more, only a link.
+            max_released: 16_384,
             max_held: 32_768,
         }
     }

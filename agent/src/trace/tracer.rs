@@ -172,11 +172,9 @@ impl Tracer {
             && context.fixed.is_none()
             && context.end.is_none()
         {
-            if let Some(pending) = &mut context.pending {
-                pending.candidate = told.serving;
-            }
             context.runtime = told.runtime;
             context.workers = self.workers.started(name, context.at).map(Box::new);
+            self.may_serve(span, told.serving);
             self.absent(event.tgid, told.runtime);
         }
     }
@@ -192,14 +190,12 @@ impl Tracer {
         if context.role != Role::Client || context.fixed.is_some() || context.end.is_some() {
             return;
         }
-        if let Some(pending) = &mut context.pending {
-            pending.candidate = (event.serving != 0).then_some(event.serving);
-        }
         context.runtime = Runtime::Knows { rule, via: Rule::from_abi(event.via) };
         if event.tasks[0] != 0 {
             self.workers.told(span, event.tasks);
             context.workers = self.workers.started(span, context.at).map(Box::new);
         }
+        self.may_serve(span, (event.serving != 0).then_some(event.serving));
         self.absences.found(event.tgid, why.name());
         self.counts.add(Count::RuntimeFound);
     }
@@ -338,11 +334,12 @@ impl Tracer {
                 self.workers.read(span, context.id.conn, context.at);
             }
         }
-        let role = context.role;
+        let (role, candidate) = (context.role, candidate_of(&context));
         if let Some(served) = self.served_by_its_thread(&context) {
             self.threads.called(served, span, &context);
         }
         self.contexts.insert(span, context);
+        self.may_serve(span, candidate);
         if let Some(other) = joined {
             let (client, server) = if role == Role::Client { (span, other) } else { (other, span) };
             self.join(client, server, Count::JoinedTcp);
@@ -388,6 +385,7 @@ impl Tracer {
             tracestate,
             wire,
             candidate: started.serving.filter(|_| started.role == Role::Client),
+            counted_in: None,
             check: checks::is_check(&self.settings.checks, &started.asked),
             asked: started.asked,
             share,
@@ -413,6 +411,8 @@ impl Tracer {
             unseen: false,
             answered_by: None,
             fixed: None,
+            calls: 0,
+            parked: false,
             pending: Some(Box::new(pending)),
         }
     }
@@ -464,9 +464,25 @@ impl Tracer {
 
     /// The request that a call's own thread serves, as the kernel saw it.
     fn served_by_its_thread(&self, call: &Context) -> Option<SpanId> {
-        let served = call.pending.as_ref()?.candidate?;
+        let served = candidate_of(call)?;
         let is_its = |served: &Context| served.role == Role::Server && served.task == call.task;
         self.contexts.of(served).is_some_and(is_its).then_some(served)
+    }
+
+    /// A call may have been made for that request, and for no other: as long as it is under way, that is remembered.
+    fn may_serve(&mut self, call: SpanId, candidate: Option<SpanId>) {
+        let served = candidate.map(|name| self.streams.span(name));
+        let counted_in = served.filter(|served| self.contexts.called(*served));
+        let before = match self.pending_mut(call) {
+            Some(pending) => {
+                pending.candidate = candidate;
+                std::mem::replace(&mut pending.counted_in, counted_in)
+            }
+            None => counted_in,
+        };
+        if let Some(before) = before {
+            self.contexts.call_gone(before, self.now);
+        }
     }
 
     fn join_found(&mut self, found: &Found) {
@@ -495,4 +511,9 @@ impl Tracer {
         }
         self.counts.add(count);
     }
+}
+
+/// The request that a call may have been made for.
+pub(in crate::trace) fn candidate_of(call: &Context) -> Option<SpanId> {
+    call.pending.as_ref()?.candidate
 }

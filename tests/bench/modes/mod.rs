@@ -62,6 +62,11 @@ pub(crate) trait Load {
         &[]
     }
 
+    /// How long an agent must be watched beside it until it holds all that it ever holds, where rounds are too short for that.
+    fn lasts(&self) -> Option<Duration> {
+        None
+    }
+
     /// Runs it for about that time.
     fn run(&mut self, order: &Order) -> anyhow::Result<Sample>;
 }

@@ -1,6 +1,7 @@
 //! Services written in other languages, large bodies, and many services at once.
 
 use std::process::Command;
+use std::time::Duration;
 
 use tests::listening::free_port;
 use tests::programs::{Server, go, python};
@@ -134,7 +135,7 @@ impl Hundred {
 
     fn used(&self) -> anyhow::Result<f64> {
         let used = self.services.iter().map(|service| cpu::of_process(service.pid()));
-        Ok(used.sum::<anyhow::Result<std::time::Duration>>()?.as_nanos() as f64)
+        Ok(used.sum::<anyhow::Result<Duration>>()?.as_nanos() as f64)
     }
 }
 
@@ -146,6 +147,11 @@ impl Load for Hundred {
             Measure { name: "server CPU a request", sort: Sort::Cpu },
         ];
         &OF
+    }
+
+    /// What is remembered of requests, for calls that may still be made for them, is full after 13 s.
+    fn lasts(&self) -> Option<Duration> {
+        Some(Duration::from_secs(30))
     }
 
     fn run(&mut self, order: &Order) -> anyhow::Result<Sample> {

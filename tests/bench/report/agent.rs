@@ -52,6 +52,15 @@ pub(super) fn lines(outcome: &Outcome) -> Vec<String> {
         let _ = write!(seen, "; {:.2} % of all exchanges seen", part * 100.0);
     }
     let mut lines = vec![cost, seen];
+    if let Some((time, used)) = &outcome.lasting {
+        let [_, steady, peak] = used.memory;
+        lines.push(format!(
+            "an agent that ran beside it for {} s: MB resident {steady:.0} in the second half, {peak:.0} peak; lost {} events, {} spans",
+            time.as_secs(),
+            grouped(used.events_lost()),
+            grouped(used.spans_lost()),
+        ));
+    }
     if outcome.mode.compares == Compares::Viewer {
         lines.push(format!(
             "viewer: was offered {} spans, lost {}; its process {:.1} % of a CPU",

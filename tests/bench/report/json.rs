@@ -70,6 +70,10 @@ fn mode(outcome: &Outcome) -> Value {
         "measures": measures,
         "exchanges_there": outcome.expected,
         "agents": outcome.agents.iter().map(agent).collect::<Vec<_>>(),
+        "lasting": outcome.lasting.as_ref().map(|(time, used)| json!({
+            "seconds": time.as_secs_f64(),
+            "agent": agent(used),
+        })),
         "programs": programs,
     })
 }

@@ -77,6 +77,49 @@ fn released_contexts_make_room_before_live_ones() {
     assert_eq!(host.spans.len(), 500);
 }
 
+/// However much is served meanwhile: its request is remembered until its own place is known, and no longer.
+#[test]
+fn a_call_that_takes_long_finds_its_request() {
+    let mut host = small();
+    let served = Request::server(&from_outside(1), 0, 1, 10, 50);
+    let call = Request::client(&tcp(2).0, 7, 1, 20, 400_000).serving(&served);
+    host.start(&served);
+    host.start(&call);
+    host.end(&served);
+    for round in 0..2 {
+        for n in 1..300 {
+            let request =
+                Request::server(&from_outside(2 + round), n, 1, 100 + n, 101 + n).thread(9);
+            host.start(&request);
+            host.end(&request);
+            host.wait(201);
+            is_bounded(&host);
+        }
+        if round == 0 {
+            assert!(host.tracer.contexts.contains(served.span()));
+            host.end(&call);
+            host.wait(400_000);
+            host.span(&call).is_child_of(&host, &served, "thread");
+        }
+    }
+    assert!(!host.tracer.contexts.contains(served.span()));
+    assert_eq!(host.count(Count::UnfinishedEvicted), 0);
+}
+
+#[test]
+fn released_contexts_leave_room_that_live_ones_may_need() {
+    let mut host = Host::with(Settings { max_released: 30, ..Settings::default() });
+    for n in 0..200 {
+        let request = Request::server(&from_outside(1), n, 1, 10 + n, 11 + n).thread(9);
+        host.start(&request);
+        host.end(&request);
+        host.wait(201);
+        assert!(host.tracer.contexts.len() <= 31);
+    }
+    assert_eq!(host.count(Count::ContextsEvicted), 200 - 31);
+    assert_eq!(host.spans.len(), 200);
+}
+
 #[test]
 fn calls_out_of_one_endless_request_are_bounded_too() {
     let mut host = small();
