@@ -69,7 +69,7 @@ pub(in crate::trace) struct Context {
 const _: () = assert!(size_of::<Context>() <= 192);
 
 /// What is remembered of a request until its span has gone out.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(in crate::trace) struct Pending {
     /// Wall-clock time minus monotonic time at the span's start (D11); `None` before the first tick.
     pub wall_offset: Option<i64>,
