@@ -69,8 +69,8 @@ impl Default for Settings {
             context_age: 300 * SECOND,
             // Three times what waits where 100,000 exchanges end a second.
             max_contexts: 65_536,
-            // All of 3 s where 5,000 requests are served a second. What calls under way were made for is kept for longer, and what
-            // is called later than that has no parent any more, only a link.
+            // All of 3 s where 5,000 requests are served a second. What calls under way were made for is kept for longer; one that is
+            // made later than that is no child any more, and loses its link at most.
             max_released: 16_384,
             max_held: 32_768,
         }

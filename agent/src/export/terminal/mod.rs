@@ -22,6 +22,8 @@ const QUIET_INCOMPLETE: u64 = 2_000_000_000;
 const LONGEST: u64 = 30_000_000_000;
 /// Spans held in all traces: about 1 KiB each.
 const MOST_SPANS: usize = 20_000;
+/// Spans for which room is made at once: to find the oldest traces takes a look at all of them.
+const ROOM: usize = MOST_SPANS / 4;
 /// Traces remembered as printed.
 const MOST_PRINTED: usize = 4_096;
 /// Traces printed in a second: more than a person can read. The others are counted.
@@ -156,10 +158,16 @@ impl Trees {
     }
 
     fn print_oldest(&mut self, now: Nanos, out: &mut String) {
-        let oldest = self.open.iter().min_by_key(|(id, open)| (open.last, *id));
-        if let Some(id) = oldest.map(|(id, _)| id.clone()) {
-            self.print_all(vec![id], now, out);
-        }
+        let mut oldest: Vec<_> =
+            self.open.iter().map(|(id, open)| (open.last, id, open.spans.len())).collect();
+        oldest.sort_unstable();
+        let mut room = 0;
+        let enough = oldest.iter().take_while(|(_, _, spans)| {
+            let goes = room < ROOM;
+            room += spans;
+            goes
+        });
+        self.print_all(enough.map(|(_, id, _)| (*id).clone()).collect(), now, out);
     }
 
     /// In the order in which they began.

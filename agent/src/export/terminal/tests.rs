@@ -205,6 +205,21 @@ fn a_chain_as_long_as_the_store_neither_overflows_nor_grows() {
 }
 
 #[test]
+fn room_is_made_for_many_at_once_by_those_that_were_quiet_longest() {
+    let mut trees = Trees::new(STYLE);
+    let id = |n: usize| [&[9; 8][..], &n.to_be_bytes()].concat();
+    for n in 0..=MOST_SPANS {
+        let mut one = span("a", 1, 1, 0, 0, 1);
+        one.span.trace_id = id(n);
+        let _ = trees.add(vec![one], Nanos(n as u64));
+    }
+    assert_eq!((trees.spans, trees.open.len()), (MOST_SPANS - ROOM + 1, MOST_SPANS - ROOM + 1));
+    assert!(!trees.open.contains_key(&id(ROOM - 1)));
+    assert!(trees.open.contains_key(&id(ROOM)));
+    assert_eq!(trees.not_shown, (ROOM - 20) as u64);
+}
+
+#[test]
 fn more_than_a_person_can_read_is_counted() {
     let mut trees = Trees::new(STYLE);
     let spans = (1..=60).map(|trace| server(span("a", trace, 1, 0, 0, 1), "/x", 200)).collect();
