@@ -15,6 +15,8 @@ use crate::service::{ProcessFacts, Service, cgroup, naming, sdk, threads};
 
 /// Processes remembered. A big host runs a few thousand; one is some KiB.
 const KEPT: usize = 16_384;
+/// How many count as the last asked for.
+const RECENT: u64 = 64;
 /// How long a process that ended is remembered, ns: its last requests are reported after its end.
 const AFTERLIFE: u64 = 30_000_000_000;
 /// Generations that a leader is looked for.
@@ -303,8 +305,11 @@ impl Services {
         is_parent.then_some(&*parent.facts)
     }
 
+    /// It was asked for. Who is among the last asked for already keeps its place: far more are remembered than those.
     fn touch(&mut self, pid: u32) {
-        if let Some(process) = self.processes.get_mut(&pid) {
+        if let Some(process) = self.processes.get_mut(&pid)
+            && self.next - process.used > RECENT
+        {
             self.order.remove(&process.used);
             process.used = self.next;
             self.order.insert(self.next, pid);

@@ -84,19 +84,81 @@ impl CheckRule {
     }
 }
 
-/// Whether a request is a check by one of the rules. Whoever sends something (`POST`) wants more than to look, but in gRPC, which
-/// knows no other method.
-pub(in crate::trace) fn is_check(rules: &[CheckRule], asked: &Asked) -> bool {
-    let looks = matches!(asked.method.as_str(), "GET" | "HEAD" | "OPTIONS");
-    if !looks && !asked.target.starts_with(GRPC_HEALTH) {
-        return false;
+/// All rules. Few requests begin like anything that they ask for, and of the others none is tried.
+#[derive(Debug)]
+pub(in crate::trace) struct Checks {
+    rules: Vec<CheckRule>,
+    user_agents: Beginnings,
+    paths: Beginnings,
+}
+
+impl Checks {
+    /// Those rules.
+    pub(in crate::trace) fn new(rules: Vec<CheckRule>) -> Self {
+        let user_agents = rules.iter().filter_map(|rule| rule.user_agent.as_deref());
+        let paths = rules.iter().filter_map(|rule| rule.path.as_deref());
+        let paths = paths.map(|path| path.strip_suffix('*').unwrap_or(path));
+        Self {
+            user_agents: Beginnings::of(user_agents, 0),
+            // All begin with a slash.
+            paths: Beginnings::of(paths, 1),
+            rules,
+        }
     }
-    let path = Target::asked(asked).path;
-    rules.iter().any(|rule| rule.holds(path, asked.user_agent.as_deref()))
+
+    /// Whether a request is a check by one of them. Whoever sends something (`POST`) wants more than to look, but in gRPC, which
+    /// knows no other method.
+    pub(in crate::trace) fn hold(&self, asked: &Asked) -> bool {
+        let looks = matches!(asked.method.as_str(), "GET" | "HEAD" | "OPTIONS");
+        if !looks && !asked.target.starts_with(GRPC_HEALTH) {
+            return false;
+        }
+        let path = Target::asked(asked).path;
+        let user_agent = asked.user_agent.as_deref();
+        if !self.paths.has(path) && !user_agent.is_some_and(|agent| self.user_agents.has(agent)) {
+            return false;
+        }
+        self.rules.iter().any(|rule| rule.holds(path, user_agent))
+    }
+}
+
+/// Which two bytes, in lower case, texts have at a certain place.
+#[derive(Debug)]
+struct Beginnings {
+    from: usize,
+    pairs: Vec<[u8; 2]>,
+    /// A text is too short to have any: whatever begins may begin like it.
+    all: bool,
+}
+
+impl Beginnings {
+    fn of<'a>(texts: impl Iterator<Item = &'a str>, from: usize) -> Self {
+        let mut beginnings = Self { from, pairs: Vec::new(), all: false };
+        for text in texts {
+            match beginnings.pair(text) {
+                Some(pair) if beginnings.pairs.contains(&pair) => {}
+                Some(pair) => beginnings.pairs.push(pair),
+                None => beginnings.all = true,
+            }
+        }
+        beginnings
+    }
+
+    /// Whether a text has what one of them has. If not, it does not begin like one.
+    fn has(&self, text: &str) -> bool {
+        self.all || self.pair(text).is_some_and(|pair| self.pairs.contains(&pair))
+    }
+
+    fn pair(&self, text: &str) -> Option<[u8; 2]> {
+        let pair: &[u8; 2] = text.as_bytes().get(self.from..)?.first_chunk()?;
+        Some(pair.map(|byte| byte.to_ascii_lowercase()))
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn asked(method: &str, path: &str, agent: Option<&str>) -> Asked {
@@ -104,7 +166,7 @@ mod tests {
     }
 
     fn is_check(asked: &Asked) -> bool {
-        super::is_check(&CheckRule::defaults(), asked)
+        Checks::new(CheckRule::defaults()).hold(asked)
     }
 
     #[test]
@@ -139,10 +201,31 @@ mod tests {
     #[test]
     fn all_conditions_of_a_rule_must_hold() {
         let both = CheckRule { user_agent: Some("mon/".into()), path: Some("/a*".into()) };
-        assert!(super::is_check(std::slice::from_ref(&both), &asked("GET", "/ab", Some("mon/1"))));
-        assert!(!super::is_check(std::slice::from_ref(&both), &asked("GET", "/b", Some("mon/1"))));
-        assert!(!super::is_check(std::slice::from_ref(&both), &asked("GET", "/ab", Some("man/1"))));
-        assert!(!super::is_check(std::slice::from_ref(&both), &asked("GET", "/ab", None)));
-        assert!(!super::is_check(&[CheckRule::default()], &asked("GET", "/healthz", None)));
+        let checks = Checks::new(vec![both]);
+        assert!(checks.hold(&asked("GET", "/ab", Some("mon/1"))));
+        assert!(!checks.hold(&asked("GET", "/b", Some("mon/1"))));
+        assert!(!checks.hold(&asked("GET", "/ab", Some("man/1"))));
+        assert!(!checks.hold(&asked("GET", "/ab", None)));
+        let none = Checks::new(vec![CheckRule::default()]);
+        assert!(!none.hold(&asked("GET", "/healthz", None)));
+    }
+
+    proptest! {
+        /// What is not tried would not have held.
+        #[test]
+        fn no_rule_is_passed_over_that_holds(
+            rules in proptest::collection::vec(
+                (proptest::option::of("[aAk]{0,3}"), proptest::option::of("/?[abA]{0,3}[*]?")),
+                0..4,
+            ),
+            path in "/[abA]{0,4}",
+            agent in proptest::option::of("[aAk\u{e9}]{0,4}"),
+        ) {
+            let rule = |(user_agent, path)| CheckRule { user_agent, path };
+            let rules: Vec<_> = rules.into_iter().map(rule).collect();
+            let asked = asked("GET", &path, agent.as_deref());
+            let holds = rules.iter().any(|rule| rule.holds(&path, agent.as_deref()));
+            prop_assert_eq!(Checks::new(rules).hold(&asked), holds);
+        }
     }
 }

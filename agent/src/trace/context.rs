@@ -3,7 +3,7 @@
 //! A context outlives its span: children may come after it has gone out, and must get the trace it went out with. The
 //! store is bounded by number and age; whoever takes a context out decides first what becomes of those that hang on it.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::conn::Connection;
@@ -12,6 +12,7 @@ use crate::hash::Map;
 use crate::input::{ConnId, Nanos, Runtime, Task, Waits};
 use crate::service::Service;
 use crate::trace::Share;
+use crate::trace::arrivals::{Arrivals, Place};
 use crate::trace::described::Described;
 use crate::trace::runtime_rule::Chain;
 use crate::trace::shelves::Shelves;
@@ -101,6 +102,8 @@ pub(in crate::trace) struct Pending {
     pub wake: Option<Nanos>,
     /// The server's request whose end is waited for.
     pub blocked_on: Option<SpanId>,
+    /// Where it is among the live ones.
+    pub place: Option<Place>,
 }
 
 /// Where a span stands: decided once.
@@ -175,8 +178,7 @@ struct Live {
 pub(in crate::trace) struct Contexts {
     places: Map<SpanId, usize>,
     contexts: Shelves<Context>,
-    /// Live ones by arrival.
-    live: BTreeMap<u64, Live>,
+    live: Arrivals<Live>,
     /// Released ones with the time of it and their arrival, oldest first. Some are gone already.
     released: VecDeque<(Nanos, u64, SpanId)>,
     /// Arrival number of the next.
@@ -190,12 +192,16 @@ impl Contexts {
     }
 
     /// Takes in a new, live context.
-    pub(in crate::trace) fn insert(&mut self, span: SpanId, context: Context) {
+    pub(in crate::trace) fn insert(&mut self, span: SpanId, mut context: Context) {
         self.next = context.sequence + 1;
-        self.live.insert(context.sequence, Live { span, conn: context.id.conn });
+        if let Some(pending) = &mut context.pending {
+            pending.place = Some(self.live.come(Live { span, conn: context.id.conn }));
+        }
         let place = self.contexts.insert(context);
-        if let Some(before) = self.places.insert(span, place) {
-            self.contexts.remove(before);
+        if let Some(before) = self.places.insert(span, place)
+            && let Some(before) = self.contexts.remove(before)
+        {
+            self.leave(before.pending.as_deref());
         }
     }
 
@@ -221,7 +227,7 @@ impl Contexts {
 
     /// The live ones in the order of their arrival.
     pub(in crate::trace) fn live_spans(&self) -> impl Iterator<Item = (SpanId, &Context)> {
-        self.live.values().filter_map(|live| Some((live.span, self.of(live.span)?)))
+        self.live.iter().filter_map(|live| Some((live.span, self.of(live.span)?)))
     }
 
     /// Those of them on connections that are `wanted`.
@@ -229,7 +235,7 @@ impl Contexts {
         &self,
         wanted: impl Fn(ConnId) -> bool,
     ) -> impl Iterator<Item = (SpanId, &Context)> {
-        let of_wanted = self.live.values().filter(move |live| wanted(live.conn));
+        let of_wanted = self.live.iter().filter(move |live| wanted(live.conn));
         of_wanted.filter_map(|live| Some((live.span, self.of(live.span)?)))
     }
 
@@ -243,18 +249,22 @@ impl Contexts {
         self.len() - self.live()
     }
 
-    /// Its span has gone out; from now on it only waits for children.
-    pub(in crate::trace) fn release(&mut self, span: SpanId, now: Nanos) {
-        if let Some(sequence) = self.of(span).map(|context| context.sequence)
-            && self.live.remove(&sequence).is_some()
-        {
-            self.released.push_back((now, sequence, span));
+    /// Its span has gone out, with what was `pending`; from now on it only waits for children.
+    pub(in crate::trace) fn release(&mut self, span: SpanId, pending: &Pending, now: Nanos) {
+        self.leave(Some(pending));
+        if let Some(context) = self.of(span) {
+            self.released.push_back((now, context.sequence, span));
         }
+    }
+
+    /// One with this `pending` is live no more.
+    fn leave(&mut self, pending: Option<&Pending>) {
+        pending.and_then(|pending| self.live.go(pending.place?));
     }
 
     /// Whether a span has gone out, or is not known any more.
     pub(in crate::trace) fn is_out(&self, span: SpanId) -> bool {
-        self.of(span).is_none_or(|context| !self.live.contains_key(&context.sequence))
+        self.of(span).is_none_or(|context| context.pending.is_none())
     }
 
     /// The released context that is oldest and has no calls under way, if it was released at `before` or earlier.
@@ -292,13 +302,13 @@ impl Contexts {
 
     /// The live context that arrived first.
     pub(in crate::trace) fn oldest_live(&self) -> Option<SpanId> {
-        self.live.first_key_value().map(|(_, live)| live.span)
+        self.live.first().map(|live| live.span)
     }
 
     /// Takes one out.
     pub(in crate::trace) fn remove(&mut self, span: SpanId) -> Option<Context> {
         let context = self.contexts.remove(self.places.remove(&span)?)?;
-        self.live.remove(&context.sequence);
+        self.leave(context.pending.as_deref());
         if self.released.len() > 2 * self.places.len() + LEAST_RELEASED {
             let places = &self.places;
             self.released.retain(|(_, _, span)| places.contains_key(span));

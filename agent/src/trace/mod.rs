@@ -21,6 +21,7 @@
 mod absences;
 mod active;
 mod admission;
+mod arrivals;
 mod checks;
 mod context;
 mod counts;

@@ -237,7 +237,7 @@ impl Tracer {
                 Count::NotSampled
             });
         }
-        self.contexts.release(span, self.now);
+        self.contexts.release(span, &pending, self.now);
         if let Some(served) = pending.counted_in {
             self.contexts.call_gone(served, self.now);
         }

@@ -13,6 +13,7 @@ use crate::input::{ConnId, Nanos, Runtime};
 use crate::service::{ProcessFacts, Service, Services};
 use crate::trace::absences::Absences;
 use crate::trace::admission::LeftOut;
+use crate::trace::checks::Checks;
 use crate::trace::context::{Context, Contexts, Pending, SpanId};
 use crate::trace::described::Described;
 use crate::trace::join::Joins;
@@ -30,7 +31,7 @@ use crate::trace::traceparent::{Incoming, TraceParent};
 use crate::trace::tracestate::TraceState;
 use crate::trace::unix::{Found, UnixPairs};
 use crate::trace::wire::Wires;
-use crate::trace::{Count, Counts, EncodedSpan, Settings, Share, checks};
+use crate::trace::{Count, Counts, EncodedSpan, Settings, Share};
 
 /// What is known of a stream before it is told who opened it.
 const NOT_TOLD: Runtime = Runtime::Absent(Absent::NotTold);
@@ -39,6 +40,7 @@ const NOT_TOLD: Runtime = Runtime::Absent(Absent::NotTold);
 pub struct Tracer {
     pub(in crate::trace) seed: Seed,
     pub(in crate::trace) settings: Settings,
+    pub(in crate::trace) checks: Checks,
     /// The last tick's.
     pub(in crate::trace) now: Nanos,
     /// The last tick's.
@@ -77,6 +79,7 @@ impl Tracer {
             seed,
             now: Nanos(0),
             wall_offset: None,
+            checks: Checks::new(settings.checks.clone()),
             services: Services::new(settings.host_name.clone()),
             contexts: Contexts::default(),
             joins: Joins::default(),
@@ -386,13 +389,14 @@ impl Tracer {
             wire,
             candidate: started.serving.filter(|_| started.role == Role::Client),
             counted_in: None,
-            check: checks::is_check(&self.settings.checks, &started.asked),
+            check: self.checks.hold(&started.asked),
             asked: started.asked,
             share,
             service,
             described: None,
             wake: None,
             blocked_on: None,
+            place: None,
         };
         Context {
             id: started.id,
