@@ -30,5 +30,6 @@ pub mod runtime;
 pub mod selection;
 pub mod service;
 pub mod status;
+mod text;
 pub mod trace;
 pub mod viewer;

@@ -7,6 +7,7 @@
 use percent_encoding::percent_decode;
 
 use crate::exchange::{Call, Header, Http, Rpc};
+use crate::text::lossy;
 
 /// Names and values.
 type Fields = [Header];
@@ -105,7 +106,7 @@ fn message(value: &[u8]) -> String {
 }
 
 fn text(value: &[u8]) -> String {
-    String::from_utf8_lossy(value).into_owned()
+    lossy(value).into_owned()
 }
 
 fn first<'a>(headers: &'a Fields, name: &str) -> Option<&'a [u8]> {

@@ -5,6 +5,7 @@
 use std::borrow::Cow;
 
 use crate::exchange::Header;
+use crate::text::lossy;
 use crate::trace::url::{host_and_port, is_scheme};
 
 /// The request as the first client sent it, as far as the proxies on the way have said.
@@ -64,10 +65,7 @@ pub(in crate::trace) fn values<'a>(
     headers: &'a [Header],
     name: &'a str,
 ) -> impl Iterator<Item = Cow<'a, str>> {
-    headers
-        .iter()
-        .filter(move |(key, _)| *key == name)
-        .map(|(_, value)| String::from_utf8_lossy(value))
+    headers.iter().filter(move |(key, _)| *key == name).map(|(_, value)| lossy(value))
 }
 
 /// A node (RFC 7239 §6) without its port; `None` for `unknown`.

@@ -71,7 +71,8 @@ fn secret_key<'a>(pair: &'a str, keys: &[String]) -> Option<&'a str> {
 /// An authority (RFC 3986 §3.2) with user name and password replaced.
 pub(in crate::trace) fn authority(authority: &str) -> Cow<'_, str> {
     // The last `@`: a password may hold one that nobody encoded.
-    match authority.rsplit_once('@') {
+    let at = memchr::memrchr(b'@', authority.as_bytes());
+    match at.map(|at| (&authority[..at], &authority[at + 1..])) {
         None => Cow::Borrowed(authority),
         Some((user, host)) if user.contains(':') => format!("{REDACTED}:{REDACTED}@{host}").into(),
         Some((_, host)) => format!("{REDACTED}@{host}").into(),

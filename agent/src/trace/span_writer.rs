@@ -139,7 +139,8 @@ impl SpanWriter {
     /// An attribute: a text. Where that lies.
     pub(in crate::trace) fn text(&mut self, key: &str, value: &str) -> Place {
         let (key, value) = (key.as_bytes(), value.as_bytes());
-        if let Some(Short { begins, goes_on }) = Short::of(key.len(), value.len()) {
+        if let Some(Short { begins, goes_on }) = Short::of(key.len(), value.len() + 2) {
+            let goes_on = [goes_on[0], goes_on[1], tag(STRING_VALUE), value.len() as u8];
             self.bytes.reserve(key.len() + value.len() + begins.len() + goes_on.len());
             self.bytes.extend_from_slice(&begins);
             self.bytes.extend_from_slice(key);
@@ -183,7 +184,15 @@ impl SpanWriter {
     /// An attribute: a whole number. Counts beyond `i64` saturate: OTLP has no unsigned integer.
     pub(in crate::trace) fn number(&mut self, key: &str, value: impl TryInto<i64>) {
         let value = value.try_into().unwrap_or(i64::MAX).cast_unsigned();
-        self.attribute(key.as_bytes(), 1 + encoded_len_varint(value));
+        let (key, len) = (key.as_bytes(), 1 + encoded_len_varint(value));
+        if let Some(Short { begins, goes_on }) = Short::of(key.len(), len) {
+            self.bytes.reserve(begins.len() + key.len() + goes_on.len() + len);
+            self.bytes.extend_from_slice(&begins);
+            self.bytes.extend_from_slice(key);
+            self.bytes.extend_from_slice(&goes_on);
+        } else {
+            self.attribute(key, len);
+        }
         self.key(INT_VALUE, WireType::Varint);
         self.varint(value);
     }
@@ -257,25 +266,27 @@ fn dotted(address: Ipv4Addr, text: &mut [u8; 15]) -> &str {
     std::str::from_utf8(&text[..len]).unwrap_or_default()
 }
 
-/// An attribute that is a text, where all its lengths are a byte each, as those of nearly all are: what comes before its key, and what
-/// comes between that and the text.
+/// An attribute all of whose lengths are a byte each, as those of nearly all are: what comes before its key, and what comes between that and
+/// its `AnyValue`.
 struct Short {
     begins: [u8; 4],
-    goes_on: [u8; 4],
+    goes_on: [u8; 2],
 }
 
 impl Short {
-    fn of(key: usize, text: usize) -> Option<Self> {
-        let whole = key + text + 6;
-        if whole >= 0x80 {
-            return None;
-        }
-        let tag = |field: u32| (field << 3 | WireType::LengthDelimited as u32) as u8;
-        Some(Self {
+    /// Where key and `AnyValue` are so long.
+    fn of(key: usize, value: usize) -> Option<Self> {
+        let whole = key + value + 4;
+        (whole < 0x80).then(|| Self {
             begins: [tag(field::ATTRIBUTES), whole as u8, tag(KEY), key as u8],
-            goes_on: [tag(VALUE), text as u8 + 2, tag(STRING_VALUE), text as u8],
+            goes_on: [tag(VALUE), value as u8],
         })
     }
+}
+
+/// The tag of a field with a length, of a number below 16.
+const fn tag(field: u32) -> u8 {
+    (field << 3 | WireType::LengthDelimited as u32) as u8
 }
 
 /// Bytes of a field with a length: of a number below 16, as all those inside an attribute are.

@@ -2,6 +2,8 @@
 //!
 //! Wants nothing of a target but its parts: what cannot be told apart stays together, and nothing is normalised.
 
+use memchr::{memchr, memrchr};
+
 use crate::exchange::Asked;
 
 /// A request target's parts.
@@ -40,9 +42,9 @@ impl<'a> Target<'a> {
 
     fn of_path(text: &'a str) -> Self {
         // A fragment has no place in a target (RFC 9110 §7.1): whoever sends one did not mean the server to see it.
-        let text = text.split('#').next().unwrap_or_default();
-        match text.split_once('?') {
-            Some((path, query)) => Self { path, query: Some(query), ..Self::default() },
+        let text = memchr(b'#', text.as_bytes()).map_or(text, |at| &text[..at]);
+        match memchr(b'?', text.as_bytes()) {
+            Some(at) => Self { path: &text[..at], query: Some(&text[at + 1..]), ..Self::default() },
             None => Self { path: text, ..Self::default() },
         }
     }
@@ -56,14 +58,16 @@ pub(in crate::trace) fn is_scheme(text: &str) -> bool {
 
 /// Host and port of an authority; user information is left out, an IPv6 address loses its brackets.
 pub(in crate::trace) fn host_and_port(authority: &str) -> (&str, Option<u16>) {
-    let authority = authority.rsplit_once('@').map_or(authority, |(_, host)| host).trim();
+    let user = memrchr(b'@', authority.as_bytes());
+    let authority = user.map_or(authority, |at| &authority[at + 1..]).trim();
     if let Some((host, rest)) = authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         return (host, rest.strip_prefix(':').and_then(|port| port.parse().ok()));
     }
-    match authority.split_once(':') {
+    let (first, last) = (memchr(b':', authority.as_bytes()), memrchr(b':', authority.as_bytes()));
+    match first {
         // More than one colon: an IPv6 address without brackets.
-        Some((_, rest)) if rest.contains(':') => (authority, None),
-        Some((host, port)) => (host, port.parse().ok()),
+        Some(_) if first != last => (authority, None),
+        Some(at) => (&authority[..at], authority[at + 1..].parse().ok()),
         None => (authority, None),
     }
 }

@@ -120,7 +120,7 @@ impl Http1 {
             open.answer_moved(used, piece);
         }
         if ended {
-            self.answer_head(&head, piece, out);
+            self.answer_head(&mut head, piece, out);
         } else {
             self.answers = State::Head(head);
         }
@@ -128,7 +128,7 @@ impl Http1 {
     }
 
     /// A head is complete, or all of it that there is.
-    fn answer_head(&mut self, head: &Collected, piece: &Piece<'_>, out: &mut Outlet<'_>) {
+    fn answer_head(&mut self, head: &mut Collected, piece: &Piece<'_>, out: &mut Outlet<'_>) {
         let Some(answer) = head.answer() else {
             out.lose(Loss::Unframed, 1);
             return self.lose_answers(out);

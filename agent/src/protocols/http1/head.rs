@@ -14,6 +14,7 @@ use super::line::{Line, StatusLine, is_token, request_line, status_line};
 use crate::exchange::{Header, Propagation};
 use crate::input::{Nanos, Runtime, Task, Waits};
 use crate::protocols::Piece;
+use crate::text::lossy;
 
 /// Most bytes of a head that are kept: what the kernel copies of one.
 pub(super) const HEAD_MAX: usize = 16 * 1024;
@@ -21,6 +22,9 @@ pub(super) const HEAD_MAX: usize = 16 * 1024;
 const HEADERS: usize = 128;
 /// Most headers that fit [`HEAD_MAX`]: the shortest is `a:` and a line feed.
 const HEADERS_MAX: usize = HEAD_MAX / 3;
+
+/// What the parser gets in place of a first line, which is understood already: one that it cannot refuse, and hardly any is shorter.
+const PARSED: &[u8; 13] = b"HTTP/1.1 200\n";
 
 /// A header that is read.
 struct Known {
@@ -177,11 +181,11 @@ impl Collected {
     }
 
     /// The request; `None` if it is none.
-    pub(super) fn request(&self) -> Option<RequestHead> {
+    pub(super) fn request(&mut self) -> Option<RequestHead> {
         let Line::Yes(line) = request_line(&self.bytes) else { return None };
         let mut head = RequestHead {
-            method: String::from_utf8_lossy(line.method).into_owned(),
-            target: String::from_utf8_lossy(line.target).into_owned(),
+            method: lossy(line.method).into_owned(),
+            target: lossy(line.target).into_owned(),
             minor: line.minor,
             kept: Vec::new(),
             propagation: Propagation::default(),
@@ -203,7 +207,7 @@ impl Collected {
     }
 
     /// The answer; `None` if it is none.
-    pub(super) fn answer(&self) -> Option<AnswerHead> {
+    pub(super) fn answer(&mut self) -> Option<AnswerHead> {
         let Line::Yes(line) = status_line(&self.bytes) else { return None };
         let mut head = AnswerHead { line, kept: Vec::new(), framing: self.framing() };
         let read = self.each_header(|known, value| {
@@ -220,18 +224,20 @@ impl Collected {
         Framing { ended: self.ended, whole: self.ended && !self.truncated, ..Framing::default() }
     }
 
-    /// Calls for each header that is [`KNOWN`]; how many there were of all. Lines that are no header are left out.
-    fn each_header(&self, mut each: impl FnMut(&'static Known, &[u8])) -> usize {
+    /// Calls for each header that is [`KNOWN`]; how many there were of all. Lines that are no header are left out. Of the first line
+    /// nothing is left behind it.
+    fn each_header(&mut self, mut each: impl FnMut(&'static Known, &[u8])) -> usize {
         let Some(start) = memchr(b'\n', &self.bytes).map(|end| end + 1) else { return 0 };
-        // The first line is understood already; the parser gets one that it cannot refuse.
-        let first = b"HTTP/1.1 200 OK\r\n";
-        let mut head = Vec::with_capacity(first.len() + self.bytes.len() + 2);
-        head.extend_from_slice(first);
-        head.extend_from_slice(&self.bytes[start..]);
+        let from = start.saturating_sub(PARSED.len());
+        if start < PARSED.len() {
+            self.bytes.splice(..start, *PARSED);
+        } else {
+            self.bytes[from..start].copy_from_slice(PARSED);
+        }
+        let mut head = Cow::Borrowed(&self.bytes[from..]);
         if self.truncated {
             let whole = memrchr(b'\n', &head).map_or(0, |end| end + 1);
-            head.truncate(whole);
-            head.extend_from_slice(b"\r\n");
+            head = Cow::Owned([&head[..whole], b"\r\n"].concat());
         }
         let mut few = [const { MaybeUninit::uninit() }; HEADERS];
         let mut many = Vec::new();
@@ -288,7 +294,7 @@ impl RequestHead {
     /// The first `User-Agent`, lossily decoded.
     pub(super) fn user_agent(&self) -> Option<Cow<'_, str>> {
         let (_, value) = self.kept.iter().find(|(name, _)| *name == "user-agent")?;
-        Some(String::from_utf8_lossy(value))
+        Some(lossy(value))
     }
 }
 

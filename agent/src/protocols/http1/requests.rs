@@ -78,7 +78,7 @@ impl Http1 {
             Body::Bytes(bytes) => {
                 let (used, ended) = head.read(bytes);
                 if ended {
-                    self.start(&head, used as u64, piece, out);
+                    self.start(&mut head, used as u64, piece, out);
                 } else {
                     self.requests = State::Head(head);
                 }
@@ -87,7 +87,7 @@ impl Http1 {
             Body::Skip(n) => {
                 out.lose(Loss::BeyondCap, n);
                 head.cut();
-                self.start(&head, n, piece, out);
+                self.start(&mut head, n, piece, out);
                 n
             }
             Body::Gap(n) | Body::Hidden(n) => {
@@ -98,7 +98,7 @@ impl Http1 {
     }
 
     /// A head is complete, or all of it that there is, with the first `used` bytes of `piece`.
-    fn start(&mut self, head: &Collected, used: u64, piece: &Piece<'_>, out: &mut Outlet<'_>) {
+    fn start(&mut self, head: &mut Collected, used: u64, piece: &Piece<'_>, out: &mut Outlet<'_>) {
         let Some(request) = head.request() else {
             out.lose(Loss::Unframed, 1);
             return self.lose_requests(0, out);

@@ -3,6 +3,7 @@
 
 use super::hpack::Field;
 use crate::exchange::{Header, Propagation};
+use crate::text::lossy;
 
 /// Most octets kept of one block's fields; what does not fit is absent. As much as of an HTTP/1 head.
 pub(super) const HEAD_MAX: usize = 16 * 1024;
@@ -68,7 +69,7 @@ impl Head {
             return;
         }
         self.held += value.len();
-        let text = || Some(String::from_utf8_lossy(value).into_owned());
+        let text = || Some(lossy(value).into_owned());
         match name {
             // A second one makes the message malformed (RFC 9113 §8.3).
             b":method" if self.method.is_none() => self.method = text(),

@@ -13,6 +13,7 @@ use crate::exchange::{
 };
 use crate::input::{Nanos, Task, Waits};
 use crate::protocols::{Body, Outlet, grpc};
+use crate::text::lossy;
 
 /// Which part of an exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,7 +142,7 @@ impl Stream {
         let id = ExchangeId { conn: out.conn.id, position: mark.position };
         self.asked = Some((id, mark.began));
         let user_agent = head.kept.iter().find(|(name, _)| *name == "user-agent");
-        let user_agent = user_agent.map(|(_, value)| String::from_utf8_lossy(value));
+        let user_agent = user_agent.map(|(_, value)| lossy(value));
         let known = |text: &Option<String>| text.clone().unwrap_or_default();
         let asked = Asked::of(&known(&head.method), &known(&head.path), user_agent.as_deref());
         out.reports.push(Report::Started(Started {

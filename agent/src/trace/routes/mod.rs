@@ -22,8 +22,7 @@ mod tests;
 mod tree;
 mod words;
 
-use std::collections::HashMap;
-
+use crate::hash::Map;
 use crate::trace::{Count, Counts};
 use tree::{Found, Tree};
 
@@ -79,13 +78,13 @@ impl Source {
 #[derive(Debug)]
 pub(in crate::trace) struct Routes {
     settings: RouteSettings,
-    services: HashMap<String, Tree>,
+    services: Map<String, Tree>,
 }
 
 impl Routes {
     /// Nothing is learned yet.
     pub(in crate::trace) fn new(settings: RouteSettings) -> Self {
-        Self { settings, services: HashMap::new() }
+        Self { settings, services: Map::default() }
     }
 
     /// The route of a request that a service answered with `status`, and what is learned from it.

@@ -4,11 +4,11 @@
 //! that has become variable, stay so; a route is only told of when all its segments are certain. So no path ever has
 //! two routes.
 
-use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use super::segment::Kind;
 use super::words;
+use crate::hash::Map;
 
 /// Nodes of a service: also its most routes. Nothing that people wrote by hand has more.
 const NODES: usize = 256;
@@ -63,7 +63,7 @@ enum Place {
 #[derive(Debug)]
 struct Node {
     place: Place,
-    values: HashMap<Box<str>, Value>,
+    values: Map<Box<str>, Value>,
     /// How many of them were not certain from the first.
     unknown: usize,
     /// Requests with an unknown word or something odd here since the last new one.
@@ -124,7 +124,7 @@ impl Node {
     fn at(place: Place) -> Self {
         Self {
             place,
-            values: HashMap::new(),
+            values: Map::default(),
             unknown: 0,
             since_new: 0,
             overfull: false,
@@ -263,7 +263,7 @@ impl Tree {
     fn has_likeness(&self, here: usize, segment: &str) -> bool {
         let words = |value: &Value| {
             let values = value.child.map(|child| &self.nodes[child].values);
-            values.into_iter().flat_map(HashMap::keys).filter(|word| !words::is_known(word))
+            values.into_iter().flat_map(Map::keys).filter(|word| !words::is_known(word))
         };
         let node = &self.nodes[here];
         let Some(own) = node.values.get(segment) else { return false };
