@@ -184,15 +184,20 @@ impl SpanWriter {
     /// An attribute: a whole number. Counts beyond `i64` saturate: OTLP has no unsigned integer.
     pub(in crate::trace) fn number(&mut self, key: &str, value: impl TryInto<i64>) {
         let value = value.try_into().unwrap_or(i64::MAX).cast_unsigned();
-        let (key, len) = (key.as_bytes(), 1 + encoded_len_varint(value));
-        if let Some(Short { begins, goes_on }) = Short::of(key.len(), len) {
-            self.bytes.reserve(begins.len() + key.len() + goes_on.len() + len);
+        let key = key.as_bytes();
+        let two = value >= 0x80;
+        if value < 0x4000
+            && let Some(Short { begins, goes_on }) = Short::of(key.len(), 2 + usize::from(two))
+        {
+            let low = value as u8 & 0x7f | u8::from(two) << 7;
+            let value = [goes_on[0], goes_on[1], INT_TAG, low, (value >> 7) as u8];
+            self.bytes.reserve(begins.len() + key.len() + value.len());
             self.bytes.extend_from_slice(&begins);
             self.bytes.extend_from_slice(key);
-            self.bytes.extend_from_slice(&goes_on);
-        } else {
-            self.attribute(key, len);
+            self.bytes.extend_from_slice(if two { &value } else { &value[..4] });
+            return;
         }
+        self.attribute(key, 1 + encoded_len_varint(value));
         self.key(INT_VALUE, WireType::Varint);
         self.varint(value);
     }
@@ -284,6 +289,9 @@ impl Short {
     }
 }
 
+/// The tag of [`INT_VALUE`].
+const INT_TAG: u8 = (INT_VALUE << 3 | WireType::Varint as u32) as u8;
+
 /// The tag of a field with a length, of a number below 16.
 const fn tag(field: u32) -> u8 {
     (field << 3 | WireType::LengthDelimited as u32) as u8
@@ -319,7 +327,9 @@ mod tests {
             trace: [u8; 16], id: u64, parent: Option<u64>, flags: u32, times: (u64, u64),
             name: String, route: Option<String>, state: String,
             texts in prop::collection::vec((".{0,200}", ".{0,300}"), 0..5),
-            numbers in prop::collection::vec(("[a-z.]{1,9}", any::<i64>()), 0..5),
+            numbers in prop::collection::vec(
+                ("[a-z.]{1,9}|[a-z.]{100,140}", prop_oneof![any::<i64>(), 0..0x8000_i64]), 0..9
+            ),
             answer: bool, linked: bool, failed: bool,
         ) {
             let mut writer = SpanWriter::default();

@@ -26,6 +26,9 @@ const HEADERS_MAX: usize = HEAD_MAX / 3;
 /// What the parser gets in place of a first line, which is understood already: one that it cannot refuse, and hardly any is shorter.
 const PARSED: &[u8; 13] = b"HTTP/1.1 200\n";
 
+/// Lines of a head that are no headers: the first and the blank one.
+const BARE_LINES: usize = 2;
+
 /// A header that is read.
 struct Known {
     /// In lower case.
@@ -108,6 +111,8 @@ pub(super) struct Collected {
     /// The kernel took it for a request.
     pub(super) told: bool,
     bytes: Vec<u8>,
+    /// Lines that have ended.
+    lines: usize,
     /// Bytes have been left out.
     truncated: bool,
     /// The blank line has been seen.
@@ -130,6 +135,7 @@ impl Collected {
             thread_waits: piece.thread_waits,
             told: piece.request,
             bytes: Vec::new(),
+            lines: 0,
             truncated: false,
             ended: false,
             blank: false,
@@ -149,6 +155,7 @@ impl Collected {
                     _ => false,
                 };
             used = end + 1;
+            self.lines += 1;
             self.blank = true;
             self.returned = false;
             if ended {
@@ -202,7 +209,7 @@ impl Collected {
                 _ => {}
             }
         });
-        head.framing.doubt(&self.bytes, read);
+        head.framing.doubt(&self.bytes, self.kept_lines(), read);
         Some(head)
     }
 
@@ -216,8 +223,13 @@ impl Collected {
                 head.kept.push((known.name, value.to_vec()));
             }
         });
-        head.framing.doubt(&self.bytes, read);
+        head.framing.doubt(&self.bytes, self.kept_lines(), read);
         Some(head)
+    }
+
+    /// How many lines of those that are kept have ended.
+    fn kept_lines(&self) -> usize {
+        if self.truncated { memchr_iter(b'\n', &self.bytes).count() } else { self.lines }
     }
 
     fn framing(&self) -> Framing {
@@ -249,9 +261,10 @@ impl Collected {
             }
             Err(_) => &[],
         };
+        let may_fold = self.kept_lines() > headers.len() + BARE_LINES;
         for header in headers {
             let Some(known) = known(header.name) else { continue };
-            if memchr2(b'\r', b'\n', header.value).is_some() {
+            if may_fold && memchr2(b'\r', b'\n', header.value).is_some() {
                 // A folded line stands for spaces (RFC 9112 §5.2).
                 let unfold = |b: &u8| if matches!(b, b'\r' | b'\n') { b' ' } else { *b };
                 each(known, &header.value.iter().map(unfold).collect::<Vec<_>>());
@@ -366,11 +379,10 @@ impl Framing {
 }
 
 impl Framing {
-    /// Of a head's lines `read` were headers. If one of the others speaks of the body, then how long that is depends on who
+    /// Of a head's `lines` so many were headers as were `read`. If one of the others speaks of the body, then how long that is depends on who
     /// reads it (RFC 9112 §11.2), and is not known.
-    fn doubt(&mut self, head: &[u8], read: usize) {
-        // The first line and the blank line end in one, too.
-        if memchr_iter(b'\n', head).count() <= read + 2 {
+    fn doubt(&mut self, head: &[u8], lines: usize, read: usize) {
+        if lines <= read + BARE_LINES {
             return;
         }
         let speaks = |line: &&[u8]| {
