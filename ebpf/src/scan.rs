@@ -113,6 +113,8 @@ impl Ending {
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub struct BlankLine {
+    /// The high bit of each byte of the word before that may have been LF.
+    newlines: u64,
     /// The word before.
     before: u64,
 }
@@ -127,9 +129,11 @@ impl BlankLine {
     #[inline(always)]
     pub const fn after(ending: Ending) -> Self {
         match ending.0 {
-            Ending::AFTER_NEWLINE => Self { before: 0x0a << 56 },
-            Ending::AFTER_NEWLINE_RETURN => Self { before: 0x0d << 56 | 0x0a << 48 },
-            _ => Self { before: 0 },
+            Ending::AFTER_NEWLINE => Self { newlines: 0x80 << 56, before: 0x0a << 56 },
+            Ending::AFTER_NEWLINE_RETURN => {
+                Self { newlines: 0x80 << 48, before: 0x0d << 56 | 0x0a << 48 }
+            }
+            _ => Self { newlines: 0, before: 0 },
         }
     }
 
@@ -138,14 +142,13 @@ impl BlankLine {
     #[must_use]
     #[inline(always)]
     pub const fn word(&mut self, word: u64) -> u64 {
-        let Self { before } = *self;
-        *self = Self { before: word };
-        if is_plain(word) {
+        let newlines = may_be_newlines(word);
+        let Self { newlines: newlines_before, before } = *self;
+        *self = Self { newlines, before: word };
+        if newlines == 0 {
             return 0;
         }
         // Most lines have more than one character: that is the cheap question.
-        let newlines = may_be_newlines(word);
-        let newlines_before = may_be_newlines(before);
         let near = newlines << 8 | newlines << 16 | newlines_before >> 56 | newlines_before >> 48;
         if newlines & near == 0 {
             return 0;
@@ -233,13 +236,6 @@ impl Hex {
         let bad = self.bad || decimal >= 10 && letter >= 6;
         Self { value: self.value << 4 | (digit & 15) as u64, bad }
     }
-}
-
-/// Whether no byte of `word` is a control character: each has the bit of 32 or that of 64.
-#[inline(always)]
-const fn is_plain(word: u64) -> bool {
-    const BIT: u64 = 0x4040_4040_4040_4040;
-    (word | word << 1) & BIT == BIT
 }
 
 /// The high bit of each byte of `word` that is LF, and of a few others too: a byte above an LF may borrow from it.
