@@ -23,7 +23,7 @@ const HEADERS: usize = 128;
 /// Most headers that fit [`HEAD_MAX`]: the shortest is `a:` and a line feed.
 const HEADERS_MAX: usize = HEAD_MAX / 3;
 
-/// What the parser gets in place of a first line, which is understood already: one that it cannot refuse, and hardly any is shorter.
+/// What the parser gets in place of a first line, which is understood already: one that it cannot refuse, and none is shorter (`A * HTTP/1.1`).
 const PARSED: &[u8; 13] = b"HTTP/1.1 200\n";
 
 /// Lines of a head that are no headers: the first and the blank one.
@@ -240,12 +240,8 @@ impl Collected {
     /// nothing is left behind it.
     fn each_header(&mut self, mut each: impl FnMut(&'static Known, &[u8])) -> usize {
         let Some(start) = memchr(b'\n', &self.bytes).map(|end| end + 1) else { return 0 };
-        let from = start.saturating_sub(PARSED.len());
-        if start < PARSED.len() {
-            self.bytes.splice(..start, *PARSED);
-        } else {
-            self.bytes[from..start].copy_from_slice(PARSED);
-        }
+        let Some(from) = start.checked_sub(PARSED.len()) else { return 0 };
+        self.bytes[from..start].copy_from_slice(PARSED);
         let mut head = Cow::Borrowed(&self.bytes[from..]);
         if self.truncated {
             let whole = memrchr(b'\n', &head).map_or(0, |end| end + 1);
@@ -379,7 +375,7 @@ impl Framing {
 }
 
 impl Framing {
-    /// Of a head's `lines` so many were headers as were `read`. If one of the others speaks of the body, then how long that is depends on who
+    /// Of a head's `lines` as many as `read` were headers. If one of the others speaks of the body, then how long that is depends on who
     /// reads it (RFC 9112 §11.2), and is not known.
     fn doubt(&mut self, head: &[u8], lines: usize, read: usize) {
         if lines <= read + BARE_LINES {
@@ -415,4 +411,72 @@ fn number(digits: &[u8]) -> Option<u64> {
     digits
         .iter()
         .try_fold(0, |sum: u64, b| b.is_ascii_digit().then(|| sum * 10 + u64::from(b - b'0')))
+}
+
+#[cfg(test)]
+mod tests {
+    use abi::Direction;
+
+    use super::*;
+    use crate::protocols::Body;
+
+    /// A head in two calls, the first of so many bytes.
+    fn collected(bytes: &[u8], first: usize) -> Collected {
+        let mut head = Collected::begin(&Piece {
+            direction: Direction::Sent,
+            position: 0,
+            body: Body::Bytes(bytes),
+            began: Nanos(0),
+            ended: Nanos(0),
+            task: Task { pid: 1, tid: 1 },
+            serving: None,
+            on_cpu: None,
+            runtime: Runtime::NotAsked,
+            thread_waits: Waits::default(),
+            request: false,
+        });
+        assert!(!head.read(&bytes[..first]).1);
+        assert_eq!(head.read(&bytes[first..]), (bytes.len() - first, true));
+        head
+    }
+
+    /// What comes before the headers makes room for the parser's own first line, however short it is.
+    #[test]
+    fn the_shortest_first_lines_hide_no_header() {
+        let request = b"A * HTTP/1.1\nhost: shop\n\n";
+        let answer = b"HTTP/1.0 200\ncontent-type: a\n\n";
+        for first in 0..request.len() {
+            let head = collected(request, first).request().unwrap();
+            assert_eq!((head.method.as_str(), head.target.as_str()), ("A", "*"));
+            assert_eq!(head.kept, [("host", b"shop".to_vec())]);
+        }
+        for first in 0..answer.len() {
+            let head = collected(answer, first).answer().unwrap();
+            assert_eq!(head.line.status, 200);
+            assert_eq!(head.kept, [("content-type", b"a".to_vec())]);
+        }
+    }
+
+    #[test]
+    fn a_folded_line_is_spaces_whatever_else_there_is() {
+        for (between, kept) in [("", "a    b"), ("odd line\r\n", "a    b")] {
+            let head = format!("HTTP/1.1 200 OK\r\n{between}Content-Type: a\r\n  b\r\n\r\n");
+            let answer = collected(head.as_bytes(), 3).answer().unwrap();
+            assert_eq!(answer.kept, [("content-type", kept.as_bytes().to_vec())]);
+        }
+    }
+
+    /// A length that one reader believes and another does not.
+    #[test]
+    fn a_line_that_is_no_header_and_speaks_of_the_body_is_a_doubt() {
+        for (line, length) in [
+            ("Content-Length: 3", Length::Of(3)),
+            ("Content-Length\u{1}: 3", Length::Invalid),
+            ("odd line", Length::Absent),
+        ] {
+            let head = format!("HTTP/1.1 200 OK\r\nServer: a\r\n{line}\r\n\r\n");
+            let answer = collected(head.as_bytes(), 20).answer().unwrap();
+            assert_eq!(answer.framing.length, length, "{line:?}");
+        }
+    }
 }
