@@ -1,7 +1,7 @@
 //! Things in the order of their arrival, of which any may leave at any time.
 //!
 //! Each knows its neighbours, so that it costs a few instructions to come and to go, however many there are; a tree by arrival number took a
-//! twentieth of all that is done for a request. Must never move what has arrived: it is found by its place.
+//! fiftieth of all that is done for a request. Must never move what has arrived: it is found by its place.
 
 use std::num::NonZeroUsize;
 

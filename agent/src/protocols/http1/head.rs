@@ -187,7 +187,7 @@ impl Collected {
         self.bytes.capacity()
     }
 
-    /// The request; `None` if it is none.
+    /// The request; `None` if it is none. To be asked once: its first line is not kept.
     pub(super) fn request(&mut self) -> Option<RequestHead> {
         let Line::Yes(line) = request_line(&self.bytes) else { return None };
         let mut head = RequestHead {
@@ -213,7 +213,7 @@ impl Collected {
         Some(head)
     }
 
-    /// The answer; `None` if it is none.
+    /// The answer; `None` if it is none. Likewise.
     pub(super) fn answer(&mut self) -> Option<AnswerHead> {
         let Line::Yes(line) = status_line(&self.bytes) else { return None };
         let mut head = AnswerHead { line, kept: Vec::new(), framing: self.framing() };
@@ -236,8 +236,8 @@ impl Collected {
         Framing { ended: self.ended, whole: self.ended && !self.truncated, ..Framing::default() }
     }
 
-    /// Calls for each header that is [`KNOWN`]; how many there were of all. Lines that are no header are left out. Of the first line
-    /// nothing is left behind it.
+    /// Calls for each header that is [`KNOWN`]; how many there were of all. Lines that are no header are left out. Writes
+    /// over the first line.
     fn each_header(&mut self, mut each: impl FnMut(&'static Known, &[u8])) -> usize {
         let Some(start) = memchr(b'\n', &self.bytes).map(|end| end + 1) else { return 0 };
         let Some(from) = start.checked_sub(PARSED.len()) else { return 0 };
