@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use anyhow::{Context as _, ensure};
+use rustix::process::Signal;
 use tests::agent::{Agent, Hooks, Setup};
 use tests::kernel;
 use tests::otlp::{Kind, Spans};
@@ -17,6 +18,9 @@ use tests::wait::{self, Deadline};
 
 /// Requests of a load test.
 const REQUESTS: usize = 10_000;
+
+/// Requests that fill a tiny ring several times.
+const UNREAD: usize = 500;
 
 /// Clients at once.
 const CLIENTS: usize = 8;
@@ -35,14 +39,8 @@ pub(crate) fn add(suite: &mut Suite) {
     suite.test("load::killed_under_load", killed_under_load);
 }
 
-/// Exports as nobody mistakes them: in plain ones the names of spans stand, and where a piece of a body that the receiver reads begins with
-/// `GET /hello`, the kernel half tells of one request more than were made.
-fn zipped(setup: Setup) -> Setup {
-    setup.environment("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip")
-}
-
 fn ten_thousand(setup: Setup) -> TestResult {
-    let agent = zipped(setup).start()?;
+    let agent = setup.start()?;
     let front = nginx::start(None)?;
     let took = full_speed(&front.server.target)?;
     println!("{REQUESTS} requests in {took:?}");
@@ -74,12 +72,19 @@ fn ten_thousand(setup: Setup) -> TestResult {
 /// What does not fit is lost, and each request that is lost is counted: those with a span and those without are all.
 fn tiny_ring() -> TestResult {
     let tiny = Setup::default().argument("--data-ring").argument("32768");
-    let agent = zipped(tiny).start()?;
+    let agent = tiny.start()?;
     let front = nginx::start(None)?;
     full_speed(&front.server.target)?;
+    // However fast it reads, it does not while it is stopped.
+    agent.signal(Signal::STOP)?;
+    let mut connection = Connection::open(&front.server.target)?;
+    for number in 0..UNREAD {
+        ensure!(connection.get(&format!("/unread?n={number}"))?.status == 404);
+    }
+    agent.signal(Signal::CONT)?;
     // How many spans will come is not known. The last to come are those of a request made when all is quiet; one made
     // while the ring is still full may itself be lost, so another follows until one is seen.
-    let mut asked = REQUESTS;
+    let mut asked = REQUESTS + UNREAD;
     let mut ask = || -> anyhow::Result<bool> {
         asked += 1;
         Connection::open(&front.server.target)?.get("/after")?;
