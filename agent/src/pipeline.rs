@@ -180,8 +180,13 @@ impl Pipeline {
             let meaning = if loss.is_harmless() { Meaning::Event } else { Meaning::Loss };
             counters.add("conn", loss.name(), meaning, count);
         }
-        let unread = |way: usize| self.connections.told()[way].saturating_sub(seen.told[way]);
-        let [sent, received] = [unread(0), unread(1)];
+        let told = self.connections.told();
+        let unread = |way: usize, quoted| {
+            let quoted = self.connections.losses().count(quoted);
+            told[way].saturating_sub(seen.told[way] + quoted)
+        };
+        let sent = unread(0, Loss::QuotedSent);
+        let received = unread(1, Loss::QuotedReceived);
         counters.add("protocols", "connections_read", Meaning::Event, self.connections.read());
         counters.add("protocols", "requests_sent_unread", Meaning::Loss, sent);
         counters.add("protocols", "requests_received_unread", Meaning::Loss, received);
@@ -238,6 +243,6 @@ impl Pipeline {
 impl Loss {
     /// Whether this is only told, and no span is the poorer for it.
     const fn is_harmless(self) -> bool {
-        matches!(self, Self::Duplicate | Self::Unmeasured)
+        matches!(self, Self::Duplicate | Self::Unmeasured | Self::QuotedSent | Self::QuotedReceived)
     }
 }

@@ -108,6 +108,34 @@ impl Ending {
     }
 }
 
+/// Looks for the version in a message's first line (`HTTP/1.`, RFC 9112 §2.3), a byte at a time. A body that quotes a method and a path,
+/// as the names of spans and lines of logs do, seldom has one there.
+#[derive(Clone, Copy, Debug)]
+pub struct Version {
+    /// The last eight bytes, the last one highest.
+    last: u64,
+}
+
+impl Version {
+    /// Before the first byte.
+    pub const NONE: Self = Self { last: 0 };
+
+    /// Takes the next byte, and whether the line ends there or goes on behind its version: then nothing more need be asked.
+    #[must_use]
+    #[inline(always)]
+    pub const fn byte(&mut self, byte: u8) -> bool {
+        self.last = self.last >> 8 | (byte as u64) << 56;
+        byte == b'\n' || self.is_there()
+    }
+
+    /// Whether the bytes taken end with it.
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_there(&self) -> bool {
+        self.last == u64::from_le_bytes(*b" HTTP/1.")
+    }
+}
+
 /// Looks for the blank line that ends a head, a word at a time and almost without branches: the verifier follows each
 /// branch of each word.
 #[derive(Clone, Copy)]
@@ -263,6 +291,24 @@ mod tests {
         let n = bytes.len().min(8);
         word[..n].copy_from_slice(&bytes[..n]);
         u64::from_le_bytes(word)
+    }
+
+    #[test]
+    fn a_version_is_found_in_the_first_line_alone() {
+        let has_one = |line: &[u8]| {
+            let mut version = Version::NONE;
+            let _ = line.iter().any(|byte| version.byte(*byte));
+            version.is_there()
+        };
+        for shift in 0..9 {
+            let path = "x".repeat(shift);
+            assert!(has_one(format!("GET /{path} HTTP/1.1\r\nHost: a\r\n").as_bytes()));
+            assert!(has_one(format!("POST /{path} HTTP/1.0").as_bytes()));
+            assert!(!has_one(format!("GET /{path}\n HTTP/1.1\r\n").as_bytes()));
+            assert!(!has_one(format!("GET /{path} HTTP/2.0\r\n").as_bytes()));
+            assert!(!has_one(format!("GET /{path} HTTP/1").as_bytes()));
+            assert!(!has_one(format!("GET /{path}HTTP/1.1\r\n").as_bytes()));
+        }
     }
 
     #[test]

@@ -1,7 +1,11 @@
 //! Long heads, long bodies and what looks like a message in them: nothing that comes after one may be missed, and nothing in one may be
 //! taken for a message.
 
-use anyhow::ensure;
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+use std::sync::mpsc::{SyncSender, sync_channel};
+
+use anyhow::{Context as _, ensure};
 use tests::agent::{Hooks, Setup};
 use tests::otlp::Kind;
 use tests::outcome::TestResult;
@@ -16,10 +20,11 @@ const OURSELVES: &str = "e2e";
 
 pub(crate) fn add(suite: &mut Suite) {
     for &hooks in Hooks::each() {
-        let scenarios: [(&str, Scenario); 3] = [
+        let scenarios: [(&str, Scenario); 4] = [
             ("are_not_expected_in_vain", in_vain),
             ("are_not_told_by_chunks", in_chunks),
             ("come_behind_long_heads", behind_long_heads),
+            ("go_on_like_requests", like_requests),
         ];
         for (name, scenario) in scenarios {
             suite.at(
@@ -159,4 +164,75 @@ fn in_chunks(setup: Setup) -> TestResult {
         }
     }
     in_pairs(&spans)
+}
+
+/// Half of a body, and how the calls begin in which the other half comes.
+const HALF: usize = 1000;
+
+/// Bodies that go on with what begins like a request: none is told of, and a thread still serves the request that it read, and the next
+/// one. Only where a body quotes a whole first line is it not certain what is served, and then nothing is said of it; the next
+/// request begins where it does all the same.
+fn like_requests(setup: Setup) -> TestResult {
+    let goes_on =
+        ["GET /span", "POST /", "GET /quoted HTTP/1.1\r\nHost: q\r\n", "DELETE /", "PUT /a"];
+    let quotes = |goes_on: &str| goes_on.contains("HTTP/1.1");
+    let agent = setup.start()?;
+    let answer = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+    let script = goes_on.map(|_| [Script::Heads(1), Script::say(answer)]);
+    let asked = Scripted::start(script.concat())?;
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let mut connection = Connection::open(&Target::port(listener.local_addr()?.port()))?;
+    let (half_read, halves) = sync_channel(0);
+    let server = std::thread::spawn(move || serve_halves(&listener, asked.port(), &half_read));
+    for (number, goes_on) in goes_on.iter().enumerate() {
+        let head = format!("POST /asked/{number} HTTP/1.1\r\nContent-Length: {}\r\n\r\n", 2 * HALF);
+        connection.send(head + &"x".repeat(HALF))?;
+        halves.recv().context("the server has ended")?;
+        connection.send(format!("{goes_on:.<HALF$}"))?;
+        ensure!(connection.answer("POST")?.status == 200);
+    }
+    drop(connection);
+    server.join().expect("the server does not panic")?;
+    let count = 2 * goes_on.len();
+    let spans = finish_counted(
+        agent,
+        &[(OURSELVES, Kind::Client, count), (OURSELVES, Kind::Server, count)],
+    )?;
+    for (number, goes_on) in goes_on.iter().enumerate() {
+        let served = spans.of(OURSELVES, Kind::Server).at(&format!("/asked/{number}"));
+        let called = spans.of(OURSELVES, Kind::Client).at(&format!("/calls/{number}"));
+        let (served, called) = (served.single()?, called.single()?);
+        let unsaid = quotes(goes_on) && called.parent.is_empty();
+        ensure!(unsaid || called.parent == served.span_id, "{called} is not of {served}");
+        ensure!(served.int("http.request.body.size") == Some(2 * i64::try_from(HALF)?), "{served}");
+    }
+    in_pairs(&spans)
+}
+
+/// Answers what comes on one connection until its end: reads half of each request's body, says so, reads the other half, and asks
+/// somebody else before it answers.
+fn serve_halves(listener: &TcpListener, asked: u16, half_read: &SyncSender<()>) -> TestResult {
+    let (mut stream, _) = listener.accept()?;
+    let mut asked = Connection::open(&Target::port(asked))?;
+    let mut call = vec![0; 2 * HALF];
+    for number in 0.. {
+        let mut read = 0;
+        loop {
+            let came = stream.read(&mut call[read..])?;
+            if came == 0 && read == 0 {
+                return Ok(());
+            }
+            ensure!(came > 0, "the client ended in the middle");
+            read += came;
+            let head = call[..read].windows(4).position(|end| end == b"\r\n\r\n");
+            if head.is_some_and(|head| read == head + 4 + HALF) {
+                break;
+            }
+        }
+        half_read.send(())?;
+        stream.read_exact(&mut call[..HALF])?;
+        ensure!(asked.get(&format!("/calls/{number}"))?.status == 200);
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")?;
+    }
+    Ok(())
 }

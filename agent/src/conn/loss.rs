@@ -43,11 +43,15 @@ pub enum Loss {
     /// Chunked bodies whose length is not known, because the size of a chunk was among the bytes that are left out of long
     /// calls. Where they end is seen by their last chunk, at the end of a call.
     Unmeasured,
+    /// What the kernel told of as requests sent, and lies in a body: it quotes one.
+    QuotedSent,
+    /// The same of requests received.
+    QuotedReceived,
 }
 
 impl Loss {
     /// All reasons in the order of their numbers.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::Fault,
         Self::ForeignCall,
         Self::Form,
@@ -64,6 +68,8 @@ impl Loss {
         Self::HeaderBlock,
         Self::Streams,
         Self::Unmeasured,
+        Self::QuotedSent,
+        Self::QuotedReceived,
     ];
 
     /// What a user reads: the unit, then the reason.
@@ -86,6 +92,8 @@ impl Loss {
             Self::HeaderBlock => "header_blocks_unreadable",
             Self::Streams => "streams_forgotten",
             Self::Unmeasured => "bodies_unmeasured",
+            Self::QuotedSent => "requests_sent_in_bodies",
+            Self::QuotedReceived => "requests_received_in_bodies",
         }
     }
 

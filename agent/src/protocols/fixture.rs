@@ -7,6 +7,7 @@
 //! | `client` / `server` | whose end this is; `client middle`: we came into the middle of the connection |
 //! | `> bytes`, `< bytes` | a call of the requests' / answers' direction; `\r \n \xNN \\` |
 //! | `> x*500` with the word `fill` before: `> fill 500` | so many bytes `x` |
+//! | `> told bytes` | a call of the requests' direction that the kernel told of as the begin of a request |
 //! | `> h2 frames` | HTTP/2, see `http2/notation.rs` |
 //! | `> skip 500`, `> gap 500` | bytes left out, bytes lost |
 //! | `> end` | the direction ended |
@@ -80,13 +81,14 @@ fn play(talk: &str) -> String {
             Some(("h2", frames)) => {
                 stage.piece(direction, Body::Bytes(&notation::frames(frames)), at);
             }
+            Some(("told", bytes)) => stage.told(direction, &unescape(bytes), at),
             Some(("fill", n)) => {
                 stage.piece(direction, Body::Bytes(&vec![b'x'; n.parse().unwrap()]), at);
             }
             _ => stage.piece(direction, Body::Bytes(&unescape(what)), at),
         }
     }
-    stage.told()
+    stage.reported()
 }
 
 struct Stage {
@@ -100,6 +102,14 @@ struct Stage {
 
 impl Stage {
     fn piece(&mut self, direction: Direction, body: Body<'_>, at: Nanos) {
+        self.call(direction, body, at, false);
+    }
+
+    fn told(&mut self, direction: Direction, bytes: &[u8], at: Nanos) {
+        self.call(direction, Body::Bytes(bytes), at, true);
+    }
+
+    fn call(&mut self, direction: Direction, body: Body<'_>, at: Nanos, request: bool) {
         let position = &mut self.positions[direction as usize];
         let piece = Piece {
             direction,
@@ -107,7 +117,7 @@ impl Stage {
             body,
             began: at,
             ended: at.plus(1000),
-            request: false,
+            request,
             task: Task { pid: 7, tid: 8 },
             serving: (direction == Direction::Sent).then_some(99),
             on_cpu: None,
@@ -137,7 +147,7 @@ impl Stage {
         }
     }
 
-    fn told(&self) -> String {
+    fn reported(&self) -> String {
         let mut text = String::new();
         for report in &self.reports {
             tell(report, &mut text).unwrap();
@@ -161,6 +171,9 @@ fn tell(report: &Report, text: &mut String) -> std::fmt::Result {
             }
             if started.thread_waits == Waits::Alone {
                 write!(text, " thread-waits")?;
+            }
+            if started.told {
+                write!(text, " told")?;
             }
             for value in &started.propagation.traceparent {
                 write!(text, " traceparent={}", value.escape_ascii())?;

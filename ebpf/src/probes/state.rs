@@ -67,7 +67,9 @@ pub(crate) struct Way {
     pub(crate) head_left: u32,
     /// How the last call of an unfinished head ended: a [`spanwire_ebpf::scan::Ending`].
     pub(crate) ending: u8,
-    pub(crate) reserved: [u8; 3],
+    /// By its method the request that began here last has a body, or may have one.
+    pub(crate) has_body: u8,
+    pub(crate) reserved: [u8; 2],
     /// HTTP/2: where in its frames it is.
     pub(crate) frames: Frames,
 }
@@ -94,8 +96,14 @@ impl Frames {
 }
 
 impl Way {
-    const NEVER_SEEN: Self =
-        Self { next: 0, head_left: 0, ending: 0, reserved: [0; 3], frames: Frames::BOUNDARY };
+    const NEVER_SEEN: Self = Self {
+        next: 0,
+        head_left: 0,
+        ending: 0,
+        has_body: 0,
+        reserved: [0; 2],
+        frames: Frames::BOUNDARY,
+    };
 }
 
 /// What is known of a send before its bytes are queued.

@@ -145,6 +145,9 @@ impl Http1 {
             return 0;
         }
         let (used, done) = body.read(piece);
+        if piece.request && !was_lost && !body.is_lost() {
+            out.lose(self.quoted(), 1);
+        }
         if let Some(open) = self.current.and_then(|id| self.stitch.exchange(id)) {
             open.request_moved(used, piece.ended);
         }
@@ -163,6 +166,14 @@ impl Http1 {
             self.requests = State::Body(body);
         }
         used
+    }
+
+    /// What a request that the kernel told of is, where a body goes on for certain.
+    const fn quoted(&self) -> Loss {
+        match self.role {
+            Role::Client => Loss::QuotedSent,
+            Role::Server => Loss::QuotedReceived,
+        }
     }
 
     /// The request's end has been seen.

@@ -5,7 +5,7 @@
 
 use core::hint::black_box;
 
-use spanwire_ebpf::scan::{BlankLine, Ending, Start, start};
+use spanwire_ebpf::scan::{BlankLine, Ending, Start, Version, start};
 
 use super::message::SMALL_MESSAGES;
 use crate::{
@@ -59,6 +59,8 @@ pub(crate) mod how {
     pub(crate) const MAY_BEGIN: u64 = 2;
     /// A whole head is expected.
     pub(crate) const FAR: u64 = 4;
+    /// It may go on with a body.
+    pub(crate) const IN_BODY: u64 = 8;
 }
 
 /// Copies the first of the `len` bytes of the call, and looks at them: how many were copied (0 when they cannot be read), from bit 16 on how many of them belong to the head that begins or goes on there (0 when it does
@@ -80,6 +82,10 @@ pub(crate) extern "C" fn look(len: u64, ending: u64, looks: u64) -> u64 {
         }
         if looks & how::MAY_BEGIN != 0 {
             begins = beginning(scratch, have);
+            if looks & how::IN_BODY != 0 && begins & begins::REQUEST != 0 && has_version(have) == 0
+            {
+                begins = begins::NOTHING;
+            }
         }
         if !in_head && begins == begins::NOTHING {
             return have;
@@ -93,6 +99,23 @@ pub(crate) extern "C" fn look(len: u64, ending: u64, looks: u64) -> u64 {
         }
         want = u64::from(SECOND);
     }
+}
+
+/// 1 if there is a version in the first line, as far as that is among the first `have` bytes of the payload and among the first
+/// [`INSIDE`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn has_version(have: u64) -> u64 {
+    let Some(scratch) = emit::this_scratch() else { return 0 };
+    let mut version = Version::NONE;
+    let mut at = 0;
+    while at < u64::from(INSIDE) {
+        if at >= have || version.byte(byte(scratch, at)) {
+            break;
+        }
+        at += 1;
+    }
+    u64::from(version.is_there())
 }
 
 /// Copies on until `wanted` bytes are there, and behind them the last bytes of the call: how many of the first are there,

@@ -99,7 +99,10 @@ pub(super) fn message<R: Reach>(
             let mut looks = 0;
             if in_head {
                 looks = how::HEAD | how::FAR;
-            } else {
+            }
+            // A head does not go on when the other side has spoken, unless it was answering the request before: what was taken for
+            // one was none if another begins now.
+            if !in_head || get(&raw const (*call).turns) != 0 {
                 // On a connection not yet known a message starts where nothing moved before, or the other side spoke last:
                 // what goes on in one direction, or behind bytes that moved unseen, may be the middle of something.
                 let follows = get(&raw const (*call).position) == get(&raw const (*call).expected);
@@ -108,6 +111,8 @@ pub(super) fn message<R: Reach>(
                 }
                 if get(&raw const (*call).turns) != 0 {
                     looks |= how::FAR;
+                } else if (*direction).has_body != 0 {
+                    looks |= how::IN_BODY;
                 }
             }
             let seen =
@@ -309,6 +314,8 @@ fn head(state: *mut State, direction: *mut Way, scratch: *mut Scratch) {
         if begins != begins::NOTHING {
             (*direction).head_left = HEAD_CAP;
             (*direction).ending = 0;
+            let may_have_body = begins & begins::REQUEST != 0 && !bodyless;
+            (*direction).has_body = u8::from(may_have_body);
         }
         if end == 0 {
             // Longer than was looked at: all of it goes, and so does what follows until the allowance is used up.
