@@ -85,6 +85,7 @@ pub(crate) fn judge(outcomes: &[Outcome]) -> Vec<Verdict> {
         verdicts.push(nothing_lost(fixed));
     }
     if let Some(viewer) = mode("viewer") {
+        verdicts.extend(within_noise(viewer, "latency p99"));
         let lost = viewer.sum(|used| used.count("viewer.spans_dropped"));
         let offered = viewer.sum(|used| used.count("viewer.spans_offered"));
         verdicts.push(Verdict {

@@ -25,6 +25,7 @@ use super::response::{Body, response};
 use super::served::{SETTLED, Served, now};
 use super::unprivileged::become_unprivileged;
 use super::{Listening, PORT, news, otlp_in};
+use crate::courtesy;
 use crate::viewer::{Disk, DiskLimits, Limits, Viewer};
 
 /// A scraper, a few pages with a few connections each, and room for strangers who are refused.
@@ -91,7 +92,10 @@ fn listen(orders: &mut impl Read, viewer: &Viewer) {
     loop {
         match Message::read(orders) {
             Ok(Some(Message::Spans(spans))) => match ExportTraceServiceRequest::decode(&*spans) {
-                Ok(spans) => viewer.store().take(spans, now()),
+                Ok(spans) => {
+                    viewer.store().take(spans, now());
+                    courtesy::offer();
+                }
                 Err(_) => return,
             },
             Ok(Some(Message::Snapshot(snapshot))) => viewer.set_snapshot(snapshot, now()),
