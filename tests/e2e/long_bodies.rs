@@ -194,10 +194,21 @@ fn like_requests(setup: Setup) -> TestResult {
     drop(connection);
     server.join().expect("the server does not panic")?;
     let count = 2 * goes_on.len();
-    let spans = finish_counted(
-        agent,
-        &[(OURSELVES, Kind::Client, count), (OURSELVES, Kind::Server, count)],
-    )?;
+    agent.wait("all spans", |spans| {
+        [Kind::Client, Kind::Server].iter().all(|kind| spans.of(OURSELVES, *kind).len() >= count)
+    })?;
+    let stopped = agent.stop()?;
+    stopped.counters.nothing_lost()?;
+    let told = goes_on.iter().filter(|goes_on| quotes(goes_on)).count() as u64;
+    for way in ["sent", "received"] {
+        let in_bodies = stopped.counters.value(&format!("conn.requests_{way}_in_bodies"))?;
+        ensure!(in_bodies == told, "{in_bodies} of {told} were told of and lay in bodies");
+        ensure!(stopped.counters.value(&format!("protocols.requests_{way}_unread"))? == 0);
+    }
+    let spans = stopped.spans;
+    for kind in [Kind::Client, Kind::Server] {
+        ensure!(spans.of(OURSELVES, kind).len() == count, "{spans}");
+    }
     for (number, goes_on) in goes_on.iter().enumerate() {
         let served = spans.of(OURSELVES, Kind::Server).at(&format!("/asked/{number}"));
         let called = spans.of(OURSELVES, Kind::Client).at(&format!("/calls/{number}"));
