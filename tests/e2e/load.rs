@@ -71,8 +71,7 @@ fn ten_thousand(setup: Setup) -> TestResult {
 
 /// What does not fit is lost, and each request that is lost is counted: those with a span and those without are all.
 fn tiny_ring() -> TestResult {
-    let tiny = Setup::default().argument("--data-ring").argument("32768");
-    let agent = tiny.start()?;
+    let agent = Setup::default().argument("--data-ring").argument("32768").start()?;
     let front = nginx::start(None)?;
     full_speed(&front.server.target)?;
     // However fast it reads, it does not while it is stopped.

@@ -166,7 +166,7 @@ fn in_chunks(setup: Setup) -> TestResult {
     in_pairs(&spans)
 }
 
-/// Half of a body, and how the calls begin in which the other half comes.
+/// Bytes of half a body: the other half comes in a call of its own.
 const HALF: usize = 1000;
 
 /// Bodies that go on with what begins like a request: none is told of, and a thread still serves the request that it read, and the next
@@ -188,8 +188,10 @@ fn like_requests(setup: Setup) -> TestResult {
         let head = format!("POST /asked/{number} HTTP/1.1\r\nContent-Length: {}\r\n\r\n", 2 * HALF);
         connection.send(head + &"x".repeat(HALF))?;
         halves.recv().context("the server has ended")?;
-        connection.send(format!("{goes_on:.<HALF$}"))?;
-        ensure!(connection.answer("POST")?.status == 200);
+        let half = format!("{goes_on:.<HALF$}");
+        connection.send(&half)?;
+        let answer = connection.answer("POST")?;
+        ensure!(answer.status == 200 && answer.body == half.as_bytes(), "another half came");
     }
     drop(connection);
     server.join().expect("the server does not panic")?;
@@ -221,7 +223,7 @@ fn like_requests(setup: Setup) -> TestResult {
 }
 
 /// Answers what comes on one connection until its end: reads half of each request's body, says so, reads the other half, and asks
-/// somebody else before it answers.
+/// somebody else before it answers with what it read.
 fn serve_halves(listener: &TcpListener, asked: u16, half_read: &SyncSender<()>) -> TestResult {
     let (mut stream, _) = listener.accept()?;
     let mut asked = Connection::open(&Target::port(asked))?;
@@ -243,7 +245,8 @@ fn serve_halves(listener: &TcpListener, asked: u16, half_read: &SyncSender<()>) 
         half_read.send(())?;
         stream.read_exact(&mut call[..HALF])?;
         ensure!(asked.get(&format!("/calls/{number}"))?.status == 200);
-        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")?;
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {HALF}\r\n\r\n");
+        stream.write_all(&[head.as_bytes(), &call[..HALF]].concat())?;
     }
     Ok(())
 }

@@ -171,11 +171,36 @@ fn send(waiting: Waiting, pipe: &mut impl Write) -> std::io::Result<()> {
 mod tests {
     use std::process::{Command, Stdio};
 
+    use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+    use prost::Message as _;
+
     use super::*;
     use crate::export::sample;
 
     fn dropped(feed: &Feed) -> u64 {
         feed.shared.dropped.load(Relaxed)
+    }
+
+    #[test]
+    fn spans_go_in_small_bites_and_all_of_them() {
+        let shop = sample::service("shop");
+        let spans =
+            (1..=1_000).map(|id| sample::outgoing(&shop, "spanwire.http", id).into()).collect();
+        let mut pipe = Vec::new();
+        send(Waiting { spans, ..Waiting::default() }, &mut pipe).unwrap();
+        let mut from = &*pipe;
+        let mut ids = Vec::new();
+        while let Some(Message::Spans(bytes)) = Message::read(&mut from).unwrap() {
+            let request = ExportTraceServiceRequest::decode(&*bytes).unwrap();
+            let scopes = request.resource_spans.into_iter().flat_map(|one| one.scope_spans);
+            let bite: Vec<_> = scopes.flat_map(|scope| scope.spans).collect();
+            assert!(bite.len() <= 50, "{} spans are no small bite", bite.len());
+            ids.extend(bite.into_iter().map(|span| span.span_id));
+        }
+        let before = ids.len();
+        ids.sort();
+        ids.dedup();
+        assert_eq!((before, ids.len()), (1_000, 1_000));
     }
 
     #[test]

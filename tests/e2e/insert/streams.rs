@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::process::Command;
 
+use abi::insert::HEADS;
 use anyhow::{Context as _, ensure};
 use serde_json::Value as Json;
 use tests::agent::{Agent, Hooks, Setup};
@@ -20,9 +21,6 @@ use super::{Came, Ground, TRIED, are_served, are_spans, named, need};
 
 /// What h2load asks for, on how many connections, and how many streams at once on each.
 const LOAD: (usize, usize, usize) = (600, 3, 20);
-
-/// To how many of the streams that one message opens a field is given.
-const GIVEN: usize = 4;
 
 /// Clients of gRPC whose sockets do not block, and who can ask for things without being asked themselves.
 const CLIENTS: [Runtime; 4] = [Runtime::Python, Runtime::Asyncio, Runtime::Node, Runtime::Tonic];
@@ -95,9 +93,9 @@ fn of_nginx(hooks: Hooks) -> TestResult {
     are_served(&stopped, all.len())?;
     let count = |name: &str| stopped.counters.value(&format!("kernel.insert_{name}"));
     // How many streams a client opens in one message is up to its pace: at most as many as a connection may have at once, and the
-    // first four of each are given one. Whatever others there are is counted.
+    // first few of each are given one. Whatever others there are is counted.
     let given = with[2].inserted.len();
-    ensure!(given >= requests * GIVEN / streams, "{given} of h2load's");
+    ensure!(given >= requests * HEADS / streams, "{given} of h2load's");
     ensure!(given as u64 + count("split")? == requests as u64, "{given} and what is counted");
     ensure!(count("done")? == all.len() as u64 + TRIED && count("failed")? == 0);
     ensure!(count("lost")? == 0, "{} connections were lost sight of", count("lost")?);
