@@ -201,16 +201,10 @@ impl BlankLine {
     #[must_use]
     #[inline(always)]
     pub const fn len(ends: u64) -> usize {
-        let mut len = 1;
-        let mut rest = ends;
-        while len < 8 {
-            if rest & 0x80 != 0 {
-                return len;
-            }
-            rest >>= 8;
-            len += 1;
-        }
-        8
+        // Moves a bit at the bottom of a byte to the top as that byte's number.
+        const NUMBERS: u64 = 0x0001_0203_0405_0607;
+        let first = ends & ends.wrapping_neg();
+        ((first >> 7).wrapping_mul(NUMBERS) >> 56) as usize + 1
     }
 }
 
@@ -266,11 +260,11 @@ impl Hex {
     }
 }
 
-/// The high bit of each byte of `word` that is LF, and of a few others too: a byte above an LF may borrow from it.
+/// The high bit of each byte of `word` that is LF, and of some others too: of those above 127, and of one above an LF, which may borrow
+/// from it. A question with fewer instructions than the exact one, for each word of each head.
 #[inline(always)]
 const fn may_be_newlines(word: u64) -> u64 {
-    let x = word ^ NEWLINES;
-    x.wrapping_sub(0x0101_0101_0101_0101) & !x & HIGH
+    (word ^ NEWLINES).wrapping_sub(0x0101_0101_0101_0101) & HIGH
 }
 
 /// The high bit of each byte of `word` that equals its byte of `pattern`: exact, no carry crosses bytes.
@@ -372,6 +366,15 @@ mod tests {
                 .find(|end| rest.starts_with(end))
                 .map(|end| i + end.len())
         })
+    }
+
+    #[test]
+    fn the_first_blank_line_of_a_word_counts() {
+        for byte in 0..8 {
+            for also in byte..8 {
+                assert_eq!(BlankLine::len(0x80 << (8 * byte) | 0x80 << (8 * also)), byte + 1);
+            }
+        }
     }
 
     #[test]
