@@ -46,6 +46,10 @@ pub(crate) static SERVING: LruHashMap<u64, Served, 32768> = LruHashMap::new();
 #[btf_map(name = "REVOKED")]
 pub(crate) static REVOKED: LruHashMap<u32, u8, 4096> = LruHashMap::new();
 
+/// Not zero once there has been one: before, nobody need be looked for in [`REVOKED`].
+#[btf_map(name = "ANY_REVOKED")]
+pub(crate) static ANY_REVOKED: Array<u32, 1> = Array::new();
+
 /// Processes whose connections are left unread, as user space says: by which rule, from 1 on.
 #[btf_map(name = "LEFT_OUT")]
 pub(crate) static LEFT_OUT: LruHashMap<u32, u32, 16384> = LruHashMap::new();

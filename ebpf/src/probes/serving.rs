@@ -7,7 +7,7 @@ use spanwire_ebpf::{ControlKind, Counter, Revoked, id};
 
 use crate::{
     config, emit,
-    maps::{REVOKED, SERVING, Scratch, Served, count},
+    maps::{ANY_REVOKED, REVOKED, SERVING, Scratch, Served, count},
     runtime,
     state::State,
 };
@@ -108,7 +108,7 @@ fn of(task: u64) -> u64 {
     unsafe {
         let Some(served) = SERVING.get_ptr(task) else { return 0 };
         let span = (*served).span;
-        if REVOKED.get_ptr((task >> 32) as u32).is_some() { 0 } else { span }
+        if is_revoked((task >> 32) as u32) { 0 } else { span }
     }
 }
 
@@ -130,14 +130,18 @@ pub(crate) fn by(task: u64) -> Option<*mut Served> {
 /// Whether threads say nothing about requests in that process.
 #[inline(always)]
 pub(crate) fn is_revoked(tgid: u32) -> bool {
-    REVOKED.get_ptr(tgid).is_some()
+    let any = ANY_REVOKED.get_ptr(0).is_some_and(|any| unsafe { any.read_volatile() } != 0);
+    any && REVOKED.get_ptr(tgid).is_some()
 }
 
 #[inline(never)]
 fn revoke(task: u64) {
     let tgid = (task >> 32) as u32;
-    if REVOKED.get_ptr(tgid).is_some() {
+    if is_revoked(tgid) {
         return;
+    }
+    if let Some(any) = ANY_REVOKED.get_ptr_mut(0) {
+        unsafe { any.write_volatile(1) }
     }
     if REVOKED.insert(tgid, 1, 0).is_ok() {
         count(Counter::ThreadRuleRevoked, 1);

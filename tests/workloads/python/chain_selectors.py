@@ -2,7 +2,7 @@
 
 Usage: chain_selectors.py NAME PORT NEXT_PORT select|epoll|blocking|mixed
 `select`: sockets that do not block, in no epoll set. `epoll`: sockets that would block, in an epoll set. `blocking`: neither.
-`mixed`: as `blocking`, but the first two requests are both read before one is answered.
+`mixed`: as `blocking`, but the first two requests are both read before one is answered, and so are the next two.
 """
 
 import http.client
@@ -30,10 +30,10 @@ def serve(connection):
     if not head:
         loop.unregister(connection)
         connection.close()
-    elif how == "mixed" and len(held) < 2:
+    elif how == "mixed" and len(held) < 4:
         held.append((connection, head))
-        if len(held) == 2:
-            for each in held:
+        if len(held) % 2 == 0:
+            for each in held[-2:]:
                 answer(*each)
     else:
         answer(connection, head)
