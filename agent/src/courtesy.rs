@@ -3,7 +3,7 @@
 //! The scheduler lets a running thread finish its turn, of some milliseconds, while others wait; an application that answers in
 //! microseconds sees that in its latencies. Only at the moment when somebody wakes it looks whether that one may replace who runs, and who has
 //! had a little more than its share may not (EEVDF, Linux 6.6): neither a longer slice nor a smaller share of ours helps an application that
-//! answers again and again. What helps is to stop: the thread that reads the rings offers its CPU to others every tenth of a millisecond.
+//! answers again and again. What helps is to stop: the thread that reads the rings offers its CPU to others every twentieth of a millisecond.
 //!
 //! Among many threads that never sleep it would not have a CPU again in time then, and the rings would overflow. So when it waits
 //! too long, or does not keep up, it goes first for a while: it has a CPU whenever it wants one, still in short turns, and sleeps between
@@ -36,13 +36,18 @@ const SHORT: Duration = Duration::from_micros(100);
 const NICE: i32 = 5;
 /// How nice it is when it goes first: its share is that of 87 others.
 const FIRST: i32 = -20;
-/// Time that it computes without offering its CPU, ns.
-const TURN: u64 = 100_000;
+/// Time that it computes without offering its CPU, ns: so long an application may wait for it at each step of an answer.
+const TURN: u64 = 50_000;
+/// The same when it goes first: twice as long as others have the CPU then.
+const FIRST_TURN: u64 = 100_000;
 /// The same while it has little to do: a look at a process that has just begun takes less. Whose looks take longer has much to do.
 const MUCH: u64 = 500_000;
-/// A turn is longer by this part of the time that the look takes already: going first it has half of a CPU at first, and most of one when
-/// it is 40 ms behind.
+/// A turn is longer by this part of the time that it is behind: going first it has half of a CPU at first, and most of one when it is 40 ms
+/// behind.
 const LATER: u64 = 64;
+/// How long a look may take, ns, until it is behind: a quarter of what the rings have room for on a busy host. A host with time left needs no
+/// more, and longer turns would be what applications see in their 99th percentile; where none is left, it would have to go first all the time.
+const IN_TIME: u64 = 20_000_000;
 /// How long others have the CPU when it goes first; the kernel adds up to 50 µs as it likes.
 const PAUSE: Duration = Duration::from_micros(50);
 /// Time that it waits for a CPU in one look, ns, before it goes first: an eighth of what the rings have room for on a busy host,
@@ -54,7 +59,9 @@ const PRESSED: u64 = 100_000_000;
 /// How long it must have had little to do, ns, before it is seen as one that has.
 const CALM: u64 = 300_000_000;
 /// Steps between two readings of the clock: some tens of µs.
-const STEPS: u32 = 16;
+const STEPS: u32 = 8;
+/// Steps of [`Offers`] between two offers: as much.
+const STEPS_OF_AN_OFFER: u32 = 32;
 
 /// Lets others go first from here on: the calling thread, and those that it starts.
 pub(crate) fn let_others_go_first() {
@@ -63,9 +70,27 @@ pub(crate) fn let_others_go_first() {
     }
 }
 
-/// Offers the CPU to whoever waits for it, between two longer steps.
+/// Offers the CPU to whoever waits for it, between two longer steps. [`Offers`] does so between many short ones.
 pub(crate) fn offer() {
     thread::yield_now();
+}
+
+/// Offers the CPU now and then in the middle of what takes longer.
+#[derive(Default)]
+pub(crate) struct Offers {
+    /// Steps since the last time.
+    steps: u32,
+}
+
+impl Offers {
+    /// A step of at most a µs or two is done.
+    pub(crate) fn step(&mut self) {
+        self.steps += 1;
+        if self.steps >= STEPS_OF_AN_OFFER {
+            self.steps = 0;
+            offer();
+        }
+    }
 }
 
 /// How the thread that reads the rings is scheduled.
@@ -77,6 +102,17 @@ enum Manner {
     Short,
     /// In short turns that come at once.
     First,
+}
+
+impl Manner {
+    /// How long a turn is when the look has taken so long, both ns.
+    const fn turn(self, took: u64) -> u64 {
+        match self {
+            Self::Nice => MUCH,
+            Self::Short => TURN + took.saturating_sub(IN_TIME) / LATER,
+            Self::First => FIRST_TURN + took / LATER,
+        }
+    }
 }
 
 /// What the thread that reads the rings has done for others, and for itself.
@@ -189,11 +225,7 @@ impl Turns {
         }
         let end = now();
         let ran = end.since(self.turn.get());
-        let turn = match self.manner.get() {
-            Manner::Nice => MUCH,
-            Manner::Short | Manner::First => TURN + end.since(self.look.get()) / LATER,
-        };
-        if ran < turn {
+        if ran < self.manner.get().turn(end.since(self.look.get())) {
             return;
         }
         self.ran.set(self.ran.get() + ran);
@@ -317,6 +349,14 @@ mod tests {
         let turns = Turns::with(0, false);
         turns.look(PATIENCE + 1);
         assert_ne!(turns.pressed.get(), Nanos(0));
+    }
+
+    #[test]
+    fn turns_are_longer_only_when_it_is_behind() {
+        assert_eq!(Manner::Short.turn(0), TURN);
+        assert_eq!(Manner::Short.turn(IN_TIME), TURN);
+        assert_eq!(Manner::Short.turn(IN_TIME + 64_000_000), TURN + 1_000_000);
+        assert!(Manner::First.turn(IN_TIME) > Manner::Short.turn(IN_TIME), "who goes first is");
     }
 
     /// The kernel is asked, and may refuse: nobody minds here.

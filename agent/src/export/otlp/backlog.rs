@@ -129,10 +129,13 @@ impl Backlog {
             return None;
         }
         let count = spans.len() as u64;
+        let mut offers = courtesy::Offers::default();
         courtesy::offer();
-        let request = batch::request(&spans).into();
-        courtesy::offer();
-        drop(spans);
+        let request = batch::request_in_steps(&spans, || offers.step()).into();
+        for span in spans {
+            drop(span);
+            offers.step();
+        }
         courtesy::offer();
         Some(Held { request, spans: count, on_disk: false })
     }

@@ -3,16 +3,15 @@
 //! Which answers may be retried is the specification's list (OTLP/HTTP "Response"): 429, 502, 503, 504, and no answer
 //! at all. Redirects are not followed: a POST does not survive most of them.
 
-use std::io::Write as _;
 use std::time::SystemTime;
 
-use flate2::{Compression, write::GzEncoder};
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
 use prost::Message;
 use tonic::codegen::Bytes;
 
 use super::config::{Config, Protocol};
+use super::pieces::{self, Pieces};
 use super::retry::{Outcome, RpcStatus, retry_after};
 use super::tls::{self, chain};
 use super::{TlsError, USER_AGENT};
@@ -60,12 +59,11 @@ impl Http {
         if !self.gzip {
             return request;
         }
-        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-        let written = encoder.write_all(&request).and_then(|()| encoder.finish());
-        written.expect("writing to memory does not fail").into()
+        pieces::gzip(&request).expect("writing to memory does not fail").into()
     }
 
     pub(super) async fn send(&self, body: Bytes) -> Outcome {
+        let body = reqwest::Body::wrap(Pieces(body));
         let mut request = self.client.post(&self.url).headers(self.headers.clone()).body(body);
         if self.gzip {
             request = request.header(CONTENT_ENCODING, "gzip");

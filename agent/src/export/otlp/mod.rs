@@ -12,6 +12,7 @@ mod endpoint;
 mod exporter;
 mod grpc;
 mod http;
+mod pieces;
 mod queue;
 mod retry;
 mod spool;

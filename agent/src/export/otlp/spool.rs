@@ -13,10 +13,10 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use flate2::Compression;
 use flate2::read::GzDecoder;
-use flate2::write::GzEncoder;
 use rustix::fs::FlockOperation;
+
+use super::pieces;
 
 /// Ending of a batch's file.
 const ENDING: &str = ".otlp.gz";
@@ -166,9 +166,7 @@ impl Spool {
     ///
     /// It cannot be written, or is larger than all that may be kept: then nothing is left of it.
     pub(super) fn push(&mut self, request: &[u8], spans: u64, now: u64) -> io::Result<u64> {
-        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-        encoder.write_all(request)?;
-        let packed = encoder.finish()?;
+        let packed = pieces::gzip(request)?;
         let bytes = packed.len() as u64;
         self.expire(now);
         if bytes > self.config.max_bytes {
