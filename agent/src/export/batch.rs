@@ -148,6 +148,16 @@ mod tests {
     use crate::export::sample;
 
     #[test]
+    fn others_can_have_the_cpu_at_each_span() {
+        let a = sample::service("a");
+        let spans = (1..=3).map(|n| sample::outgoing(&a, "spanwire/http1", n).into());
+        let spans: Vec<EncodedSpan> = spans.collect();
+        let mut steps = 0;
+        let bytes = request_in_steps(&spans, || steps += 1);
+        assert_eq!((steps, bytes), (2 * spans.len(), request(&spans)));
+    }
+
+    #[test]
     fn one_request_carries_many_services() {
         let (a, b) = (sample::service("a"), sample::service("b"));
         let spans = vec![
