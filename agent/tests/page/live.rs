@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use fantoccini::actions::{InputSource as _, MouseActions, PointerAction};
+use fantoccini::actions::{InputSource as _, MOUSE_BUTTON_LEFT, MouseActions, PointerAction};
 use fantoccini::wd::WindowHandle;
 use serde_json::Value;
 use tokio::time::Instant;
@@ -61,7 +61,7 @@ impl PointedAt {
                 std::thread::sleep(EVERY);
             }
         });
-        browser.until("document.querySelector('.tools .chip.blue:not([hidden])')?.textContent.includes('new')").await?;
+        browser.until("document.querySelector('.tools .pending:not([hidden])')?.textContent.includes('new')").await?;
         browser.client.switch_to_window(main).await?;
         let feeding = Some(feeding);
         Ok(Self { window, since: Instant::now(), before, feeding, is_over })
@@ -73,13 +73,12 @@ impl PointedAt {
         browser.client.switch_to_window(self.window.clone()).await?;
         ensure!(browser.script("return document.hidden").await? == false, "the window is hidden");
         let after = browser.script(LIST).await?;
-        let held = browser
-            .script("return document.querySelector('.tools .chip.blue').textContent")
-            .await?;
+        let held =
+            browser.script("return document.querySelector('.tools .pending').textContent").await?;
         browser.picture("live").await?;
         // Taken when it is asked for.
         browser.press(".").await?;
-        browser.until("document.querySelector('.tools .chip.blue').hidden || Number.parseInt(document.querySelector('.tools .chip.blue').textContent) < 600").await?;
+        browser.until("document.querySelector('.tools .pending').hidden || Number.parseInt(document.querySelector('.tools .pending').textContent) < 600").await?;
         let taken = browser.script(LIST).await?;
         self.is_over.store(true, Ordering::Relaxed);
         let _ = self.feeding.take().map(JoinHandle::join);
@@ -95,4 +94,47 @@ impl Drop for PointedAt {
     fn drop(&mut self) {
         self.is_over.store(true, Ordering::Relaxed);
     }
+}
+
+/// Refreshes that what somebody holds has to outlive.
+const REFRESHES: u64 = 2;
+/// Answers of one kind that have come.
+const ANSWERS: &str =
+    "performance.getEntriesByType('resource').filter((e) => e.responseEnd && e.name.includes";
+
+/// What is drawn again every few seconds leaves alone what somebody has the focus on, and a range that is being dragged.
+pub(crate) async fn a_refresh_takes_nothing_out_of_a_hand(browser: &mut Browser) -> Result<()> {
+    browser.open("/traces").await?;
+    browser.wait(".list.item").await?;
+    for held in ["#bar .tab:nth-child(2)", ".tools .tabs button", ".rail .check:last-of-type"] {
+        browser.script(&format!("document.querySelector('{held}').focus()")).await?;
+        refreshed(browser, "/view/traces", 1).await?;
+        let has = format!("return document.activeElement === document.querySelector('{held}')");
+        ensure!(browser.script(&has).await? == true, "{held} has lost the focus");
+    }
+
+    let bars = browser.wait(".histogram .bars").await?;
+    let to = |x| PointerAction::MoveToElement { element: bars.clone(), duration: None, x, y: 0.0 };
+    let drag = MouseActions::new("mouse".to_owned())
+        .then(to(-80.0))
+        .then(PointerAction::Down { button: MOUSE_BUTTON_LEFT })
+        .then(to(80.0));
+    browser.client.perform_actions(drag).await?;
+    refreshed(browser, "/view/host", REFRESHES).await?;
+    let width = browser.script("return document.querySelector('.dragged')?.clientWidth").await?;
+    ensure!(width == 160, "of the range that is dragged there is left {width}");
+    let end = MouseActions::new("mouse".to_owned())
+        .then(to(80.0))
+        .then(PointerAction::Up { button: MOUSE_BUTTON_LEFT });
+    browser.client.perform_actions(end).await?;
+    browser.until("new URLSearchParams(location.search).get('t')?.includes('..')").await?;
+    browser.until("!document.querySelector('.dragged')").await
+}
+
+/// Until so many more answers of one kind are there, and drawn.
+async fn refreshed(browser: &Browser, kind: &str, count: u64) -> Result<()> {
+    let answers = format!("{ANSWERS}('{kind}')).length");
+    let before = browser.script(&format!("return {answers}")).await?.as_u64().unwrap_or(0);
+    browser.until(&format!("{answers} >= {}", before + count)).await?;
+    browser.frames("", 2).await
 }

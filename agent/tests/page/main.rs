@@ -120,7 +120,12 @@ async fn waiting(browser: &mut Browser, wanted: &str) -> Result<u32> {
         true => Some(live::PointedAt::begin(browser).await.context(STILL)?),
         false => None,
     };
-    passed += run!(browser, wanted, budget::an_open_page_does_not_grow);
+    passed += run!(
+        browser,
+        wanted,
+        live::a_refresh_takes_nothing_out_of_a_hand,
+        budget::an_open_page_does_not_grow,
+    );
     if let Some(pointed) = pointed {
         pointed.nothing_moves_under_the_pointer(browser).await.context(STILL)?;
         println!("test {STILL} ... ok");

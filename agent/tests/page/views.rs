@@ -192,7 +192,7 @@ pub(crate) async fn every_state_is_a_link(browser: &mut Browser) -> Result<()> {
             "document.querySelector('.mapnode[aria-pressed=true]') && document.querySelector('.panel .factline')",
         ),
         (format!("/map?{t}&edge=orders%3Epayments"), "document.querySelector('.panel .factline')"),
-        (latency, "document.querySelector('.fact') && document.querySelector('.heatrow')"),
+        (latency, "document.querySelector('.fact') && document.querySelector('.heatbelow .item')"),
     ] {
         let mut seen = Vec::new();
         for _ in 0..2 {

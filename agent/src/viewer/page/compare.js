@@ -19,7 +19,7 @@ export function start(main, { rest: [a, b], signal }) {
   function draw() {
     const difference = data.b.duration - data.a.duration, typical = state.params.get('a');
     const failed = data.b.failed && !data.a.failed ? ', and it failed' : data.a.failed && !data.b.failed ? ', and it did not fail' : '';
-    const one = (letter, className, t) => el('button', { class: 'row', onclick: () => open(`/trace/${t.id}`) }, el('span', { class: `chip ${className}` }, letter), typical && el('span', {}, letter === 'B' ? 'this' : typical > 0 ? `typical, the median of ${typical}` : 'typical'), el('span', { class: 'mono dim' }, `${t.id.slice(0, 6)}…`), el('strong', {}, format.duration(t.duration)), el('span', { class: t.failed ? 'bad strong' : 'dim' }, value(t.outcome || '')), el('span', { class: 'dim small' }, `${format.day(format.ms(t.start))} ${format.clock(format.ms(t.start))}`));
+    const one = (letter, className, t) => el('button', { class: 'row', onclick: () => open(`/trace/${t.id}`) }, el('span', { class: `chip ${className}` }, letter), typical && el('span', {}, letter === 'B' ? 'this' : `typical, the median of ${typical}`), el('span', { class: 'mono dim' }, `${t.id.slice(0, 6)}…`), el('strong', {}, format.duration(t.duration)), el('span', { class: t.failed ? 'bad strong' : 'dim' }, value(t.outcome || '')), el('span', { class: 'dim small' }, `${format.day(format.ms(t.start))} ${format.clock(format.ms(t.start))}`));
     fill(head, el('div', { class: 'row small dim' }, button(`${data.b.service} ${data.b.operation}`, () => open(`/trace/${data.b.id}`), { name: 'left', className: 'crumb' })),
       el('div', { class: 'row' }, el('h1', {}, difference === 0 ? 'As long as the other' : `${format.duration(Math.abs(difference))} ${difference > 0 ? 'slower' : 'faster'} than ${typical ? 'typical' : 'A'}${failed}`), el('span', { class: 'grow' }), button('Swap', swap, { key: 'x' }), button('Copy link', () => copy(fixedLink()), { name: 'link' })),
       el('div', { class: 'facts' }, one('A', '', data.a), one('B', 'blue', data.b)));
@@ -30,7 +30,7 @@ export function start(main, { rest: [a, b], signal }) {
     const matters = (row) => all || Math.abs(gap(row)) >= least || row.a.calls !== row.b.calls || row.depth < 1;
     const isShown = data.rows.map(matters);
     // Whoever is above a row that is shown is shown, too.
-    data.rows.forEach((row, at) => { if (isShown[at]) for (let up = at, depth = row.depth; up >= 0 && depth > 0; up--) if (data.rows[up].depth < depth) { isShown[up] = true; depth = data.rows[up].depth; } });
+    data.rows.reduceRight((depth, row, at) => ((isShown[at] ||= row.depth < depth) ? row.depth : depth), 0);
     const hidden = isShown.filter((shown) => !shown).length;
     const bar = (className, time, bad) => el('i', { class: `${className} ${bad ? 'failing' : ''}`, at: { width: `${time ? Math.max(0.6, (time / longest) * 100) : 0}%` } });
     const time = (side) => (side.calls ? format.duration(side.time) : 'none');

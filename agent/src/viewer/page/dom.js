@@ -1,7 +1,7 @@
 // Nodes: from texts, and icons. Everything captured is hostile: it becomes text, in <bdi>, with what cannot be seen made visible.
 
 // C0, C1, DEL, zero-width, bidi controls, line separators, BOM, tags.
-const UNSEEN = /[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]|\udb40[\udc00-\udc7f]/g;
+const UNSEEN = /[\p{Cc}\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\u{e0000}-\u{e007f}]/gu;
 const LONGEST = 4096;
 
 /** Text in which every character can be seen. */
@@ -62,11 +62,24 @@ export function fill(node, ...children) {
   return node;
 }
 
-let slots = {};
+/**
+ * As `fill`, but what looks the same already stays, with the pointer or the focus on it. For what is drawn again every few
+ * seconds; listeners of what stays stay too: they may go by nothing that cannot be seen.
+ */
+export function refill(node, ...children) {
+  const before = [...node.childNodes], now = [...el('div', {}, children).childNodes];
+  now.forEach((child, i) => {
+    if (!before[i]) node.append(child);
+    else if (!before[i].isEqualNode(child)) before[i].replaceWith(child);
+  });
+  before.slice(now.length).forEach((child) => child.remove());
+}
+
+const slots = {};
 /** Takes what the store says; whether any is another than what its name led to. */
 export function setSlots(given) {
   const changed = Object.entries(given).some(([service, is]) => slot(service) !== is);
-  slots = { ...slots, ...given };
+  Object.assign(slots, given);
   return changed;
 }
 
@@ -88,6 +101,15 @@ const probe = document.getElementById('say');
 export function token(name) {
   place(probe, { color: `var(--${name})` });
   return getComputedStyle(probe).color;
+}
+
+/** Tells `moved` of the events between which `node` is dragged over, and `done` of the last ones; of no end where it was taken away. */
+export function drag(node, done, moved) {
+  let from = null, to = null;
+  node.addEventListener('pointerdown', (event) => { from = to = event; node.setPointerCapture(event.pointerId); });
+  node.addEventListener('pointermove', (event) => { if (from) moved?.(from, (to = event)); });
+  node.addEventListener('pointercancel', () => (to = null));
+  node.addEventListener('lostpointercapture', () => { done(from, to); from = null; });
 }
 
 export function button(text, onclick, { name, key, className = 'button', title, pressed } = {}) {
@@ -112,12 +134,13 @@ export function say(text) {
   document.getElementById('say').textContent = text;
 }
 
-/** A sparkline of [n, …] in a box. */
-export function spark(numbers, { width = 104, height = 20, className = 'spark' } = {}) {
+/** A sparkline of [n, …]. */
+export function spark(numbers, width = 104, className = '') {
+  const height = 20;
   const most = Math.max(1e-9, ...numbers);
   const points = numbers.map((n, i) => `${((i / Math.max(1, numbers.length - 1)) * width).toFixed(1)} ${(height - 1 - (n / most) * (height - 3)).toFixed(1)}`);
   const line = points.join('L');
-  return shape('svg', { class: className, viewBox: `0 0 ${width} ${height}`, width, height, 'aria-hidden': 'true' }, shape('path', { class: 'area', d: `M0 ${height}L${line}L${width} ${height}Z` }), shape('path', { class: 'line', d: `M${line}` }));
+  return shape('svg', { class: `spark ${className}`, viewBox: `0 0 ${width} ${height}`, width, height, 'aria-hidden': 'true' }, shape('path', { class: 'area', d: `M0 ${height}L${line}L${width} ${height}Z` }), shape('path', { class: 'line', d: `M${line}` }));
 }
 
 /** A box above all, until it is closed. */
@@ -149,12 +172,12 @@ const PATHS = {
   broken: 'M1.5 8h3M11.5 8h3M6.5 4.5 5 11.5M11 4.5 9.5 11.5', compare: 'M5 13V3.5L3 5.5M11 3v9.5l2-2',
   link: 'M6.5 9.5l3-3M7 5l1.5-1.5a2.5 2.5 0 0 1 3.5 3.5L10.5 8.5M9 11l-1.5 1.5A2.5 2.5 0 0 1 4 9l1.5-1.5',
   download: 'M8 2.5v7M5 7l3 3 3-3M3 13h10', copy: 'M6 6h7v7H6ZM10 6V3H3v7h3', terminal: 'M2.5 3.5h11v9h-11ZM5 6.5 6.5 8 5 9.5M8.5 9.5h2.5',
-  up: 'M8 3.5 13 12H3L8 3.5Z', arrow: 'M3 8h9M9 5l3 3-3 3', filter: 'M2.5 4h11L9.5 8.5V13l-3-1.5v-3L2.5 4Z', network: 'M2.5 8h3M10.5 8h3M8 5.5a2.5 2.5 0 1 1 0 5 2.5 2.5 0 0 1 0-5Z',
+  arrow: 'M3 8h9M9 5l3 3-3 3', filter: 'M2.5 4h11L9.5 8.5V13l-3-1.5v-3L2.5 4Z', network: 'M2.5 8h3M10.5 8h3M8 5.5a2.5 2.5 0 1 1 0 5 2.5 2.5 0 0 1 0-5Z',
 };
 
 const icons = {};
 export function icon(name) {
-  return (icons[name] ??= shape('svg', { class: 'icon', viewBox: '0 0 16 16', 'aria-hidden': 'true' }, shape('path', { d: PATHS[name] || PATHS.web, fill: name === 'up' ? 'currentColor' : 'none' }))).cloneNode(true);
+  return (icons[name] ??= shape('svg', { class: 'icon', viewBox: '0 0 16 16', 'aria-hidden': 'true' }, shape('path', { d: PATHS[name] || PATHS.web }))).cloneNode(true);
 }
 
 /** A part of an SVG picture; numbers only. */
@@ -167,6 +190,6 @@ export function shape(tag, attributes, ...children) {
 
 /** Which icon a reason has. */
 export const reasonIcon = (kind) => ({
-  failed: 'alert', retried: 'retry', 'timed-out': 'clock', repeats: 'layers', inside: 'clock', peer: 'clock',
+  retried: 'retry', 'timed-out': 'clock', repeats: 'layers', inside: 'clock', peer: 'clock',
   waiting: 'clock', open: 'clock', network: 'network', shares: 'clock', incomplete: 'broken',
 })[kind] || 'alert';

@@ -13,10 +13,8 @@ export const micros = (us) => duration(us * 1e3);
 export const signed = (ns) => (ns < 0 ? '−' : '+') + duration(Math.abs(ns));
 
 export function digits(number) {
-  if (number >= 999.5) return Math.round(number).toLocaleString();
-  if (number >= 99.95) return number.toFixed(0);
-  if (number >= 9.995) return number.toFixed(1);
-  return number.toFixed(2);
+  if (number >= 999.5) return count(number);
+  return number.toFixed(number >= 99.95 ? 0 : number >= 9.995 ? 1 : 2);
 }
 
 let about = '';
@@ -26,24 +24,18 @@ export const sampled = (is) => (about = is ? '~' : '');
 /** Requests a second. */
 export function rate(number) {
   if (!(number > 0)) return '0';
-  if (number >= 99.5) return about + Math.round(number).toLocaleString();
+  if (number >= 99.5) return about + count(number);
   return number >= 0.005 ? about + number.toFixed(number >= 0.095 ? 1 : 2) : '<0.01';
 }
 
 export const many = (n, one, more = `${one}s`) => `${count(n)} ${n === 1 ? one : more}`;
-export const count = (number) => number.toLocaleString();
+const whole = new Intl.NumberFormat(undefined, { maximumFractionDigits: 0 });
+export const count = (number) => whole.format(number);
 
 export function percent(share) {
   const p = share * 100;
   if (p === 0) return '0%';
   return p >= 9.95 ? `${p.toFixed(0)}%` : p >= 0.05 ? `${p.toFixed(1)}%` : '<0.1%';
-}
-
-export function bytes(number) {
-  for (const [unit, size] of [['GiB', 2 ** 30], ['MiB', 2 ** 20], ['KiB', 2 ** 10]]) {
-    if (number >= size) return `${digits(number / size)} ${unit}`;
-  }
-  return `${number} B`;
 }
 
 /** Decimal ns since 1970, as the server sends them → ms. */
@@ -56,11 +48,9 @@ export function age(at, now) {
   return s < 86400 ? `${Math.floor(s / 3600)} h` : `${Math.floor(s / 86400)} d`;
 }
 
-const pad = (number, length = 2) => String(number).padStart(length, '0');
 export function clock(at, withMs) {
-  const d = new Date(at);
-  const text = `${pad(d.getHours())}:${pad(d.getMinutes())}:${pad(d.getSeconds())}`;
-  return withMs ? `${text}.${pad(d.getMilliseconds(), 3)}` : text;
+  const d = new Date(at), text = d.toTimeString().slice(0, 8);
+  return withMs ? `${text}.${String(d.getMilliseconds()).padStart(3, '0')}` : text;
 }
 export const minute = (at) => clock(at).slice(0, 5);
 export function day(at) {
@@ -73,7 +63,7 @@ export const utc = (at) => `${new Date(at).toISOString()} (UTC)`;
 export function step(length, most) {
   const rough = length / Math.max(1, most);
   const power = 10 ** Math.floor(Math.log10(rough));
-  return [1, 2, 5, 10].map((n) => n * power).find((n) => n >= rough * 0.999) || power * 10;
+  return [1, 2, 5, 10].map((n) => n * power).find((n) => n >= rough * 0.999);
 }
 
 /** As `step`, for times of day, ms. */

@@ -1,8 +1,8 @@
 // When requests began and how long they took; and what differs between a box of them and the rest.
-import { button, colour, dot, el, fill, place, token, value } from './dom.js';
+import { button, colour, dot, drag, el, fill, place, token, value } from './dom.js';
 import * as format from './format.js';
 import * as search from './search.js';
-import { asked_, busy, lens, reason, shares } from './lens.js';
+import { busy, lens, requestRow } from './lens.js';
 import { ask, change, isLive, open, state } from './state.js';
 
 const [LEFT, BOTTOM] = [64, 26];
@@ -49,12 +49,8 @@ export function start(main, { signal }) {
 
   /** The picture as a table, for who cannot see it. */
   function bands() {
-    const all = new Map();
-    for (const [, row, n, errors] of data.cells) {
-      const [before, failed] = all.get(row) || [0, 0];
-      all.set(row, [before + n, failed + errors]);
-    }
-    return [...all].sort((a, b) => b[0] - a[0]).map(([row, [n, errors]]) => [row, n, errors]);
+    const sum = (cells, of) => cells.reduce((n, cell) => n + cell[of], 0);
+    return [...Map.groupBy(data.cells, ([, row]) => row)].sort((a, b) => b[0] - a[0]).map(([row, cells]) => [row, sum(cells, 2), sum(cells, 3)]);
   }
 
   function paint(most) {
@@ -110,15 +106,11 @@ export function start(main, { signal }) {
     return [column, row];
   }
   const time = (column) => format.ms(data.from) + (column / data.columns) * (format.ms(data.to) - format.ms(data.from));
-  let first = null;
-  canvas.addEventListener('pointerdown', (event) => { first = cell(event); canvas.setPointerCapture(event.pointerId); });
-  canvas.addEventListener('pointermove', (event) => { if (first) showBox(sides(first, cell(event))); });
-  canvas.addEventListener('pointerup', (event) => {
-    if (!first) return;
-    const [c0, c1, r0, r1] = sides(first, cell(event));
-    first = null;
+  drag(canvas, (from, to) => {
+    if (!to) return placeBox();
+    const [c0, c1, r0, r1] = sides(cell(from), cell(to));
     setBox([time(c0), time(c1), micro(r0), micro(r1)]);
-  });
+  }, (from, to) => showBox(sides(cell(from), cell(to))));
   const sides = ([c, r], [d, s]) => [Math.min(c, d), Math.max(c, d) + 1, Math.min(r, s), Math.max(r, s) + 1];
   function showBox([c0, c1, r0, r1]) {
     const { h, cw, ch } = geometry;
@@ -179,8 +171,7 @@ export function start(main, { signal }) {
     const [t0, t1, d0, d1] = boxNow();
     fill(below, el('div', { class: 'row pad' }, el('span', { class: 'chip blue' }, `${format.count(found.selected)} selected`), el('span', { class: 'dim small' }, `${format.clock(t0)} to ${format.clock(t1)}, ${format.micros(d0)} to ${format.micros(d1)}`), el('span', { class: 'grow' }),
       button('Show these traces', showThese, { key: '↵' }), button('Compare a typical one of each', compare, { name: 'compare', key: 'c' }), button('Clear', clear, { className: 'plain', key: 'esc' })),
-    found.rows.map((row) => el('div', { class: 'heatrow', onclick: () => open(`/trace/${row.id}`) }, el('span', { class: 'dim' }, format.clock(format.ms(row.start))), el('span', { class: 'row cut' }, asked_(row)),
-      el('span', { class: `row cut small ${row.why?.level === 'error' ? 'bad' : 'warn'}` }, reason(row)), el('span', { class: 'went', at: { width: '150px' } }, shares(row)), el('strong', { class: 'right' }, format.duration(row.duration)), el('span', { class: 'right dim' }, row.spans))));
+    el('div', { role: 'grid', 'aria-label': 'Requests' }, found.rows.map((row) => requestRow(row, el('span', { class: 'dim', role: 'gridcell' }, format.clock(format.ms(row.start))), '100%', '', { onclick: () => open(`/trace/${row.id}`) }))));
   }
   function showThese() {
     const [t0, t1, d0, d1] = boxNow();
@@ -206,7 +197,7 @@ export function start(main, { signal }) {
       const dt = time(1) - time(0);
       const moves = { ArrowLeft: [-dt, 1], ArrowRight: [dt, 1], ArrowUp: [0, 2 ** 0.25], ArrowDown: [0, 2 ** -0.25] }[event.key];
       const [t0, t1, d0, d1] = sidesNow;
-      setBox(event.shiftKey ? [t0, t1 + moves[0], d0, d1 * moves[1]] : [t0 + moves[0], t1 + moves[0], d0 * moves[1], d1 * moves[1]]);
+      setBox([event.shiftKey ? t0 : t0 + moves[0], t1 + moves[0], event.shiftKey ? d0 : d0 * moves[1], d1 * moves[1]]);
     } else return false;
     return true;
   }

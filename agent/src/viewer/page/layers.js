@@ -1,6 +1,6 @@
 // Places of the map's nodes: layers by the longest way from the entry, order by two sweeps. The same input, the same picture.
 
-/** Layers, dummies for long edges, and an order in each layer: name → { x: layer, y: place }. */
+/** A layer and a height for each name, and the links with the dummies that long ones go by. */
 export function layers(nodes, edges) {
   const names = nodes.map((n) => n.name).sort();
   const out = new Map(names.map((n) => [n, []]));
@@ -10,24 +10,14 @@ export function layers(nodes, edges) {
   const back = new Set();
   const seen = new Map();
   const called = new Set(edges.map((e) => e.to));
-  const starts = [...names.filter((n) => !called.has(n)), ...names];
-  for (const start of starts) {
-    if (seen.has(start)) continue;
-    const stack = [[start, 0]];
-    seen.set(start, 'on');
-    while (stack.length) {
-      const top = stack[stack.length - 1];
-      const next = out.get(top[0])[top[1]++];
-      if (next === undefined) {
-        seen.set(top[0], 'done');
-        stack.pop();
-      } else if (seen.get(next) === 'on') back.add(`${top[0]}>${next}`);
-      else if (!seen.has(next)) {
-        seen.set(next, 'on');
-        stack.push([next, 0]);
-      }
-    }
-  }
+  const visit = (name) => {
+    if (seen.has(name)) return;
+    seen.set(name, 'on');
+    for (const next of out.get(name)) seen.get(next) === 'on' ? back.add(`${name}>${next}`) : visit(next);
+    seen.set(name, 'done');
+  };
+  names.filter((n) => !called.has(n)).forEach(visit);
+  names.forEach(visit);
   const forward = edges.filter((e) => e.from !== e.to).map((e) => (back.has(`${e.from}>${e.to}`) ? { from: e.to, to: e.from, edge: e, reversed: true } : { from: e.from, to: e.to, edge: e }));
   const layer = new Map(names.map((n) => [n, 0]));
   for (let round = 0, moved = true; moved && round <= names.length; round++) {
@@ -39,8 +29,7 @@ export function layers(nodes, edges) {
       }
     }
   }
-  const depth = Math.max(0, ...layer.values());
-  const columns = Array.from({ length: depth + 1 }, () => []);
+  const columns = Array.from({ length: Math.max(0, ...layer.values()) + 1 }, () => []);
   for (const name of names) columns[layer.get(name)].push(name);
   // A long edge has a dummy in each layer that it crosses.
   const links = [];
@@ -59,20 +48,22 @@ export function layers(nodes, edges) {
   const place = new Map();
   const number = () => columns.forEach((column) => column.forEach((name, at) => place.set(name, at - (column.length - 1) / 2)));
   number();
-  const neighbours = (at) => { const all = new Map(); for (const link of links) { const [me, other] = at === 'left' ? [link[1], link[0]] : link; if (!all.has(me)) all.set(me, []); all.get(me).push(other); } return all; };
-  const [lefts, rights] = [neighbours('left'), neighbours('right')];
+  const neighbours = (me, other) => { const all = Map.groupBy(links, (link) => link[me]); return (name) => (all.get(name) || []).map((link) => link[other]); };
+  const lefts = neighbours(1, 0), rights = neighbours(0, 1);
   for (let sweep = 0; sweep < 4; sweep++) {
     const order = sweep % 2 ? [...columns].reverse() : columns;
     for (const column of order) {
       const side = sweep % 2 ? rights : lefts;
-      const mean = (name) => { const all = side.get(name); return all ? all.reduce((sum, n) => sum + place.get(n), 0) / all.length : place.get(name); };
-      const key = new Map(column.map((name) => [name, mean(name)]));
+      const key = new Map(column.map((name) => [name, mean(side(name), place, name)]));
       column.sort((a, b) => key.get(a) - key.get(b) || (a < b ? -1 : 1));
       number();
     }
   }
-  return { columns, layer, links: forward, depth, y: heights(columns, lefts, rights) };
+  return { layer, links: forward, y: heights(columns, lefts, rights) };
 }
+
+/** The neighbours' mean; who has none stays. */
+const mean = (all, of, name) => (all.length ? all.reduce((sum, n) => sum + of.get(n), 0) / all.length : of.get(name));
 
 /** Heights: as near to the neighbours' as the order lets. Dummies need less room than nodes. */
 function heights(columns, lefts, rights) {
@@ -88,7 +79,7 @@ function heights(columns, lefts, rights) {
   }
   for (let round = 0; round < 12; round++) {
     for (const column of round % 2 ? [...columns].reverse() : columns) {
-      const wanted = column.map((name) => { const all = [...(lefts.get(name) || []), ...(rights.get(name) || [])]; return all.length ? all.reduce((sum, n) => sum + y.get(n), 0) / all.length : y.get(name); });
+      const wanted = column.map((name) => mean([...lefts(name), ...rights(name)], y, name));
       // Pushed apart from above, then from below; the mean of both keeps the middle.
       const down = [], up = [];
       column.forEach((name, i) => (down[i] = i ? Math.max(wanted[i], down[i - 1] + (room(column[i - 1]) + room(name)) / 2) : wanted[i]));

@@ -1,5 +1,5 @@
 // The shell: the bar, which view is shown, and the keyboard.
-import { button, copy, dialog, el, fill, icon, say, setSlots } from './dom.js';
+import { button, copy, dialog, el, fill, icon, refill, say, setSlots } from './dom.js';
 import * as format from './format.js';
 import * as search from './search.js';
 import { locked } from './lens.js';
@@ -16,14 +16,18 @@ const bar = document.getElementById('bar');
 let shown = { name: '', view: null, stop: null };
 let failures = 0;
 
+const DARK = '(prefers-color-scheme: dark)';
 /** The system's theme, unless another was chosen here. */
-const isDark = () => (local.get('theme') || (matchMedia('(prefers-color-scheme: dark)').matches ? 'dark' : 'light')) === 'dark';
+const isDark = () => (local.get('theme') || (matchMedia(DARK).matches ? 'dark' : 'light')) === 'dark';
 function theme() {
   for (const name of ['light', 'dark']) document.documentElement.classList.toggle(name, local.get('theme') === name);
 }
 function swapTheme() {
   local.set('theme', isDark() ? 'light' : 'dark');
   theme();
+  redraw();
+}
+function redraw() {
   drawBar();
   shown.view?.redraw?.();
 }
@@ -31,11 +35,10 @@ function swapTheme() {
 function drawBar() {
   const here = state.path.split('/')[1];
   const tab = { trace: 'traces', compare: 'traces' }[here] || here;
-  const lost = Object.entries(host.lost);
-  const total = lost.reduce((sum, [, n]) => sum + n, 0);
+  const total = Object.values(host.lost).reduce((sum, n) => sum + n, 0);
   const away = failures > 0;
   const all = sum(host.processes), traced = sum(host.processes.filter((p) => p.is_traced)), services = Object.keys(host.spoken).length;
-  fill(bar,
+  refill(bar,
     el('span', { class: 'name' }, icon('pulse'), 'spanwire'),
     el('nav', { class: 'row', 'aria-label': 'Views' }, Object.entries(VIEWS).map(([name, title]) =>
       el('button', { class: 'tab', 'aria-current': tab === name ? 'page' : null, onclick: () => open(`/${name}`) }, title))),
@@ -45,18 +48,18 @@ function drawBar() {
     !away && host.open.length > 0 && el('button', { class: 'chip', title: 'Requests that have not ended yet', onclick: showOpen }, `${host.open.length} under way`),
     !away && all > traced && el('button', { class: 'chip amber', onclick: showTraced }, `${all - traced} not traced`),
     host.kept && el('span', { class: 'chip', title: 'Sampling leaves out the others. Rates are scaled by it: ~' }, `${+(host.kept * 100).toPrecision(2)}% kept`),
-    total > 0 && el('button', { class: 'chip amber', title: 'What was lost, by reason', onclick: () => showLost(lost) }, `${format.count(total)} events lost ${within}`),
+    total > 0 && el('button', { class: 'chip amber', title: 'What was lost, by reason', onclick: showLost }, `${format.count(total)} events lost ${within}`),
     el('span', { class: 'row' },
       button('', swapTheme, { name: isDark() ? 'sun' : 'moon', className: 'plain', title: 'Light or dark (d)' }),
       button('', help, { name: 'help', className: 'plain', title: 'Keys (?)' })));
 }
 
 const sum = (rows) => rows.reduce((n, row) => n + row.processes, 0);
-function showLost(lost) {
-  dialog(el('h2', {}, `Lost ${within}`), el('table', {}, lost.map(([reason, n]) => el('tr', {}, el('td', {}, reason), el('td', { class: 'right' }, format.count(n))))),
+function showLost() {
+  dialog(el('h2', {}, `Lost ${within}`), el('table', {}, Object.entries(host.lost).map(([reason, n]) => el('tr', {}, el('td', {}, reason), el('td', { class: 'right' }, format.count(n))))),
     el('p', { class: 'dim' }, 'Since the agent started: spanwire doctor --live'));
 }
-const KEYS = [['/', 'search'], ['g t  g s  g m  g l', 'Traces, Services, Map, Latency'], ['Space', 'live'], ['t', 'range'], ['y', 'copy link'], ['d', 'light or dark'], ['Esc', 'one step back'],
+const KEYS = [['/', 'search'], ['g t  g s  g m  g l', Object.values(VIEWS).join(', ')], ['Space', 'live'], ['t', 'range'], ['y', 'copy link'], ['d', 'light or dark'], ['Esc', 'one step back'],
   ['j k ↑ ↓', 'row'], ['Enter', 'open'], ['x', 'mark to compare, twice'], ['f', 'failing only'], ['.', 'take what is new'],
   ['← →', 'fold, unfold'], ['n N', 'along the critical path'], ['e E', 'along the causes'], ['p', 'split pairs'], ['r', 'clocks as they came'], ['+ − 0  w', 'zoom; to the span'], ['c', 'compare with typical'], ['[ ]', 'previous, next trace'], ['o', 'OTLP JSON']];
 function help() {
@@ -136,6 +139,8 @@ addEventListener('keydown', (event) => {
   event.preventDefault();
 });
 addEventListener('lost', drawBar);
+// The system's own change, at dusk for one: what is drawn on canvases keeps its colours otherwise.
+matchMedia(DARK).addEventListener('change', redraw);
 addEventListener('popstate', () => { readAddress(); draw(); });
 
 takeToken();

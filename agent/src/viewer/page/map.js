@@ -1,8 +1,8 @@
 // Who calls whom: nodes at fixed places, edges as wide as they are busy, red where calls fail.
-import { button, dot, el, fill, icon, place, shape, spark, value, visible } from './dom.js';
+import { button, dot, el, fill, icon, place, shape, value, visible } from './dom.js';
 import * as format from './format.js';
 import * as search from './search.js';
-import { lens } from './lens.js';
+import { failed, lens, sparks } from './lens.js';
 import { ask, change, open, state } from './state.js';
 import { layers } from './layers.js';
 
@@ -29,17 +29,14 @@ function settle(nodes, layer, y) {
   }
 }
 
-function callersOf(edges) {
-  const callers = new Map();
-  for (const e of edges) callers.set(e.to, [...(callers.get(e.to) || []), e.from]);
-  return callers;
-}
+/** The edges that lead to each. */
+const callersOf = (edges) => Map.groupBy(edges, (e) => e.to);
 
 /** Those who call nobody and are called by one only, as one node of that caller where they are several. */
 function foldLeaves(nodes, edges) {
   const callers = callersOf(edges), calls = new Set(edges.map((e) => e.from));
   const isLeaf = (n) => !calls.has(n.name) && callers.get(n.name)?.length === 1;
-  const leaves = Map.groupBy(nodes.filter(isLeaf), (n) => callers.get(n.name)[0]);
+  const leaves = Map.groupBy(nodes.filter(isLeaf), (n) => callers.get(n.name)[0].from);
   const more = [...leaves].filter(([, all]) => all.length > 1).map(([from, all]) => {
     const rate = all.reduce((sum, n) => sum + n.rate, 0), errors = all.reduce((sum, n) => sum + n.rate * n.errors, 0) / (rate || 1);
     return { from, to: `${from} +`, name: `${from} +`, kind: 'more', all: all.sort((a, b) => b.rate - a.rate), rate, errors, p50: null };
@@ -74,7 +71,7 @@ export function start(main, { signal }) {
     if (nodes.length <= FOLDS) return { nodes, edges };
     const callers = callersOf(edges);
     const into = new Map();
-    for (const n of nodes) if (n.kind === 'peer' && callers.get(n.name)?.length === 1) into.set(n.name, callers.get(n.name)[0]);
+    for (const n of nodes) if (n.kind === 'peer' && callers.get(n.name)?.length === 1) into.set(n.name, callers.get(n.name)[0].from);
     nodes = nodes.filter((n) => !into.has(n.name)).map((n) => ({ ...n, folded: [...into.values()].filter((caller) => caller === n.name).length }));
     edges = edges.filter((e) => !into.has(e.to));
     return nodes.length > FOLDS ? foldLeaves(nodes, edges) : { nodes, edges };
@@ -103,7 +100,7 @@ export function start(main, { signal }) {
     for (const link of links) {
       const { edge } = link;
       const failing = edge.errors >= 0.01;
-      const [x1, , x2] = [at(link.from)[0] + W, 0, at(link.to)[0]];
+      const x1 = at(link.from)[0] + W, x2 = at(link.to)[0];
       const y1 = at(link.from)[1] + ports.out.get(link), y2 = at(link.to)[1] + ports.in.get(link);
       const points = [[x1, y1], ...link.via.map((dummy, i) => [20 + (layer.get(link.from) + 1 + i) * STEP + W / 2, y.get(dummy) - top]), [x2 - 5, y2]];
       const d = points.slice(1).reduce((path, [px, py], i) => { const [bx, by] = points[i]; const mid = (bx + px) / 2; return `${path}C${mid} ${by} ${mid} ${py} ${px} ${py}`; }, `M${x1} ${y1}`);
@@ -151,9 +148,7 @@ export function start(main, { signal }) {
   function portsOf(links, y) {
     const ports = { out: new Map(), in: new Map() };
     for (const [kind, mine, theirs] of [['out', 'from', 'to'], ['in', 'to', 'from']]) {
-      const groups = new Map();
-      for (const link of links) groups.set(link[mine], [...(groups.get(link[mine]) || []), link]);
-      for (const group of groups.values()) {
+      for (const group of Map.groupBy(links, (link) => link[mine]).values()) {
         group.sort((a, b) => y.get(a[theirs]) - y.get(b[theirs]));
         const gap = Math.min(10, (H - 12) / group.length);
         group.forEach((link, i) => ports[kind].set(link, (i - (group.length - 1) / 2) * gap));
@@ -176,17 +171,19 @@ export function start(main, { signal }) {
     side.hidden = !one && !fold;
     if (was !== side.hidden) requestAnimationFrame(() => fit());
     if (fold) {
-      return fill(side, el('h2', { class: 'row' }, icon('layers'), `${fold.all.length} called by `, value(fold.from), close()), el('section', {}, fold.all.map((n) => el('button', { class: 'factline', onclick: () => pick({ node: n.name, edge: null }) }, el('span', { class: 'row cut' }, mark(n.name), value(n.name, 'cut')), el('span', { class: 'dim right' }, `${format.rate(n.rate)}/s`), el('span', { class: `right ${n.errors >= 0.01 ? 'bad' : 'dim'}` }, format.percent(n.errors))))));
+      return fill(side, el('h2', { class: 'row' }, icon('layers'), `${fold.all.length} called by `, value(fold.from), close()), el('section', {}, fold.all.map((n) => el('button', { class: 'factline', onclick: () => pick({ node: n.name, edge: null }) }, el('span', { class: 'row cut' }, mark(n.name), value(n.name, 'cut')), el('span', { class: 'dim right' }, `${format.rate(n.rate)}/s`), failed(n.errors)))));
     }
     if (!one) return;
     const line = (title, picture_, text, bad) => el('div', { class: 'factline' }, el('span', { class: 'dim' }, title), picture_ || el('span'), el('strong', { class: `right ${bad ? 'bad' : ''}` }, text));
+    const [calls, failing] = sparks(one, 88);
     const isPeer = (n) => data.nodes.find((d) => d.name === n)?.kind === 'peer';
-    const term = edge ? [one.from !== 'clients' && !isPeer(one.to) ? `{service=${format.quote(one.from)}} {service=${format.quote(one.to)}}` : isPeer(one.to) ? `service=${format.quote(one.from)} peer=${format.quote(one.to)}` : `service=${format.quote(one.to)}`][0] : `${isPeer(one.name) ? 'peer' : 'service'}=${format.quote(one.name)}`;
+    const service = `service=${format.quote(one.from)}`, called = `${isPeer(edge ? one.to : one.name) ? 'peer' : 'service'}=${format.quote(edge ? one.to : one.name)}`;
+    const term = !edge || one.from === 'clients' ? called : isPeer(one.to) ? `${service} ${called}` : `{${service}} {${called}}`;
     fill(side, el('h2', { class: 'row' }, edge ? [mark(one.from), value(one.from), icon('arrow'), mark(one.to), value(one.to)] : [mark(one.name), value(one.name)], close()),
-      line('Requests', spark(one.series.map(([n]) => n), { width: 88 }), `${format.rate(one.rate)} /s`), line('Errors', spark(one.series.map(([n, e]) => (n ? e / n : 0)), { width: 88, className: `spark ${one.errors >= 0.01 ? 'failing' : ''}` }), format.percent(one.errors), one.errors >= 0.01),
+      line('Requests', calls, `${format.rate(one.rate)} /s`), line('Errors', failing, format.percent(one.errors), one.errors >= 0.01),
       ['p50', 'p95', 'p99'].map((p) => one[p] !== null && line(p, null, format.duration(one[p]))), edge && one.network !== null && line('Network', null, format.duration(one.network)),
       one.reasons?.length > 0 && el('section', {}, el('h3', {}, 'Errors by reason'), one.reasons.map(([reason, n]) => el('div', { class: 'factline' }, value(reason, 'mono'), el('span'), el('strong', { class: 'bad right' }, format.count(n))))),
-      one.operations?.length > 0 && el('section', {}, el('h3', {}, 'Operations'), one.operations.slice(0, 12).map((o) => el('div', { class: 'factline' }, value(o.name, 'cut'), el('span', { class: 'dim right' }, `${format.rate(o.rate)}/s`), el('span', { class: `right ${o.errors >= 0.01 ? 'bad' : 'dim'}` }, format.percent(o.errors))))),
+      one.operations?.length > 0 && el('section', {}, el('h3', {}, 'Operations'), one.operations.slice(0, 12).map((o) => el('div', { class: 'factline' }, value(o.name, 'cut'), el('span', { class: 'dim right' }, `${format.rate(o.rate)}/s`), failed(o.errors)))),
       el('p', { class: 'row' }, button('Failing traces', () => open('/traces', { q: term, sort: 'failing' })), button('Slowest', () => open('/traces', { q: term, sort: 'slowest' }))));
   }
 

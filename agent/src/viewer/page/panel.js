@@ -1,11 +1,14 @@
 // One span: what was called, over which connection, in which process, and what that cost; or a group of similar calls.
 import { button, colour, copy, dot, el, fill, value } from './dom.js';
 import * as format from './format.js';
+import { fact } from './lens.js';
 import { filter } from './search.js';
 import { ask, open } from './state.js';
 
 const CALL = /^(http|rpc|db|url|messaging|graphql|faas|error|user_agent|exception)\b/;
 const CONNECTION = /^(network|client|server\.|peer\.|net\.)/;
+
+const one = (name, us) => fact(`${name} `, format.micros(us));
 
 export async function panel(side, trace, at, named, { close, selectSpan, signal, group }) {
   const service = trace.text('service', named);
@@ -35,10 +38,9 @@ export async function panel(side, trace, at, named, { close, selectSpan, signal,
     const n = members.length, inTurn = overlap < 0.1;
     const all = members.map((m) => trace.duration[m]).sort((a, b) => a - b);
     const [least, most] = [all[0], all[n - 1]];
-    const onPath = members.reduce((sum, m) => sum + (trace.segments.get(m) || []).reduce((us, [a, b]) => us + b - a, 0), 0);
+    const onPath = members.reduce((sum, m) => sum + trace.onPath(m).reduce((us, [a, b]) => us + b - a, 0), 0);
     const bins = Array.from({ length: 12 }, () => 0);
     for (const us of all) bins[Math.min(11, Math.floor(((us - least) / (most - least || 1)) * 12))] += 1;
-    const one = (name, us) => el('span', {}, el('span', { class: 'dim' }, `${name} `), el('strong', {}, format.micros(us)));
     return [el('p', { class: 'row wrap' }, el('span', { class: 'chip amber' }, `×${n} similar`), el('span', { class: 'chip' }, inTurn ? 'one after another' : overlap > 0.9 ? 'in parallel' : 'partly in parallel'), onPath > 0 && el('span', { class: 'chip' }, `${format.percent(onPath / trace.whole)} of the critical path`)),
       repeated && el('div', { class: 'repeats' }, el('strong', {}, 'Looks like N+1'), el('br'), 'The same call with other values, and each waits for the one before.', usual !== null && [el('br'), typical()]),
       !repeated && usual !== null && el('p', { class: 'dim small usual' }, typical()),
@@ -84,7 +86,6 @@ export async function panel(side, trace, at, named, { close, selectSpan, signal,
     const network = isPair ? Math.max(0, whole - inner) : 0;
     const before = isPair ? Math.max(0, trace.start[named] - trace.start[at]) : 0;
     const all = [['net', before], ...segments, ['net', Math.max(0, network - before)]].filter(([, us]) => us > 0);
-    const one = (name, us) => el('span', {}, el('span', { class: 'dim' }, `${name} `), el('strong', {}, format.micros(us)));
     return el('section', {}, el('h3', {}, 'Time'), el('div', { class: `timebar ${colour(service)}` }, all.map(([kind, us]) => el('span', { class: kind, at: { flex: `${us / whole} 0 0` } }))),
       el('p', { class: 'row wrap small' }, one('total', whole), one('own', trace.own[named]), isPair && one('network', network)));
   }

@@ -1,20 +1,20 @@
 // Rate, errors, durations: a table of services that open to their operations.
-import { button, dot, el, fill, icon, place, save, spark, value } from './dom.js';
+import { button, dot, el, fill, icon, save, value } from './dom.js';
 import * as format from './format.js';
 import * as search from './search.js';
-import { lens } from './lens.js';
-import { ask, change, open, state } from './state.js';
+import { failed, lens, sparks } from './lens.js';
+import { ask, change, list, listed, open, state } from './state.js';
 
-const ORDERS = { rate: 'rate', errors: 'errors', p50: 'p50', p95: 'p95', p99: 'p99', in_flight: 'in_flight' };
+const ORDERS = ['rate', 'errors', 'p50', 'p95', 'p99'];
 
 export function start(main, { signal }) {
   const top = el('div', { class: 'tools pad' });
   const body = el('div', { class: 'red', role: 'treegrid', 'aria-label': 'Services' });
   fill(main, el('div', { class: 'scroll pane' }, top, body));
-  const opened = new Set((state.params.get('open') || '').split(',').filter(Boolean));
+  const opened = listed('open');
   let data = null, selected = -1, lines = [];
   const side = () => state.params.get('side') || 'called';
-  const by = () => ORDERS[state.params.get('by')] || 'in_flight';
+  const by = () => ORDERS.find((key) => key === state.params.get('by')) || 'in_flight';
 
   const { update: ask_ } = lens({
     signal,
@@ -59,10 +59,10 @@ export function start(main, { signal }) {
     };
     const isOpen = opened.has(row.name);
     const at = lines.length;
+    const [calls, failing] = sparks(of);
     const node = el('div', { class: `line ${operation ? 'operation' : ''}`, role: 'row', tabindex: '-1', 'aria-level': operation ? 2 : 1, 'aria-expanded': operation ? null : String(isOpen), onclick: () => (operation ? show(row, operation) : toggle(row.name)) },
       el('span', { class: 'row cut' }, operation ? el('span', { class: 'cut' }, value(operation.name)) : [icon(isOpen ? 'down' : 'right'), row.outside ? icon(row.icon) : dot(row.name), el('strong', { class: 'cut' }, value(row.name))]),
-      spark(of.series.map(([n]) => n)), number('rate', format.rate), spark(of.series.map(([n, e]) => (n ? e / n : 0)), { className: `spark ${of.errors >= 0.01 ? 'failing' : ''}` }),
-      el('span', { class: `right ${of.errors >= 0.01 ? 'bad strong' : 'dim'}` }, format.percent(of.errors)),
+      calls, number('rate', format.rate), failing, failed(of.errors),
       number('p50', format.duration), number('p95', format.duration), number('p99', format.duration), strip(of, scale), number('in_flight', (n) => (n < 0.05 ? '<0.1' : format.rate(n))));
     lines.push({ node, row, operation });
     node.dataset.at = at;
@@ -71,13 +71,8 @@ export function start(main, { signal }) {
   function strip(of, scale) {
     if (of.p50 === null) return el('span', {});
     const [a, b, c] = [of.p50, of.p95, of.p99 ?? of.p95].map(scale);
-    const out = el('span', { class: 'strip', 'aria-hidden': 'true' }, el('i', { class: 'thin' }), el('i', { class: 'thick' }), el('i', { class: 'mid' }), el('i', { class: 'end' }));
-    const [thin, thick, mid, end] = out.children;
-    place(thin, { left: `${a}%`, width: `${c - a}%` });
-    place(thick, { left: `${a}%`, width: `${b - a}%` });
-    place(mid, { left: `${a}%` });
-    place(end, { left: `${c}%` });
-    return out;
+    const part = (className, left, to = left) => el('i', { class: className, at: { left: `${left}%`, 'min-width': `${to - left}%` } });
+    return el('span', { class: 'strip', 'aria-hidden': 'true' }, part('thin', a, c), part('thick', a, b), part('mid', a), part('end', c));
   }
 
   function toggle(name) {
@@ -85,7 +80,7 @@ export function start(main, { signal }) {
     remember();
   }
   function remember() {
-    change({ open: [...opened].slice(0, 20).join(',') }, { redraw: false });
+    change({ open: list(opened) }, { redraw: false });
     draw();
   }
   const query = (row, operation) => [`${row.outside ? 'peer' : 'service'}=${format.quote(row.name)}`, operation && side() === 'called' ? `name=${format.quote(operation.name)}` : ''].join(' ').trim();
@@ -93,7 +88,7 @@ export function start(main, { signal }) {
 
   function csv(rows) {
     const cell = (v) => (/[",\n]|^[=+@-]/.test(String(v)) ? `"'${String(v).replace(/"/g, '""')}"` : v ?? '');
-    const text = [['service', 'operation', 'requests_per_s', 'error_share', 'p50_ns', 'p95_ns', 'p99_ns', 'in_flight'], ...rows.flatMap((r) => [null, ...r.operations].map((o) => { const of = o || r; return [r.name, o ? o.name : '', of.rate, of.errors, of.p50, of.p95, of.p99, of.in_flight]; }))]
+    const text = [['service', 'operation', 'requests_per_s', 'error_share', 'p50_ns', 'p95_ns', 'p99_ns', 'in_flight'], ...rows.flatMap((r) => [r, ...r.operations].map((of) => [r.name, of === r ? '' : of.name, ...[...ORDERS, 'in_flight'].map((key) => of[key])]))]
       .map((cells) => cells.map(cell).join(',')).join('\n');
     save('services.csv', 'text/csv', text);
   }

@@ -61,6 +61,10 @@ export function change(changes, { push = false, redraw = true } = {}) {
   if (redraw) onChange();
 }
 
+/** What the address lists under a name, as a set; and what it lists of one. */
+export const listed = (name) => new Set((state.params.get(name) || '').split(',').filter(Boolean));
+export const list = (set) => [...set].slice(0, 20).join(',');
+
 function assign(changes) {
   for (const [name, given] of Object.entries(changes)) {
     if (given === null || given === undefined || given === '') state.params.delete(name);
@@ -76,17 +80,18 @@ export const query = () => state.params.get('q') || '';
 export const range = () => state.params.get('t') || '15m';
 export const isLive = () => !range().includes('..');
 
+/** A range that ends now. */
+const SPAN = /^(\d+)([smhd])$/;
 /** The range in ms since 1970. */
 export function window_() {
   const [from, to] = range().split('..').map(Number);
   if (to > from) return { from, to };
-  const found = /^(\d+)([smhd])$/.exec(range()) || [0, 15, 'm'];
-  const length = found[1] * { s: 1e3, m: 6e4, h: 36e5, d: 864e5 }[found[2]];
-  return { from: Date.now() - length, to: Date.now() };
+  const [, n, unit] = SPAN.exec(range()) || [0, 15, 'm'];
+  return { from: Date.now() - n * { s: 1e3, m: 6e4, h: 36e5, d: 864e5 }[unit], to: Date.now() };
 }
 export function rangeName(text = range()) {
-  const found = /^(\d+)([smhd])$/.exec(text);
-  return found ? `Last ${found[1]} ${{ s: 's', m: 'min', h: 'h', d: 'd' }[found[2]]}` : '';
+  const found = SPAN.exec(text);
+  return found ? `Last ${found[1]} ${found[2] === 'm' ? 'min' : found[2]}` : '';
 }
 
 /** A link that means the same tomorrow, without the token. */
@@ -105,7 +110,7 @@ export class Failed extends Error {
   }
 }
 
-const headers = () => ({ Authorization: `Bearer ${localStorage.getItem(TOKEN) || ''}` });
+const get = (path, parameters, signal) => fetch(`${path}?${parameters}`, { headers: { Authorization: `Bearer ${localStorage.getItem(TOKEN) || ''}` }, signal, cache: 'no-store' });
 
 /** Asks the server. Parameters `q` and `t` go along unless others are given. */
 export async function ask(path, parameters = {}, signal) {
@@ -115,7 +120,7 @@ export async function ask(path, parameters = {}, signal) {
   }
   let answer;
   try {
-    answer = await fetch(`${path}?${all}`, { headers: headers(), signal, cache: 'no-store' });
+    answer = await get(path, all, signal);
   } catch (error) {
     if (error.name === 'AbortError') throw error;
     throw new Failed(0, { error: 'The agent does not answer.' });
@@ -134,7 +139,7 @@ export async function ask(path, parameters = {}, signal) {
 /** Lines from the server until `signal` says stop or the line breaks. */
 export async function stream(path, parameters, signal, onLine) {
   const all = new URLSearchParams({ q: query(), ...parameters });
-  const answer = await fetch(`${path}?${all}`, { headers: headers(), signal, cache: 'no-store' });
+  const answer = await get(path, all, signal);
   if (!answer.ok) throw new Failed(answer.status, {});
   const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = '';

@@ -13,7 +13,8 @@ function table() {
     host.processes.map((p) => el('tr', {}, el('td', { class: p.is_traced ? 'good' : 'warn', title: p.is_traced ? 'traced' : 'not traced' }, icon(p.is_traced ? 'check' : 'minus')), el('td', {}, el('span', { class: 'row' }, p.is_traced && dot(p.service), value(p.service, 'strong'), p.processes > 1 && el('span', { class: 'dim' }, `×${p.processes}`))),
       el('td', { class: 'mono' }, value(p.program)), el('td', { class: 'dim' }, value(p.runtime)), el('td', { class: 'dim' }, p.ports.slice(0, 8).join(', ')), el('td', { class: p.is_traced && !p.note ? 'dim' : 'warn' }, value(seen(p))))));
 }
-export const showTraced = () => dialog(el('h2', {}, 'What is traced, and what is not'), el('p', { class: 'dim' }, 'The same: spanwire ps'), table());
+const everything = () => [el('h2', {}, 'What is traced, and what is not'), el('p', { class: 'dim' }, 'The same: spanwire ps'), table()];
+export const showTraced = () => dialog(everything());
 
 /** Requests that have not ended yet, the oldest first, each with the trace that its calls are in. */
 export function showOpen() {
@@ -32,5 +33,5 @@ export function empty() {
     el('p', { class: 'dim' }, `${format.many(n, 'process', 'processes')} on ${host.host || 'this host'} traced for ${Math.round(seconds)} s. The first request to any of them appears here by itself. Nothing has to be restarted.`),
     el('div', { class: 'cards' }, command('Make one now', 'terminal', `curl -s http://localhost${likely?.port === 80 ? '' : `:${likely?.port ?? 8080}`}/`, likely ? `${likely.service} listens on ${likely.port}. Any real traffic does as well.` : 'Any real traffic does as well.'),
       command('Traffic, but nothing here?', 'help', 'sudo spanwire doctor', `${format.count(host.seen.calls || 0)} socket calls seen in ${Math.round(seconds)} s, ${format.count(host.seen.requests || 0)} recognised as a request.`)),
-    host.processes.length > 0 && [el('h2', { class: 'row' }, 'What is traced, and what is not', el('span', { class: 'grow' }), el('span', { class: 'dim small' }, 'the same as ', el('span', { class: 'mono' }, 'spanwire ps'))), table()]);
+    host.processes.length > 0 && everything());
 }

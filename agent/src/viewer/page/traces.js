@@ -1,26 +1,34 @@
 // The list: what is happening, what is known to be wrong, which requests.
-import { button, dot, el, fill, icon, place, reasonIcon, say, setSlots, value } from './dom.js';
+import { button, dot, drag, el, fill, icon, place, reasonIcon, refill, say, setSlots, value } from './dom.js';
 import * as format from './format.js';
 import * as search from './search.js';
-import { asked_, lens, reason, shares } from './lens.js';
+import { failed, lens, requestRow, rowsInSight } from './lens.js';
 import { empty, showTraced } from './traced.js';
 import { ask, change, host, isLive, open, range, setHost, state, stream } from './state.js';
 
 const MOST = 400;
-const ROW = 31, SPARE = 10;
+const ROW = 31;
 
 export function start(main, { signal }) {
   const rail = el('aside', { class: 'rail', 'aria-label': 'Services and results' });
   const wrong = el('div', { class: 'findings' });
+  const four = el('div', { class: 'four' }), counts = el('div', { class: 'histogram', title: 'Drag to choose a range' });
+  const numbers = el('div', { class: 'numbers' }, four, counts);
+  const tabs = el('div', { class: 'tabs', role: 'tablist' }), note = el('span', { class: 'dim small told' }), mark = el('span', { class: 'chip blue', hidden: true }, 'A marked, x again marks B');
+  const pending = el('button', { class: 'chip blue pending', hidden: true, onclick: takePending });
+  const tools = el('div', { class: 'tools' }, button('Filters', () => main.classList.toggle('railopen'), { name: 'filter', className: 'button railbutton' }), tabs, note, el('span', { class: 'grow' }), mark, pending);
   const above = el('div', { class: 'above' });
   const head = el('div', { class: 'list head label', role: 'row' }, ['Age', 'Request', 'Why', 'Where the time went', 'Duration', 'Spans'].map((t, i) => el('span', { role: 'columnheader', class: i > 3 ? 'right' : '' }, t)));
   const list = el('div', { class: 'rows', role: 'rowgroup' });
   const scroll = el('div', { class: 'scroll' }, above, el('div', { role: 'grid', 'aria-label': 'Requests' }, head, list));
-  const pending = el('button', { class: 'chip blue', hidden: true, onclick: takePending });
   fill(main, rail, scroll);
 
-  let data = null, rows = [], held = [], heldCount = 0, selected = -1, first = 0, last = 0, marked = null, inside = false, live = null, told = '';
-  scroll.addEventListener('scroll', () => requestAnimationFrame(() => drawVisible()), { passive: true });
+  let data = null, rows = [], held = [], heldCount = 0, selected = -1, longest = 0, marked = null, inside = false, box = null, live = null, told = '';
+  const inSight = rowsInSight(scroll, list, {
+    height: ROW, count: () => rows.length, make: rowNode,
+    shows: (at) => `${rows[at].id} ${longest} ${at === selected} ${at === Math.max(0, selected)} ${rows[at].id === marked}`,
+  });
+  scroll.addEventListener('scroll', () => requestAnimationFrame(drawVisible), { passive: true });
   scroll.addEventListener('pointerenter', () => (inside = true));
   scroll.addEventListener('pointerleave', () => (inside = false));
   scroll.addEventListener('pointerdown', () => main.classList.remove('railopen'));
@@ -34,6 +42,7 @@ export function start(main, { signal }) {
   const { load, update: ask_ } = lens({
     signal,
     key: () => `${state.params}`,
+    rests: () => box,
     // The latest come by themselves: then only what stands around them is asked for again.
     get: (quiet) => ask('/view/traces', { sort: sort(), only: state.params.get('only'), limit: quiet && sort() === 'latest' ? 1 : 200 }, signal),
     show: (got, quiet) => {
@@ -106,8 +115,7 @@ export function start(main, { signal }) {
   function drawPending() {
     pending.hidden = !heldCount;
     fill(pending, `${format.count(heldCount)} new`, icon('right'));
-    const note = above.querySelector('.told');
-    if (note) note.textContent = told;
+    note.textContent = told;
   }
 
   function draw(keeps) {
@@ -115,71 +123,73 @@ export function start(main, { signal }) {
     rail.hidden = nothing;
     if (nothing) return drawEmpty();
     drawRail();
-    fill(above, numbers(), wrong, tools());
+    if (above.firstChild !== numbers) fill(above, numbers, wrong, tools);
+    drawNumbers();
+    drawHistogram();
     drawFindings(data.findings);
+    drawTabs();
+    mark.hidden = !marked;
     head.hidden = false;
     if (keeps) drawVisible();
-    else drawRows();
+    else { inSight.forget(); drawRows(); }
     drawPending();
   }
 
-  function numbers() {
+  function drawNumbers() {
     const { totals, before } = data;
-    const up = (now, then) => (then > 0 && now / then >= 1.5 ? el('span', { class: 'up' }, icon('up'), `${(now / then).toFixed(now / then < 10 ? 1 : 0)}×`) : null);
+    const up = (now, then) => (then > 0 && now / then >= 1.5 ? el('span', { class: 'up' }, `▲ ${(now / then).toFixed(now / then < 10 ? 1 : 0)}×`) : null);
     const errors = totals.count ? totals.errors / totals.count : 0;
     const one = (name, [text, unit], more) => el('div', { class: 'number' }, el('span', { class: 'label' }, name), el('span', { class: 'big' }, text, el('span', { class: 'unit' }, unit), more));
-    return el('div', { class: 'numbers' },
-      el('div', { class: 'four' },
-        one('Requests', [format.rate(totals.rate), '/s']),
-        one('Errors', [format.percent(errors).slice(0, -1), '%'], up(errors, before.count ? before.errors / before.count : 0)),
-        one('p50', format.parts(totals.p50), up(totals.p50, before.p50)),
-        one('p99', format.parts(totals.p99), up(totals.p99, before.p99))),
-      histogram());
+    refill(four,
+      one('Requests', [format.rate(totals.rate), '/s']),
+      one('Errors', [format.percent(errors).slice(0, -1), '%'], up(errors, before.count ? before.errors / before.count : 0)),
+      one('p50', format.parts(totals.p50), up(totals.p50, before.p50)),
+      one('p99', format.parts(totals.p99), up(totals.p99, before.p99)));
   }
 
-  function histogram() {
+  function drawHistogram() {
+    if (box) return;
     const most = Math.max(1, ...data.counts.map(([n]) => n));
     const from = format.ms(data.from), to = format.ms(data.to);
     const bars = el('div', { class: 'bars' }, data.counts.map(([n, errors], i) => {
       const at = from + ((i + 0.5) / data.counts.length) * (to - from);
-      const node = el('span', { class: 'column', title: `${format.clock(at)}: ${format.count(n)} requests, ${format.count(errors)} failing`, at: { height: `${(n / most) * 100}%` } }, errors > 0 && el('span', { class: 'failed', at: { height: `max(2px, ${(errors / n) * 100}%)` } }));
-      return node;
+      return el('span', { class: 'column', title: `${format.clock(at)}: ${format.count(n)} requests, ${format.count(errors)} failing`, at: { height: `${(n / most) * 100}%` } }, errors > 0 && el('span', { class: 'failed', at: { height: `max(2px, ${(errors / n) * 100}%)` } }));
     }));
     const step = format.timeStep(to - from, 6);
     const ticks = [];
     for (let t = Math.ceil(from / step) * step; t < to - step * 0.3; t += step) ticks.push(el('span', { at: { left: `${((t - from) / (to - from)) * 100}%` } }, format.minute(t)));
-    const node = el('div', { class: 'histogram', title: 'Drag to choose a range' }, bars, el('div', { class: 'ticks label' }, ticks, isLive() && el('span', { class: 'now' }, 'now')));
-    let first = null, box = null;
+    fill(counts, bars, el('div', { class: 'ticks label' }, ticks, isLive() && el('span', { class: 'now' }, 'now')));
     const at = (event) => Math.min(1, Math.max(0, (event.clientX - bars.getBoundingClientRect().left) / bars.clientWidth));
-    bars.addEventListener('pointerdown', (event) => { first = at(event); bars.setPointerCapture(event.pointerId); box = el('span', { class: 'dragged' }); bars.append(box); });
-    bars.addEventListener('pointermove', (event) => { if (box) place(box, { left: `${Math.min(first, at(event)) * 100}%`, width: `${Math.abs(at(event) - first) * 100}%` }); });
-    bars.addEventListener('pointerup', (event) => {
-      const [a, b] = [first, at(event)].sort((x, y) => x - y);
+    drag(bars, (a, b) => {
       box?.remove();
       box = null;
-      if (b - a > 0.005) change({ t: `${Math.floor(from + a * (to - from))}..${Math.ceil(from + b * (to - from))}` }, { push: true });
+      if (!b) return;
+      const [x, y] = [at(a), at(b)].sort((x, y) => x - y);
+      if (y - x > 0.005) change({ t: `${Math.floor(from + x * (to - from))}..${Math.ceil(from + y * (to - from))}` }, { push: true });
+    }, (a, b) => {
+      if (!box) bars.append((box = el('span', { class: 'dragged' })));
+      place(box, { left: `${Math.min(at(a), at(b)) * 100}%`, width: `${Math.abs(at(b) - at(a)) * 100}%` });
     });
-    return node;
   }
 
-  const drawFindings = (findings) => fill(wrong, (data.findings = findings).map((finding) =>
-    el('button', { class: 'finding', onclick: () => change({ q: finding.query }, { push: true }) },
+  const drawFindings = (findings) => refill(wrong, (data.findings = findings).map((finding, i) =>
+    el('button', { class: 'finding', onclick: () => change({ q: data.findings[i].query }, { push: true }) },
       el('span', { class: finding.kind === 'repeats' ? 'warn' : 'bad' }, icon(reasonIcon(finding.kind))), el('span', { class: 'cut' }, el('strong', {}, value(finding.title)), el('br'), el('span', { class: 'dim small' }, value(finding.detail))))));
 
-  function tools() {
+  function drawTabs() {
     const tab = (name, title, n) => el('button', { role: 'tab', 'aria-selected': String(sort() === name), onclick: () => change({ sort: name === 'latest' ? null : name }, { push: true }) }, title, n > 0 && el('span', { class: 'bad strong' }, format.count(n)));
-    return el('div', { class: 'tools' }, button('Filters', () => main.classList.toggle('railopen'), { name: 'filter', className: 'button railbutton' }), el('div', { class: 'tabs', role: 'tablist' }, tab('latest', 'Latest'), tab('slowest', 'Slowest'), tab('failing', 'Failing', data.totals.errors)), el('span', { class: 'dim small told' }, told), el('span', { class: 'grow' }), marked && el('span', { class: 'chip blue' }, 'A marked, x again marks B'), pending);
+    refill(tabs, tab('latest', 'Latest'), tab('slowest', 'Slowest'), tab('failing', 'Failing', data.totals.errors));
   }
 
   function drawRail() {
     const line = (what, term, count, share) => el('button', { class: 'line', title: 'Alt-click excludes', 'aria-pressed': String(search.has(term)), onclick: (event) => search.filter(term, { exclude: event.altKey }) },
-      what, el('span', { class: 'right dim' }, format.rate(count)), el('span', { class: `right ${share >= 0.01 ? 'bad strong' : 'dim'}` }, format.percent(share)));
+      what, el('span', { class: 'right dim' }, format.rate(count)), failed(share));
     const named = (mark, name) => el('span', { class: 'row cut' }, mark, el('span', { class: 'cut' }, value(name)));
     const { services, peers } = data.beside;
     const only = (name, title, n) => el('button', { class: 'line check', role: 'checkbox', 'aria-checked': String(state.params.get('only') === name || (name === 'failing' && sort() === 'failing')),
       onclick: () => (name === 'failing' ? change({ sort: sort() === 'failing' ? null : 'failing' }, { push: true }) : change({ only: state.params.get('only') === name ? null : name }, { push: true })) },
     el('span', { class: 'row' }, el('span', { class: 'box' }), title), el('span'), el('span', { class: `right ${name === 'failing' && n ? 'bad' : 'dim'}` }, format.count(n)));
-    fill(rail, el('div', { class: 'line head label' }, el('span', {}, 'Services'), el('span', { class: 'right' }, 'req/s'), el('span', { class: 'right' }, 'errors')),
+    refill(rail, el('div', { class: 'line head label' }, el('span', {}, 'Services'), el('span', { class: 'right' }, 'req/s'), el('span', { class: 'right' }, 'errors')),
       services.slice(0, 30).map((s) => line(named(dot(s.name), s.name), `service=${format.quote(s.name)}`, s.rate, s.errors)),
       peers.length > 0 && el('div', { class: 'line head label' }, 'Talks to'),
       peers.slice(0, 20).map((p) => line(named(icon(p.icon), p.name), `peer=${format.quote(p.name)}`, p.rate, p.errors)),
@@ -193,47 +203,36 @@ export function start(main, { signal }) {
   }
 
   function drawRows() {
-    place(list, { height: rows.length ? rows.length * ROW : 'auto' });
-    drawVisible(true);
+    longest = Math.max(1e6, ...rows.slice(0, 60).map((row) => row.duration));
+    drawVisible();
     if (!rows.length && data) {
+      place(list, { height: 'auto' });
       fill(list, el('div', { class: 'sheet' }, el('p', { class: 'dim' }, 'Nothing matches in this range.'), data.excluding.map((e) =>
         el('p', {}, button(`without ${e.without}: ${format.count(e.count)}`, () => search.filter(e.without))))));
     }
   }
-
-  const top = () => list.getBoundingClientRect().top - scroll.getBoundingClientRect().top;
-  /** Only rows that can be seen have nodes. */
-  function drawVisible(always) {
-    const before = `${first} ${last}`;
-    first = Math.max(0, Math.min(rows.length, Math.floor(-top() / ROW)) - SPARE);
-    last = Math.min(rows.length, Math.ceil((scroll.clientHeight - top()) / ROW) + SPARE);
-    if (!always && before === `${first} ${last}`) return;
-    const longest = Math.max(1e6, ...rows.slice(0, 60).map((row) => row.duration));
-    place(list, { 'padding-top': first * ROW });
-    fill(list, rows.slice(first, last).map((row, i) => rowNode(row, first + i, longest)));
-    list.parentNode.setAttribute('aria-rowcount', rows.length);
+  function drawVisible() {
+    if (!rows.length) return;
+    inSight.draw();
     drawAges();
   }
 
-  function rowNode(row, at, longest) {
+  function rowNode(at) {
+    const row = rows[at];
     const width = Math.max(0.02, Math.log10(Math.max(row.duration, 1e6) / 1e6 + 1) / Math.log10(longest / 1e6 + 1));
-    return el('div', { class: `list item ${row.failed ? 'failing' : ''} ${row.id === marked ? 'marked' : ''}`, role: 'row', 'aria-rowindex': at + 2, tabindex: at === Math.max(0, selected) ? '0' : '-1', 'aria-selected': String(at === selected), onclick: () => go(row) },
-      el('span', { class: 'dim age', role: 'gridcell', title: format.utc(format.ms(row.start)) }),
-      el('span', { class: 'row cut', role: 'gridcell' }, asked_(row), row.outcome && el('span', { class: `outcome cut ${row.failed ? 'bad strong' : 'dim'}` }, value(row.outcome))),
-      el('span', { class: `row cut small ${row.why ? { error: 'bad', warn: 'warn' }[row.why.level] || 'dim' : ''}`, role: 'gridcell' }, reason(row)),
-      el('span', { role: 'gridcell' }, el('span', { class: 'went', at: { width: `${width * 100}%` } }, shares(row))),
-      el('span', { class: 'right strong', role: 'gridcell' }, format.duration(row.duration)),
-      el('span', { class: 'right dim', role: 'gridcell' }, row.spans));
+    return requestRow(row, el('span', { class: 'dim age', role: 'gridcell', title: format.utc(format.ms(row.start)) }), `${width * 100}%`, row.id === marked ? 'marked' : '',
+      { tabindex: at === Math.max(0, selected) ? '0' : '-1', 'aria-selected': String(at === selected), onclick: () => go(row) });
   }
   function drawAges() {
     const now = Date.now();
-    list.querySelectorAll('.age').forEach((node, i) => {
-      const age = format.age(format.ms(rows[first + i].start), now);
+    for (const { row, firstChild: node } of list.querySelectorAll('.item')) {
+      const age = format.age(format.ms(rows[row].start), now);
       if (node.textContent !== age) node.textContent = age;
-    });
+    }
   }
 
   function drawEmpty() {
+    box = null;
     head.hidden = true;
     fill(above, empty());
     fill(list);
@@ -247,11 +246,11 @@ export function start(main, { signal }) {
   function select(at) {
     if (!rows.length) return;
     selected = Math.max(0, Math.min(rows.length - 1, at));
-    const y = top() + selected * ROW;
+    const y = inSight.top() + selected * ROW;
     if (y < ROW * 2) scroll.scrollTop += y - ROW * 2;
     else if (y > scroll.clientHeight - ROW * 2) scroll.scrollTop += y - scroll.clientHeight + ROW * 2;
-    drawVisible(true);
-    list.children[selected - first].focus({ preventScroll: true });
+    drawVisible();
+    list.querySelector('[aria-selected=true]').focus({ preventScroll: true });
   }
 
   function key({ key: pressed, target }) {

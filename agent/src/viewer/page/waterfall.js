@@ -1,12 +1,14 @@
 // What a waterfall shows, from the columns that the server sent: its rows, and the bars in them for one zoom. No object
 // per span: rows are numbers in typed arrays.
-import { el } from './dom.js';
+import { colour, el } from './dom.js';
 import * as format from './format.js';
 
 export const SPAN = 0, GROUP = 1, GAP = 2, RULE = 3;
 const MOST_GAPS = 5;
 /** Width of the mark where bytes were lost, px. */
 const HATCH = 14;
+/** Height of a row, px. */
+export const ROW = 26;
 
 export class Trace {
   constructor(data) {
@@ -16,13 +18,7 @@ export class Trace {
     for (const name of ['start', 'duration', 'own']) this[name] = Float64Array.from(columns[name]);
     for (const name of ['parent', 'pair']) this[name] = Int32Array.from(columns[name]);
     this.ids = columns.id;
-    this.onPath = new Uint8Array(this.count);
-    this.segments = new Map();
-    for (const [span, from, to] of data.path) {
-      this.onPath[span] = 1;
-      if (!this.segments.has(span)) this.segments.set(span, []);
-      this.segments.get(span).push([from, to]);
-    }
+    this.segments = Map.groupBy(data.path, ([span]) => span);
     this.children = Array.from({ length: this.count }, () => []);
     for (let at = 0; at < this.count; at++) if (this.parent[at] >= 0) this.children[this.parent[at]].push(at);
     this.groupOf = new Int32Array(this.count).fill(-1);
@@ -30,6 +26,8 @@ export class Trace {
     this.gaps = this.findGaps();
   }
 
+  /** Its parts of the critical path, each from and to. */
+  onPath(at) { return (this.segments.get(at) || []).map(([, from, to]) => [from, to]); }
   text(column, at) { return this.strings[this.columns[column][at]]; }
   failed(at) { return this.columns.failed[at] === 1; }
   /** Its request is still under way. */
@@ -47,9 +45,9 @@ export class Trace {
     const least = this.duration[this.root] * 0.05;
     const found = [];
     for (const [span, segments] of this.segments) {
-      if (this.columns.kind[span] !== undefined && this.isClient(span)) continue;
+      if (this.isClient(span)) continue;
       const children = this.children[span];
-      for (const [from, to] of segments) {
+      for (const [, from, to] of segments) {
         const isBetween = () => children.some((c) => this.start[c] + this.duration[c] <= from + 1) && children.some((c) => this.start[c] >= to - 1);
         if (to - from >= least && isBetween()) found.push({ span, from, to });
       }
@@ -150,6 +148,7 @@ export function foldable(trace, rows, row, pairs) {
 export function barsOf({ trace, x, w0, w1, width }) {
   const pathLine = (from, to) => (to < w0 || from > w1 ? null : el('span', { class: 'onpath', at: { left: x(Math.max(from, w0)), width: Math.max(2, x(Math.min(to, w1)) - x(Math.max(from, w0))) } }));
 
+  const pathLines = (at) => trace.onPath(at).map(([a, b]) => pathLine(a, b)).filter(Boolean);
   /** Where bytes were lost: behind the bar, as far as there is room. */
   const hatch = (at) => trace.lost(at) && el('span', { class: 'lost', title: 'Bytes of it were lost here: its end was not seen.', at: { left: Math.min(Math.ceil(x(trace.start[at] + trace.duration[at])), width - HATCH) } });
 
@@ -165,9 +164,7 @@ export function barsOf({ trace, x, w0, w1, width }) {
       const [l, r] = [Math.floor(x(Math.max(a, w0))), Math.ceil(x(Math.min(b, w1)))];
       if (b >= w0 && a <= w1) into.append(el('span', { class: className, at: { left: l, width: Math.max(least, r - l) } }));
     };
-    if (named !== at) {
-      box('net', from, to);
-    }
+    if (named !== at) box('net', from, to);
     box('wait', inner, outer);
     let own = inner;
     for (const child of trace.children[named]) {
@@ -176,7 +173,7 @@ export function barsOf({ trace, x, w0, w1, width }) {
       own = Math.max(own, Math.min(b, outer));
     }
     if (own < outer || trace.duration[named] === 0) box('own', own, outer, 1);
-    for (const end of named === at ? [at] : [at, named]) for (const [a, b] of trace.segments.get(end) || []) { const line = pathLine(a, b); if (line) out.append(line); }
+    for (const end of new Set([at, named])) out.append(...pathLines(end));
     if (trace.failed(at)) out.append(el('span', { class: 'cap', at: { left: Math.ceil(x(Math.min(to, w1))) - 2 } }));
     const took = format.micros(trace.duration[at]), cut = hatch(at) || hatch(named);
     if (cut) out.append(cut);
@@ -193,7 +190,7 @@ export function barsOf({ trace, x, w0, w1, width }) {
       out.append(el('span', { class: 'own each', at: { left: Math.max(l, until), width: Math.max(1, r - Math.max(l, until) - 1) } }));
       until = r;
       if (trace.lost(m)) out.append(hatch(m));
-      for (const [a, b] of trace.segments.get(m) || []) { const line = pathLine(a, b); if (line) out.append(line); }
+      out.append(...pathLines(m));
     }
     const how = group_.overlap < 0.1 ? `${format.micros(group_.total)} in ${group_.members.length} calls` : `${group_.members.length} calls in parallel, longest ${format.micros(group_.longest)}`;
     out.append(barLabel(trace.start[first], trace.start[last] + trace.duration[last], how));
@@ -208,4 +205,23 @@ export function barsOf({ trace, x, w0, w1, width }) {
     return el('span', { class: `barlabel end inside ${onSolid ? 'onsolid' : ''}`, at: { right: width - (onSolid ? end : x(Math.min(own, w1))) + 6 + beside } }, text);
   }
   return { pathLine, span, group };
+}
+
+/** Draws all rows at once, small, and a frame around what of their time is shown. `ink` gives a colour by its name. */
+export function drawOverview(canvas, { trace, rows, isPaired, ink, w0, w1, width: w }) {
+  const ratio = devicePixelRatio || 1, h = 40;
+  canvas.width = w * ratio;
+  canvas.height = h * ratio;
+  const draw = canvas.getContext('2d');
+  draw.scale(ratio, ratio);
+  const shown = Math.min(rows.count, 400);
+  for (let row = 0; row < shown; row++) {
+    const at = spanOf(trace, rows, row);
+    if (at < 0 || rows.kind[row] === GAP) continue;
+    draw.fillStyle = ink(trace.failed(at) && trace.cause === at ? 'error' : `s${colour(trace.text('service', trace.named(at, isPaired))).slice(1)}`);
+    draw.fillRect((trace.start[at] / trace.length) * w, 2 + (row / Math.max(shown, 12)) * (h - 5), Math.max(1, (trace.duration[at] / trace.length) * w), 1.5);
+  }
+  draw.strokeStyle = ink('accent');
+  draw.lineWidth = 2;
+  draw.strokeRect((w0 / trace.length) * w + 1, 1, Math.max(2, ((w1 - w0) / trace.length) * w - 2), h - 2);
 }
