@@ -145,8 +145,8 @@ impl Bench {
                 };
                 samples.insert(arm as u8, sample);
             }
-            for (at, rounds) in rounds.iter_mut().enumerate() {
-                rounds.push(round(&samples, at)?);
+            for (at, (measure, rounds)) in measures.iter().zip(&mut rounds).enumerate() {
+                rounds.push(round(&samples, at, measure.sort)?);
             }
         }
         outcome.compared =
@@ -232,9 +232,10 @@ fn run(load: &mut dyn Load, time: Duration, planted: u32) -> anyhow::Result<Samp
 }
 
 /// One measure of one round.
-fn round(samples: &BTreeMap<u8, Sample>, at: usize) -> anyhow::Result<Round> {
+fn round(samples: &BTreeMap<u8, Sample>, at: usize, sort: Sort) -> anyhow::Result<Round> {
     let value = |arm: Arm| samples.get(&(arm as u8)).map(|sample| sample.values[at]);
     let both = value(Arm::Without).zip(value(Arm::Again)).zip(value(Arm::With));
     let ((without, again), with) = both.context("a round without one of its arms")?;
-    Ok(Round { without, with, again, planted: value(Arm::Planted) })
+    let planted = value(Arm::Planted).filter(|_| sort == Sort::Call);
+    Ok(Round { without, with, again, planted })
 }

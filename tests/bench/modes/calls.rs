@@ -8,12 +8,13 @@ use crate::roles::Role;
 
 pub(super) const CALLS: Mode = Mode {
     name: "calls",
-    about: "calls of 256 B: TCP on loopback, traced (HTTP) and ignored (not HTTP), and a descriptor that is no socket",
+    about: "calls of 256 B, 15 in a row: TCP on loopback, traced (HTTP) and ignored (not HTTP), and a descriptor that is no socket; and the first of a kind, 3 ms behind the ones before",
     unit: "call",
     speaks: Speaks::Some,
     compares: Compares::Agent,
     start: |bench| {
-        Ok(Box::new(Calls::start(bench, &["traced", "ignored", "null"], &OF_CALLS, None)?))
+        let kinds = ["traced", "ignored", "null"];
+        Ok(Box::new(Calls::start(bench, &kinds, Some("firsts"), &OF_CALLS, None)?))
     },
 };
 
@@ -26,7 +27,7 @@ pub(super) const UNRELATED: Mode = Mode {
     start: |bench| {
         let others = Background::start(bench)?;
         let kinds = ["getppid", "file", "pipe", "udp"];
-        Ok(Box::new(Calls::start(bench, &kinds, &OF_UNRELATED, Some(others))?))
+        Ok(Box::new(Calls::start(bench, &kinds, None, &OF_UNRELATED, Some(others))?))
     },
 };
 
@@ -34,12 +35,22 @@ const fn call(name: &'static str) -> Measure {
     Measure { name, sort: Sort::Call }
 }
 
-const OF_CALLS: [Measure; 5] = [
+/// A call behind a pause. Too few of them to find what is planted in them.
+const fn first(name: &'static str) -> Measure {
+    Measure { name, sort: Sort::Wait }
+}
+
+const OF_CALLS: [Measure; 10] = [
     call("TCP write, traced"),
     call("TCP read, traced"),
     call("TCP write, ignored"),
     call("TCP read, ignored"),
     call("write, no socket"),
+    first("first TCP write, traced"),
+    first("first TCP read, traced"),
+    first("first TCP write, ignored"),
+    first("first TCP read, ignored"),
+    first("first write, no socket"),
 ];
 
 const OF_UNRELATED: [Measure; 7] = [
@@ -63,10 +74,11 @@ impl Calls {
     fn start(
         bench: &Bench,
         kinds: &[&'static str],
+        also: Option<&str>,
         measures: &'static [Measure],
         others: Option<Background>,
     ) -> anyhow::Result<Self> {
-        let arguments: Vec<String> = kinds.iter().map(|&kind| kind.to_owned()).collect();
+        let arguments: Vec<String> = kinds.iter().copied().chain(also).map(str::to_owned).collect();
         let caller = cpu::on(bench.places.servers, || Role::start("calls", &arguments))?;
         Ok(Self { caller, kinds: kinds.to_vec(), measures, others })
     }

@@ -30,10 +30,19 @@ pub(super) enum Kind {
     Udp(UdpSocket, UdpSocket),
 }
 
-/// What a block took, ns a call: writing (or the only call there is), and reading.
+/// What a block took: writing (or the only call there is), and reading.
 pub(super) struct Took {
-    pub(super) write: f64,
-    pub(super) read: Option<f64>,
+    pub(super) write: Calls,
+    pub(super) read: Option<Calls>,
+}
+
+/// Calls in a row, ns a call.
+#[derive(Clone, Copy)]
+pub(super) struct Calls {
+    /// The first of them.
+    pub(super) first: f64,
+    /// Those behind it.
+    pub(super) others: f64,
 }
 
 impl Kind {
@@ -141,7 +150,12 @@ impl Tcp {
         let heard = timed(first, |at| whole(pairs[at].1.read(&mut into)?))?;
         let answered = timed(first, |at| whole(pairs[at].1.write(answer)?))?;
         let got = timed(first, |at| whole(pairs[at].0.read(&mut into)?))?;
-        two(f64::midpoint(asked, answered), f64::midpoint(heard, got))
+        // The first ones are those behind the pause: the server's calls come when the client's have just been made.
+        let both = |one: Calls, other: Calls| Calls {
+            first: one.first,
+            others: f64::midpoint(one.others, other.others),
+        };
+        two(both(asked, answered), both(heard, got))
     }
 }
 
@@ -162,18 +176,23 @@ fn filled(head: &str) -> [u8; BYTES] {
     bytes
 }
 
-/// ns a call.
 #[inline(always)]
 fn timed(
     first: &mut impl FnMut(),
     mut call: impl FnMut(usize) -> anyhow::Result<()>,
-) -> anyhow::Result<f64> {
-    let began = wait::now();
-    for number in 0..BLOCK {
+) -> anyhow::Result<Calls> {
+    let mut one = |number| {
         first();
-        call(number)?;
+        call(number)
+    };
+    let began = wait::now();
+    one(0)?;
+    let then = wait::now();
+    for number in 1..BLOCK {
+        one(number)?;
     }
-    Ok(began.elapsed().as_nanos() as f64 / BLOCK as f64)
+    let others = then.elapsed().as_nanos() as f64 / (BLOCK - 1) as f64;
+    Ok(Calls { first: then.duration_since(began).as_nanos() as f64, others })
 }
 
 fn whole(moved: usize) -> anyhow::Result<()> {
@@ -182,11 +201,11 @@ fn whole(moved: usize) -> anyhow::Result<()> {
 }
 
 #[allow(clippy::unnecessary_wraps, reason = "the last step of functions that can fail")]
-fn one(write: f64) -> anyhow::Result<Took> {
+fn one(write: Calls) -> anyhow::Result<Took> {
     Ok(Took { write, read: None })
 }
 
 #[allow(clippy::unnecessary_wraps, reason = "the last step of functions that can fail")]
-fn two(write: f64, read: f64) -> anyhow::Result<Took> {
+fn two(write: Calls, read: Calls) -> anyhow::Result<Took> {
     Ok(Took { write, read: Some(read) })
 }
