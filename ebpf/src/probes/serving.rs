@@ -33,6 +33,10 @@ pub(crate) fn request_read(
             (*state).reader = runtime::request_read(state);
             return;
         }
+        if is_mixed(state, task) {
+            (*state).reader = NOBODY;
+            return;
+        }
         let Some(before) = SERVING.get_ptr_mut(task) else {
             if thread_waits {
                 let served = &raw mut (*scratch).desk.child;
@@ -55,6 +59,7 @@ pub(crate) fn request_read(
         }
         if overlaps {
             revoke(task);
+            (*state).mixed_by = (task >> 32) as u32;
         }
     }
 }
@@ -92,7 +97,7 @@ pub(crate) fn request_sent(state: *mut State, task: u64, position: u64, scratch:
     if runtime::knows(task, state, scratch) {
         runtime::request_sent(state, position, scratch);
     } else if !runtime::request_sent_by_pool(state, task, position, scratch) {
-        unsafe { (&raw mut (*scratch).header.serving).write_volatile(of(task)) }
+        unsafe { (&raw mut (*scratch).header.serving).write_volatile(of(state, task)) }
     }
 }
 
@@ -104,12 +109,26 @@ pub(crate) fn answer_read(state: *mut State, task: u64, scratch: *mut Scratch) {
 
 /// The span that a thread serves, 0 if none is known.
 #[inline(always)]
-fn of(task: u64) -> u64 {
+fn of(state: *mut State, task: u64) -> u64 {
     unsafe {
+        if is_mixed(state, task) {
+            return 0;
+        }
         let Some(served) = SERVING.get_ptr(task) else { return 0 };
         let span = (*served).span;
-        if is_revoked((task >> 32) as u32) { 0 } else { span }
+        if is_revoked((task >> 32) as u32) {
+            (*state).mixed_by = (task >> 32) as u32;
+            return 0;
+        }
+        span
     }
+}
+
+/// Whether the process of that task is remembered as one whose threads say nothing. The connection remembers it: else each call would
+/// look for what the thread serves, and then find the process in [`REVOKED`].
+#[inline(always)]
+unsafe fn is_mixed(state: *const State, task: u64) -> bool {
+    unsafe { (*state).mixed_by != 0 && (*state).mixed_by == (task >> 32) as u32 }
 }
 
 /// What the reader of `state`'s request serves.

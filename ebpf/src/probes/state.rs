@@ -54,7 +54,9 @@ pub(crate) struct State {
     pub(crate) own: u8,
     /// Calls that were one frame to the byte, while the mode is unknown.
     pub(crate) framed: u8,
-    pub(crate) reserved: [u8; 6],
+    pub(crate) reserved: [u8; 2],
+    /// The process (tgid) that uses it and mixes requests, so that its threads say nothing about them; 0 while none is known to.
+    pub(crate) mixed_by: u32,
 }
 
 /// One direction of a connection.
@@ -193,7 +195,8 @@ impl State {
         born: 0,
         own: 0,
         framed: 0,
-        reserved: [0; 6],
+        reserved: [0; 2],
+        mixed_by: 0,
     };
 
     #[inline(always)]
