@@ -26,7 +26,7 @@ export function trouble(error) {
   if (error.status === 401) return locked();
   const gone = error.status === 410;
   fill(main, el('div', { class: 'sheet' }, el('h1', {}, gone ? 'This trace is no longer here.' : 'That did not work.'),
-    el('p', { class: 'dim' }, gone ? `It left the store at ${format.clock(format.ms(error.body.at))} (oldest first, ${format.count(error.body.bytes >> 20)} MiB).` : value(error.message)),
+    el('p', { class: 'dim' }, gone ? `It left the store at ${format.clock(format.ms(error.body.at))} (oldest first, ${format.count(error.body.bytes / 2 ** 20)} MiB).` : value(error.message)),
     el('p', { class: 'row' }, !gone && button('Retry', () => location.reload()), button('Traces', () => open('/traces')))));
 }
 
@@ -95,7 +95,7 @@ export function lens({ signal, key, get, show, rests = () => false }) {
 /** A share that fails. */
 export const failed = (share) => el('span', { class: `right ${share >= 0.01 ? 'bad strong' : 'dim'}` }, format.percent(share));
 /** Requests over the range, and how many of them fail. */
-export const sparks = ({ series, errors }, width) => [spark(series.map(([n]) => n), width), spark(series.map(([n, e]) => (n ? e / n : 0)), width, errors >= 0.01 && 'failing')];
+export const sparks = ({ series, errors }, width) => [spark(series.map(([n]) => n), width), spark(series.map(([n, e]) => (n ? e / n : 0)), width, errors >= 0.01 ? 'failing' : '')];
 export const fact = (name, text) => el('span', {}, el('span', { class: 'dim' }, name), el('strong', {}, text));
 /** A request as a row, which begins with `first`; what its time went into is so wide. */
 export function requestRow(row, first, width, className, attributes) {
