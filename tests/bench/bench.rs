@@ -54,6 +54,8 @@ pub(crate) struct Bench {
 pub(crate) struct Outcome {
     pub(crate) mode: &'static Mode,
     pub(crate) compared: Vec<(Measure, Comparison)>,
+    /// Which part of what was measured counts, of each run where that is not all of it.
+    pub(crate) alone: Vec<f64>,
     /// The agents, one for each round.
     pub(crate) agents: Vec<Use>,
     /// Exchanges there were to be seen while each of them ran, if that is known.
@@ -105,6 +107,7 @@ impl Bench {
         let mut outcome = Outcome {
             mode,
             compared: Vec::new(),
+            alone: Vec::new(),
             agents: Vec::new(),
             expected: Vec::new(),
             lasting: None,
@@ -143,6 +146,7 @@ impl Bench {
                         sample
                     }
                 };
+                outcome.alone.extend(sample.alone);
                 samples.insert(arm as u8, sample);
             }
             for (at, (measure, rounds)) in measures.iter().zip(&mut rounds).enumerate() {

@@ -65,7 +65,11 @@ impl Wrk {
         let client_used = cpu::of_ended_children()?.saturating_sub(client_before);
         let (requests, rate) = read(&String::from_utf8_lossy(&told))?;
         let each = |used: Duration| used.as_nanos() as f64 / requests;
-        Ok(Sample { units: requests, values: vec![rate, each(server_used), each(client_used)] })
+        Ok(Sample {
+            units: requests,
+            values: vec![rate, each(server_used), each(client_used)],
+            alone: None,
+        })
     }
 }
 

@@ -105,6 +105,7 @@ impl Load for Calls {
             _ => caller.order(&words)?,
         };
         let units = measured.remove(0);
-        Ok(Sample { units, values: measured })
+        let alone = Some(measured.remove(0));
+        Ok(Sample { units, values: measured, alone })
     }
 }

@@ -171,7 +171,7 @@ impl Load for Paced {
         if samples.len() > 2 {
             values.push(self.written()?);
         }
-        Ok(Sample { units: samples.iter().map(|sample| sample.units).sum(), values })
+        Ok(Sample { units: samples.iter().map(|sample| sample.units).sum(), values, alone: None })
     }
 }
 

@@ -88,6 +88,8 @@ pub(crate) struct Sample {
     pub(crate) units: f64,
     /// A value for each measure (of that part).
     pub(crate) values: Vec<f64>,
+    /// Which part of what was measured counts, where the CPU must have been ours alone for that.
+    pub(crate) alone: Option<f64>,
 }
 
 /// One thing that is measured.

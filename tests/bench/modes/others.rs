@@ -58,7 +58,7 @@ impl Load for Processes {
     fn run(&mut self, order: &Order) -> anyhow::Result<Sample> {
         let told = self.spawner.order(&format!("go {} {BETWEEN}", order.time.as_millis()))?;
         let [count, took] = told[..] else { anyhow::bail!("the spawner said {told:?}") };
-        Ok(Sample { units: count, values: vec![took] })
+        Ok(Sample { units: count, values: vec![took], alone: None })
     }
 }
 
@@ -76,7 +76,7 @@ impl Load for IdleConnections {
         let took = self.holder.order(&format!("open {CONNECTIONS}"))?;
         pass(order.time);
         self.holder.order("close")?;
-        Ok(Sample { units: CONNECTIONS as f64, values: took })
+        Ok(Sample { units: CONNECTIONS as f64, values: took, alone: None })
     }
 }
 
@@ -89,7 +89,7 @@ impl Load for Nothing {
 
     fn run(&mut self, order: &Order) -> anyhow::Result<Sample> {
         pass(order.time);
-        Ok(Sample { units: order.time.as_secs_f64(), values: Vec::new() })
+        Ok(Sample { units: order.time.as_secs_f64(), values: Vec::new(), alone: None })
     }
 }
 

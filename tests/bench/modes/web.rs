@@ -219,7 +219,7 @@ pub(crate) fn at_rate(
         anyhow::bail!("the client said {told:?}");
     };
     let units = answered.max(1.0);
-    Ok(Sample { units, values: vec![p50, p99, used / units, own / units] })
+    Ok(Sample { units, values: vec![p50, p99, used / units, own / units], alone: None })
 }
 
 /// Something for the agent to trace on the clients' CPU while something else is measured.

@@ -26,7 +26,8 @@ impl Outcome {
     }
 }
 
-/// A line about cost, a line about what was seen and lost, and one about the viewer where that is what is compared.
+/// A line about how much of it counts where not all does, one about cost, one about what was seen and lost, and one about the viewer
+/// where that is what is compared.
 pub(super) fn lines(outcome: &Outcome) -> Vec<String> {
     let memory = |at: usize| outcome.of_agents(|used| used.memory[at]);
     let mut cost = format!(
@@ -51,7 +52,14 @@ pub(super) fn lines(outcome: &Outcome) -> Vec<String> {
     if let Some(part) = outcome.captured() {
         let _ = write!(seen, "; {:.2} % of all exchanges seen", part * 100.0);
     }
-    let mut lines = vec![cost, seen];
+    let mut lines = Vec::new();
+    if !outcome.alone.is_empty() {
+        let [least, usual] = [0.0, 0.5].map(|part| 100.0 * quantile(&outcome.alone, part));
+        lines.push(format!(
+            "{usual:.0} % of a run's blocks count (at least {least:.0} %): the CPU was somebody else's, too, when the others were made"
+        ));
+    }
+    lines.extend([cost, seen]);
     if let Some((time, used)) = &outcome.lasting {
         let [_, steady, peak] = used.memory;
         lines.push(format!(

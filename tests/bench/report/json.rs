@@ -68,6 +68,7 @@ fn mode(outcome: &Outcome) -> Value {
         "about": outcome.mode.about,
         "unit": outcome.mode.unit,
         "measures": measures,
+        "alone": outcome.alone,
         "exchanges_there": outcome.expected,
         "agents": outcome.agents.iter().map(agent).collect::<Vec<_>>(),
         "lasting": outcome.lasting.as_ref().map(|(time, used)| json!({

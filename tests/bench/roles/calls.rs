@@ -5,22 +5,27 @@
 //! that is full would make the calls cheaper than they are. The time between is spent spinning, or the CPU would be asleep
 //! when the next turn begins.
 //!
+//! A block counts when the CPU was ours alone right before and behind it, as a [yardstick](super::yardstick) says that no agent
+//! can touch. The time between two turns is spent taking it; a turn that is due waits for a quiet moment, but not long. Where a
+//! run had hardly any, all its blocks count.
+//!
 //! The first call of a block waits for memory that others have used meanwhile, much longer than it takes, with the agent
 //! and without. It has a figure of its own: what calls in a row cost, and what a call costs that comes alone, are two things.
 //!
 //! Arguments: kinds, and `firsts` where those are wanted. Orders: `go MILLISECONDS PLANTED-NANOSECONDS KIND|all`. Answers: calls
-//! made of all kinds, then for each kind asked for ns a call of writing and, where there is one, of reading; then
+//! made of all kinds, which part of the blocks counts, then for each kind asked for ns a call of writing and, where there is one, of reading; then
 //! the same of first calls.
 
 mod kinds;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use tests::wait;
 
 use self::kinds::{Calls, Kind};
 use super::spin::{Spin, turn};
+use super::yardstick::Yardstick;
 use crate::statistics::midmean;
 
 /// Calls of a block.
@@ -29,6 +34,9 @@ const BLOCK: usize = 16;
 /// Time between the beginnings of two turns. 16 requests and answers with both ends in a turn are 32 exchanges as the
 /// agent counts, 10,000 a second: half of what it must never lose.
 const TURN: Duration = Duration::from_micros(3200);
+
+/// Fewer blocks say less than all of them do, disturbed as they are.
+const ENOUGH: usize = 30;
 
 /// Asks for first calls.
 const FIRSTS: &str = "firsts";
@@ -62,20 +70,30 @@ struct Blocks {
 }
 
 impl Blocks {
-    fn means(&self, of: fn(&Calls) -> f64) -> impl Iterator<Item = f64> {
-        let both = [&self.write, &self.read].into_iter().filter(|blocks| !blocks.is_empty());
-        both.map(move |blocks| midmean(&blocks.iter().map(of).collect::<Vec<_>>()))
+    fn both(&self) -> impl Iterator<Item = &Vec<Calls>> {
+        [&self.write, &self.read].into_iter().filter(|blocks| !blocks.is_empty())
     }
+}
+
+/// Of those blocks that count, the mean of the middle half.
+fn figure(blocks: &[Calls], yardstick: &Yardstick, of: fn(&Calls) -> f64) -> f64 {
+    let alone = blocks.iter().filter(|calls| yardstick.alone(calls.beside));
+    let mut values: Vec<f64> = alone.map(of).collect();
+    if values.len() < ENOUGH {
+        values = blocks.iter().map(of).collect();
+    }
+    midmean(&values)
 }
 
 fn run(kinds: &mut [Kind], time: Duration, planted: u32, firsts: bool) -> anyhow::Result<Vec<f64>> {
     let mut measured: Vec<Blocks> = kinds.iter().map(|_| Blocks::default()).collect();
     let mut calls: usize = kinds.iter().map(|kind| kind.calls() * kind.blocks_before()).sum();
+    let mut yardstick = Yardstick::new(TURN);
     let began = wait::now();
     let mut next = began;
     while began.elapsed() < time {
         for (kind, blocks) in kinds.iter_mut().zip(&mut measured) {
-            let took = kind.block(&mut || {
+            let took = kind.block(&mut yardstick, &mut || {
                 if planted > 0 {
                     turn(planted);
                 }
@@ -86,13 +104,28 @@ fn run(kinds: &mut [Kind], time: Duration, planted: u32, firsts: bool) -> anyhow
         }
         next += TURN;
         while wait::now() < next {
-            std::hint::spin_loop();
+            yardstick.take();
         }
+        next = wait_for_quiet(&mut yardstick, next);
     }
-    let mut answer = vec![calls as f64];
-    answer.extend(measured.iter().flat_map(|blocks| blocks.means(|calls| calls.others)));
+    let all = || measured.iter().flat_map(Blocks::both);
+    let blocks: usize = all().map(Vec::len).sum();
+    let alone = all().flatten().filter(|calls| yardstick.alone(calls.beside)).count();
+    let mut answer = vec![calls as f64, alone as f64 / blocks.max(1) as f64];
+    answer.extend(all().map(|blocks| figure(blocks, &yardstick, |calls| calls.others)));
     if firsts {
-        answer.extend(measured.iter().flat_map(|blocks| blocks.means(|calls| calls.first)));
+        answer.extend(all().map(|blocks| figure(blocks, &yardstick, |calls| calls.first)));
     }
     Ok(answer)
+}
+
+/// Until the CPU is ours alone, at most for a turn. Answers when the turn begins.
+fn wait_for_quiet(yardstick: &mut Yardstick, due: Instant) -> Instant {
+    loop {
+        let took = yardstick.take();
+        let now = wait::now();
+        if yardstick.alone(took) || now > due + TURN {
+            return now;
+        }
+    }
 }

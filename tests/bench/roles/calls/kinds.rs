@@ -4,10 +4,12 @@ use std::fs::File;
 use std::io::{PipeReader, PipeWriter, Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::unix::fs::FileExt as _;
+use std::time::Duration;
 
 use anyhow::ensure;
 use tests::wait;
 
+use super::super::yardstick::Yardstick;
 use super::BLOCK;
 
 /// Bytes of each call that moves any.
@@ -43,6 +45,8 @@ pub(super) struct Calls {
     pub(super) first: f64,
     /// Those behind it.
     pub(super) others: f64,
+    /// The yardstick right before and behind them: the slower one.
+    pub(super) beside: Duration,
 }
 
 impl Kind {
@@ -52,8 +56,9 @@ impl Kind {
             "ignored" => {
                 let mut tcp = Tcp::new(&[0xa5; BYTES], &[0x5a; BYTES])?;
                 tcp.warm_up = WARM_UP;
+                let mut yardstick = Yardstick::new(Duration::ZERO);
                 for _ in 0..WARM_UP {
-                    tcp.block(&mut || {})?;
+                    tcp.block(&mut yardstick, &mut || {})?;
                 }
                 Self::Tcp(Box::new(tcp))
             }
@@ -92,29 +97,33 @@ impl Kind {
     }
 
     /// Makes a block of calls, each after `first`.
-    pub(super) fn block(&mut self, first: &mut impl FnMut()) -> anyhow::Result<Took> {
+    pub(super) fn block(
+        &mut self,
+        beside: &mut Yardstick,
+        first: &mut impl FnMut(),
+    ) -> anyhow::Result<Took> {
         let (out, mut into) = ([0x20; BYTES], [0; BYTES]);
         match self {
-            Self::Tcp(tcp) => tcp.block(first),
-            Self::GetPpid => one(timed(first, |_| {
+            Self::Tcp(tcp) => tcp.block(beside, first),
+            Self::GetPpid => one(timed(beside, first, |_| {
                 std::hint::black_box(rustix::process::getppid());
                 Ok(())
             })?),
-            Self::Null(file) => one(timed(first, |_| Ok(file.write_all(&out)?))?),
+            Self::Null(file) => one(timed(beside, first, |_| Ok(file.write_all(&out)?))?),
             Self::File(file) => {
                 let at = |call: usize| (call * BYTES) as u64;
                 two(
-                    timed(first, |call| Ok(file.write_all_at(&out, at(call))?))?,
-                    timed(first, |call| Ok(file.read_exact_at(&mut into, at(call))?))?,
+                    timed(beside, first, |call| Ok(file.write_all_at(&out, at(call))?))?,
+                    timed(beside, first, |call| Ok(file.read_exact_at(&mut into, at(call))?))?,
                 )
             }
             Self::Pipe(reader, writer) => two(
-                timed(first, |_| Ok(writer.write_all(&out)?))?,
-                timed(first, |_| Ok(reader.read_exact(&mut into)?))?,
+                timed(beside, first, |_| Ok(writer.write_all(&out)?))?,
+                timed(beside, first, |_| Ok(reader.read_exact(&mut into)?))?,
             ),
             Self::Udp(sender, receiver) => two(
-                timed(first, |_| whole(sender.send(&out)?))?,
-                timed(first, |_| whole(receiver.recv(&mut into)?))?,
+                timed(beside, first, |_| whole(sender.send(&out)?))?,
+                timed(beside, first, |_| whole(receiver.recv(&mut into)?))?,
             ),
         }
     }
@@ -143,17 +152,18 @@ impl Tcp {
     }
 
     /// A request and its answer on each connection.
-    fn block(&mut self, first: &mut impl FnMut()) -> anyhow::Result<Took> {
+    fn block(&mut self, beside: &mut Yardstick, first: &mut impl FnMut()) -> anyhow::Result<Took> {
         let mut into = [0; BYTES];
         let Self { pairs, request, answer, .. } = self;
-        let asked = timed(first, |at| whole(pairs[at].0.write(request)?))?;
-        let heard = timed(first, |at| whole(pairs[at].1.read(&mut into)?))?;
-        let answered = timed(first, |at| whole(pairs[at].1.write(answer)?))?;
-        let got = timed(first, |at| whole(pairs[at].0.read(&mut into)?))?;
+        let asked = timed(beside, first, |at| whole(pairs[at].0.write(request)?))?;
+        let heard = timed(beside, first, |at| whole(pairs[at].1.read(&mut into)?))?;
+        let answered = timed(beside, first, |at| whole(pairs[at].1.write(answer)?))?;
+        let got = timed(beside, first, |at| whole(pairs[at].0.read(&mut into)?))?;
         // The first ones are those behind the pause: the server's calls come when the client's have just been made.
         let both = |one: Calls, other: Calls| Calls {
             first: one.first,
             others: f64::midpoint(one.others, other.others),
+            beside: one.beside.max(other.beside),
         };
         two(both(asked, answered), both(heard, got))
     }
@@ -178,6 +188,7 @@ fn filled(head: &str) -> [u8; BYTES] {
 
 #[inline(always)]
 fn timed(
+    yardstick: &mut Yardstick,
     first: &mut impl FnMut(),
     mut call: impl FnMut(usize) -> anyhow::Result<()>,
 ) -> anyhow::Result<Calls> {
@@ -185,6 +196,7 @@ fn timed(
         first();
         call(number)
     };
+    let before = yardstick.take();
     let began = wait::now();
     one(0)?;
     let then = wait::now();
@@ -192,7 +204,8 @@ fn timed(
         one(number)?;
     }
     let others = then.elapsed().as_nanos() as f64 / (BLOCK - 1) as f64;
-    Ok(Calls { first: then.duration_since(began).as_nanos() as f64, others })
+    let beside = before.max(yardstick.take());
+    Ok(Calls { first: then.duration_since(began).as_nanos() as f64, others, beside })
 }
 
 fn whole(moved: usize) -> anyhow::Result<()> {
