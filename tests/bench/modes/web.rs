@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -76,6 +78,9 @@ const CONNECTIONS_AT_RATE: usize = 64;
 
 /// Requests a second of what runs in the background.
 const BACKGROUND: f64 = 1000.0;
+
+/// For so long again where that takes longer.
+const SOME_MORE: Duration = Duration::from_millis(100);
 
 /// A running nginx with its folder.
 pub(crate) struct Nginx {
@@ -235,16 +240,25 @@ impl Background {
         Ok(Self { client: Some(client), _nginx: nginx })
     }
 
-    /// Runs for that time, and meanwhile does something.
+    /// Runs for that time and until something is done.
     pub(super) fn during<T>(
         &mut self,
         time: Duration,
         act: impl FnOnce() -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {
         let mut client = self.client.take().context("it failed before")?;
-        let order = format!("go {} {BACKGROUND}", time.as_millis());
-        let runs = std::thread::spawn(move || client.order(&order).map(|_| client));
+        let order = |time: Duration| format!("go {} {BACKGROUND}", time.as_millis());
+        let is_done = Arc::new(AtomicBool::new(false));
+        let ends = Arc::clone(&is_done);
+        let runs = std::thread::spawn(move || -> anyhow::Result<Role> {
+            client.order(&order(time))?;
+            while !ends.load(Ordering::Relaxed) {
+                client.order(&order(SOME_MORE))?;
+            }
+            Ok(client)
+        });
         let done = act();
+        is_done.store(true, Ordering::Relaxed);
         let client = runs.join().map_err(|_| anyhow::anyhow!("the background panicked"))?;
         self.client = Some(client?);
         done

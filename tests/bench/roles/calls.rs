@@ -6,8 +6,8 @@
 //! when the next turn begins.
 //!
 //! A block counts when the CPU was ours alone right before and behind it, as a [yardstick](super::yardstick) says that no agent
-//! can touch. The time between two turns is spent taking it; a turn that is due waits for a quiet moment, but not long. Where a
-//! run had hardly any, all its blocks count.
+//! can touch. The time between two turns is spent taking it; a turn that is due waits for a quiet moment, but not long, and
+//! a run goes on until enough of its blocks count. Where that takes too long, all of them do.
 //!
 //! The first call of a block waits for memory that others have used meanwhile, much longer than it takes, with the agent
 //! and without. It has a figure of its own: what calls in a row cost, and what a call costs that comes alone, are two things.
@@ -38,6 +38,9 @@ const TURN: Duration = Duration::from_micros(3200);
 /// Fewer blocks say less than all of them do, disturbed as they are.
 const ENOUGH: usize = 30;
 
+/// How many times as long as was asked for a run may take until it has enough.
+const PATIENCE: u32 = 5;
+
 /// Asks for first calls.
 const FIRSTS: &str = "firsts";
 
@@ -67,6 +70,8 @@ pub(crate) fn play(arguments: &[String]) -> anyhow::Result<()> {
 struct Blocks {
     write: Vec<Calls>,
     read: Vec<Calls>,
+    /// How many blocks seemed to count when they were made.
+    alone: usize,
 }
 
 impl Blocks {
@@ -91,7 +96,12 @@ fn run(kinds: &mut [Kind], time: Duration, planted: u32, firsts: bool) -> anyhow
     let mut yardstick = Yardstick::new(TURN);
     let began = wait::now();
     let mut next = began;
-    while began.elapsed() < time {
+    loop {
+        let elapsed = began.elapsed();
+        let fewest = measured.iter().map(|blocks| blocks.alone).min().unwrap_or(0);
+        if elapsed >= time && (fewest >= ENOUGH || elapsed >= time * PATIENCE) {
+            break;
+        }
         for (kind, blocks) in kinds.iter_mut().zip(&mut measured) {
             let took = kind.block(&mut yardstick, &mut || {
                 if planted > 0 {
@@ -99,6 +109,7 @@ fn run(kinds: &mut [Kind], time: Duration, planted: u32, firsts: bool) -> anyhow
                 }
             })?;
             calls += kind.calls();
+            blocks.alone += usize::from(yardstick.alone(took.write.beside));
             blocks.write.push(took.write);
             blocks.read.extend(took.read);
         }
