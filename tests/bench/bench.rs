@@ -127,19 +127,13 @@ impl Bench {
                 let sample = match arm {
                     // Nothing to compare: only the agent itself is of interest.
                     Arm::Without | Arm::Again if measures.is_empty() => continue,
-                    Arm::Without | Arm::Again => match mode.compares {
-                        Compares::Agent | Compares::Server | Compares::Rules => {
-                            run(load, self.plan.time, 0)?
-                        }
-                        Compares::Viewer => self.with_agent(mode, load, Dress::Plain)?.sample,
+                    Arm::Without | Arm::Again => match mode.compares.without() {
+                        None => run(load, self.plan.time, 0)?,
+                        Some(dress) => self.with_agent(mode, load, dress)?.sample,
                     },
                     Arm::Planted => run(load, self.plan.time, PLANTED)?,
                     Arm::With => {
-                        let dress = match mode.compares {
-                            Compares::Agent | Compares::Rules => Dress::Plain,
-                            Compares::Server => Dress::Serving,
-                            Compares::Viewer => Dress::Viewer,
-                        };
+                        let dress = mode.compares.with();
                         let Ran { sample, used, expected } = self.with_agent(mode, load, dress)?;
                         outcome.agents.push(used);
                         outcome.expected.extend(expected);
@@ -162,12 +156,9 @@ impl Bench {
         if mode.compares == Compares::Rules {
             self.count_programs(load, Dress::NoRules, &mut outcome)?;
         }
-        match mode.compares {
-            Compares::Agent | Compares::Rules => {
-                self.count_programs(load, Dress::Plain, &mut outcome)?;
-            }
-            Compares::Server => self.count_programs(load, Dress::Serving, &mut outcome)?,
-            Compares::Viewer => {}
+        // Between two agents the difference is none of the programs'.
+        if mode.compares.without().is_none() {
+            self.count_programs(load, mode.compares.with(), &mut outcome)?;
         }
         Ok(outcome)
     }

@@ -18,6 +18,9 @@ const NOTHING: f64 = 5.0;
 /// Noise that leaves a target of a few nanoseconds judgeable, ns.
 const JUDGEABLE: f64 = 20.0;
 
+/// Noise of a latency that still tells something, as a part of the latency: within more, anything would be.
+const TELLING: f64 = 0.5;
+
 /// A target and what became of it.
 pub(crate) struct Verdict {
     pub(crate) target: String,
@@ -194,7 +197,13 @@ fn within_noise(outcome: &Outcome, name: &str) -> Option<Verdict> {
     Some(Verdict {
         target: format!("{}: {name} as without, within the noise", outcome.mode.name),
         found: format!("{:+.1} µs ±{:.1}", added / 1e3, compared.least / 1e3),
-        end: End::met(added <= compared.least),
+        end: if added > compared.least {
+            End::Missed
+        } else if compared.least > compared.without.median * TELLING {
+            End::Unclear
+        } else {
+            End::Met
+        },
     })
 }
 

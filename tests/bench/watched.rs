@@ -59,6 +59,8 @@ pub(crate) enum Dress {
     NoRules,
     /// A rule leaves the load's client out: of this host only the server is left to be traced.
     Serving,
+    /// Requests of the load's client, which is this binary, get a header. None does where an agent answers, so it does not.
+    Headers,
 }
 
 /// The rule: the client is wrk.
@@ -74,6 +76,9 @@ impl Dress {
                 std::fs::write(file, CLIENT_LEFT_OUT)?;
                 setup.argument("--config").argument(file.display().to_string())
             }
+            Self::Headers => setup
+                .environment("SPANWIRE_HEADERS", std::env::current_exe()?.display().to_string())
+                .environment("SPANWIRE_TCP_OPTION", "off"),
             Self::Viewer => setup.argument("--viewer"),
             Self::NoRules => setup.environment(
                 "SPANWIRE_RULES_OFF",

@@ -11,6 +11,7 @@ pub(crate) mod web;
 use std::time::Duration;
 
 use crate::bench::Bench;
+use crate::watched::Dress;
 
 /// One mode.
 pub(crate) struct Mode {
@@ -35,10 +36,32 @@ pub(crate) enum Compares {
     Agent,
     /// The same, and the agent leaves the load's client out.
     Server,
+    /// The same, and the agent puts headers into the requests of the load's client.
+    Headers,
     /// The same; and its programs are counted with and without the rules of runtimes.
     Rules,
     /// The agent without the viewer and with it.
     Viewer,
+}
+
+impl Compares {
+    /// The agent that is compared.
+    pub(crate) const fn with(self) -> Dress {
+        match self {
+            Self::Agent | Self::Rules => Dress::Plain,
+            Self::Server => Dress::Serving,
+            Self::Headers => Dress::Headers,
+            Self::Viewer => Dress::Viewer,
+        }
+    }
+
+    /// The one that it is compared with, where that is not none at all.
+    pub(crate) const fn without(self) -> Option<Dress> {
+        match self {
+            Self::Viewer => Some(Dress::Plain),
+            Self::Agent | Self::Server | Self::Headers | Self::Rules => None,
+        }
+    }
 }
 
 /// How many exchanges there are to be seen.
@@ -120,6 +143,7 @@ pub(crate) const ALL: &[Mode] = &[
     web::SERVING,
     web::HALF,
     web::FIXED,
+    web::HEADERS,
     web::VIEWER,
     services::PYTHON,
     services::GO,

@@ -61,6 +61,15 @@ pub(super) const FIXED: Mode = Mode {
     start: |bench| Ok(Box::new(Paced::start(bench, Some(10_000.0))?)),
 };
 
+pub(super) const HEADERS: Mode = Mode {
+    name: "nginx-headers",
+    about: "the same over connections that are new in each run, and a header with its trace is put into each of the client's requests",
+    unit: "request",
+    speaks: Speaks::Each(2.0),
+    compares: Compares::Headers,
+    start: |bench| Ok(Box::new(Paced::start(bench, Some(10_000.0))?.anew())),
+};
+
 pub(super) const VIEWER: Mode = Mode {
     name: "viewer",
     about: "the same nginx at 5,000 requests/s: 10,000 spans/s into the viewer's store; without is the agent without it",
@@ -163,6 +172,8 @@ struct Paced {
     nginx: Nginx,
     client: Role,
     rate: f64,
+    /// Whether connections are new in each run.
+    anew: bool,
 }
 
 impl Paced {
@@ -175,7 +186,13 @@ impl Paced {
             None => half_busy(&mut client, bench.plan.time, nginx.pid())?,
         };
         eprintln!("    {rate:.0} requests/s");
-        Ok(Self { nginx, client, rate })
+        Ok(Self { nginx, client, rate, anew: false })
+    }
+
+    /// With new connections in each run. Nothing is put into what older ones send until they rest.
+    const fn anew(mut self) -> Self {
+        self.anew = true;
+        self
     }
 }
 
@@ -191,7 +208,7 @@ impl Load for Paced {
     }
 
     fn run(&mut self, order: &Order) -> anyhow::Result<Sample> {
-        at_rate(&mut self.client, order.time, self.rate, self.nginx.pid())
+        at_rate_over(&mut self.client, order.time, self.rate, self.nginx.pid(), self.anew)
     }
 }
 
@@ -217,8 +234,20 @@ pub(crate) fn at_rate(
     rate: f64,
     server: u32,
 ) -> anyhow::Result<Sample> {
+    at_rate_over(client, time, rate, server, false)
+}
+
+/// The same, over new connections or those that are there.
+fn at_rate_over(
+    client: &mut Role,
+    time: Duration,
+    rate: f64,
+    server: u32,
+    anew: bool,
+) -> anyhow::Result<Sample> {
     let before = cpu::of_family(server)?;
-    let told = client.order(&format!("go {} {rate}", time.as_millis()))?;
+    let which = if anew { " anew" } else { "" };
+    let told = client.order(&format!("go {} {rate}{which}", time.as_millis()))?;
     let used = cpu::of_family(server)?.saturating_sub(before).as_nanos() as f64;
     let [answered, p50, p99, _longest, own, _took] = told[..] else {
         anyhow::bail!("the client said {told:?}");

@@ -26,8 +26,8 @@ impl Outcome {
     }
 }
 
-/// A line about how much of it counts where not all does, one about cost, one about what was seen and lost, and one about the viewer
-/// where that is what is compared.
+/// A line about how much of it counts where not all does, one about cost, one about what was seen and lost, and one about headers or the
+/// viewer where that is what is compared.
 pub(super) fn lines(outcome: &Outcome) -> Vec<String> {
     let memory = |at: usize| outcome.of_agents(|used| used.memory[at]);
     let mut cost = format!(
@@ -67,6 +67,15 @@ pub(super) fn lines(outcome: &Outcome) -> Vec<String> {
             time.as_secs(),
             grouped(used.events_lost()),
             grouped(used.spans_lost()),
+        ));
+    }
+    if outcome.mode.compares == Compares::Headers {
+        let done = outcome.sum(|used| used.count("kernel.insert_done"));
+        let there = outcome.expected.iter().sum::<f64>() / 2.0;
+        lines.push(format!(
+            "headers: put into {} requests, {:.2} % of all",
+            grouped(done),
+            100.0 * done / there.max(1.0)
         ));
     }
     if outcome.mode.compares == Compares::Viewer {

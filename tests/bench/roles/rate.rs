@@ -4,18 +4,21 @@
 //! a server (or this client, woken late) that falls behind makes every request that waits for it slow, as it would be
 //! for the users who sent them (no "coordinated omission"). It never leaves a due request out.
 //!
-//! Arguments: path, connections for each port, ports. Orders: `go MILLISECONDS RATE`. Answers: requests answered,
+//! Arguments: path, connections for each port, ports. Orders: `go MILLISECONDS RATE`, with `anew` behind where
+//! its connections are to be new ones. Answers: requests answered,
 //! median and 99th percentile of the latency in ns, the longest, ns of CPU it used itself.
 
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::num::NonZeroU64;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 use tests::wait;
 
 use crate::cpu;
@@ -44,8 +47,10 @@ pub(crate) fn play(arguments: &[String]) -> anyhow::Result<()> {
     rustix::thread::set_current_timer_slack(TIMER_SLACK)?;
     let (each, mut client) = (each.parse::<usize>()?, None);
     super::obey(|order| {
-        let ["go", millis, rate] = order else { anyhow::bail!("unknown order {order:?}") };
-        if client.is_none() {
+        let ["go", millis, rate, anew @ ..] = order else {
+            anyhow::bail!("unknown order {order:?}")
+        };
+        if client.is_none() || anew.contains(&"anew") {
             client = Some(Client::connect(path, each, ports)?);
         }
         let client = client.as_mut().context("it was just made")?;
@@ -65,10 +70,9 @@ impl Client {
         let readable = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let mut connections = Vec::new();
         for port in std::iter::repeat_n(ports, each).flatten() {
-            let address = format!("127.0.0.1:{port}");
-            let stream = TcpStream::connect(&address).context(address.clone())?;
+            let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port.parse()?));
+            let stream = connect(address).with_context(|| address.to_string())?;
             stream.set_nodelay(true)?;
-            stream.set_nonblocking(true)?;
             let index = epoll::EventData::new_u64(connections.len() as u64);
             epoll::add(&readable, &stream, index, epoll::EventFlags::IN)?;
             let request =
@@ -180,4 +184,20 @@ fn answer_length(bytes: &[u8]) -> anyhow::Result<usize> {
     let length = answer.headers.iter().find(|h| h.name.eq_ignore_ascii_case("content-length"));
     let length = std::str::from_utf8(length.context("no content-length")?.value)?;
     Ok(head + length.parse::<usize>()?)
+}
+
+/// A connection that has never blocked, as those of event loops.
+fn connect(to: SocketAddr) -> anyhow::Result<TcpStream> {
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let socket = socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?;
+    match rustix::net::connect(&socket, &to) {
+        Ok(()) | Err(Errno::INPROGRESS) => {}
+        Err(error) => return Err(error.into()),
+    }
+    poll(&mut [PollFd::new(&socket, PollFlags::OUT)], None)?;
+    let stream = TcpStream::from(socket);
+    match stream.take_error()? {
+        None => Ok(stream),
+        Some(error) => Err(error.into()),
+    }
 }
