@@ -46,6 +46,8 @@ impl Plan {
 pub(crate) struct Bench {
     pub(crate) plan: Plan,
     pub(crate) places: Places,
+    /// Whether work on one of them slows the other.
+    pub(crate) is_shared: bool,
     pub(crate) hooks: Hooks,
     pub(crate) sink: Sink,
 }

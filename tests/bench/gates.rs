@@ -13,7 +13,7 @@ use tests::runner::Suite;
 use crate::cpu::{self, Places};
 use crate::modes::web::{Nginx, at_rate};
 use crate::sink::Sink;
-use crate::statistics::{Comparison, Round, midmean, quantile};
+use crate::statistics::{Comparison, Round, midmean, midmean_of_alone, quantile};
 use crate::watched::{Dress, Watched};
 
 /// Exchanges a second that must not lose anything: both ends of half as many requests.
@@ -54,6 +54,9 @@ fn statistics() -> TestResult {
     ensure!(quantile(&[3.0, 1.0, 2.0], 0.5) == 2.0 && quantile(&[1.0, 2.0], 0.25) == 1.25);
     ensure!(quantile(&[], 0.5) == 0.0 && midmean(&[]) == 0.0);
     ensure!(midmean(&[2.0, 1000.0, 1.0, 3.0]) == 2.5, "an interrupted block counts");
+    let beside_others = [(9.0, false), (2.0, true), (9.0, false), (4.0, true)];
+    ensure!(midmean_of_alone(&beside_others, 2) == 3.0, "what was taken in company counts");
+    ensure!(midmean_of_alone(&beside_others, 3) == 6.5, "too few count");
     let round = |without, with, again| Round { without, with, again, planted: Some(with) };
     let firm = Comparison::of(&[round(100.0, 150.0, 100.0), round(200.0, 250.0, 200.0)]);
     ensure!(firm.added.median == 50.0 && firm.least == 0.0, "{firm:?}");

@@ -51,6 +51,12 @@ impl Machine {
                 bench.places.clients,
                 bench.hooks.word()
             ),
+            if bench.is_shared {
+                "these two are threads of one core: of single calls, those that others disturbed count, too"
+            } else {
+                "work on one of them does not slow the other"
+            }
+            .to_owned(),
         ];
         Ok(Self { lines, before: ticks()? })
     }

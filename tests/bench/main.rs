@@ -59,7 +59,8 @@ fn measure(words: &[String]) -> anyhow::Result<ExitCode> {
     let places = Places::choose()?;
     let sink = cpu::on(places.clients, Sink::start)?;
     let plan = if asked.quick { Plan::QUICK } else { Plan::FULL };
-    let bench = Bench { plan, places, hooks: asked.hooks, sink };
+    let is_shared = roles::yardstick::is_shared(places)?;
+    let bench = Bench { plan, places, is_shared, hooks: asked.hooks, sink };
     let mut machine = Machine::look(&bench)?;
     let mut outcomes: Vec<Outcome> = Vec::new();
     let chosen: Vec<_> = modes::ALL.iter().filter(|mode| asked.wants(mode.name)).collect();

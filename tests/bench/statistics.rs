@@ -112,3 +112,13 @@ pub(crate) fn midmean(values: &[f64]) -> f64 {
     let middle = &sorted[quarter..sorted.len() - quarter];
     middle.iter().sum::<f64>() / middle.len().max(1) as f64
 }
+
+/// The same of those values that were taken while the CPU was ours alone; of all of them if these are fewer than `enough`.
+pub(crate) fn midmean_of_alone(values: &[(f64, bool)], enough: usize) -> f64 {
+    let mut alone: Vec<f64> =
+        values.iter().filter(|(_, alone)| *alone).map(|(value, _)| *value).collect();
+    if alone.len() < enough {
+        alone = values.iter().map(|(value, _)| *value).collect();
+    }
+    midmean(&alone)
+}

@@ -78,7 +78,9 @@ impl Calls {
         measures: &'static [Measure],
         others: Option<Background>,
     ) -> anyhow::Result<Self> {
-        let arguments: Vec<String> = kinds.iter().copied().chain(also).map(str::to_owned).collect();
+        let all = bench.is_shared.then_some("everything");
+        let words = kinds.iter().copied().chain(also).chain(all);
+        let arguments: Vec<String> = words.map(str::to_owned).collect();
         let caller = cpu::on(bench.places.servers, || Role::start("calls", &arguments))?;
         Ok(Self { caller, kinds: kinds.to_vec(), measures, others })
     }

@@ -58,7 +58,8 @@ const HOW: &str = "
 How to read it: figures are medians over the rounds; ratios and differences are taken inside a round, where the machine was
 the same, with their quartiles. **A/A** is the same thing compared with itself in the same rounds: the noise. **Found from** is
 the smallest difference these rounds could have told from nothing (95 %): what is below it is noise. Servers and measured calls
-have one CPU, clients and background another; the agent is left to the scheduler. Both ends of every request are on this host
+have one CPU, clients and background another; the agent is left to the scheduler. A virtual CPU may share its core with somebody else's: single calls
+count when it was ours alone right before and behind them, by the time of some work that nothing of the agent's can touch. Both ends of every request are on this host
 and both are traced, but where a mode says otherwise: a host that only serves has half the events. The agent
 exports OTLP over HTTP to a receiver that drops everything; its CPU is that of all its processes from tracing to the end of the last export.
 *programs* is what the kernel itself measured (`bpf_stats`) in a pass of its own; reading the clock is part of each run.

@@ -12,7 +12,7 @@
 //! The first call of a block waits for memory that others have used meanwhile, much longer than it takes, with the agent
 //! and without. It has a figure of its own: what calls in a row cost, and what a call costs that comes alone, are two things.
 //!
-//! Arguments: kinds, and `firsts` where those are wanted. Orders: `go MILLISECONDS PLANTED-NANOSECONDS KIND|all`. Answers: calls
+//! Arguments: kinds, `firsts` where those are wanted, and `everything` where all blocks are to count. Orders: `go MILLISECONDS PLANTED-NANOSECONDS KIND|all`. Answers: calls
 //! made of all kinds, which part of the blocks counts, then for each kind asked for ns a call of writing and, where there is one, of reading; then
 //! the same of first calls.
 
@@ -26,7 +26,7 @@ use tests::wait;
 use self::kinds::{Calls, Kind};
 use super::spin::{Spin, turn};
 use super::yardstick::Yardstick;
-use crate::statistics::midmean;
+use crate::statistics::midmean_of_alone;
 
 /// Calls of a block.
 const BLOCK: usize = 16;
@@ -44,8 +44,12 @@ const PATIENCE: u32 = 5;
 /// Asks for first calls.
 const FIRSTS: &str = "firsts";
 
+/// Has all blocks count.
+const EVERYTHING: &str = "everything";
+
 pub(crate) fn play(arguments: &[String]) -> anyhow::Result<()> {
-    let firsts = arguments.iter().any(|name| name == FIRSTS);
+    let has = |word: &str| arguments.iter().any(|name| name == word);
+    let (firsts, everything) = (has(FIRSTS), has(EVERYTHING));
     super::obey(|order| {
         let ["go", millis, planted, which] = order else {
             anyhow::bail!("unknown order {order:?}")
@@ -54,7 +58,8 @@ pub(crate) fn play(arguments: &[String]) -> anyhow::Result<()> {
         // in its time.
         let mut kinds = arguments
             .iter()
-            .filter(|name| *name != FIRSTS && (*which == "all" || which == name))
+            .filter(|name| ![FIRSTS, EVERYTHING].contains(&name.as_str()))
+            .filter(|name| *which == "all" || which == name)
             .map(|name| Kind::new(name).with_context(|| name.clone()))
             .collect::<Result<Vec<_>, _>>()?;
         let turns = match planted.parse()? {
@@ -62,7 +67,8 @@ pub(crate) fn play(arguments: &[String]) -> anyhow::Result<()> {
             // Calibrated anew each time: the CPU may be faster or slower by now.
             nanos => Spin::calibrate().turns(Duration::from_nanos(nanos)),
         };
-        run(&mut kinds, Duration::from_millis(millis.parse()?), turns, firsts)
+        let yardstick = if everything { Yardstick::of_nothing() } else { Yardstick::new(TURN) };
+        run(&mut kinds, yardstick, Duration::from_millis(millis.parse()?), turns, firsts)
     })
 }
 
@@ -80,20 +86,20 @@ impl Blocks {
     }
 }
 
-/// Of those blocks that count, the mean of the middle half.
 fn figure(blocks: &[Calls], yardstick: &Yardstick, of: fn(&Calls) -> f64) -> f64 {
-    let alone = blocks.iter().filter(|calls| yardstick.alone(calls.beside));
-    let mut values: Vec<f64> = alone.map(of).collect();
-    if values.len() < ENOUGH {
-        values = blocks.iter().map(of).collect();
-    }
-    midmean(&values)
+    let values = blocks.iter().map(|calls| (of(calls), yardstick.alone(calls.beside)));
+    midmean_of_alone(&values.collect::<Vec<_>>(), ENOUGH)
 }
 
-fn run(kinds: &mut [Kind], time: Duration, planted: u32, firsts: bool) -> anyhow::Result<Vec<f64>> {
+fn run(
+    kinds: &mut [Kind],
+    mut yardstick: Yardstick,
+    time: Duration,
+    planted: u32,
+    firsts: bool,
+) -> anyhow::Result<Vec<f64>> {
     let mut measured: Vec<Blocks> = kinds.iter().map(|_| Blocks::default()).collect();
     let mut calls: usize = kinds.iter().map(|kind| kind.calls() * kind.blocks_before()).sum();
-    let mut yardstick = Yardstick::new(TURN);
     let began = wait::now();
     let mut next = began;
     loop {

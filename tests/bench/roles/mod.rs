@@ -10,7 +10,7 @@ pub(crate) mod rate;
 pub(crate) mod serve;
 pub(crate) mod spawn;
 mod spin;
-mod yardstick;
+pub(crate) mod yardstick;
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
