@@ -12,6 +12,7 @@ use tests::runner::Suite;
 
 use crate::cpu::{self, Places};
 use crate::modes::web::{Nginx, at_rate};
+use crate::roles::yardstick::Yardstick;
 use crate::sink::Sink;
 use crate::statistics::{Comparison, Round, midmean, midmean_of_alone, quantile};
 use crate::watched::{Dress, Watched};
@@ -26,6 +27,7 @@ const TIME: Duration = Duration::from_secs(8);
 pub(crate) fn suite() -> Suite {
     let mut suite = Suite::default();
     suite.test("bench::medians_and_noise", statistics);
+    suite.test("bench::a_slow_cpu_is_told", yardstick);
     suite.test("bench::nothing_is_lost_at_20_000_exchanges_a_second", nothing_lost);
     suite
 }
@@ -47,6 +49,15 @@ fn nothing_lost() -> TestResult {
     // Others may speak on this host meanwhile, so there may be more.
     ensure!(used.exchanges() >= there, "{} of {there} exchanges were seen", used.exchanges());
     ensure!(used.spans() >= there, "{} spans of {there} exchanges", used.spans());
+    Ok(())
+}
+
+fn yardstick() -> TestResult {
+    let mut yardstick = Yardstick::new(Duration::ZERO);
+    let fastest = (0..100).map(|_| yardstick.take()).min().unwrap_or_default();
+    ensure!(yardstick.alone(fastest), "{fastest:?} is among the fastest");
+    ensure!(!yardstick.alone(fastest * 6 / 5), "a CPU is slower by a fifth, and nobody notices");
+    ensure!(Yardstick::of_nothing().alone(fastest * 2), "nothing was to be told");
     Ok(())
 }
 

@@ -87,6 +87,17 @@ pub(crate) fn judge(outcomes: &[Outcome]) -> Vec<Verdict> {
         });
         verdicts.push(nothing_lost(fixed));
     }
+    if let Some(headers) = mode("nginx-headers") {
+        // Both ends are seen of each request.
+        let there = headers.expected.iter().sum::<f64>() / 2.0;
+        let part = headers.headers() / there.max(1.0);
+        verdicts.push(Verdict {
+            target: "nginx-headers: a header in each request".to_owned(),
+            found: format!("{:.2} % of {there:.0}", part * 100.0),
+            end: End::met(part >= 1.0),
+        });
+        verdicts.push(nothing_lost(headers));
+    }
     if let Some(viewer) = mode("viewer") {
         verdicts.extend(within_noise(viewer, "latency p99"));
         let lost = viewer.sum(|used| used.count("viewer.spans_dropped"));

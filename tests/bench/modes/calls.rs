@@ -5,6 +5,7 @@ use super::{Compares, Load, Measure, Mode, Order, Sample, Sort, Speaks};
 use crate::bench::Bench;
 use crate::cpu;
 use crate::roles::Role;
+use crate::roles::calls::{EVERYTHING, FIRSTS};
 
 pub(super) const CALLS: Mode = Mode {
     name: "calls",
@@ -14,7 +15,7 @@ pub(super) const CALLS: Mode = Mode {
     compares: Compares::Agent,
     start: |bench| {
         let kinds = ["traced", "ignored", "null"];
-        Ok(Box::new(Calls::start(bench, &kinds, Some("firsts"), &OF_CALLS, None)?))
+        Ok(Box::new(Calls::start(bench, &kinds, Some(FIRSTS), &OF_CALLS, None)?))
     },
 };
 
@@ -78,7 +79,7 @@ impl Calls {
         measures: &'static [Measure],
         others: Option<Background>,
     ) -> anyhow::Result<Self> {
-        let all = bench.is_shared.then_some("everything");
+        let all = bench.is_shared.then_some(EVERYTHING);
         let words = kinds.iter().copied().chain(also).chain(all);
         let arguments: Vec<String> = words.map(str::to_owned).collect();
         let caller = cpu::on(bench.places.servers, || Role::start("calls", &arguments))?;

@@ -14,6 +14,7 @@ use super::{Compares, Load, Measure, Mode, Order, Sample, Sort, Speaks};
 use crate::bench::Bench;
 use crate::cpu;
 use crate::roles::Role;
+use crate::roles::rate::ANEW;
 use crate::wrk::Wrk;
 
 pub(super) const SATURATED: Mode = Mode {
@@ -246,8 +247,8 @@ fn at_rate_over(
     anew: bool,
 ) -> anyhow::Result<Sample> {
     let before = cpu::of_family(server)?;
-    let which = if anew { " anew" } else { "" };
-    let told = client.order(&format!("go {} {rate}{which}", time.as_millis()))?;
+    let which = if anew { ANEW } else { "" };
+    let told = client.order(&format!("go {} {rate} {which}", time.as_millis()))?;
     let used = cpu::of_family(server)?.saturating_sub(before).as_nanos() as f64;
     let [answered, p50, p99, _longest, own, _took] = told[..] else {
         anyhow::bail!("the client said {told:?}");

@@ -19,6 +19,11 @@ impl Outcome {
         self.agents.iter().map(value).sum()
     }
 
+    /// Requests that were given a header.
+    pub(crate) fn headers(&self) -> f64 {
+        self.sum(|used| used.count("kernel.insert_done"))
+    }
+
     /// Part of the exchanges there were that were seen; `None` where there were none.
     pub(crate) fn captured(&self) -> Option<f64> {
         let there = self.expected.iter().sum::<f64>();
@@ -70,12 +75,9 @@ pub(super) fn lines(outcome: &Outcome) -> Vec<String> {
         ));
     }
     if outcome.mode.compares == Compares::Headers {
-        let done = outcome.sum(|used| used.count("kernel.insert_done"));
-        let there = outcome.expected.iter().sum::<f64>() / 2.0;
         lines.push(format!(
-            "headers: put into {} requests, {:.2} % of all",
-            grouped(done),
-            100.0 * done / there.max(1.0)
+            "headers: put into {} requests, those of the agent's own trial included",
+            grouped(outcome.headers())
         ));
     }
     if outcome.mode.compares == Compares::Viewer {

@@ -42,10 +42,10 @@ const ENOUGH: usize = 30;
 const PATIENCE: u32 = 5;
 
 /// Asks for first calls.
-const FIRSTS: &str = "firsts";
+pub(crate) const FIRSTS: &str = "firsts";
 
 /// Has all blocks count.
-const EVERYTHING: &str = "everything";
+pub(crate) const EVERYTHING: &str = "everything";
 
 pub(crate) fn play(arguments: &[String]) -> anyhow::Result<()> {
     let has = |word: &str| arguments.iter().any(|name| name == word);

@@ -26,6 +26,9 @@ use crate::cpu;
 /// How long answers may still come when the last request is due: on a busy machine the rate may not be to be had.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Behind an order: over new connections.
+pub(crate) const ANEW: &str = "anew";
+
 /// How late the kernel may wake us, ns: as soon as it can, instead of up to 50 µs.
 const TIMER_SLACK: Option<NonZeroU64> = NonZeroU64::new(1);
 
@@ -50,7 +53,7 @@ pub(crate) fn play(arguments: &[String]) -> anyhow::Result<()> {
         let ["go", millis, rate, anew @ ..] = order else {
             anyhow::bail!("unknown order {order:?}")
         };
-        if client.is_none() || anew.contains(&"anew") {
+        if client.is_none() || anew.contains(&ANEW) {
             client = Some(Client::connect(path, each, ports)?);
         }
         let client = client.as_mut().context("it was just made")?;

@@ -26,7 +26,7 @@ const ALONE: f64 = 1.03;
 /// The yardstick, and the fastest it has been since it was made.
 ///
 /// Made anew for each run: a CPU's clock rate changes in minutes, its company in less.
-pub(super) struct Yardstick {
+pub(crate) struct Yardstick {
     fastest: Duration,
     /// Whether it tells anything.
     tells: bool,
@@ -34,7 +34,7 @@ pub(super) struct Yardstick {
 
 impl Yardstick {
     /// Looks for so long how fast it can be.
-    pub(super) fn new(time: Duration) -> Self {
+    pub(crate) fn new(time: Duration) -> Self {
         let mut yardstick = Self { fastest: Duration::MAX, tells: true };
         let began = wait::now();
         while began.elapsed() < time {
@@ -44,12 +44,12 @@ impl Yardstick {
     }
 
     /// One by which the CPU is always ours alone.
-    pub(super) const fn of_nothing() -> Self {
+    pub(crate) const fn of_nothing() -> Self {
         Self { fastest: Duration::MAX, tells: false }
     }
 
     /// How long it takes now.
-    pub(super) fn take(&mut self) -> Duration {
+    pub(crate) fn take(&mut self) -> Duration {
         let began = wait::now();
         work();
         let took = began.elapsed();
@@ -58,7 +58,7 @@ impl Yardstick {
     }
 
     /// Whether the CPU was ours alone when it took so long.
-    pub(super) fn alone(&self, took: Duration) -> bool {
+    pub(crate) fn alone(&self, took: Duration) -> bool {
         !self.tells || took.as_secs_f64() <= self.fastest.as_secs_f64() * ALONE
     }
 }
