@@ -18,6 +18,10 @@ pub struct Config {
     pub network_namespace: u32,
     /// Byte offsets into kernel structs, by [`Offset`].
     pub offsets: [u32; OFFSETS],
+    /// Numbers of kernel structs in its type information, by [`Struct`].
+    pub structs: [u32; STRUCTS],
+    /// To a whole number of 64-bit words.
+    pub reserved: u32,
 }
 
 impl Config {
@@ -30,6 +34,8 @@ impl Config {
         wake_at: 0,
         network_namespace: 0,
         offsets: [0; OFFSETS],
+        structs: [0; STRUCTS],
+        reserved: 0,
     };
 }
 
@@ -216,4 +222,26 @@ impl Offset {
         (Self::ProtoMemoryPressure, "proto", "memory_pressure"),
         (Self::TcpNotsentLowat, "tcp_sock", "notsent_lowat"),
     ];
+}
+
+/// How many structs there are.
+pub const STRUCTS: usize = 3;
+
+/// Which struct an entry of [`Config::structs`] is: one that probes take an address for, see [`crate::kfunc`]. The agent finds
+/// their numbers by these names; 0 is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Struct {
+    /// What a TCP socket is.
+    TcpSock,
+    /// Saved user registers.
+    PtRegs,
+    /// Two pointers: as the first of them a word is read at any address.
+    ListHead,
+}
+
+impl Struct {
+    /// Every struct with its name.
+    pub const ALL: [(Self, &'static str); STRUCTS] =
+        [(Self::TcpSock, "tcp_sock"), (Self::PtRegs, "pt_regs"), (Self::ListHead, "list_head")];
 }

@@ -15,12 +15,12 @@ mod data;
 pub mod frame;
 pub mod id;
 pub mod insert;
-pub mod preemption;
+pub mod kfunc;
 pub mod runtime;
 pub mod scan;
 pub mod wire;
 
-pub use config::{Config, OFFSETS, Offset, flag as config_flag, wake};
+pub use config::{Config, OFFSETS, Offset, STRUCTS, Struct, flag as config_flag, wake};
 pub use control::{
     CHAIN, CallerFound, Closed, ControlHeader, ControlKind, Family, Opened, ProcessEvent,
     Retransmitted, Revoked, StreamCall, TaskEnded, TcpState, Worker, tcp_state,

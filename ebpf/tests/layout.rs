@@ -7,7 +7,7 @@ use std::mem::{offset_of, size_of};
 
 use spanwire_ebpf::{
     ABI_VERSION, Closed, Config, ControlHeader, Counter, DataHeader, Offset, Opened, ProcessEvent,
-    Revoked, StreamCall, TcpState, Worker,
+    Revoked, StreamCall, Struct, TcpState, Worker,
     insert::{Boundary, Inserted},
 };
 use zerocopy::IntoBytes;
@@ -117,4 +117,7 @@ fn tables_are_in_the_order_of_their_numbers() {
         assert_eq!(*offset as usize, at);
     }
     assert!(Offset::ALL.len() <= Config::EMPTY.offsets.len());
+    for (at, (number, _)) in Struct::ALL.iter().enumerate() {
+        assert_eq!(*number as usize, at);
+    }
 }

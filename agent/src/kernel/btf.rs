@@ -159,11 +159,17 @@ impl KernelTypes {
         })
     }
 
+    /// The number of a struct; `None` if this kernel has none of that name.
+    #[must_use]
+    pub fn structure(&self, name: &str) -> Option<u32> {
+        self.by_name.get(&(kind::STRUCT, name.to_owned())).copied()
+    }
+
     /// Byte offset of a member of a struct, through anonymous structs and unions; `path` may lead into members of
     /// members by dots. `None` if this kernel has no such member.
     #[must_use]
     pub fn member(&self, of: &str, path: &str) -> Option<u32> {
-        let mut id = *self.by_name.get(&(kind::STRUCT, of.to_owned()))?;
+        let mut id = self.structure(of)?;
         let mut offset = 0;
         for name in path.split('.') {
             let (at, inner) = self.find(self.plain(id)?, name, 0)?;
@@ -272,6 +278,7 @@ mod tests {
         assert_eq!(types.member("outer", "named.c"), Some(4));
         assert_eq!(types.member("outer", "c"), None, "named members are not transparent");
         assert_eq!(types.member("nobody", "a"), None);
+        assert_eq!((types.structure("outer"), types.structure("nobody")), (Some(4), None));
         assert!(types.has_tracepoint("x"));
         assert!(!types.has_tracepoint("y"));
         assert_eq!(types.tracepoint_arguments("x"), Some(2), "without the kernel's own");

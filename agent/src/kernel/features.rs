@@ -3,7 +3,7 @@
 
 use std::{fs, io, path::Path};
 
-use abi::{Config, OFFSETS, Offset, config_flag};
+use abi::{Config, OFFSETS, Offset, STRUCTS, Struct, config_flag};
 use thiserror::Error;
 
 use super::{btf::KernelTypes, hooks::HookSet, mounts};
@@ -144,6 +144,10 @@ impl Kernel {
                 None => {}
             }
         }
+        let mut structs = [0; STRUCTS];
+        for (number, name) in Struct::ALL {
+            structs[number as usize] = self.types.structure(name).unwrap_or(0);
+        }
         let mut flags = 0;
         // By what is there, not by version: vendors bring such things to older kernels.
         if self.types.has_function("bpf_task_pt_regs") {
@@ -159,7 +163,7 @@ impl Kernel {
         if self.types.tracepoint_arguments("tcp_retransmit_skb").is_some_and(|words| words > 2) {
             flags |= config_flag::RETRANSMIT_FAILS;
         }
-        Ok(Config { flags, offsets, ..Config::EMPTY })
+        Ok(Config { flags, offsets, structs, ..Config::EMPTY })
     }
 }
 
@@ -170,7 +174,6 @@ fn needed(offset: Offset, set: HookSet) -> bool {
         | Offset::FileEp
         | Offset::FileEpLinks
         | Offset::SkState
-        | Offset::TaskPid
         | Offset::TaskQueue
         | Offset::QueueRunQueue
         // Of x86-64 only: elsewhere no runtime is known yet.

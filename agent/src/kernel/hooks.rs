@@ -18,14 +18,19 @@ pub enum HookSet {
     Syscall,
 }
 
+/// What programs at the socket layer read kernel structs by. It is older (6.2) than their tracepoints.
+pub const CAST: &str = "bpf_rdonly_cast";
+
 impl HookSet {
     /// All, best first.
     pub const ALL: [Self; 3] = [Self::Locked, Self::Length, Self::Syscall];
 
-    /// Whether the kernel has the tracepoints of this set.
+    /// Whether the kernel has the tracepoints of this set, and what their programs call.
     #[must_use]
     pub fn exists(self, types: &KernelTypes) -> bool {
-        self.socket_programs().iter().all(|program| types.has_tracepoint(program.tracepoint))
+        let programs = self.socket_programs();
+        programs.iter().all(|program| types.has_tracepoint(program.tracepoint))
+            && (programs.is_empty() || types.has_function(CAST))
     }
 
     /// The BTF tracepoint programs that see socket calls in this set.

@@ -400,7 +400,7 @@ fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<Map, SetError> {
 
 /// The configuration as the words it lies in memory as.
 fn words(config: &Config) -> Vec<u32> {
-    let mut words = Vec::with_capacity(10 + OFFSET_WORDS);
+    let mut words = Vec::with_capacity(WORDS);
     for half in [config.seed[0], config.seed[1], config.network_namespace_cookie] {
         let bytes = half.to_ne_bytes();
         words.extend(
@@ -411,14 +411,14 @@ fn words(config: &Config) -> Vec<u32> {
     }
     words.extend([config.flags, config.own_tgid, config.wake_at, config.network_namespace]);
     words.extend(config.offsets);
+    words.extend(config.structs);
+    words.push(config.reserved);
     words
 }
 
-const OFFSET_WORDS: usize = abi::OFFSETS;
-const _: () = assert!(
-    size_of::<Config>() == 4 * (10 + OFFSET_WORDS),
-    "words() writes every field once, without padding"
-);
+const WORDS: usize = 11 + abi::OFFSETS + abi::STRUCTS;
+const _: () =
+    assert!(size_of::<Config>() == 4 * WORDS, "words() writes every field once, without padding");
 
 /// Before 5.11 maps count against the limit of locked memory. Where it cannot be lifted, loading says so.
 fn lift_memory_limit() {

@@ -1,11 +1,11 @@
 //! The compiled kernel probes, as bytes inside this binary, so that the agent is one file.
 //!
-//! `build.rs` says where they come from. Of what is in them only the marks of [`abi::preemption`] are known here.
+//! `build.rs` says where they come from. Of what is in them only the marks of [`abi::kfunc`] are known here.
 
-use abi::preemption::{NOTHING, call, replace, replace_early};
+use abi::kfunc::{self, NOTHING, call};
 use zerocopy::IntoBytes;
 
-use super::{features::Kernel, insert};
+use super::{features::Kernel, hooks::CAST, insert};
 
 /// The eBPF object as this kernel must be given it, 8-byte aligned as its readers need it.
 pub struct Fitted(Vec<u64>);
@@ -22,17 +22,23 @@ impl Fitted {
 #[must_use]
 pub fn fitted(kernel: &Kernel, inserts: bool) -> Fitted {
     let function = |name| kernel.types.function(name);
-    let early = function("bpf_preempt_disable").zip(function("bpf_preempt_enable"));
+    let preempt = function("bpf_preempt_disable").zip(function("bpf_preempt_enable"));
     let calls = |functions: Option<(u32, u32)>| {
         functions.map_or((NOTHING, NOTHING), |(disable, enable)| (call(disable), call(enable)))
     };
-    let (disable, enable) = calls(early.filter(|_| kernel.is_preemptible()));
+    let (disable, enable) = calls(preempt.filter(|_| kernel.is_preemptible()));
+    let (disable_early, enable_early) = calls(preempt);
+    let marks = [
+        (kfunc::PREEMPT_DISABLE, disable),
+        (kfunc::PREEMPT_ENABLE, enable),
+        (kfunc::PREEMPT_DISABLE_EARLY, disable_early),
+        (kfunc::PREEMPT_ENABLE_EARLY, enable_early),
+        (kfunc::RDONLY_CAST, function(CAST).map_or(NOTHING, call)),
+    ];
     let probes = probes();
     let mut words = vec![0u64; probes.len().div_ceil(8)];
     words.as_mut_bytes()[..probes.len()].copy_from_slice(probes);
-    replace(words.as_mut_bytes(), disable, enable);
-    let (disable, enable) = calls(early);
-    replace_early(words.as_mut_bytes(), disable, enable);
+    kfunc::replace(words.as_mut_bytes(), &marks);
     if !inserts {
         insert::leave_out_sockets(words.as_mut_bytes());
     }

@@ -3,7 +3,7 @@
 
 use core::ptr;
 
-use spanwire_ebpf::{Config, Offset, id::Seed};
+use spanwire_ebpf::{Config, Offset, Struct, id::Seed};
 
 #[unsafe(no_mangle)]
 static CONFIG: Config = Config::EMPTY;
@@ -56,4 +56,10 @@ pub(crate) fn offset(of: Offset) -> usize {
 #[inline(always)]
 pub(crate) fn exists(of: Offset) -> bool {
     word!(offsets[of as usize]) != u32::MAX
+}
+
+/// The number of a struct in the kernel's type information.
+#[inline(always)]
+pub(crate) fn number(of: Struct) -> u64 {
+    u64::from(word!(structs[of as usize]))
 }

@@ -1,6 +1,6 @@
 //! Writing events to the rings.
 
-use core::ffi::c_void;
+use core::{ffi::c_void, hint::cold_path};
 
 use aya_ebpf::{
     bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP},
@@ -34,6 +34,7 @@ pub(crate) fn this_scratch() -> Option<*mut Scratch> {
 pub(crate) fn scratch() -> Option<*mut Scratch> {
     let scratch = this_scratch()?;
     if unsafe { (*scratch).busy } != 0 {
+        cold_path();
         count(Counter::ScratchBusy, 1);
         return None;
     }
@@ -83,6 +84,7 @@ pub(crate) fn data_in_line(scratch: *mut Scratch) -> u64 {
             }
         }
     } else {
+        cold_path();
         count(Counter::DataRingFull, 1);
         count(Counter::DataRingFullBytes, u64::from(unsafe { (*scratch).header.len }));
     }

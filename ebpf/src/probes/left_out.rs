@@ -138,7 +138,6 @@ unsafe fn comes_back(state: *mut State) {
         (*state).pipelined = 0;
         (*state).ways[0].head_left = 0;
         (*state).ways[1].head_left = 0;
-        (*state).ways[0].frames = Frames::BOUNDARY;
-        (*state).ways[1].frames = Frames::BOUNDARY;
+        (*state).frames = [Frames::BOUNDARY; 2];
     }
 }

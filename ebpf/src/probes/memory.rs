@@ -1,14 +1,18 @@
 //! Reading kernel memory: directly, through pointers whose type the verifier knows (1–2 ns), or by the probe-read
-//! helper, through any address (30 ns).
+//! helper, through any address (30 ns). Where the kernel can cast (6.2), any address can be given a type.
 
-use core::{ffi::c_void, mem::MaybeUninit, ptr};
+use core::{
+    ffi::c_void,
+    mem::{self, MaybeUninit},
+    ptr,
+};
 
 use aya_ebpf::helpers::generated::{
     bpf_get_current_task, bpf_get_current_task_btf, bpf_probe_read_kernel, bpf_probe_read_user,
 };
-use spanwire_ebpf::Offset;
+use spanwire_ebpf::{Offset, Struct, kfunc::RDONLY_CAST};
 
-use crate::config::offset;
+use crate::config::{number, offset};
 
 /// A way to read members of kernel structs. The hooks differ in it; what they do with it does not.
 pub(crate) trait Reach {
@@ -80,14 +84,22 @@ pub(crate) unsafe fn kernel<T: Copy>(address: u64) -> T {
     }
 }
 
-/// A word of kernel memory, read where it is needed and not by a function: for what every call on a socket does.
+/// An address as that of a struct, which the verifier then lets [`Typed`] read: zero where there is no memory. Nothing is
+/// checked; what is there is what the caller says, or else nonsense.
+///
+/// Only in programs of hooks that kernels have which can cast.
 #[inline(always)]
-pub(crate) unsafe fn kernel_here(address: u64) -> u64 {
-    let mut word = 0u64;
-    unsafe {
-        bpf_probe_read_kernel((&raw mut word).cast(), 8, address as *const c_void);
-    }
-    word
+pub(crate) unsafe fn cast(address: u64, to: Struct) -> *const c_void {
+    // SAFETY: helpers are called by number, and the agent puts the kernel's function with these arguments in this one's place.
+    let call: extern "C" fn(u64, u64) -> *const c_void =
+        unsafe { mem::transmute(RDONLY_CAST as usize) };
+    call(address, number(to))
+}
+
+/// The word of kernel memory at an address, zero where there is none. Only where [`cast`] may be used.
+#[inline(always)]
+pub(crate) unsafe fn word_at(address: u64) -> u64 {
+    unsafe { ptr::read_volatile(cast(address, Struct::ListHead).cast::<u64>()) }
 }
 
 /// Up to eight bytes of kernel memory. A function of its own, because each read in line takes a place on the stack.

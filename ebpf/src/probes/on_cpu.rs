@@ -30,34 +30,42 @@ impl OnCpu {
     pub(crate) const UNKNOWN: Self = Self { counted: 0, clock: 0 };
 }
 
-/// The running thread has read a request; `waits` if it serves no other meanwhile.
+/// The `running` thread has read a request; `waits` if it serves no other meanwhile.
 #[inline(always)]
-pub(crate) unsafe fn begin<R: Reach>(state: *mut State, waits: bool, now: u64) {
+pub(crate) unsafe fn begin<R: Reach>(
+    state: *mut State,
+    running: *const c_void,
+    waits: bool,
+    now: u64,
+) {
     unsafe {
         let on_cpu = &raw mut (*state).on_cpu;
         if !waits {
             (*on_cpu).clock = 0;
             return;
         }
-        let task = R::task();
-        (*on_cpu).counted = R::member(task, Offset::TaskRanFor);
-        (*on_cpu).clock = clock::<R>(task, now);
+        (*on_cpu).counted = R::member(running, Offset::TaskRanFor);
+        (*on_cpu).clock = clock::<R>(running, now);
     }
 }
 
-/// How long the running thread, `task`, was on a CPU since it read the request that is answered, µs and at least 1; 0 when
+/// How long the `running` thread, called `task`, was on a CPU since it read the request that is answered, µs and at least 1; 0 when
 /// another thread had read it or nothing is known.
 #[inline(always)]
-pub(crate) unsafe fn since<R: Reach>(state: *const State, task: u64, now: u64) -> u32 {
+pub(crate) unsafe fn since<R: Reach>(
+    state: *const State,
+    running: *const c_void,
+    task: u64,
+    now: u64,
+) -> u32 {
     unsafe {
         let before = &raw const (*state).on_cpu;
         if (*before).clock == 0 || (*state).reader != task || (*state).pipelined != 0 {
             return 0;
         }
-        let task = R::task();
-        let counted: u64 = R::member(task, Offset::TaskRanFor);
+        let counted: u64 = R::member(running, Offset::TaskRanFor);
         let counted = counted.wrapping_sub((*before).counted) as i64;
-        let mut nanos = clock::<R>(task, now).wrapping_sub((*before).clock) as i64;
+        let mut nanos = clock::<R>(running, now).wrapping_sub((*before).clock) as i64;
         if nanos > counted + TICK {
             nanos = counted + TICK;
         }

@@ -1,6 +1,6 @@
 //! A probe runs to its end before another task runs on its CPU, on kernels that would have it otherwise.
 //!
-//! See [`spanwire_ebpf::preemption`]: the two calls here are marks until the agent has replaced them.
+//! See [`spanwire_ebpf::kfunc`]: the calls that forbid and allow it are marks until the agent has replaced them.
 //!
 //! A task whose time is up in a probe is taken off its CPU at the second call, and for the kernel the probe runs until it is back. It passes
 //! over it for all other tasks on that CPU: milliseconds, while a socket call takes microseconds. So behind each program that sees calls there is
@@ -9,7 +9,7 @@
 use aya_ebpf::helpers::generated::bpf_get_current_pid_tgid;
 use spanwire_ebpf::{
     Counter, config_flag,
-    preemption::{DISABLE, DISABLE_EARLY, ENABLE, ENABLE_EARLY},
+    kfunc::{PREEMPT_DISABLE, PREEMPT_DISABLE_EARLY, PREEMPT_ENABLE, PREEMPT_ENABLE_EARLY},
 };
 
 use crate::{attached, config, emit::this_scratch, maps::count};
@@ -39,9 +39,9 @@ pub(crate) struct Turns {
 #[inline(always)]
 pub(crate) fn whole(program: impl FnOnce()) {
     if attached::all() {
-        mark::<{ DISABLE as usize }>();
+        mark::<{ PREEMPT_DISABLE as usize }>();
         program();
-        mark::<{ ENABLE as usize }>();
+        mark::<{ PREEMPT_ENABLE as usize }>();
     }
 }
 
@@ -101,9 +101,9 @@ pub(crate) fn is_passed_over(seen: Seen, is_seen: impl FnOnce() -> bool) -> bool
 #[inline(always)]
 pub(crate) fn whole_message(program: impl FnOnce()) {
     if attached::all() {
-        mark::<{ DISABLE_EARLY as usize }>();
+        mark::<{ PREEMPT_DISABLE_EARLY as usize }>();
         program();
-        mark::<{ ENABLE_EARLY as usize }>();
+        mark::<{ PREEMPT_ENABLE_EARLY as usize }>();
     }
 }
 

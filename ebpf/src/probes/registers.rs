@@ -3,11 +3,11 @@
 use core::ffi::c_void;
 
 use aya_ebpf::helpers::generated::{bpf_get_current_task, bpf_task_pt_regs};
-use spanwire_ebpf::{Offset, config_flag};
+use spanwire_ebpf::{Offset, Struct, config_flag};
 
 use crate::{
     config::has,
-    memory::{Probed, Reach, Typed, kernel},
+    memory::{Probed, Reach, Typed, cast, kernel},
 };
 
 /// A system call's number and its first four arguments.
@@ -33,12 +33,22 @@ mod layout {
     pub(super) const THIRD: usize = 96;
     pub(super) const FOURTH: usize = 56;
     const CS: usize = 136;
+    const SS: usize = 160;
     /// `__USER_CS`: the code segment of 64-bit user code.
     const USER_CS: u64 = 0x33;
+    /// `__USER_DS`: its stack segment.
+    const USER_DS: u64 = 0x2b;
 
     #[inline(always)]
     pub(super) fn native(read: impl Fn(usize) -> u64) -> bool {
         read(CS) & 0xffff == USER_CS
+    }
+
+    /// Whether these can only be the registers of 64-bit user code. Where its stack pointer lies in their place, two words
+    /// further, it is no address that small.
+    #[inline(always)]
+    pub(super) fn surely(read: impl Fn(usize) -> u64) -> bool {
+        read(CS) == USER_CS && read(SS) == USER_DS
     }
 }
 
@@ -60,9 +70,32 @@ mod layout {
     pub(super) fn native(read: impl Fn(usize) -> u64) -> bool {
         read(PSTATE) & MODE32 == 0
     }
+
+    /// Nothing tells.
+    #[inline(always)]
+    pub(super) fn surely(_: impl Fn(usize) -> u64) -> bool {
+        false
+    }
 }
 
 impl Call {
+    /// Where registers lie on the stack, if they do. They do not where the kernel leaves room behind them (for FRED, since
+    /// 6.9) or has larger stacks: the helper knows where. Only where [`memory::cast`](crate::memory::cast) may be used.
+    #[inline(always)]
+    pub(crate) fn cast(task: *const c_void) -> Self {
+        unsafe {
+            let stack: u64 = Typed::member(task, Offset::TaskStack);
+            let registers = cast(stack + layout::STACK - layout::SIZE, Struct::PtRegs).cast::<u8>();
+            let word = |at| core::ptr::read_volatile(registers.add(at).cast::<u64>());
+            if layout::surely(word) {
+                Self::read(word)
+            } else {
+                core::hint::cold_path();
+                Self::typed(task)
+            }
+        }
+    }
+
     /// By typed pointers: 5.15 and later, in `tp_btf` programs.
     #[inline(always)]
     pub(crate) fn typed(task: *const c_void) -> Self {
@@ -123,10 +156,15 @@ impl Call {
 /// The current task as `bpf_get_current_pid_tgid` names it, for programs that do not have that helper.
 #[inline(always)]
 pub(crate) fn task() -> u64 {
+    unsafe { name::<Probed>(bpf_get_current_task() as *const c_void) }
+}
+
+/// A task as `bpf_get_current_pid_tgid` names it when that runs.
+#[inline(always)]
+pub(crate) unsafe fn name<R: Reach>(task: *const c_void) -> u64 {
     unsafe {
-        let task = bpf_get_current_task() as *const c_void;
-        let tgid: u32 = Probed::member(task, Offset::TaskTgid);
-        let pid: u32 = Probed::member(task, Offset::TaskPid);
+        let tgid: u32 = R::member(task, Offset::TaskTgid);
+        let pid: u32 = R::member(task, Offset::TaskPid);
         u64::from(tgid) << 32 | u64::from(pid)
     }
 }

@@ -3,11 +3,11 @@
 use core::ffi::c_void;
 
 use aya_ebpf::helpers::generated::{bpf_get_current_task, bpf_skc_to_tcp_sock};
-use spanwire_ebpf::{Direction, Family, Offset, data_flag};
+use spanwire_ebpf::{Direction, Family, Offset, Struct, data_flag};
 
 use crate::{
     config::{exists, offset},
-    memory::{Probed, Reach, Typed, kernel, kernel_here},
+    memory::{Probed, Reach, Typed, cast, kernel, word_at},
     registers::Call,
 };
 
@@ -31,15 +31,20 @@ const NON_BLOCKING: u32 = 0x800;
 pub(crate) unsafe fn stream<R: Reach>(sock: *const c_void) -> Option<Stream> {
     unsafe {
         let family: u16 = R::member(sock, Offset::SkFamily);
-        if family == Family::Inet as u16 || family == Family::Inet6 as u16 {
+        let stream = if family == Family::Inet as u16 || family == Family::Inet6 as u16 {
             let protocol: u16 = R::member(sock, Offset::SkProtocol);
-            if protocol == IPPROTO_TCP { Some(Stream::Tcp) } else { None }
+            if protocol != IPPROTO_TCP {
+                return None;
+            }
+            Stream::Tcp
         } else if family == Family::Unix as u16 {
-            let kind: u16 = R::member(sock, Offset::SkType);
-            if kind == SOCK_STREAM { Some(Stream::Unix) } else { None }
+            Stream::Unix
         } else {
-            None
-        }
+            return None;
+        };
+        // Raw packets of TCP can be had, too.
+        let kind: u16 = R::member(sock, Offset::SkType);
+        if kind == SOCK_STREAM { Some(stream) } else { None }
     }
 }
 
@@ -52,7 +57,14 @@ pub(crate) unsafe fn peer_ended<R: Reach>(sock: *const c_void) -> bool {
     shutdown & RECEIVE != 0
 }
 
-/// The TCP sequence number after the last byte that was sent or read, through typed pointers.
+/// The TCP sequence number after the last byte that was sent or read, of a socket that is a [`Stream::Tcp`]. Only where [`cast`]
+/// may be used.
+#[inline(always)]
+pub(crate) unsafe fn sequence_cast(sock: *const c_void, direction: Direction) -> u32 {
+    unsafe { sequence::<Typed>(cast(sock as u64, Struct::TcpSock), direction) }
+}
+
+/// The same through typed pointers on any kernel; `None` if it is no such socket.
 #[inline(always)]
 pub(crate) unsafe fn sequence_typed(sock: *const c_void, direction: Direction) -> Option<u32> {
     unsafe {
@@ -111,7 +123,7 @@ pub(crate) unsafe fn origins<R: Reach>(tcp: *const c_void) -> [u32; 2] {
 }
 
 /// Whether the running system call was made on this socket: its descriptor names the socket's file. Kernel threads,
-/// `io_uring` completions and the like run inside calls that have nothing to do with the socket.
+/// `io_uring` completions and the like run inside calls that have nothing to do with the socket. Only where [`cast`] may be used.
 #[inline(always)]
 pub(crate) unsafe fn called_on(sock: *const c_void, task: *const c_void, call: &Call) -> bool {
     unsafe {
@@ -140,7 +152,7 @@ pub(crate) unsafe fn called_on(sock: *const c_void, task: *const c_void, call: &
             return false;
         }
         let array: u64 = Typed::member(table, Offset::FdtFd);
-        file != 0 && kernel_here(array + 8 * call.first) == file
+        file != 0 && word_at(array + 8 * call.first) == file
     }
 }
 

@@ -1,39 +1,20 @@
 //! What the kernel remembers of one end of a connection.
 
+use core::mem::offset_of;
+
 use spanwire_ebpf::Direction;
 
 use crate::{insert::Insertion, left_out::LeftOut, on_cpu::OnCpu, runtime};
 
 /// The state of one end. All zero is a connection never seen.
+///
+/// What calls ask for stands together, in the order in which they ask: the socket's storage begins lines of memory 8 bytes
+/// before it, and most of what a call that is seen takes longer than is spent waiting for lines.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub(crate) struct State {
     /// Generation number; 0 until the connection has been seen.
     pub(crate) generation: u64,
-    /// Each direction, by [`Direction`].
-    pub(crate) ways: [Way; 2],
-    /// Span id of the request that was read last.
-    pub(crate) span: u64,
-    /// The task (`pid_tgid`) that read it, or what the runtime calls the one that serves it; 0 where neither is noted.
-    pub(crate) reader: u64,
-    /// Where that task's time on a CPU stood then; 0 where nobody waits for the connection alone.
-    pub(crate) on_cpu: OnCpu,
-    /// Whether it is left out.
-    pub(crate) left_out: LeftOut,
-    /// Whose process is none of a known runtime.
-    pub(crate) no_runtime: runtime::Unknown,
-    /// The request that was sent last, if it is not known for whom.
-    pub(crate) wanted: runtime::Wanted,
-    /// Inode of the socket file, where state is found by address: another inode is another connection.
-    pub(crate) inode: u64,
-    /// When it began to connect; once it has, how long that took, µs. 0 where that was not seen.
-    pub(crate) connecting: u64,
-    /// Where the directions began, 0 while that is not known: see [`crate::socket::origins`].
-    pub(crate) origins: [u32; 2],
-    /// What may be put into its requests.
-    pub(crate) insertion: Insertion,
-    /// A send in flight, between its two tracepoints.
-    pub(crate) send: SendInFlight,
     /// A [`Mode`].
     pub(crate) mode: u8,
     /// The direction of the last bytes, plus one; 0 when there were none.
@@ -57,7 +38,42 @@ pub(crate) struct State {
     pub(crate) reserved: [u8; 2],
     /// The process (tgid) that uses it and mixes requests, so that its threads say nothing about them; 0 while none is known to.
     pub(crate) mixed_by: u32,
+    /// Whether it is left out.
+    pub(crate) left_out: LeftOut,
+    /// Whose process is none of a known runtime.
+    pub(crate) no_runtime: runtime::Unknown,
+    /// The task (`pid_tgid`) that read the request that was read last, or what the runtime calls the one that serves it; 0 where
+    /// neither is noted.
+    pub(crate) reader: u64,
+    /// Here a line of memory begins. Each direction, by [`Direction`].
+    pub(crate) ways: [Way; 2],
+    /// Span id of the request that was read last.
+    pub(crate) span: u64,
+    /// Where its reader's time on a CPU stood then; 0 where nobody waits for the connection alone.
+    pub(crate) on_cpu: OnCpu,
+    /// When it began to connect; once it has, how long that took, µs. 0 where that was not seen.
+    pub(crate) connecting: u64,
+    /// Another line: a send in flight, between its two tracepoints.
+    pub(crate) send: SendInFlight,
+    /// What may be put into its requests.
+    pub(crate) insertion: Insertion,
+    /// The request that was sent last, if it is not known for whom.
+    pub(crate) wanted: runtime::Wanted,
+    /// Inode of the socket file, where state is found by address: another inode is another connection.
+    pub(crate) inode: u64,
+    /// Where the directions began, 0 while that is not known: see [`crate::socket::origins`].
+    pub(crate) origins: [u32; 2],
+    /// HTTP/2: where in its frames each direction is.
+    pub(crate) frames: [Frames; 2],
 }
+
+/// What one that takes a line begins at, with the eight bytes before the state.
+const LINE: usize = 64;
+const _: () = assert!(
+    (size_of::<u64>() + offset_of!(State, ways)).is_multiple_of(LINE)
+        && (size_of::<u64>() + offset_of!(State, send)).is_multiple_of(LINE),
+    "lines begin where they are said to"
+);
 
 /// One direction of a connection.
 #[derive(Clone, Copy)]
@@ -72,8 +88,6 @@ pub(crate) struct Way {
     /// By its method the request that began here last has a body, or may have one.
     pub(crate) has_body: u8,
     pub(crate) reserved: [u8; 2],
-    /// HTTP/2: where in its frames it is.
-    pub(crate) frames: Frames,
 }
 
 /// Where a direction of HTTP/2 is. Whole words: what is in memory is then read and written as it is.
@@ -98,14 +112,8 @@ impl Frames {
 }
 
 impl Way {
-    const NEVER_SEEN: Self = Self {
-        next: 0,
-        head_left: 0,
-        ending: 0,
-        has_body: 0,
-        reserved: [0; 2],
-        frames: Frames::BOUNDARY,
-    };
+    const NEVER_SEEN: Self =
+        Self { next: 0, head_left: 0, ending: 0, has_body: 0, reserved: [0; 2] };
 }
 
 /// What is known of a send before its bytes are queued.
@@ -164,27 +172,6 @@ impl State {
     /// As a connection is before it has been seen.
     pub(crate) const NEVER_SEEN: Self = Self {
         generation: 0,
-        ways: [Way::NEVER_SEEN; 2],
-        span: 0,
-        reader: 0,
-        on_cpu: OnCpu::UNKNOWN,
-        left_out: LeftOut::NEVER_ASKED,
-        no_runtime: runtime::Unknown::NEVER_ASKED,
-        wanted: runtime::Wanted::NONE,
-        inode: 0,
-        connecting: 0,
-        origins: [0; 2],
-        insertion: Insertion::NONE,
-        send: SendInFlight {
-            task: 0,
-            sequence: 0,
-            segments: 0,
-            base: 0,
-            skip: 0,
-            began: 0,
-            kind: 0,
-            wanted: 0,
-        },
         mode: Mode::Unknown as u8,
         last: 0,
         strikes: 0,
@@ -197,6 +184,28 @@ impl State {
         framed: 0,
         reserved: [0; 2],
         mixed_by: 0,
+        left_out: LeftOut::NEVER_ASKED,
+        no_runtime: runtime::Unknown::NEVER_ASKED,
+        reader: 0,
+        ways: [Way::NEVER_SEEN; 2],
+        span: 0,
+        on_cpu: OnCpu::UNKNOWN,
+        connecting: 0,
+        send: SendInFlight {
+            task: 0,
+            sequence: 0,
+            segments: 0,
+            base: 0,
+            skip: 0,
+            began: 0,
+            kind: 0,
+            wanted: 0,
+        },
+        insertion: Insertion::NONE,
+        wanted: runtime::Wanted::NONE,
+        inode: 0,
+        origins: [0; 2],
+        frames: [Frames::BOUNDARY; 2],
     };
 
     #[inline(always)]

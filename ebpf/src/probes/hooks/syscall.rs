@@ -16,7 +16,7 @@ use crate::{
     bytes::Source,
     emit,
     maps::{STATES_BY_ADDRESS, Scratch, count},
-    memory::{Probed, user},
+    memory::{Probed, Reach, user},
     observe::{self, Moved},
     preemption,
     registers::{Call, number},
@@ -172,8 +172,8 @@ extern "C" fn moved(descriptor: u64, len: u64, direction: u64) -> u64 {
         let expected = (*state).ways[way].next;
         (*state).ways[way].next = position + u64::from(len as u32);
         if !observe::passes(sock, state, way) {
-            let task = bpf_get_current_pid_tgid();
-            let what = Moved { way, position, expected, len: len as u32, began: 0, task };
+            let (running, task) = (Probed::task(), bpf_get_current_pid_tgid());
+            let what = Moved { way, position, expected, len: len as u32, began: 0, running, task };
             observe::report::<Probed>(sock, state, &what, scratch);
         }
         0

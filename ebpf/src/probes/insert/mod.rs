@@ -29,6 +29,10 @@ use crate::memory::{Probed, Reach};
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub(crate) struct Insertion {
+    /// Not zero once it has been among the sockets whose messages are looked at: it sends by another function of the kernel then.
+    pub(crate) member: u32,
+    /// Bytes that were put into the call that was sent last.
+    pub(crate) passed: u32,
     /// The address of the socket: a number here.
     sock: u64,
     /// Sequence number of the request that was looked at last,
@@ -39,10 +43,6 @@ pub(crate) struct Insertion {
     inserted: u32,
     /// A [`stage`].
     stage: u32,
-    /// Not zero once it has been among the sockets whose messages are looked at: it sends by another function of the kernel then.
-    pub(crate) member: u32,
-    /// Bytes that were put into the call that was sent last.
-    pub(crate) passed: u32,
     /// Not zero once user space was told that the place of the next request is not known.
     asked: u32,
     /// Messages that were looked at of the call that is being sent: a long one comes in several. What is put into any but the first
@@ -67,13 +67,13 @@ mod stage {
 impl Insertion {
     /// As a socket is before it has been seen.
     pub(crate) const NONE: Self = Self {
+        member: 0,
+        passed: 0,
         sock: 0,
         start: 0,
         next: 0,
         inserted: 0,
         stage: stage::NONE,
-        member: 0,
-        passed: 0,
         asked: 0,
         pieces: 0,
     };

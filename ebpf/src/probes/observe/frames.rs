@@ -25,7 +25,7 @@ use crate::{
     config, emit,
     maps::{Scratch, count},
     runtime,
-    state::{Frames, Mode, State, Way},
+    state::{Frames, Mode, State},
     wire::{self, Blocks},
 };
 
@@ -94,14 +94,14 @@ fn header_at(scratch: *mut Scratch, at: u64) -> Frame {
 
 /// Reports a call on a connection of HTTP/2.
 #[inline(never)]
-pub(super) fn frames(state: *mut State, direction: *mut Way, way: usize, scratch: *mut Scratch) {
+pub(super) fn frames(state: *mut State, frames: *mut Frames, way: usize, scratch: *mut Scratch) {
     unsafe {
         let call = &raw const (*scratch).call;
         let walking = &raw mut (*scratch).walking;
         let header = &raw mut (*scratch).header;
         let position = get(&raw const (*call).position);
         let len = u64::from(get(&raw const (*call).len));
-        put(&raw mut (*walking).frames, (*direction).frames);
+        put(&raw mut (*walking).frames, *frames);
         put(&raw mut (*walking).headers, 0);
         if position != get(&raw const (*call).expected) {
             put(&raw mut (*walking).frames, Frames::BOUNDARY);
@@ -146,7 +146,7 @@ pub(super) fn frames(state: *mut State, direction: *mut Way, way: usize, scratch
         } else if get(&raw const (*walking).headers) != 0 {
             (*state).strikes = 0;
         }
-        (*direction).frames = get(&raw const (*walking).frames);
+        *frames = get(&raw const (*walking).frames);
     }
 }
 

@@ -3,7 +3,7 @@
 //! What is found out goes into the scratch event at once and is read from there again: the verifier knows nothing of what
 //! comes from memory, and so does not follow the rest once for each way that led to it.
 
-use core::ffi::c_void;
+use core::{ffi::c_void, hint::cold_path};
 
 use spanwire_ebpf::{Counter, Direction, NoData, config_flag, data_flag, id};
 
@@ -68,9 +68,10 @@ pub(super) fn complete_apart<R: Reach>(
     sock: u64,
     state: *mut State,
     way: usize,
+    running: *const c_void,
     scratch: *mut Scratch,
 ) {
-    complete::<R>(sock, state, way, scratch);
+    complete::<R>(sock, state, way, running, scratch);
 }
 
 /// Puts together what is told of a message, or of a part of one; whether anything is.
@@ -138,6 +139,7 @@ pub(super) fn message<R: Reach>(
             return false;
         }
         if (*state).announced == 0 {
+            cold_path();
             // As the directions stood before this call; before the calls that left no trace too, if we know of none.
             let complete = (*state).born != 0 && (*state).silent == 0;
             let here = if complete {
@@ -182,7 +184,13 @@ pub(super) fn message<R: Reach>(
 
 /// Finds out for whom the message is, and writes what is told of it.
 #[inline(always)]
-pub(super) fn complete<R: Reach>(sock: u64, state: *mut State, way: usize, scratch: *mut Scratch) {
+pub(super) fn complete<R: Reach>(
+    sock: u64,
+    state: *mut State,
+    way: usize,
+    running: *const c_void,
+    scratch: *mut Scratch,
+) {
     unsafe {
         let call = &raw const (*scratch).call;
         let header = &raw mut (*scratch).header;
@@ -211,14 +219,14 @@ pub(super) fn complete<R: Reach>(sock: u64, state: *mut State, way: usize, scrat
                     wire_read(sock, state, 0, scratch);
                 }
                 now = emit::now();
-                on_cpu::begin::<R>(state, waits == data_flag::THREAD_WAITS, now);
+                on_cpu::begin::<R>(state, running, waits == data_flag::THREAD_WAITS, now);
             }
         } else if way == SENT {
             if begins != begins::NOTHING {
                 serving::answered(state);
             }
             now = emit::now();
-            let on_cpu = on_cpu::since::<R>(state, task, now);
+            let on_cpu = on_cpu::since::<R>(state, running, task, now);
             if on_cpu != 0 {
                 put(&raw mut (*header).on_cpu, on_cpu);
                 put(&raw mut (*header).serving, (*state).span);
