@@ -56,6 +56,11 @@ pub(crate) fn add(suite: &mut Suite) {
             thrown_away(hooks)
         });
     }
+    for &hooks in Hooks::each() {
+        suite.test(format!("socket_calls::packets_are_no_stream[{}]", hooks.word()), move || {
+            packets(hooks)
+        });
+    }
     suite.test("socket_calls::truth_is_told_without_an_agent", || {
         let truth = truth(0..20)?;
         ensure!(truth.len() == 20 && truth.iter().all(|seed| !seed.exchanges.is_empty()));
@@ -113,6 +118,30 @@ fn thrown_away(hooks: Hooks) -> TestResult {
         let status = span.int("http.response.status_code");
         ensure!(status != Some(500), "an answer that was never sent: {span}");
     }
+    Ok(())
+}
+
+/// What is sent as a raw packet of TCP is no request, whatever it begins with.
+fn packets(hooks: Hooks) -> TestResult {
+    use std::net::{Ipv4Addr, SocketAddrV4, TcpStream};
+
+    use rustix::net::{AddressFamily, SendFlags, SocketType, ipproto, sendto, socket};
+    let agent = Setup::default().hooks(hooks).start()?;
+    let raw = socket(AddressFamily::INET, SocketType::RAW, Some(ipproto::TCP))?;
+    let packet = b"GET /packet HTTP/1.1\r\nHost: raw\r\n\r\n";
+    let to = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0);
+    ensure!(sendto(&raw, packet, SendFlags::empty(), &to)? == packet.len());
+    let answer = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbody";
+    let server = Scripted::start(vec![Script::Heads(1), Script::say(answer)])?;
+    let mut stream = TcpStream::connect(("127.0.0.1", server.port()))?;
+    std::io::Write::write_all(&mut stream, b"GET /stream HTTP/1.1\r\nHost: tcp\r\n\r\n")?;
+    ensure!(std::io::read_to_string(&stream)? == answer);
+    drop((stream, raw));
+    let spans = agent.wait("both spans", |spans| spans.at("/stream").len() == 2);
+    let stopped = agent.stop()?;
+    spans?;
+    let packets = stopped.spans.at("/packet");
+    ensure!(packets.is_empty(), "a packet is told of as a request: {packets}");
     Ok(())
 }
 
