@@ -8,8 +8,8 @@ use crate::{insert::Insertion, left_out::LeftOut, on_cpu::OnCpu, runtime};
 
 /// The state of one end. All zero is a connection never seen.
 ///
-/// What calls ask for stands together, in the order in which they ask: the socket's storage begins lines of memory 8 bytes
-/// before it, and most of what a call that is seen takes longer than is spent waiting for lines.
+/// What each call asks for stands together, in the order in which it asks: much of what a traced call takes longer is spent waiting
+/// for lines of memory. A line begins 8 bytes before the state, where the socket's storage says whose state it is.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub(crate) struct State {
@@ -67,7 +67,7 @@ pub(crate) struct State {
     pub(crate) frames: [Frames; 2],
 }
 
-/// What one that takes a line begins at, with the eight bytes before the state.
+/// Bytes of a line of memory, on x86-64 and most of arm64.
 const LINE: usize = 64;
 const _: () = assert!(
     (size_of::<u64>() + offset_of!(State, ways)).is_multiple_of(LINE)
